@@ -5,8 +5,8 @@
 
 namespace keyferry::server {
 
-// Time as a port, so that tests move it by hand. Wall time is for people and certificates; everything that
-// measures or waits uses monotonic time.
+// Time as a port, so that tests move it by hand. Wall time is for people and certificates;
+// everything that measures or waits uses monotonic time.
 class Clock {
  public:
   virtual ~Clock() = default;
@@ -22,7 +22,9 @@ class SystemClock final : public Clock {
                std::chrono::system_clock::now().time_since_epoch())
         .count();
   }
-  std::chrono::steady_clock::time_point Now() const override { return std::chrono::steady_clock::now(); }
+  std::chrono::steady_clock::time_point Now() const override {
+    return std::chrono::steady_clock::now();
+  }
 };
 
 }  // namespace keyferry::server

@@ -12,8 +12,8 @@
 
 namespace keyferry::server {
 
-// One person of the directory, as pages need it. Strings are UTF-8, as the directory holds them (hostile:
-// escape at output). Empty = the attribute is absent.
+// One person of the directory, as pages need it. Strings are UTF-8, as the directory holds them
+// (hostile: escape at output). Empty = the attribute is absent.
 struct Person {
   AccountId id;
   std::string dn;
@@ -25,21 +25,22 @@ struct Person {
   std::string title;
   std::string department;
   std::string employee_id;
-  std::string sid;           // S-1-5-…
+  std::string sid;  // S-1-5-…
 };
 
-// Account state, computed by the directory now (userAccountControl, msDS-User-Account-Control-Computed).
+// Account state, computed by the directory now (userAccountControl,
+// msDS-User-Account-Control-Computed).
 struct AccountState {
   bool disabled = false;
   bool locked = false;
   bool password_expired = false;
-  bool must_change = false;           // pwdLastSet is 0
+  bool must_change = false;  // pwdLastSet is 0
   bool password_never_expires = false;
   bool account_expired = false;
   bool smartcard_required = false;
   std::int64_t password_last_set = 0;  // pwdLastSet, raw 100 ns ticks since 1601 (0 = must change)
-  bool is_protected = false;  // member (nested, primary) of a protected group, or adminCount 1
-  std::string protected_reason;        // e.g. "member of Domain Admins"
+  bool is_protected = false;     // member (nested, primary) of a protected group, or adminCount 1
+  std::string protected_reason;  // e.g. "member of Domain Admins"
 };
 
 struct PersonDetail {
@@ -52,20 +53,21 @@ struct PersonPage {
   std::string next;            // opaque cursor of the next page; empty = last page
 };
 
-// What a sign-in attempt found. The password is right only for kAccepted and the states that say so.
+// What a sign-in attempt found. The password is right only for kAccepted and the states that say
+// so.
 enum class BindOutcome {
   kAccepted,
-  kWrong,         // unknown user or wrong password: one answer for both
+  kWrong,  // unknown user or wrong password: one answer for both
   kLocked,
-  kDisabled,      // the password was right
-  kExpired,       // account expired; the password was right
-  kMustChange,    // must change or expired by age; the password was right
+  kDisabled,    // the password was right
+  kExpired,     // account expired; the password was right
+  kMustChange,  // must change or expired by age; the password was right
 };
 
 struct SignInFacts {
   BindOutcome outcome = BindOutcome::kWrong;
-  std::optional<Person> person;         // set for kAccepted
-  std::vector<std::string> group_dns;   // all groups, nested ones too, for kAccepted
+  std::optional<Person> person;        // set for kAccepted
+  std::vector<std::string> group_dns;  // all groups, nested ones too, for kAccepted
 };
 
 // Where one password write goes, and what the account looked like just before it.
@@ -74,42 +76,46 @@ struct ChangeTarget {
   std::int64_t password_last_set = 0;
 };
 
-// The directory: Active Directory over LDAPS. Every call blocks (bounded by the configured deadline) and may
-// be made from any thread; callers run them on the blocking pool, never on the event loop.
-// Errors: kUnavailable = nothing was changed and the directory could not be asked; kDeadline on a read =
-// same; kNotFound; kPermissionDenied = the service account lacks a right (message names it);
-// kPolicyRefused = password policy (message says which rule, in words); kOutcomeUnknown = only from
-// SetPassword/Unlock/RequireChange when the request left and no answer came: ask, do not repeat.
+// The directory: Active Directory over LDAPS. Every call blocks (bounded by the configured
+// deadline) and may be made from any thread; callers run them on the blocking pool, never on the
+// event loop. Errors: kUnavailable = nothing was changed and the directory could not be asked;
+// kDeadline on a read = same; kNotFound; kPermissionDenied = the service account lacks a right
+// (message names it); kPolicyRefused = password policy (message says which rule, in words);
+// kOutcomeUnknown = only from SetPassword/Unlock/RequireChange when the request left and no answer
+// came: ask, do not repeat.
 class Directory {
  public:
   virtual ~Directory() = default;
 
-  // People under the configured base whose display name, login, mail or employee id begins with `query` (empty = all).
-  // `limit` 1…200; `cursor` from the previous page or empty.
-  virtual Result<PersonPage> Search(std::string_view query, std::size_t limit, std::string_view cursor) = 0;
+  // People under the configured base whose display name, login, mail or employee id begins with
+  // `query` (empty = all). `limit` 1…200; `cursor` from the previous page or empty.
+  virtual Result<PersonPage> Search(std::string_view query, std::size_t limit,
+                                    std::string_view cursor) = 0;
   virtual Result<PersonDetail> Get(const AccountId& id) = 0;
 
-  // Checks a sign-in name (sAMAccountName, UPN or DOMAIN\name) and password with one bind on a connection of its own.
-  // An empty password is kWrong without a bind (RFC 4513 section 5.1.2). Takes the same road for unknown names.
+  // Checks a sign-in name (sAMAccountName, UPN or DOMAIN\name) and password with one bind on a
+  // connection of its own. An empty password is kWrong without a bind (RFC 4513 section 5.1.2).
+  // Takes the same road for unknown names.
   virtual Result<SignInFacts> SignIn(std::string_view name, const SecureBytes& password) = 0;
 
   // Chooses the domain controller for one change and reads pwdLastSet from it.
   virtual Result<ChangeTarget> Pin(const AccountId& id) = 0;
-  // Replaces unicodePwd on the pinned controller. `password` is UTF-8. Optionally sets must-change-at-next-logon and
-  // lockoutTime=0 in the same modify.
+  // Replaces unicodePwd on the pinned controller. `password` is UTF-8. Optionally sets
+  // must-change-at-next-logon and lockoutTime=0 in the same modify.
   struct SetOptions {
     bool must_change = false;
     bool unlock = false;
   };
-  virtual Result<void> SetPassword(const ChangeTarget& target, const AccountId& id, const SecureBytes& password,
-                                   SetOptions options) = 0;
+  virtual Result<void> SetPassword(const ChangeTarget& target, const AccountId& id,
+                                   const SecureBytes& password, SetOptions options) = 0;
   // pwdLastSet as the pinned controller has it now (evidence after an unknown outcome).
   virtual Result<std::int64_t> PasswordLastSet(const ChangeTarget& target, const AccountId& id) = 0;
 
   virtual Result<void> Unlock(const AccountId& id) = 0;
   virtual Result<void> RequireChange(const AccountId& id, bool on) = 0;
 
-  // Cheap reachability check for the status page: opens or reuses a service bind and reads the root DSE.
+  // Cheap reachability check for the status page: opens or reuses a service bind and reads the root
+  // DSE.
   virtual Result<void> Ping() = 0;
 };
 

@@ -50,10 +50,10 @@ struct Id16 {
   auto operator<=>(const Id16&) const = default;
 };
 
-using AccountId = Id16<struct AccountTag>;          // AD objectGUID, bytes as the directory returns them
-using DeviceId = Id16<struct DeviceTag>;            // a security key
-using JobId = Id16<struct JobTag>;                  // UUID of a sealed job
-using ChangeId = Id16<struct ChangeTag>;            // UUID of one password change
+using AccountId = Id16<struct AccountTag>;  // AD objectGUID, bytes as the directory returns them
+using DeviceId = Id16<struct DeviceTag>;    // a security key
+using JobId = Id16<struct JobTag>;          // UUID of a sealed job
+using ChangeId = Id16<struct ChangeTag>;    // UUID of one password change
 using WorkstationId = Id16<struct WorkstationTag>;  // UUID, also the host_id of its HostCerts
 using EnrolmentId = Id16<struct EnrolmentTag>;      // UUID of one enrolment of a key
 

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "protocol/result.h"
+
+namespace keyferry::server {
+
+// One line of the hash-chained audit log. `hash` = SHA-256 over the row and the previous hash.
+struct AuditView {
+  std::uint64_t number = 0;
+  std::int64_t time = 0;  // Unix milliseconds
+  std::string actor;      // login, or "system", or "workstation NAME"
+  std::string action;     // e.g. "password.set", "signin", "workstation.approve"
+  std::string target;     // login, device id, workstation name
+  std::string outcome;    // "ok" or a code
+  std::string detail;     // a sentence
+  std::string address;
+  std::string hash;  // hex
+};
+
+class AuditService {
+ public:
+  virtual ~AuditService() = default;
+  // Newest first; `before` 0 = from the newest.
+  virtual Result<std::vector<AuditView>> List(std::uint64_t before, std::size_t limit) = 0;
+  // Checks the chain; the error names the first bad row.
+  virtual Result<std::uint64_t> Verify() = 0;
+};
+
+}  // namespace keyferry::server

@@ -1,0 +1,110 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "protocol/result.h"
+#include "protocol/secure/secure_bytes.h"
+#include "server/core/ids.h"
+#include "server/core/session.h"
+
+namespace keyferry::server {
+
+// The change saga's states, as stored and shown. Terminal: kDone … kSuperseded.
+enum class ChangeState {
+  kIntent,      // durable request, nothing happened yet
+  kHeld,        // sealed to the key, row durable, not visible to any daemon
+  kAttempt,     // the request to the directory may have left
+  kConfirmed,   // the directory has the new password; the job is ready or on its way
+  kDone,        // the key proved that it stored it
+  kFailed,      // nothing was changed in the directory (reason in error)
+  kUnknown,     // the directory could not say; the reconciler goes on asking
+  kSuperseded,  // a newer change took over
+};
+
+enum class JobState {
+  kHeld,       // not to be handed out
+  kReady,      // waiting for a workstation that sees the key
+  kSpooled,    // on a workstation's disk
+  kDelivered,  // the key's receipt is verified
+  kUsed,       // a login with it was reported
+  kSuperseded,
+  kRefused,  // the key refused it for good (reason in last_error)
+  kCancelled,
+};
+
+const char* Name(ChangeState state);
+const char* Name(JobState state);
+
+// One password change with its job, as pages and API show it. Times are Unix milliseconds, 0 = not
+// yet.
+struct ChangeView {
+  ChangeId id;
+  AccountId account;
+  std::string login;
+  ChangeState state = ChangeState::kIntent;
+  std::string error;  // a sentence; set for kFailed and kUnknown
+  std::string actor_login;
+  std::string reason;
+  bool generated = true;
+  bool must_change = false;
+  std::int64_t created = 0;
+  std::int64_t ad_set = 0;  // confirmed by the directory
+  std::string server;       // domain controller that took it
+  DeviceId device;
+  JobId job;
+  std::uint64_t seq = 0;
+  JobState job_state = JobState::kHeld;
+  std::string last_error;  // last delivery problem, a sentence
+  std::int64_t queued = 0;
+  std::int64_t spooled = 0;
+  std::string workstation;     // name of the workstation that spooled or delivered it
+  std::int64_t delivered = 0;  // receipt verified
+  std::uint64_t receipt_ctr = 0;
+  std::string receipt_hash;  // hex SHA-256 of the stored receipt, empty before
+  std::int64_t used = 0;
+};
+
+struct ChangeRequest {
+  AccountId account;
+  std::string reason;           // 0…500 bytes of UTF-8
+  std::string idempotency_key;  // 8…64 printable ASCII, unique per actor; same key + other request
+                                // → kConflict
+  bool generate =
+      true;  // false: `typed` is the new password (only if the configuration allows typing)
+  SecureBytes typed;  // UTF-8
+  bool must_change = false;
+  bool unlock = true;
+};
+
+// What the edit-password page must know before it offers Save (checked again by Start).
+struct Preflight {
+  bool allowed = false;
+  std::string reason;  // why not, in a sentence with the next step; empty when allowed
+  bool typing_allowed = false;
+  std::optional<DeviceId> device;
+  bool key_seen = false;  // some approved workstation sees the key now
+  std::string seen_at;    // its name
+};
+
+// The change saga: preflight → make P → seal, HELD → ATTEMPT → directory → CONFIRMED + READY → hand
+// out. Thread-safe; blocks on database and directory.
+class ChangeService {
+ public:
+  virtual ~ChangeService() = default;
+  virtual Result<Preflight> Check(const Actor& actor, const AccountId& account) = 0;
+  // Returns once the outcome is durable (normally after the directory said yes). Repeating a
+  // request with the same idempotency key returns the stored outcome. Errors leave the directory
+  // unchanged, but for kOutcomeUnknown.
+  virtual Result<ChangeView> Start(const Actor& actor, ChangeRequest request) = 0;
+  // Newest first.
+  virtual Result<std::vector<ChangeView>> History(const AccountId& account, std::size_t limit) = 0;
+  virtual Result<ChangeView> Get(const ChangeId& id) = 0;
+  // Drives every row that is not final from its durable state; called at start and every minute.
+  virtual void Reconcile() = 0;
+};
+
+}  // namespace keyferry::server

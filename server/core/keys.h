@@ -1,0 +1,98 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "protocol/result.h"
+#include "server/core/ids.h"
+#include "server/core/session.h"
+
+namespace keyferry::server {
+
+enum class KeyState {
+  kReserved,
+  kActive,
+  kSuspended,
+  kRevoked
+};  // kReserved: enrolment begun, not finished
+const char* Name(KeyState state);
+
+struct KeyView {
+  DeviceId device;
+  KeyState state = KeyState::kReserved;
+  AccountId account;
+  std::string login;  // of its person
+  std::string display_name;
+  bool simulator = false;
+  std::uint32_t firmware = 0;
+  bool pin_set = false;  // from the newest receipt
+  std::uint64_t last_seq = 0;
+  std::uint64_t receipt_ctr = 0;
+  std::int64_t enrolled = 0;   // Unix milliseconds
+  std::int64_t last_seen = 0;  // Unix milliseconds
+  std::string seen_at;         // workstation that sees it now, empty = none
+  std::string alarm;           // clone or rollback suspicion, a sentence; empty = none
+};
+
+// A key that some workstation sees and that belongs to nobody yet.
+struct NewKeyView {
+  DeviceId device;
+  WorkstationId workstation;
+  std::string workstation_name;
+  std::string transport;
+  bool simulator = false;
+};
+
+struct EnrolmentStarted {
+  EnrolmentId id;
+  std::string activation_code;  // 16 symbols in groups of four; shown once, never stored in clear
+};
+
+enum class EnrolmentState { kWaiting, kGranted, kDone, kFailed };
+
+struct EnrolmentView {
+  EnrolmentId id;
+  DeviceId device;
+  AccountId account;
+  EnrolmentState state = EnrolmentState::kWaiting;
+  std::string error;
+};
+
+struct ReceiptVerdict {
+  enum Kind { kStored, kDuplicate, kRefused } kind = kRefused;
+  std::string reason;
+};
+
+// Keys: enrolment with proof of possession, receipts, state. Thread-safe; blocks on the database.
+class KeyService {
+ public:
+  virtual ~KeyService() = default;
+  virtual Result<std::vector<KeyView>> List() = 0;
+  virtual Result<std::vector<KeyView>> OfAccount(const AccountId& account) = 0;
+  virtual Result<std::vector<NewKeyView>> Unassigned() = 0;
+
+  // Administrator: enrol `device`, seen at `workstation`, for `account`.
+  virtual Result<EnrolmentStarted> BeginEnrolment(const Actor& actor, const AccountId& account,
+                                                  const DeviceId& device,
+                                                  const WorkstationId& workstation) = 0;
+  virtual Result<EnrolmentView> Enrolment(const EnrolmentId& id) = 0;
+
+  // Workstation side (docs/workstation-api.md). The caller has proven to be `from`.
+  virtual Result<std::vector<std::uint8_t>> AcceptStatement(
+      const WorkstationId& from, const EnrolmentId& id, std::span<const std::uint8_t> statement,
+      std::span<const std::uint8_t> attestation_der) = 0;
+  virtual Result<ReceiptVerdict> FinishEnrolment(const WorkstationId& from, const EnrolmentId& id,
+                                                 std::span<const std::uint8_t> receipt) = 0;
+  virtual Result<void> EnrolmentProblem(const WorkstationId& from, const EnrolmentId& id,
+                                        std::string_view code, std::string_view message) = 0;
+  virtual Result<ReceiptVerdict> AcceptReceipt(const WorkstationId& from, const DeviceId& device,
+                                               std::span<const std::uint8_t> receipt) = 0;
+  virtual Result<void> Used(const WorkstationId& from, const DeviceId& device,
+                            std::uint64_t seq) = 0;
+};
+
+}  // namespace keyferry::server

@@ -1,0 +1,105 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "protocol/result.h"
+#include "server/core/ids.h"
+#include "server/core/session.h"
+
+namespace keyferry::server {
+
+enum class WorkstationState { kPending, kApproved, kRevoked };
+const char* Name(WorkstationState state);
+
+struct WorkstationView {
+  WorkstationId id;
+  std::string name;
+  std::string os;
+  std::string version;
+  std::string fingerprint;  // SHA-256 of the SubjectPublicKeyInfo, groups of four hex digits
+  WorkstationState state = WorkstationState::kPending;
+  std::string address;         // from which it registered
+  std::int64_t created = 0;    // Unix milliseconds
+  std::int64_t last_seen = 0;  // Unix milliseconds
+  bool connected = false;
+  std::size_t keys_seen = 0;
+};
+
+struct WorkstationRequest {
+  std::string name, os, version;  // 1…64 printable UTF-8 bytes each
+  std::string csr_pem;            // PKCS#10, P-256, self-signed correctly
+  std::array<std::uint8_t, 32> deliver_noise_pub{};
+  std::optional<std::array<std::uint8_t, 32>> login_noise_pub;
+  std::string address;
+};
+
+struct WorkstationRegistered {
+  WorkstationId id;
+  std::string poll_token;  // 256 bits, base64url
+  std::string fingerprint;
+};
+
+// What an approved workstation gets.
+struct WorkstationCertificates {
+  std::string certificate_pem;             // TLS client certificate by the server's CA
+  std::vector<std::uint8_t> deliver_cert;  // HostCert 144
+  std::vector<std::uint8_t> login_cert;    // HostCert 144, or empty
+  std::vector<std::uint8_t> issuer_cert;   // 161
+  std::vector<std::uint8_t> root_pub;      // 65
+};
+
+struct WorkstationEnrolment {
+  WorkstationState state = WorkstationState::kPending;
+  std::optional<WorkstationCertificates> certificates;  // kApproved
+};
+
+// A key as a workstation reports it.
+struct SeenKey {
+  DeviceId device;
+  int state = 0;  // INFO state, PROTOCOL.md section 5
+  std::string transport;
+  std::uint32_t firmware = 0;
+  bool simulator = false;
+};
+
+// One server-sent event for a workstation; `data` is one line of JSON.
+struct WorkstationEvent {
+  std::string name;
+  std::string data;
+};
+
+// Workstations and the queue's outgoing side. Thread-safe; blocks on the database.
+class WorkstationService {
+ public:
+  virtual ~WorkstationService() = default;
+  virtual Result<std::vector<WorkstationView>> List() = 0;
+  virtual Result<WorkstationRegistered> Register(const WorkstationRequest& request) = 0;
+  virtual Result<WorkstationEnrolment> Enrolment(const WorkstationId& id,
+                                                 std::string_view poll_token) = 0;
+  virtual Result<void> Approve(const Actor& actor, const WorkstationId& id) = 0;
+  virtual Result<void> Revoke(const Actor& actor, const WorkstationId& id) = 0;
+
+  // The approved workstation behind a verified TLS client certificate (SHA-256 of its DER), or
+  // kPermissionDenied.
+  virtual Result<WorkstationId> Authenticate(
+      const std::array<std::uint8_t, 32>& certificate_sha256) = 0;
+
+  // The event stream of docs/workstation-api.md. Connected() makes `hello`, replays due `key`,
+  // `enrol` and `job` events and marks the workstation connected; later events arrive on the
+  // EventBus topic "workstation/<hex id>". Disconnected() ends it.
+  virtual Result<std::vector<WorkstationEvent>> Connected(const WorkstationId& id) = 0;
+  virtual void Disconnected(const WorkstationId& id) = 0;
+
+  virtual Result<void> SeenKeys(const WorkstationId& id, std::span<const SeenKey> keys) = 0;
+  virtual Result<void> Spooled(const WorkstationId& id, const JobId& job) = 0;
+  virtual Result<void> JobProblem(const WorkstationId& id, const JobId& job, std::string_view code,
+                                  std::string_view message) = 0;
+};
+
+}  // namespace keyferry::server
