@@ -1,0 +1,23 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "device/transport.h"
+#include "protocol/result.h"
+
+namespace keyferry::device {
+
+// Bytes of one report of HID and of the socket that stands for it.
+inline constexpr std::size_t kHidReportSize = 64;
+
+// A simulated key at an AF_UNIX SOCK_SEQPACKET path: each datagram is one 64-byte HID report
+// (PROTOCOL.md section 6, Socket). kUnavailable when nobody listens there, kInvalidArgument when
+// the path does not fit into a socket address.
+Result<std::unique_ptr<Transport>> OpenSocketTransport(const std::string& path);
+
+// The same over a connected SOCK_SEQPACKET descriptor, which the transport then owns (tests,
+// fuzzing).
+std::unique_ptr<Transport> AdoptSocketTransport(int fd, std::string path);
+
+}  // namespace keyferry::device
