@@ -5,6 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Api } from './api.mjs';
+import { pamStack } from './login.mjs';
 import { freePort, must, run, Service } from './processes.mjs';
 
 export const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../..');
@@ -128,6 +129,150 @@ names = ["localhost", "127.0.0.1"]
   keyControl(command) { return must(this.program('keyferry-sim'), ['ctl', '--socket', this.keySocket, command]); }
 
   account(role) { return this.dc.people.find((person) => person.role === role); }
+
+  // ---- the workstation
+  async startWorkstation() {
+    const shared = this.path('run');
+    this.folder('run', 0, 0o755);
+    this.daemonSocket = path.join(shared, 'daemon', 'daemon.sock');
+    this.agentSocket = path.join(shared, 'agent', 'agent.sock');
+    this.folder('run/daemon', UIDS.daemon, 0o755);
+    this.folder('run/agent', UIDS.agent, 0o755);
+    this.secret(this.path('daemon', 'keyferryd.toml'), `# Written by scripts/demo; every key is explained in docs/configuration.md.
+server_url = "https://localhost:${this.port}"
+server_ca = "${this.publicCa}"
+state_dir = "${this.path('daemon', 'state')}"
+socket = "${this.daemonSocket}"
+allow_users = [0, ${UIDS.agent}]
+key_sockets = ["${this.keySocket}"]
+name = "demo-workstation"
+log_level = "trace"
+log_file = "${this.path('daemon', 'keyferryd.log')}"
+`, UIDS.daemon);
+    this.secret(this.path('agent', 'keyferry-agent.toml'), `# Written by scripts/demo; every key is explained in docs/login.md.
+state_dir = "${this.path('agent', 'state')}"
+socket = "${this.agentSocket}"
+daemon_socket = "${this.daemonSocket}"
+log_level = "trace"
+log_file = "${this.path('agent', 'keyferry-agent.log')}"
+`, UIDS.agent);
+    for (const [short, name] of [['daemon', 'keyferryd'], ['agent', 'keyferry-agent']]) {
+      this.services[short] = new Service(name, this.program(name), ['--config', this.path(short, `${name}.toml`)],
+        { uid: UIDS[short], env: this.env, log: this.path('logs', `${short}.log`), ready: /^ready/m });
+      await this.services[short].start();
+    }
+  }
+
+  /** One employee gets the key: workstation approved, key enrolled, PIN set with the activation code. */
+  async enrol() {
+    const { api } = this;
+    this.employee = this.account('employee_with_key');
+    const found = await api.must('GET', `/api/v1/employees?query=${encodeURIComponent(this.employee.login)}`);
+    this.employee.id = found.people[0].id;
+    this.employeeUrl = `${this.pageUrl}employees/${this.employee.id}`;
+    if ((await api.must('GET', '/api/v1/keys')).keys.some((key) => key.account === this.employee.id && key.state === 'active')) return;
+
+    const pending = await until('the workstation registers', async () =>
+      (await api.must('GET', '/api/v1/workstations')).workstations.find((w) => w.state !== 'revoked'));
+    if (pending.state === 'pending') await api.must('POST', `/api/v1/workstations/${pending.id}/approve`, { json: {} });
+    const key = await until('the workstation sees the key', async () => (await api.must('GET', '/api/v1/keys/unassigned')).keys[0]);
+    const begun = await api.must('POST', '/api/v1/enrolments',
+      { json: { account: this.employee.id, device: key.device, workstation: key.workstation } });
+    await until('the key is enrolled', async () => {
+      const { state, error } = await api.must('GET', `/api/v1/enrolments/${begun.id}`);
+      if (state === 'failed') throw new Error(`enrolment failed: ${error}`);
+      return state === 'done';
+    });
+    await until('the PIN is set', async () => {
+      const { code, stdout, stderr } = await run(this.program('keyferry'), ['pin', 'set', '--user', this.employee.login, '--stdin', '--socket', this.agentSocket],
+        { input: `${begun.activation_code}\n${PIN}\n` });
+      if (code !== 0) this.lastProblem = (stderr || stdout).trim();
+      return code === 0;
+    }, () => this.lastProblem);
+    this.say(`key: enrolled for ${this.employee.display_name} (${this.employee.login}), PIN ${PIN}`);
+  }
+
+  // ---- PAM: one file, gone at the end
+  writePamFile(sink = null) {
+    this.pamService = `keyferry-demo-${process.pid}`;
+    this.pamFile = `/etc/pam.d/${this.pamService}`;
+    fs.writeFileSync(this.pamFile, pamStack(path.join(this.bin, '../lib/pam_keyferry.so'), this.agentSocket, sink), { mode: 0o644 });
+  }
+
+  facts() {
+    return {
+      page_url: this.pageUrl, api_url: `${this.pageUrl}api/v1/`, ca_file: this.publicCa,
+      accounts: this.dc.people, employee: this.employee, employee_url: this.employeeUrl, pin: PIN,
+      directory: { ldaps_uri: this.dc.ldaps_uri, ca_file: this.dc.ca_file, base_dn: this.dc.base_dn, realm: this.dc.realm, krb5_config: this.dc.krb5_config,
+        service_account: this.dc.service_upn, service_password: this.dc.service_password },
+      key_socket: this.keySocket, daemon_socket: this.daemonSocket, agent_socket: this.agentSocket, pam_service: this.pamService,
+      state: this.state, bin: this.bin,
+      pids: Object.fromEntries(Object.entries(this.services).map(([name, service]) => [name, service.pid])),
+    };
+  }
+
+  welcome() {
+    const admin = this.account('administrator');
+    return `
+Keyferry is ready.
+
+  Page        ${this.pageUrl}   (certificate of its own CA: ${this.publicCa})
+  Sign in     ${admin.login}  /  ${admin.password}
+  Employee    ${this.employee.display_name} (${this.employee.login}) has a key, PIN ${PIN}: ${this.employeeUrl}
+
+  Try it      set a new password on the employee's page, then log in with the key:
+                pamtester ${this.pamService} ${this.employee.login} authenticate
+              (with KRB5_CONFIG=${this.dc.krb5_config})
+  The key     ${this.program('keyferry-sim')} ctl --socket ${this.keySocket} unplug | plug
+  Workstation ${this.program('keyferry')} status --socket ${this.daemonSocket}
+
+Events follow; Ctrl-C ends everything.
+`;
+  }
+
+  /** The server's, daemon's and agent's logs from now on, one readable stream. */
+  followEvents(print) {
+    const logs = { server: this.path('server', 'keyferry-server.log'), daemon: this.path('daemon', 'keyferryd.log'), agent: this.path('agent', 'keyferry-agent.log') };
+    for (const [name, file] of Object.entries(logs)) follow(file, (line) => {
+      if (!/\b(trace|debug)\b/.test(line.slice(0, 48))) print(`${name.padEnd(7)} ${line}`);
+    });
+  }
+
+  async stop() {
+    for (const name of ['agent', 'daemon', 'key', 'server']) await this.services[name]?.stop().catch(() => {});
+    await run(path.join(ROOT, 'scripts/dc'), ['stop', this.path('dc')]).catch(() => {});
+    if (this.pamFile) fs.rmSync(this.pamFile, { force: true });
+    fs.rmSync(this.path('demo.pid'), { force: true });
+    if (this.ownState) fs.rmSync(this.state, { recursive: true, force: true });
+  }
+}
+
+/** Asks again, four times a second, until `look` finds something; the waited-for thing has no event that reaches us. */
+async function until(what, look, why = () => '', timeout = 30000) {
+  const end = Date.now() + timeout;
+  for (;;) {
+    const found = await look();
+    if (found) return found;
+    if (Date.now() > end) throw new Error(`waited ${timeout / 1000} s until ${what}${why() ? `: ${why()}` : ''}`);
+    await new Promise((resolve) => { setTimeout(resolve, 250); });
+  }
+}
+
+/** Calls `print` with each line that is added to `file` from now on. */
+function follow(file, print) {
+  let offset = fs.existsSync(file) ? fs.statSync(file).size : 0, rest = '';
+  fs.watch(path.dirname(file), () => {
+    const size = fs.statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+    if (size <= offset) return;
+    const buffer = Buffer.alloc(size - offset);
+    const fd = fs.openSync(file, 'r');
+    fs.readSync(fd, buffer, 0, buffer.length, offset);
+    fs.closeSync(fd);
+    offset = size;
+    const lines = (rest + buffer.toString('utf8')).split('\n');
+    rest = lines.pop();
+    lines.forEach(print);
+  });
 }
 
 export { PIN, UIDS };
