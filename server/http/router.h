@@ -1,0 +1,64 @@
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "protocol/result.h"
+#include "server/http/message.h"
+
+namespace keyferry::server {
+
+// Who may call a route. A route that does not say is never called (404).
+enum class Access {
+  kUndeclared,
+  kPublic,         // anybody
+  kSignedIn,       // a session of any role
+  kAdministrator,  // a session of an administrator
+  kWorkstation,    // an approved workstation, by its client certificate
+};
+
+// What body a route takes; anything else is refused before the handler runs.
+enum class Body { kNone, kForm, kJson, kFormOrJson };
+
+using Handler = std::function<Response(Request&)>;
+
+struct Route {
+  Method method = Method::kGet;
+  std::string pattern;  // "/employees/{id}": literal segments and whole-segment captures
+  Access access = Access::kUndeclared;
+  Handler handler;
+  std::vector<std::string> query = {};  // query names that it knows; others → 400
+  Body body = Body::kNone;
+  std::vector<FormField> form = {};  // for kForm and kFormOrJson
+};
+
+// Matches whole segments, byte for byte; literal segments win over captures. Filled at start, then
+// read by many threads.
+class Router {
+ public:
+  // Runs before a route's handler; an answer ends the request there. Checks session, role, origin,
+  // CSRF token, body type; fills Request::session, form, workstation.
+  using Guard = std::function<std::optional<Response>(Request&, const Route&)>;
+  // Renders an error that no handler answered (404, 405, 400 …).
+  using ErrorPage = std::function<Response(const Request&, int status, const Error&)>;
+
+  void Add(Route route);
+  void SetGuard(Guard guard) { guard_ = std::move(guard); }
+  void SetErrorPage(ErrorPage page) { error_page_ = std::move(page); }
+
+  // Never throws: an exception of a handler becomes a 500 whose id is in the log.
+  Response Dispatch(Request& request) const;
+  Response ErrorResponse(const Request& request, int status, const Error& error) const;
+  const std::vector<Route>& routes() const { return routes_; }
+
+ private:
+  std::vector<Route> routes_;
+  std::vector<std::vector<std::string>> segments_;  // of routes_, split once
+  Guard guard_;
+  ErrorPage error_page_;
+};
+
+}  // namespace keyferry::server
