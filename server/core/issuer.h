@@ -1,0 +1,92 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "protocol/result.h"
+#include "protocol/secure/secure_bytes.h"
+#include "server/core/ids.h"
+#include "server/core/random.h"
+#include "server/core/records.h"
+
+namespace keyferry::server {
+
+// Roles of a HostCert (protocol/PROTOCOL.md section 4).
+inline constexpr std::uint8_t kRoleDeliver = 1;
+inline constexpr std::uint8_t kRoleLogin = 2;
+inline constexpr std::uint8_t kRoleEnroll = 4;
+
+// What an organisation's keys trust, as `keyferry-server init` makes it once. The two private keys
+// (32-byte P-256 scalars) go into files of mode 0600; the root's is needed again only to replace
+// the issuer and belongs off the machine.
+struct Authority {
+  SecureBytes root_private;
+  Bytes root_pub;  // 65
+  SecureBytes issuer_private;
+  Bytes issuer_cert;  // 161
+};
+// Times are Unix seconds.
+Result<Authority> MakeAuthority(Random& random, std::int64_t not_before, std::int64_t not_after);
+
+// What a SET_PASSWORD job is sealed to and numbered with.
+struct SealRequest {
+  JobId job;
+  DeviceId device;
+  AccountId account;
+  std::uint32_t epoch = 0;
+  std::array<std::uint8_t, 32> recipient_pub{};
+  std::uint64_t seq = 0;
+  std::uint64_t base_seq = 0;
+  std::int64_t created = 0;  // Unix seconds
+  std::string_view login;    // 1…104 bytes of UTF-8
+};
+
+struct SealedJob {
+  Bytes bytes;
+  Hash32 hash{};
+};
+
+struct GrantRequest {
+  DeviceId device;
+  AccountId account;
+  std::array<std::uint8_t, 8> policy{};
+  std::array<std::uint8_t, 32> nonce{};
+  std::span<const std::uint8_t> statement;  // 325
+  Hash32 activation_hash{};
+};
+
+// Signs in the issuer's name. Its private key lives in locked memory for the life of the object.
+// Immutable, so thread-safe.
+class Issuer {
+ public:
+  // kInvalidArgument when the private key is not the certificate's, the certificate is not the
+  // root's, or it is outside its dates at `now` (Unix seconds): the message says which file to mend.
+  static Result<std::unique_ptr<Issuer>> Load(SecureBytes issuer_private, Bytes issuer_cert,
+                                              Bytes root_pub, std::int64_t now);
+  ~Issuer();
+
+  const Bytes& certificate() const { return certificate_; }  // IssuerCert, 161
+  const Bytes& root_pub() const { return root_pub_; }        // 65
+
+  // HostCert, 144 bytes. Times are Unix seconds.
+  Result<Bytes> HostCert(std::uint8_t role, const WorkstationId& host,
+                         const std::array<std::uint8_t, 32>& noise_pub, std::int64_t not_before,
+                         std::int64_t not_after) const;
+  // EnrolGrant, 204 bytes.
+  Result<Bytes> Grant(const GrantRequest& request) const;
+  // The sealed job; only the key can open it. `password` is 1…256 bytes of UTF-8 and is not kept.
+  Result<SealedJob> SealPassword(const SealRequest& request, const SecureBytes& password,
+                                 Random& random) const;
+
+ private:
+  Issuer(SecureBytes issuer_private, Bytes issuer_cert, Bytes root_pub);
+  SecureBytes private_;
+  Bytes certificate_;
+  Bytes root_pub_;
+};
+
+}  // namespace keyferry::server

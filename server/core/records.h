@@ -1,0 +1,200 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "server/core/changes.h"
+#include "server/core/ids.h"
+#include "server/core/keys.h"
+#include "server/core/session.h"
+#include "server/core/workstations.h"
+
+// The rows that core keeps through the Store port. Plain data: times are Unix milliseconds unless a
+// comment says seconds, 0 = not yet; nothing here can hold a password.
+namespace keyferry::server {
+
+using Bytes = std::vector<std::uint8_t>;
+using Hash32 = std::array<std::uint8_t, 32>;
+
+// One audit line before it is chained.
+struct AuditEntry {
+  std::int64_t time = 0;
+  std::string actor;    // login, "system" or "workstation NAME"
+  std::string action;   // "password.set" …
+  std::string target;   // login, device id, workstation name
+  std::string outcome;  // "ok" or a code
+  std::string detail;   // a sentence
+  std::string address;
+};
+
+struct ChangeRecord {
+  ChangeId id;
+  AccountId account;
+  std::string login;
+  AccountId actor;
+  std::string actor_login;
+  std::string address;
+  std::string idempotency_key;
+  Hash32 request_hash{};  // over the request without the password
+  std::string reason;
+  bool generated = true;
+  bool must_change = false;
+  bool unlock = true;
+  ChangeState state = ChangeState::kIntent;
+  std::string error;
+  std::string server;                  // pinned domain controller
+  std::int64_t password_last_set = 0;  // there, before the attempt, raw ticks
+  std::int64_t created = 0;
+  std::int64_t attempted = 0;  // the write may have left from here on
+  std::int64_t confirmed = 0;
+  DeviceId device;
+  JobId job;
+};
+
+struct JobRecord {
+  JobId id;
+  DeviceId device;
+  EnrolmentId enrolment;  // of the key, when it was sealed: receipts chain within one enrolment
+  AccountId account;
+  ChangeId change;
+  std::uint64_t seq = 0;
+  std::uint64_t base_seq = 0;
+  std::uint32_t epoch = 0;
+  Bytes sealed;   // empty once it is of no use any more
+  Hash32 hash{};  // SHA-256 of the whole sealed job
+  JobState state = JobState::kHeld;
+  std::string last_error;
+  std::int64_t created = 0;
+  std::int64_t queued = 0;
+  std::int64_t handed = 0;  // first handed out: from here on a key may have accepted it
+  std::int64_t spooled = 0;
+  std::int64_t delivered = 0;
+  std::int64_t used = 0;
+  WorkstationId workstation;     // that spooled or delivered it
+  std::string workstation_name;  // read only
+  std::uint64_t receipt_ctr = 0;
+  std::optional<Hash32> receipt_hash;
+};
+
+struct ChangeRow {
+  ChangeRecord change;
+  JobRecord job;
+};
+
+// The server's side of an enrolled key. Everything after `record` comes from verified receipts.
+struct KeyRecord {
+  DeviceId device;
+  EnrolmentId enrolment;
+  AccountId account;
+  std::string login;
+  std::string display_name;
+  KeyState state = KeyState::kActive;
+  bool simulator = false;
+  std::array<std::uint8_t, 65> sig_pub{};
+  Bytes record;                // IssuerCert(161) ‖ Statement(325) ‖ EnrolGrant(204)
+  std::uint64_t next_seq = 1;  // of the next job to be sealed
+  std::uint32_t firmware = 0;
+  bool pin_set = false;
+  std::uint32_t epoch = 0;  // to seal to next
+  std::array<std::uint8_t, 32> recipient_pub{};
+  std::uint64_t last_seq = 0;
+  std::uint64_t receipt_ctr = 0;
+  Hash32 receipt_hash{};  // of the newest positive receipt, all 236 bytes
+  std::int64_t enrolled = 0;
+  std::int64_t last_seen = 0;
+  std::string alarm;
+};
+
+struct EnrolmentRecord {
+  EnrolmentId id;
+  DeviceId device;
+  AccountId account;
+  std::string login;
+  std::string display_name;
+  WorkstationId workstation;
+  EnrolmentState state = EnrolmentState::kWaiting;
+  std::string error;
+  std::string actor_login;
+  Bytes enrol_cert;          // HostCert with role ENROLL
+  Bytes begin;               // body of ENROLL_BEGIN, 258
+  Hash32 activation_hash{};  // the code itself is never stored
+  Bytes statement;           // 325, from kGranted on
+  Bytes grant;               // 204, from kGranted on
+  bool simulator = false;
+  std::int64_t created = 0;
+  std::int64_t expires = 0;
+};
+
+struct WorkstationRecord {
+  WorkstationId id;
+  std::string name, os, version;
+  std::string fingerprint;
+  WorkstationState state = WorkstationState::kPending;
+  std::string address;
+  std::string csr_pem;
+  std::array<std::uint8_t, 32> deliver_noise_pub{};
+  std::optional<std::array<std::uint8_t, 32>> login_noise_pub;
+  Hash32 poll_token_hash{};
+  std::int64_t created = 0;
+  std::int64_t last_seen = 0;
+  // From approval on.
+  std::string certificate_pem;
+  Hash32 certificate_sha256{};
+  Bytes deliver_cert;
+  Bytes login_cert;
+  std::int64_t host_certs_end = 0;  // Unix seconds
+};
+
+struct StoredSession {
+  Hash32 token_hash{};
+  Session session;  // times in Unix seconds
+};
+
+// Failed sign-ins of one account, name or address.
+struct FailureCount {
+  std::uint32_t failures = 0;
+  std::int64_t first = 0;          // of this run
+  std::int64_t blocked_until = 0;  // 0 = not blocked
+};
+
+// A positive receipt, verified by core, ready to be taken in.
+struct ReceiptUpdate {
+  DeviceId device;
+  EnrolmentId enrolment;
+  std::uint64_t expected_ctr = 0;  // keys.receipt_ctr as core saw it when it judged
+  std::uint64_t receipt_ctr = 0;
+  std::uint64_t seq = 0;
+  std::uint32_t epoch = 0;
+  std::array<std::uint8_t, 32> recipient_pub{};
+  std::uint32_t firmware = 0;
+  bool pin_set = false;
+  Hash32 hash{};
+  Bytes receipt;
+  JobId job;
+  WorkstationId workstation;
+  std::int64_t time = 0;
+  bool late = false;  // older than the newest held: job and journal only, the key's row stands
+};
+
+// What a signed negative receipt changes.
+struct RefusalUpdate {
+  JobId job;
+  std::string reason;    // a sentence
+  bool give_up = true;   // false: keep the job, note the reason
+  // From a negative receipt newer than all that the server holds: what to seal to next.
+  struct Reseal {
+    std::uint64_t expected_ctr = 0;
+    std::uint64_t seq = 0;
+    std::uint32_t epoch = 0;
+    std::array<std::uint8_t, 32> recipient_pub{};
+  };
+  std::optional<Reseal> reseal;
+  DeviceId device;
+  WorkstationId workstation;
+  std::int64_t time = 0;
+};
+
+}  // namespace keyferry::server

@@ -1,0 +1,89 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "server/core/audit.h"
+#include "server/core/ca.h"
+#include "server/core/changes.h"
+#include "server/core/clock.h"
+#include "server/core/directory.h"
+#include "server/core/event_bus.h"
+#include "server/core/issuer.h"
+#include "server/core/keys.h"
+#include "server/core/presence.h"
+#include "server/core/random.h"
+#include "server/core/session.h"
+#include "server/core/store.h"
+#include "server/core/waiter.h"
+#include "server/core/workstations.h"
+
+namespace keyferry::server {
+
+// Everything that the services stand on. All of it outlives them. `log` gets one line for the log
+// of what nobody else is told (background work, raw diagnostics); may be empty; thread-safe.
+struct CorePorts {
+  Store& store;
+  Directory& directory;
+  const Clock& clock;
+  Random& random;
+  EventBus& bus;
+  const Issuer& issuer;
+  CertificateAuthority& ca;
+  AttestationVerifier& attestation;
+  Waiter& waiter;
+  Presence& presence;
+  std::function<void(std::string_view)> log;
+};
+
+struct SessionConfig {
+  std::vector<std::string> administrator_groups;  // DNs; membership may be nested
+  std::vector<std::string> help_desk_groups;
+  std::int64_t idle_seconds = 15 * 60;
+  std::int64_t absolute_seconds = 8 * 3600;
+  std::uint32_t failures_per_account = 10;  // of one run, then the counter blocks
+  std::uint32_t failures_per_address = 50;
+  std::int64_t failure_window_seconds = 15 * 60;
+  std::int64_t block_seconds = 15 * 60;
+  // Every answer that is not a success comes at a whole multiple of this after the question.
+  std::chrono::milliseconds answer_floor{500};
+};
+std::unique_ptr<SessionService> MakeSessionService(const CorePorts& ports, SessionConfig config);
+
+struct ChangeConfig {
+  std::size_t password_length = 24;  // of generated ones, 12…128
+  bool allow_typing = false;
+  // An unknown outcome is final only this long after the attempt: by then the request that may
+  // still be on its way has died with its connection.
+  std::int64_t settle_seconds = 60;
+};
+std::unique_ptr<ChangeService> MakeChangeService(const CorePorts& ports, ChangeConfig config);
+
+struct KeyConfig {
+  bool allow_simulator = false;  // production refuses keys under the simulator's CA
+  std::uint8_t pin_min = 6;      // 6…63
+  std::uint8_t pin_tries = 8;    // 1…8
+  bool touch_to_store = false;
+  bool keep_previous = true;
+  std::uint16_t max_offline_days = 0;
+  std::int64_t enrolment_seconds = 10 * 60;  // life of the ENROLL certificate
+};
+std::unique_ptr<KeyService> MakeKeyService(const CorePorts& ports, KeyConfig config);
+
+struct WorkstationConfig {
+  std::string server_version;
+  std::int64_t certificate_days = 365;  // TLS client certificate and HostCerts
+  std::size_t max_pending = 200;
+  std::size_t max_per_address_hour = 20;
+};
+std::unique_ptr<WorkstationService> MakeWorkstationService(const CorePorts& ports,
+                                                           WorkstationConfig config);
+
+std::unique_ptr<AuditService> MakeAuditService(Store& store);
+
+}  // namespace keyferry::server

@@ -1,0 +1,210 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "protocol/result.h"
+#include "server/core/audit.h"
+#include "server/core/records.h"
+
+namespace keyferry::server {
+
+// The durable state of the server as a port. Every writing method is ONE transaction, durable when
+// it returns (the disk has it), and carries the audit entry of what it does, chained in the same
+// transaction: what is not audited did not happen. Reading methods never write. Thread-safe; blocks.
+//
+// Errors of every method: kUnavailable (database full, read-only or not reachable: nothing was
+// written; the message names the volume), kInternal (damaged row). Others are named below.
+
+class ChangeStore {
+ public:
+  enum class Claim {
+    kBegun,
+    kRepeated,     // (actor, idempotency key) exists: `row` is that change
+    kAccountBusy,  // the account has another open change: `row` is that change
+    kSeqTaken,     // the key's row moved since the job was sealed: read it again, seal again
+  };
+  struct Begun {
+    Claim claim = Claim::kBegun;
+    ChangeRow row;
+  };
+  struct Confirmed {
+    ChangeRow row;
+    std::vector<JobRecord> superseded;  // undelivered jobs that the new one replaces
+    std::optional<JobRecord> hand_out;  // the new job, marked as handed out
+  };
+
+  virtual ~ChangeStore() = default;
+
+  // Claims idempotency key, the account's one open change, and job.seq == keys.next_seq of an
+  // active key without alarm in enrolment job.enrolment; stores change and job as given.
+  virtual Result<Begun> BeginChange(const ChangeRecord& change, const JobRecord& job,
+                                    const AuditEntry& audit) = 0;
+  // kAttempt, kUnknown → kConfirmed; job kHeld → kReady; older undelivered jobs of the key and
+  // their changes → superseded. `key_seen`: hand the job out at once if the epochs allow it.
+  // kConflict when the change is in another state.
+  virtual Result<Confirmed> ConfirmChange(const ChangeId& id, std::int64_t time, bool key_seen,
+                                          const AuditEntry& audit) = 0;
+  // Any open state → kFailed, its held job cancelled and erased. kConflict as above.
+  virtual Result<ChangeRow> FailChange(const ChangeId& id, std::string_view error,
+                                       std::int64_t time, const AuditEntry& audit) = 0;
+  // kAttempt → kUnknown. kConflict as above.
+  virtual Result<ChangeRow> MarkUnknown(const ChangeId& id, std::string_view error,
+                                        const AuditEntry& audit) = 0;
+
+  virtual Result<std::optional<ChangeRow>> FindChange(const ChangeId& id) = 0;
+  virtual Result<std::optional<ChangeRow>> FindRepeated(const AccountId& actor,
+                                                        std::string_view idempotency_key) = 0;
+  // Newest first.
+  virtual Result<std::vector<ChangeRow>> History(const AccountId& account, std::size_t limit) = 0;
+  // kIntent, kHeld, kAttempt, kUnknown; oldest first.
+  virtual Result<std::vector<ChangeRow>> OpenChanges() = 0;
+};
+
+class KeyStore {
+ public:
+  // A positive receipt as journalled.
+  struct Journalled {
+    std::uint64_t receipt_ctr = 0;
+    Hash32 hash{};
+    Bytes receipt;
+  };
+
+  virtual ~KeyStore() = default;
+
+  virtual Result<std::vector<KeyRecord>> Keys() = 0;
+  virtual Result<std::vector<KeyRecord>> KeysOf(const AccountId& account) = 0;
+  virtual Result<std::optional<KeyRecord>> FindKey(const DeviceId& device) = 0;
+  virtual Result<void> TouchKeys(const std::vector<DeviceId>& seen, std::int64_t time) = 0;
+
+  virtual Result<std::optional<JobRecord>> FindJob(const JobId& id) = 0;
+  virtual Result<std::optional<JobRecord>> FindJobByHash(const EnrolmentId& enrolment,
+                                                         const Hash32& hash) = 0;
+  // The newest ready job of an active key, if the epochs allow it to be handed out now (queue.h);
+  // marks it as handed out. Writes only the first time.
+  virtual Result<std::optional<JobRecord>> TakeReady(const DeviceId& device, std::int64_t time) = 0;
+  // Jobs of this enrolment that were handed out, have seq < `seq`, and no receipt yet.
+  virtual Result<std::uint64_t> CountUnanswered(const EnrolmentId& enrolment, std::uint64_t seq) = 0;
+  // kReady → kSpooled; any other state is left alone. kNotFound.
+  virtual Result<JobRecord> MarkSpooled(const JobId& id, const WorkstationId& workstation,
+                                        std::int64_t time) = 0;
+  virtual Result<JobRecord> NoteProblem(const JobId& id, const WorkstationId& workstation,
+                                        std::string_view message) = 0;
+  // The newest delivered job with this seq → kUsed. kNotFound.
+  virtual Result<JobRecord> MarkUsed(const DeviceId& device, std::uint64_t seq, std::int64_t time,
+                                     const AuditEntry& audit) = 0;
+
+  virtual Result<std::optional<Journalled>> FindReceipt(const EnrolmentId& enrolment,
+                                                        std::uint64_t receipt_ctr) = 0;
+  // Job → kDelivered and erased, its change → kDone unless superseded, key advances, receipt is
+  // journalled, and ready jobs whose epoch the key has left are refused. Returns false, and writes
+  // nothing, when keys.receipt_ctr is no longer update.expected_ctr.
+  virtual Result<bool> TakeReceipt(const ReceiptUpdate& update, const AuditEntry& audit) = 0;
+  virtual Result<JobRecord> TakeRefusal(const RefusalUpdate& update, const AuditEntry& audit) = 0;
+  // Sets keys.alarm unless it is set: nothing is handed out to, or sealed for, the key from here on.
+  virtual Result<void> RaiseAlarm(const DeviceId& device, std::string_view alarm,
+                                  const AuditEntry& audit) = 0;
+
+  virtual Result<void> BeginEnrolment(const EnrolmentRecord& enrolment,
+                                      const AuditEntry& audit) = 0;
+  virtual Result<std::optional<EnrolmentRecord>> FindEnrolment(const EnrolmentId& id) = 0;
+  // kWaiting or kGranted and not expired at `now`.
+  virtual Result<std::vector<EnrolmentRecord>> OpenEnrolments(std::int64_t now) = 0;
+  // kWaiting → kGranted with statement, grant and simulator flag. kConflict in another state.
+  virtual Result<void> GrantEnrolment(const EnrolmentRecord& enrolment,
+                                      const AuditEntry& audit) = 0;
+  // kGranted → kDone: `key` becomes the device's row (replacing one of an earlier enrolment), every
+  // other key of the account is revoked, open jobs of replaced keys are cancelled, receipt number 1
+  // is journalled. kConflict in another state.
+  virtual Result<void> FinishEnrolment(const EnrolmentId& id, const KeyRecord& key,
+                                       const Bytes& receipt, const AuditEntry& audit) = 0;
+  // kWaiting, kGranted → kFailed; other states are left alone.
+  virtual Result<void> FailEnrolment(const EnrolmentId& id, std::string_view error,
+                                     const AuditEntry& audit) = 0;
+};
+
+class WorkstationStore {
+ public:
+  struct RegisterLimits {
+    std::size_t pending = 200;
+    std::size_t per_address = 20;      // registered since `address_since`
+    std::int64_t address_since = 0;
+    std::int64_t pending_since = 0;    // older pending requests are forgotten
+  };
+
+  virtual ~WorkstationStore() = default;
+  virtual Result<std::vector<WorkstationRecord>> Workstations() = 0;
+  virtual Result<std::optional<WorkstationRecord>> FindWorkstation(const WorkstationId& id) = 0;
+  virtual Result<std::optional<WorkstationRecord>> FindByCertificate(const Hash32& sha256) = 0;
+  // kRateLimited when a limit is reached.
+  virtual Result<void> AddWorkstation(const WorkstationRecord& record, const RegisterLimits& limits,
+                                      const AuditEntry& audit) = 0;
+  // kPending → kApproved with the certificates of `record`. kConflict in another state.
+  virtual Result<void> ApproveWorkstation(const WorkstationRecord& record,
+                                          const AuditEntry& audit) = 0;
+  virtual Result<void> RevokeWorkstation(const WorkstationId& id, const AuditEntry& audit) = 0;
+  // New HostCerts for an approved workstation.
+  virtual Result<void> RenewHostCerts(const WorkstationRecord& record) = 0;
+  virtual Result<void> TouchWorkstation(const WorkstationId& id, std::int64_t time) = 0;
+};
+
+class SessionStore {
+ public:
+  virtual ~SessionStore() = default;
+  // Also forgets sessions that ended before `now` (Unix seconds) and the failures of `cleared`.
+  virtual Result<void> AddSession(const StoredSession& session, std::int64_t now,
+                                  const std::vector<std::string>& cleared,
+                                  const AuditEntry& audit) = 0;
+  virtual Result<std::optional<Session>> FindSession(const Hash32& token_hash) = 0;
+  virtual Result<void> RenewSession(const Hash32& token_hash, std::int64_t idle_until) = 0;
+  virtual Result<void> EndSession(const Hash32& token_hash, const AuditEntry& audit) = 0;
+
+  // Counters are named "account/HEX", "name/…" or "address/…"; unknown ones are zero.
+  virtual Result<FailureCount> FindFailures(std::string_view counter) = 0;
+  struct FailureRule {
+    std::string counter;
+    std::uint32_t limit = 10;          // failures of one run until the counter blocks
+    std::int64_t window = 900'000;     // ms: a run ends when it is that old
+    std::int64_t block = 900'000;      // ms
+  };
+  virtual Result<void> AddFailure(const std::vector<FailureRule>& rules, std::int64_t now,
+                                  const AuditEntry& audit) = 0;
+};
+
+class AuditStore {
+ public:
+  struct Row {
+    std::uint64_t number = 0;
+    AuditEntry entry;
+    Hash32 previous{};
+    Hash32 hash{};
+  };
+  struct Head {
+    std::uint64_t number = 0;
+    Hash32 hash{};
+  };
+
+  virtual ~AuditStore() = default;
+  virtual Result<void> AppendAudit(const AuditEntry& audit) = 0;
+  // Newest first; `before` 0 = from the newest.
+  virtual Result<std::vector<Row>> AuditBefore(std::uint64_t before, std::size_t limit) = 0;
+  // Oldest first, numbers above `after`.
+  virtual Result<std::vector<Row>> AuditAfter(std::uint64_t after, std::size_t limit) = 0;
+  virtual Result<Head> AuditHead() = 0;
+};
+
+class Store : public ChangeStore,
+              public KeyStore,
+              public WorkstationStore,
+              public SessionStore,
+              public AuditStore {
+ public:
+  ~Store() override = default;
+  // Durable transactions since it was opened (each costs one sync).
+  virtual std::uint64_t Transactions() const = 0;
+};
+
+}  // namespace keyferry::server
