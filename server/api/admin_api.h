@@ -1,0 +1,20 @@
+#pragma once
+
+#include <memory>
+
+#include "server/api/services.h"
+#include "server/api/workstation_api.h"
+#include "server/http/router.h"
+
+namespace keyferry::server {
+
+// The REST API of administrators and help desk under /api/v1 (docs/api.md); the same services as
+// the pages, so that the two cannot part. `streams` = the workstations' live streams, so that
+// revoking one ends its stream at once.
+void AddAdminRoutes(Router& router, Services& services,
+                    std::shared_ptr<WorkstationStreams> streams);
+
+// What an idempotency key must look like: 8…64 printable ASCII characters without spaces.
+bool IsIdempotencyKey(std::string_view text);
+
+}  // namespace keyferry::server

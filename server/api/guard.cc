@@ -1,0 +1,169 @@
+#include "server/api/guard.h"
+
+#include "server/api/problem.h"
+#include "server/http/target.h"
+
+namespace keyferry::server {
+namespace {
+
+bool IsUnsafe(Method method) { return method == Method::kPost || method == Method::kDelete; }
+
+// The media type alone, lower case.
+std::string MediaType(std::string_view header) {
+  std::string type(header.substr(0, header.find(';')));
+  while (!type.empty() && type.back() == ' ') type.pop_back();
+  for (char& c : type) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return type;
+}
+
+}  // namespace
+
+bool ConstantTimeEquals(std::string_view a, std::string_view b) {
+  if (a.size() != b.size()) return false;
+  unsigned difference = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    difference |=
+        static_cast<unsigned char>(a[i]) ^ static_cast<unsigned>(static_cast<unsigned char>(b[i]));
+  }
+  return difference == 0;
+}
+
+bool IsSameOrigin(const Request& request) {
+  const std::string_view site = request.Header("sec-fetch-site");
+  if (!site.empty() && site != "same-origin" && !(site == "none" && !IsUnsafe(request.method))) {
+    return false;
+  }
+  const std::string_view origin = request.Header("origin");
+  if (origin.empty()) return true;  // not a browser: those send Origin with every change of state
+  return origin == "https://" + std::string(request.Header("host"));
+}
+
+std::string SafeNext(std::string_view next) {
+  const auto target = ParseTarget(next);
+  if (!target || next.find('\\') != std::string_view::npos) return "/";
+  if (!target->path.empty() && (target->path[0] == "api" || target->path[0] == "sign-in" ||
+                                target->path[0] == "sign-out" || target->path[0] == "events")) {
+    return "/";
+  }
+  return std::string(next);
+}
+
+Response Guard::Refuse(const Request& request, int status, ErrorCode code,
+                       std::string message) const {
+  return error_page_(request, status, Error{code, std::move(message), {}, 0});
+}
+
+std::optional<Response> Guard::Check(Request& request, const Route& route) const {
+  const bool unsafe = IsUnsafe(route.method);
+  if ((unsafe || IsApi(request)) && !IsSameOrigin(request)) {
+    return Refuse(request, 403, ErrorCode::kPermissionDenied,
+                  "This request came from another site and was refused.");
+  }
+  switch (route.access) {
+    case Access::kPublic:
+      return CheckBody(request, route);
+    case Access::kSignedIn:
+    case Access::kAdministrator:
+      return CheckSession(request, route);
+    case Access::kWorkstation: {
+      if (!request.certificate) {
+        return Refuse(request, 403, ErrorCode::kPermissionDenied,
+                      "A workstation's certificate is needed here.");
+      }
+      const auto workstation = services_.workstations.Authenticate(*request.certificate);
+      if (!workstation && workstation.error().code == ErrorCode::kPermissionDenied) {
+        return Problem(request, 403, "workstation_revoked", workstation.error());
+      }
+      if (!workstation) {
+        services_.report(request, workstation.error());
+        return Problem(request, workstation.error());
+      }
+      request.workstation = *workstation;
+      return CheckBody(request, route);
+    }
+    case Access::kUndeclared:
+      break;
+  }
+  return Refuse(request, 404, ErrorCode::kNotFound, "There is nothing at this address.");
+}
+
+std::optional<Response> Guard::CheckSession(Request& request, const Route& route) const {
+  request.session_token = std::string(request.Cookie(kSessionCookie));
+  Result<Session> session = request.session_token.empty()
+                                ? Fail(ErrorCode::kUnauthenticated, "Please sign in first.")
+                                : services_.sessions.Find(request.session_token, request.address);
+  if (!session) {
+    const Error& error = session.error();
+    if (error.code != ErrorCode::kUnauthenticated) {
+      services_.report(request, error);
+      return error_page_(request, HttpStatus(error.code), error);
+    }
+    if (IsApi(request) || request.Header("sec-fetch-mode") == "cors" ||
+        request.Header("accept") == "text/event-stream") {
+      return error_page_(request, 401, error);
+    }
+    // A lost session brings the person back to where they were; a lost form is not sent again.
+    Response response = Response::SeeOther(route.method == Method::kGet && !request.path.empty()
+                                               ? "/sign-in?next=" + request.PathText()
+                                               : "/sign-in");
+    if (!request.session_token.empty()) response.With("Set-Cookie", EndedSessionCookie());
+    return response;
+  }
+  request.session = std::move(*session);
+  const Role role = request.session->actor.role;
+  const bool allowed =
+      route.access == Access::kAdministrator ? role == Role::kAdministrator : role != Role::kNone;
+  if (!allowed) {
+    return Refuse(request, 403, ErrorCode::kPermissionDenied, "Only administrators may do this.");
+  }
+  if (auto refused = CheckBody(request, route)) return refused;
+  if (IsUnsafe(route.method)) {
+    const std::string_view given = !request.Header("x-keyferry-csrf").empty()
+                                       ? request.Header("x-keyferry-csrf")
+                                   : request.form ? request.form->Text("csrf")
+                                                  : std::string_view();
+    if (request.session->csrf.empty() || !ConstantTimeEquals(given, request.session->csrf)) {
+      return Refuse(request, 403, ErrorCode::kPermissionDenied,
+                    "This form is no longer valid. Please reload the page and try again.");
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<Response> Guard::CheckBody(Request& request, const Route& route) const {
+  const std::string type = MediaType(request.Header("content-type"));
+  const bool is_form = type == "application/x-www-form-urlencoded";
+  const bool is_json = type == "application/json";
+  switch (route.body) {
+    case Body::kNone:
+      // An empty JSON object says as little as no content, and some clients cannot send less.
+      if (request.body.empty() || (is_json && request.body.view() == "{}")) return std::nullopt;
+      return Refuse(request, 400, ErrorCode::kInvalidArgument, "This address takes no content.");
+    case Body::kForm:
+      if (!is_form) {
+        return Refuse(request, 415, ErrorCode::kInvalidArgument, "This address takes a form.");
+      }
+      break;
+    case Body::kJson:
+      if (!is_json) {
+        return Refuse(request, 415, ErrorCode::kInvalidArgument, "This address takes JSON.");
+      }
+      break;
+    case Body::kFormOrJson:
+      if (!is_form && !is_json) {
+        return Refuse(request, 415, ErrorCode::kInvalidArgument,
+                      "This address takes JSON or a form.");
+      }
+      break;
+  }
+  if (!is_form) return std::nullopt;
+  auto form = ParseForm(request.body.span(), route.form);
+  request.body.Clear();
+  if (!form) return error_page_(request, 400, form.error());
+  request.form = std::move(*form);
+  return std::nullopt;
+}
+
+}  // namespace keyferry::server

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+#include "server/api/services.h"
+#include "server/http/router.h"
+
+namespace keyferry::server {
+
+// Decides whether a matched route may run: caller, role, origin, CSRF token, body type. Everything
+// is refused unless the route's declaration allows it.
+//
+// A change of state (POST, DELETE) needs all of: no sign of another origin (Origin,
+// Sec-Fetch-Site), and, where there is a session, its token in the X-Keyferry-CSRF header or in the
+// form's `csrf` field. Thread-safe; blocks (session lookup).
+class Guard {
+ public:
+  Guard(Services& services, Router::ErrorPage error_page)
+      : services_(services), error_page_(std::move(error_page)) {}
+
+  std::optional<Response> Check(Request& request, const Route& route) const;
+
+ private:
+  std::optional<Response> CheckSession(Request& request, const Route& route) const;
+  std::optional<Response> CheckBody(Request& request, const Route& route) const;
+  Response Refuse(const Request& request, int status, ErrorCode code, std::string message) const;
+
+  Services& services_;
+  Router::ErrorPage error_page_;
+};
+
+// False when the browser says that another site caused this request.
+bool IsSameOrigin(const Request& request);
+
+// Compares in time that depends on the lengths only.
+bool ConstantTimeEquals(std::string_view a, std::string_view b);
+
+// `next` when it is a plain path of this site, else "/".
+std::string SafeNext(std::string_view next);
+
+}  // namespace keyferry::server

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "server/core/audit.h"
+#include "server/core/changes.h"
+#include "server/core/clock.h"
+#include "server/core/directory.h"
+#include "server/core/event_bus.h"
+#include "server/core/keys.h"
+#include "server/core/session.h"
+#include "server/core/workstations.h"
+#include "server/http/message.h"
+
+namespace keyferry::server {
+
+// What API and pages may call. Everything outlives the routers that were built from it.
+struct Services {
+  SessionService& sessions;
+  ChangeService& changes;
+  KeyService& keys;
+  WorkstationService& workstations;
+  AuditService& audit;
+  Directory& directory;
+  EventBus& bus;
+  Clock& clock;
+  std::string version;
+  std::string daemon_url;  // https://name:port of the workstation listener
+  // Writes an error with its detail and the request's id to the log.
+  std::function<void(const Request&, const Error&)> report;
+};
+
+}  // namespace keyferry::server

@@ -1,0 +1,132 @@
+#include "server/api/views_json.h"
+
+namespace keyferry::server {
+
+namespace json = boost::json;
+
+const char* Name(Role role) {
+  switch (role) {
+    case Role::kAdministrator:
+      return "administrator";
+    case Role::kHelpDesk:
+      return "help_desk";
+    case Role::kNone:
+      return "none";
+  }
+  return "none";
+}
+
+const char* Name(EnrolmentState state) {
+  switch (state) {
+    case EnrolmentState::kWaiting:
+      return "waiting";
+    case EnrolmentState::kGranted:
+      return "granted";
+    case EnrolmentState::kDone:
+      return "done";
+    case EnrolmentState::kFailed:
+      return "failed";
+  }
+  return "failed";
+}
+
+json::object ToJson(const Person& person) {
+  return {{"id", person.id.Hex()},
+          {"login", person.login},
+          {"upn", person.upn},
+          {"display_name", person.display_name},
+          {"mail", person.mail},
+          {"title", person.title},
+          {"department", person.department},
+          {"employee_id", person.employee_id}};
+}
+
+json::object ToJson(const PersonDetail& detail) {
+  json::object out = ToJson(detail.person);
+  const AccountState& state = detail.state;
+  out["state"] = {{"disabled", state.disabled},
+                  {"locked", state.locked},
+                  {"password_expired", state.password_expired},
+                  {"must_change", state.must_change},
+                  {"password_never_expires", state.password_never_expires},
+                  {"account_expired", state.account_expired},
+                  {"smartcard_required", state.smartcard_required},
+                  {"protected", state.is_protected},
+                  {"protected_reason", state.protected_reason}};
+  return out;
+}
+
+json::object ToJson(const ChangeView& change) {
+  return {{"id", change.id.Hex()},
+          {"account", change.account.Hex()},
+          {"login", change.login},
+          {"state", Name(change.state)},
+          {"error", change.error},
+          {"actor", change.actor_login},
+          {"reason", change.reason},
+          {"generated", change.generated},
+          {"must_change", change.must_change},
+          {"created", change.created},
+          {"ad_set", change.ad_set},
+          {"server", change.server},
+          {"device", change.device.Hex()},
+          {"job", change.job.Hex()},
+          {"seq", change.seq},
+          {"job_state", Name(change.job_state)},
+          {"last_error", change.last_error},
+          {"queued", change.queued},
+          {"spooled", change.spooled},
+          {"workstation", change.workstation},
+          {"delivered", change.delivered},
+          {"receipt_ctr", change.receipt_ctr},
+          {"receipt_hash", change.receipt_hash},
+          {"used", change.used}};
+}
+
+json::object ToJson(const KeyView& key) {
+  return {{"device", key.device.Hex()},       {"state", Name(key.state)},
+          {"account", key.account.Hex()},     {"login", key.login},
+          {"display_name", key.display_name}, {"simulator", key.simulator},
+          {"firmware", key.firmware},         {"pin_set", key.pin_set},
+          {"last_seq", key.last_seq},         {"receipt_ctr", key.receipt_ctr},
+          {"enrolled", key.enrolled},         {"last_seen", key.last_seen},
+          {"seen_at", key.seen_at},           {"alarm", key.alarm}};
+}
+
+json::object ToJson(const NewKeyView& key) {
+  return {{"device", key.device.Hex()},
+          {"workstation", key.workstation.Hex()},
+          {"workstation_name", key.workstation_name},
+          {"transport", key.transport},
+          {"simulator", key.simulator}};
+}
+
+json::object ToJson(const EnrolmentView& enrolment) {
+  return {{"id", enrolment.id.Hex()},
+          {"device", enrolment.device.Hex()},
+          {"account", enrolment.account.Hex()},
+          {"state", Name(enrolment.state)},
+          {"error", enrolment.error}};
+}
+
+json::object ToJson(const WorkstationView& workstation) {
+  return {{"id", workstation.id.Hex()},
+          {"name", workstation.name},
+          {"os", workstation.os},
+          {"version", workstation.version},
+          {"fingerprint", workstation.fingerprint},
+          {"state", Name(workstation.state)},
+          {"address", workstation.address},
+          {"created", workstation.created},
+          {"last_seen", workstation.last_seen},
+          {"connected", workstation.connected},
+          {"keys_seen", workstation.keys_seen}};
+}
+
+json::object ToJson(const AuditView& row) {
+  return {{"number", row.number}, {"time", row.time},       {"actor", row.actor},
+          {"action", row.action}, {"target", row.target},   {"outcome", row.outcome},
+          {"detail", row.detail}, {"address", row.address}, {"hash", row.hash}};
+}
+
+}  // namespace keyferry::server

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <boost/json/object.hpp>
+
+#include "server/core/audit.h"
+#include "server/core/changes.h"
+#include "server/core/directory.h"
+#include "server/core/keys.h"
+#include "server/core/session.h"
+#include "server/core/workstations.h"
+
+namespace keyferry::server {
+
+// The services' views as the REST API shows them (docs/api.md). Times are Unix milliseconds, 0 =
+// not yet; identifiers are 32 hex digits.
+boost::json::object ToJson(const Person& person);
+boost::json::object ToJson(const PersonDetail& detail);
+boost::json::object ToJson(const ChangeView& change);
+boost::json::object ToJson(const KeyView& key);
+boost::json::object ToJson(const NewKeyView& key);
+boost::json::object ToJson(const EnrolmentView& enrolment);
+boost::json::object ToJson(const WorkstationView& workstation);
+boost::json::object ToJson(const AuditView& row);
+const char* Name(Role role);
+const char* Name(EnrolmentState state);
+
+}  // namespace keyferry::server
