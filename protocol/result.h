@@ -6,8 +6,8 @@
 
 namespace keyferry {
 
-// What kind of thing went wrong. One enum for every host-side room; pages and the API map it to HTTP
-// in one place. What a key answered is a protocol::Status and travels in Error::key_status.
+// What kind of thing went wrong. One enum for every host-side room; pages and the API map it to
+// HTTP in one place. What a key answered is a protocol::Status and travels in Error::key_status.
 enum class ErrorCode {
   kInvalidArgument,   // the caller's input is wrong; repeating it will not help
   kNotFound,          // no such employee, key, job …
@@ -26,9 +26,9 @@ enum class ErrorCode {
   kInternal,          // a bug or a broken invariant of ours
 };
 
-// An error that a person can act on. `message` is one sentence that names the cause and, where there is
-// one, the next step; it is shown to users, so it never holds a secret or an internal detail.
-// `detail` is for the log only (raw directory diagnostic, errno text).
+// An error that a person can act on. `message` is one sentence that names the cause and, where
+// there is one, the next step; it is shown to users, so it never holds a secret or an internal
+// detail. `detail` is for the log only (raw directory diagnostic, errno text).
 struct Error {
   ErrorCode code = ErrorCode::kInternal;
   std::string message;

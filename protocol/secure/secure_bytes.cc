@@ -38,8 +38,8 @@ SecureBytes SecureBytes::CopyOf(std::span<const std::uint8_t> data) {
 }
 
 SecureBytes SecureBytes::CopyOf(std::string_view text) {
-  return CopyOf(
-      std::span<const std::uint8_t>(reinterpret_cast<const std::uint8_t*>(text.data()), text.size()));
+  return CopyOf(std::span<const std::uint8_t>(reinterpret_cast<const std::uint8_t*>(text.data()),
+                                              text.size()));
 }
 
 SecureBytes::~SecureBytes() { Clear(); }

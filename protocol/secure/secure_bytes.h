@@ -7,9 +7,9 @@
 
 namespace keyferry {
 
-// A secret of fixed capacity in its own locked pages (sodium_malloc: guard pages, mlock, left out of core
-// dumps, wiped on destruction). It cannot be copied, printed or compared by accident; comparisons go
-// through Equals (constant time in the length of the shorter operand's capacity).
+// A secret of fixed capacity in its own locked pages (sodium_malloc: guard pages, mlock, left out
+// of core dumps, wiped on destruction). It cannot be copied, printed or compared by accident;
+// comparisons go through Equals (constant time in the length of the shorter operand's capacity).
 // Not thread-safe; move it to hand it over. A moved-from object is empty.
 class SecureBytes {
  public:
@@ -35,7 +35,8 @@ class SecureBytes {
   bool empty() const { return size_ == 0; }
   std::span<std::uint8_t> span() { return {data_, size_}; }
   std::span<const std::uint8_t> span() const { return {data_, size_}; }
-  // The bytes as text, for a C interface that takes pointer and length. The view dies with the object.
+  // The bytes as text, for a C interface that takes pointer and length. The view dies with the
+  // object.
   std::string_view view() const { return {reinterpret_cast<const char*>(data_), size_}; }
 
   // Shortens to `size` bytes (never grows) and wipes the rest.
@@ -49,12 +50,13 @@ class SecureBytes {
   std::size_t size_ = 0;
 };
 
-// Wipes memory that is not a SecureBytes (stack buffers, std::string storage) so that the compiler keeps it.
+// Wipes memory that is not a SecureBytes (stack buffers, std::string storage) so that the compiler
+// keeps it.
 void Wipe(void* data, std::size_t size);
 
-// Process-wide protection, called first in main() of every program that meets a secret: no core dumps
-// (RLIMIT_CORE 0, PR_SET_DUMPABLE 0), no new privileges, umask 077, and freed heap memory overwritten
-// (glibc M_PERTURB) so that copies made inside libraries do not outlive their buffers.
+// Process-wide protection, called first in main() of every program that meets a secret: no core
+// dumps (RLIMIT_CORE 0, PR_SET_DUMPABLE 0), no new privileges, umask 077, and freed heap memory
+// overwritten (glibc M_PERTURB) so that copies made inside libraries do not outlive their buffers.
 void HardenProcess();
 
 }  // namespace keyferry

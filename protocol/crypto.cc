@@ -1,0 +1,303 @@
+#include "protocol/crypto.h"
+
+#include <mbedtls/bignum.h>
+#include <mbedtls/chachapoly.h>
+#include <mbedtls/ecdsa.h>
+#include <mbedtls/ecp.h>
+#include <mbedtls/hkdf.h>
+#include <mbedtls/md.h>
+#include <mbedtls/platform_util.h>
+#include <mbedtls/sha256.h>
+
+#include <new>
+
+namespace keyferry::protocol {
+namespace {
+
+class Mpi {
+ public:
+  Mpi() { mbedtls_mpi_init(&value_); }
+  ~Mpi() { mbedtls_mpi_free(&value_); }
+  Mpi(const Mpi&) = delete;
+  Mpi& operator=(const Mpi&) = delete;
+  mbedtls_mpi* get() { return &value_; }
+  const mbedtls_mpi* get() const { return &value_; }
+  bool Read(ByteView bytes) {
+    return mbedtls_mpi_read_binary(&value_, bytes.data(), bytes.size()) == 0;
+  }
+  bool Write(MutableBytes out) const {
+    return mbedtls_mpi_write_binary(&value_, out.data(), out.size()) == 0;
+  }
+
+ private:
+  mbedtls_mpi value_;
+};
+
+class Point {
+ public:
+  Point() { mbedtls_ecp_point_init(&value_); }
+  ~Point() { mbedtls_ecp_point_free(&value_); }
+  Point(const Point&) = delete;
+  Point& operator=(const Point&) = delete;
+  mbedtls_ecp_point* get() { return &value_; }
+
+ private:
+  mbedtls_ecp_point value_;
+};
+
+// Curve parameters, loaded once. The first multiplication of the generator fills the group's table,
+// after which the library only reads the group, so it may be shared between threads.
+struct P256Group {
+  mbedtls_ecp_group group;
+  Mpi half_order;
+  bool ready = false;
+
+  P256Group() {
+    mbedtls_ecp_group_init(&group);
+    Point point;
+    Mpi one;
+    ready = mbedtls_ecp_group_load(&group, MBEDTLS_ECP_DP_SECP256R1) == 0 &&
+            mbedtls_mpi_lset(one.get(), 3) == 0 &&
+            mbedtls_ecp_mul(&group, point.get(), one.get(), &group.G, nullptr, nullptr) == 0 &&
+            mbedtls_mpi_copy(half_order.get(), &group.N) == 0 &&
+            mbedtls_mpi_shift_r(half_order.get(), 1) == 0;
+  }
+};
+
+struct X25519Group {
+  mbedtls_ecp_group group;
+  bool ready = false;
+
+  X25519Group() {
+    mbedtls_ecp_group_init(&group);
+    ready = mbedtls_ecp_group_load(&group, MBEDTLS_ECP_DP_CURVE25519) == 0;
+  }
+};
+
+P256Group& P256() {
+  static P256Group group;
+  return group;
+}
+
+X25519Group& Curve25519() {
+  static X25519Group group;
+  return group;
+}
+
+bool ReadPoint(const P256Public& pub, Point& point) {
+  P256Group& curve = P256();
+  return curve.ready && pub[0] == 0x04 &&
+         mbedtls_ecp_point_read_binary(&curve.group, point.get(), pub.data(), pub.size()) == 0 &&
+         mbedtls_ecp_check_pubkey(&curve.group, point.get()) == 0;
+}
+
+bool IsScalar(const Mpi& value) {
+  return mbedtls_mpi_cmp_int(value.get(), 0) > 0 &&
+         mbedtls_mpi_cmp_mpi(value.get(), &P256().group.N) < 0;
+}
+
+mbedtls_sha256_context* Context(unsigned char* state) {
+  return std::launder(reinterpret_cast<mbedtls_sha256_context*>(state));
+}
+
+}  // namespace
+
+bool ConstantTimeEquals(ByteView a, ByteView b) {
+  if (a.size() != b.size()) return false;
+  volatile std::uint8_t difference = 0;
+  for (std::size_t i = 0; i < a.size(); ++i)
+    difference = static_cast<std::uint8_t>(difference | (a[i] ^ b[i]));
+  return difference == 0;
+}
+
+bool IsAllZero(ByteView data) {
+  volatile std::uint8_t sum = 0;
+  for (const std::uint8_t byte : data) sum = static_cast<std::uint8_t>(sum | byte);
+  return sum == 0;
+}
+
+void Wipe(MutableBytes data) {
+  if (!data.empty()) mbedtls_platform_zeroize(data.data(), data.size());
+}
+
+Sha256::Sha256() {
+  static_assert(sizeof(mbedtls_sha256_context) <= sizeof state_);
+  auto* context = new (state_) mbedtls_sha256_context;
+  mbedtls_sha256_init(context);
+  mbedtls_sha256_starts_ret(context, 0);
+}
+
+Sha256::Sha256(const Sha256& other) {
+  auto* context = new (state_) mbedtls_sha256_context;
+  mbedtls_sha256_init(context);
+  mbedtls_sha256_clone(context, Context(const_cast<unsigned char*>(other.state_)));
+}
+
+Sha256::~Sha256() { mbedtls_sha256_free(Context(state_)); }
+
+Sha256& Sha256::Update(ByteView data) {
+  mbedtls_sha256_update_ret(Context(state_), data.data(), data.size());
+  return *this;
+}
+
+Hash Sha256::Final() {
+  Hash out{};
+  mbedtls_sha256_finish_ret(Context(state_), out.data());
+  return out;
+}
+
+Hash HmacSha256(ByteView key, ByteView data) {
+  Hash out{};
+  mbedtls_md_hmac(mbedtls_md_info_from_type(MBEDTLS_MD_SHA256), key.data(), key.size(), data.data(),
+                  data.size(), out.data());
+  return out;
+}
+
+Secret<kHashSize> HkdfExtract(ByteView salt, ByteView ikm) {
+  Secret<kHashSize> prk;
+  mbedtls_hkdf_extract(mbedtls_md_info_from_type(MBEDTLS_MD_SHA256), salt.data(), salt.size(),
+                       ikm.data(), ikm.size(), prk.bytes.data());
+  return prk;
+}
+
+bool HkdfExpand(ByteView prk, ByteView info, MutableBytes out) {
+  return mbedtls_hkdf_expand(mbedtls_md_info_from_type(MBEDTLS_MD_SHA256), prk.data(), prk.size(),
+                             info.data(), info.size(), out.data(), out.size()) == 0;
+}
+
+bool X25519Generate(RandomSource& random, X25519Private& key, X25519Public& pub) {
+  return random.Fill(key.bytes) && X25519DerivePublic(key, pub);
+}
+
+namespace {
+
+bool MultiplyMontgomery(const X25519Private& key, const Bytes<32>& u, MutableBytes out) {
+  X25519Group& curve = Curve25519();
+  X25519Private clamped = key;
+  clamped.bytes[0] = static_cast<std::uint8_t>(clamped.bytes[0] & 248);
+  clamped.bytes[31] = static_cast<std::uint8_t>((clamped.bytes[31] & 127) | 64);
+  Bytes<32> masked = u;
+  masked[31] =
+      static_cast<std::uint8_t>(masked[31] & 127);  // RFC 7748 section 5: the top bit is ignored
+  Mpi scalar;
+  Point in;
+  Point product;
+  std::size_t written = 0;
+  // The library refuses u >= p, which RFC 7748 wants reduced; no honest peer sends one.
+  return curve.ready && mbedtls_mpi_read_binary_le(scalar.get(), clamped.bytes.data(), 32) == 0 &&
+         mbedtls_ecp_point_read_binary(&curve.group, in.get(), masked.data(), masked.size()) == 0 &&
+         mbedtls_ecp_mul(&curve.group, product.get(), scalar.get(), in.get(), nullptr, nullptr) ==
+             0 &&
+         mbedtls_ecp_point_write_binary(&curve.group, product.get(), MBEDTLS_ECP_PF_UNCOMPRESSED,
+                                        &written, out.data(), out.size()) == 0 &&
+         written == 32;
+}
+
+}  // namespace
+
+bool X25519DerivePublic(const X25519Private& key, X25519Public& pub) {
+  Bytes<32> base{};
+  base[0] = 9;
+  return MultiplyMontgomery(key, base, pub);
+}
+
+bool X25519Agree(const X25519Private& key, const X25519Public& peer, Secret<kX25519Size>& shared) {
+  if (!MultiplyMontgomery(key, peer, shared.bytes) || IsAllZero(shared.bytes)) {
+    Wipe(shared.bytes);
+    return false;
+  }
+  return true;
+}
+
+bool P256Generate(RandomSource& random, P256Private& key, P256Public& pub) {
+  for (int i = 0; i < 16; ++i) {  // a random 256-bit number is out of range once in 2^32
+    if (!random.Fill(key.bytes)) return false;
+    if (P256DerivePublic(key, pub)) return true;
+  }
+  return false;
+}
+
+bool P256DerivePublic(const P256Private& key, P256Public& pub) {
+  P256Group& curve = P256();
+  Mpi scalar;
+  Point point;
+  std::size_t written = 0;
+  return curve.ready && scalar.Read(key.bytes) && IsScalar(scalar) &&
+         mbedtls_ecp_mul(&curve.group, point.get(), scalar.get(), &curve.group.G, nullptr,
+                         nullptr) == 0 &&
+         mbedtls_ecp_point_write_binary(&curve.group, point.get(), MBEDTLS_ECP_PF_UNCOMPRESSED,
+                                        &written, pub.data(), pub.size()) == 0 &&
+         written == pub.size();
+}
+
+bool P256IsOnCurve(const P256Public& pub) {
+  Point point;
+  return ReadPoint(pub, point);
+}
+
+bool P256SignHash(const P256Private& key, const Hash& hash, Signature& signature) {
+  P256Group& curve = P256();
+  signature.fill(0);
+  Mpi scalar;
+  Mpi r;
+  Mpi s;
+  if (!curve.ready || !scalar.Read(key.bytes) || !IsScalar(scalar)) return false;
+  if (mbedtls_ecdsa_sign_det_ext(&curve.group, r.get(), s.get(), scalar.get(), hash.data(),
+                                 hash.size(), MBEDTLS_MD_SHA256, nullptr, nullptr) != 0) {
+    return false;
+  }
+  if (mbedtls_mpi_cmp_mpi(s.get(), curve.half_order.get()) > 0 &&
+      mbedtls_mpi_sub_mpi(s.get(), &curve.group.N, s.get()) != 0) {
+    return false;
+  }
+  const MutableBytes out(signature);
+  return r.Write(out.first(32)) && s.Write(out.last(32));
+}
+
+bool P256VerifyHash(const P256Public& pub, const Hash& hash, const Signature& signature) {
+  P256Group& curve = P256();
+  Point point;
+  Mpi r;
+  Mpi s;
+  const ByteView raw(signature);
+  return ReadPoint(pub, point) && r.Read(raw.first(32)) && s.Read(raw.last(32)) && IsScalar(r) &&
+         IsScalar(s) && mbedtls_mpi_cmp_mpi(s.get(), curve.half_order.get()) <= 0 &&
+         mbedtls_ecdsa_verify(&curve.group, hash.data(), hash.size(), point.get(), r.get(),
+                              s.get()) == 0;
+}
+
+Kid KidOf(const P256Public& pub) {
+  const Hash hash = Sha256Of(pub);
+  Kid kid{};
+  std::memcpy(kid.data(), hash.data(), kid.size());
+  return kid;
+}
+
+bool AeadSeal(const Secret<32>& key, const Bytes<12>& nonce, ByteView ad, ByteView plaintext,
+              MutableBytes out) {
+  if (out.size() != plaintext.size() + kTagSize) return false;
+  mbedtls_chachapoly_context context;
+  mbedtls_chachapoly_init(&context);
+  const bool ok = mbedtls_chachapoly_setkey(&context, key.bytes.data()) == 0 &&
+                  mbedtls_chachapoly_encrypt_and_tag(
+                      &context, plaintext.size(), nonce.data(), ad.data(), ad.size(),
+                      plaintext.data(), out.data(), out.data() + plaintext.size()) == 0;
+  mbedtls_chachapoly_free(&context);
+  return ok;
+}
+
+bool AeadOpen(const Secret<32>& key, const Bytes<12>& nonce, ByteView ad, ByteView sealed,
+              MutableBytes out) {
+  if (sealed.size() < kTagSize || out.size() != sealed.size() - kTagSize) return false;
+  mbedtls_chachapoly_context context;
+  mbedtls_chachapoly_init(&context);
+  const bool ok =
+      mbedtls_chachapoly_setkey(&context, key.bytes.data()) == 0 &&
+      mbedtls_chachapoly_auth_decrypt(&context, out.size(), nonce.data(), ad.data(), ad.size(),
+                                      sealed.data() + out.size(), sealed.data(), out.data()) == 0;
+  mbedtls_chachapoly_free(&context);
+  if (!ok) Wipe(out);
+  return ok;
+}
+
+}  // namespace keyferry::protocol

@@ -1,0 +1,28 @@
+#pragma once
+
+#include "protocol/crypto.h"
+
+// HPKE (RFC 9180) in base mode, suite DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20-Poly1305,
+// one message per context.
+namespace keyferry::protocol {
+
+struct HpkeKeys {
+  Secret<32> shared_secret;
+  Secret<32> key;
+  Secret<12> base_nonce;
+};
+
+// The key schedule, also for vectors and diagnosis. False on a low-order public key.
+bool HpkeSenderKeys(const X25519Private& ephemeral, const X25519Public& recipient, ByteView info,
+                    X25519Public& enc, HpkeKeys& keys);
+bool HpkeReceiverKeys(const X25519Private& recipient, const X25519Public& enc, ByteView info,
+                      HpkeKeys& keys);
+
+// Seals with a given ephemeral key, which must never be used twice. `ct` is plaintext + 16 bytes.
+bool HpkeSeal(const X25519Private& ephemeral, const X25519Public& recipient, ByteView info,
+              ByteView aad, ByteView plaintext, X25519Public& enc, MutableBytes ct);
+// `plaintext` is ct - 16 bytes; zeroed on failure.
+bool HpkeOpen(const X25519Private& recipient, const X25519Public& enc, ByteView info, ByteView aad,
+              ByteView ct, MutableBytes plaintext);
+
+}  // namespace keyferry::protocol

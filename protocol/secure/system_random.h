@@ -1,0 +1,17 @@
+#pragma once
+
+#include "protocol/crypto.h"
+
+namespace keyferry {
+
+// The operating system's generator (libsodium over getrandom(2)). Thread-safe; never fails once the
+// process runs.
+class SystemRandom final : public protocol::RandomSource {
+ public:
+  bool Fill(protocol::MutableBytes out) override;
+};
+
+// A shared instance, for callers that need no port.
+SystemRandom& OsRandom();
+
+}  // namespace keyferry
