@@ -1,0 +1,87 @@
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <thread>
+#include <vector>
+
+#include "device/link.h"
+#include "device/transport.h"
+#include "protocol/result.h"
+
+namespace keyferry::device {
+
+// The one owner of a key's transport. It hands out links, each with a cid of its own, lets one
+// transaction at a time onto the key in the order of asking, and gives every report to the transaction
+// that it belongs to: late answers, frames of other cids and whatever else a key makes up are dropped
+// where they arrive. PROTOCOL.md section 6.
+//
+// A thread of the port reads all the time, so that the loss of the key is known at once, without
+// polling. A key that floods us with reports nobody asked for (kMaxStray in a row) is given up.
+//
+// Links share the port and keep it alive; they stay valid, and fail with kUnavailable, when it is
+// closed. All members may be called from any thread.
+class HidPort : public std::enable_shared_from_this<HidPort> {
+ public:
+  static constexpr std::size_t kMaxStray = 4096;
+
+  // `on_gone` is called once, on the reader's thread, when the key is gone or was given up, with the
+  // reason; not when Close was called before. It must not block and must not destroy the port.
+  static std::shared_ptr<HidPort> Start(std::unique_ptr<Transport> transport,
+                                        std::function<void(const Error&)> on_gone);
+  // Waits for the reader's thread. The last link or owner may let go on any thread but that one.
+  ~HidPort();
+
+  // A new channel on the key (INIT on the broadcast cid).
+  Result<std::unique_ptr<MessageLink>> OpenLink(const Patience& patience);
+
+  // Ends every running and later transaction with kUnavailable.
+  void Close();
+
+  TransportInfo Describe() const { return transport_->Describe(); }
+
+ private:
+  friend class HidLink;
+  class Turn;
+  class Listening;
+  using Report = std::vector<std::uint8_t>;
+
+  HidPort(std::unique_ptr<Transport> transport, std::function<void(const Error&)> on_gone);
+
+  void ReadLoop();
+  bool Deliver(Report report);
+  void GiveUp(const Error& reason);
+
+  // The rest needs the turn. Sends one command on `cid`, whole.
+  Result<void> Send(std::uint32_t cid, std::uint8_t command, std::span<const std::uint8_t> payload,
+                    Deadline deadline);
+  // The next report of the cid that is listened to.
+  Result<Report> Take(Deadline deadline);
+  // INIT on `cid` with a fresh nonce; returns the cid in the answer that carries it.
+  Result<std::uint32_t> Init(std::uint32_t cid, Deadline deadline);
+
+  const std::unique_ptr<Transport> transport_;
+  const std::function<void(const Error&)> on_gone_;
+
+  std::mutex write_mutex_;  // a command's reports go out together
+
+  std::mutex mutex_;  // all below
+  std::condition_variable changed_;
+  std::deque<std::uint64_t> turns_;  // who waits; the front has the key
+  std::uint64_t next_turn_ = 0;
+  std::optional<std::uint32_t> listening_;  // cid of the running transaction
+  std::deque<Report> reports_;              // of that cid, not yet taken
+  std::size_t stray_ = 0;
+  std::optional<Error> gone_;
+  bool closed_ = false;
+
+  std::thread reader_;
+};
+
+}  // namespace keyferry::device
