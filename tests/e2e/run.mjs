@@ -1,0 +1,228 @@
+// Browser tests beyond the main job (that one is `scripts/demo --check`): every page under axe, bad input, a directory that is down.
+//   node tests/e2e/run.mjs [--preset NAME] [--screenshots DIR]
+// The last line is 'N passed, N failed'.
+import fs from 'node:fs';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { AxeBuilder } from '@axe-core/playwright';
+import { openBrowser } from '../../scripts/lib/demo/browser.mjs';
+import { must, run } from '../../scripts/lib/demo/processes.mjs';
+import { ROOT, Stack } from '../../scripts/lib/demo/stack.mjs';
+
+const { values: options } = parseArgs({ options: { preset: { type: 'string', default: 'release' }, screenshots: { type: 'string' } } });
+const stack = new Stack({ preset: options.preset });
+let passed = 0, failed = 0, browser = null;
+
+async function test(name, body) {
+  const page = await browser.newPage();
+  try {
+    await body(page);
+    passed += 1;
+    console.log(`✓ ${name}`);
+  } catch (error) {
+    failed += 1;
+    console.log(`✗ ${name}: ${error.message}`);
+    if (options.screenshots) await page.screenshot({ path: path.join(options.screenshots, `failed-${failed}.png`), fullPage: true }).catch(() => {});
+  } finally {
+    await page.close();
+  }
+}
+
+function assert(condition, message) { if (!condition) throw new Error(message); }
+
+async function signIn(page, account) {
+  await page.goto(stack.pageUrl);
+  if (await page.getByRole('heading', { name: 'Employees' }).isVisible()) return;
+  await page.getByLabel('User name').fill(account.login);
+  await page.getByLabel('Password').fill(account.password);
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.getByRole('heading', { name: 'Employees' }).waitFor();
+}
+
+async function axe(page, what) {
+  const { violations } = await new AxeBuilder({ page }).withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']).analyze();
+  assert(violations.length === 0, `${what}: ${violations.map((v) => `${v.id} (${v.nodes.map((n) => n.target).join(', ')})`).join('; ')}`);
+}
+
+async function picture(page, name) {
+  if (options.screenshots) await page.screenshot({ path: path.join(options.screenshots, `${name}.png`), fullPage: true });
+}
+
+const employeePage = (account) => `${stack.pageUrl}employees/${account.id}`;
+
+try {
+  if (options.screenshots) fs.mkdirSync(options.screenshots, { recursive: true });
+  await stack.start();
+  browser = await openBrowser(stack);
+  const admin = stack.account('administrator');
+
+  await test('sign-in: a wrong password and an unknown user get the same page', async (page) => {
+    const texts = [];
+    for (const [name, password] of [[admin.login, 'Wrong-Password-1!'], ['nobody.here', 'Wrong-Password-1!'], [admin.login, '']]) {
+      await page.goto(stack.pageUrl);
+      await page.getByLabel('User name').fill(name);
+      await page.getByLabel('Password').evaluate((input) => input.removeAttribute('required'));
+      await page.getByLabel('Password').fill(password);
+      await page.getByRole('button', { name: 'Sign in' }).click();
+      await page.getByRole('alert').waitFor();
+      texts.push((await page.locator('body').innerText()).trim());
+    }
+    assert(texts[0] === texts[1] && texts[1] === texts[2], `the pages differ: ${JSON.stringify(texts)}`);
+    await axe(page, 'sign-in with an error');
+    await picture(page, 'sign-in-refused');
+  });
+
+  await test('sign-in: right password without a role is refused in words', async (page) => {
+    const person = stack.account('employee_without_key');
+    await page.goto(stack.pageUrl);
+    await page.getByLabel('User name').fill(person.login);
+    await page.getByLabel('Password').fill(person.password);
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByRole('alert').waitFor();
+    assert(new URL(page.url()).pathname.startsWith('/sign-in'), `landed on ${page.url()}`);
+  });
+
+  await test('every page is clean under axe, light and dark, phone and desk', async (page) => {
+    await signIn(page, admin);
+    const other = stack.account('employee_without_key');
+    const pages = { employees: `${stack.pageUrl}employees`, employee: stack.employeeUrl, 'employee-without-key': employeePage(other),
+      password: `${stack.employeeUrl}/password`, 'add-key': `${employeePage(other)}/key`, keys: `${stack.pageUrl}keys`,
+      workstations: `${stack.pageUrl}workstations`, audit: `${stack.pageUrl}audit`, 'not-found': `${stack.pageUrl}nothing/here` };
+    for (const [name, url] of Object.entries(pages)) {
+      for (const [scheme, width] of [['light', 1280], ['dark', 390]]) {
+        await page.emulateMedia({ colorScheme: scheme });
+        await page.setViewportSize({ width, height: 900 });
+        await page.goto(url);
+        await axe(page, `${name}, ${scheme}, ${width} px`);
+        const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+        assert(overflow <= 0, `${name} at ${width} px scrolls sideways by ${overflow} px`);
+        await picture(page, `${name}-${scheme}`);
+      }
+    }
+  });
+
+  await test('security headers stand on every answer, errors too', async (page) => {
+    await signIn(page, admin);
+    for (const url of [`${stack.pageUrl}employees`, `${stack.pageUrl}nothing/here`, `${stack.pageUrl}api/v1/employees`, `${stack.pageUrl}%2e%2e/x`]) {
+      const headers = (await page.request.get(url)).headers();
+      for (const name of ['content-security-policy', 'strict-transport-security', 'x-content-type-options', 'referrer-policy',
+        'cross-origin-opener-policy', 'cross-origin-resource-policy', 'cache-control']) {
+        assert(headers[name], `${url} has no ${name}`);
+      }
+      assert(!/unsafe-inline|unsafe-eval|\*/.test(headers['content-security-policy']), `${url}: ${headers['content-security-policy']}`);
+      assert(/no-store/.test(headers['cache-control']), `${url}: cache-control ${headers['cache-control']}`);
+    }
+    const [cookie] = (await browser.cookies()).filter((c) => c.name.startsWith('__Host-'));
+    assert(cookie?.secure && cookie.httpOnly && cookie.sameSite === 'Strict', 'the session cookie is not strict');
+  });
+
+  await test('an employee without a key: explained, nothing changed', async (page) => {
+    const other = stack.account('employee_without_key');
+    await signIn(page, admin);
+    await page.goto(`${employeePage(other)}/password`);
+    assert(await page.getByRole('button', { name: 'Save' }).count() === 0, 'there is a Save button');
+    assert(/key/i.test(await page.getByRole('alert').innerText()), 'the page does not say that a key is missing');
+    await picture(page, 'no-key');
+    const answer = await stack.api.request('POST', `/api/v1/employees/${other.id}/password`, { json: { generate: true, reason: 'e2e' } });
+    assert(answer.status === 409, `the API answered ${answer.status}`);
+  });
+
+  await test('a password that the policy refuses: AD\'s reason in words, beside the field, nothing changed', async (page) => {
+    await signIn(page, admin);
+    await page.goto(`${stack.employeeUrl}/password`);
+    await page.getByLabel('Type it yourself').check();
+    await page.getByLabel('New password').fill('Short1!');
+    await page.getByLabel('Repeat it').fill('Short1!');
+    await page.getByLabel('Reason').fill('e2e: too short');
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByRole('alert').first().waitFor();
+    const text = await page.locator('main').innerText();
+    assert(/10 characters|too short/i.test(text), `no reason in: ${text.slice(0, 400)}`);
+    await axe(page, 'password refused');
+    await picture(page, 'policy-refused');
+    const { stdout } = await run('ldapsearch', ['-x', '-LLL', '-H', stack.dc.ldaps_uri, '-D', stack.employee.upn, '-y', '/dev/stdin', '-s', 'base', '-b', stack.dc.base_dn, 'dn'],
+      { input: stack.employee.password, env: { LDAPTLS_CACERT: stack.dc.ca_file } });
+    assert(/dn:/i.test(stdout), 'the old password does not work any more');
+  });
+
+  await test('two passwords that differ: said beside the field, nothing sent', async (page) => {
+    await signIn(page, admin);
+    await page.goto(`${stack.employeeUrl}/password`);
+    await page.getByLabel('Type it yourself').check();
+    await page.getByLabel('New password').fill('Long-enough-2026!');
+    await page.getByLabel('Repeat it').fill('Long-enough-2027!');
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByText('not the same').waitFor();
+  });
+
+  await test('double submit and the back button change once', async (page) => {
+    await signIn(page, admin);
+    await page.goto(`${stack.employeeUrl}/password`);
+    const fields = await page.locator('form[action$="/password"]').evaluate((form) => Object.fromEntries(new FormData(form)));
+    const before = (await stack.api.must('GET', `/api/v1/employees/${stack.employee.id}/changes`)).changes.length;
+    const send = () => page.request.post(`${stack.employeeUrl}/password`,
+      { form: { ...fields, mode: 'generate', reason: 'e2e: twice' }, headers: { Origin: new URL(stack.pageUrl).origin }, maxRedirects: 0 });
+    const answers = await Promise.all([send(), send()]);
+    answers.push(await send());
+    assert(answers.every((answer) => answer.status() < 500), answers.map((answer) => answer.status()).join(' '));
+    const after = (await stack.api.must('GET', `/api/v1/employees/${stack.employee.id}/changes`)).changes.length;
+    assert(after === before + 1, `${after - before} changes`);
+  });
+
+  await test('pages work without script', async () => {
+    const plain = await openBrowser(stack, { javaScriptEnabled: false });
+    try {
+      const page = await plain.newPage();
+      await signIn(page, admin);
+      await page.getByRole('searchbox').fill(stack.employee.login);
+      await page.getByRole('button', { name: 'Search' }).click();
+      await page.getByRole('link', { name: stack.employee.display_name }).click();
+      await page.getByRole('link', { name: 'Edit password' }).click();
+      await page.getByLabel('Reason').fill('e2e: no script');
+      await page.getByRole('button', { name: 'Save' }).click();
+      await page.locator('[data-step="ad"][data-done="true"]').waitFor();
+    } finally {
+      await plain.close();
+    }
+  });
+
+  await test('a state-changing request without the token, or from elsewhere, is refused', async (page) => {
+    await signIn(page, admin);
+    for (const [headers, form] of [[{ Origin: new URL(stack.pageUrl).origin }, {}], [{ Origin: 'https://evil.example' }, { csrf: 'x' }]]) {
+      const answer = await page.request.post(`${stack.employeeUrl}/password`, { form: { mode: 'generate', ...form }, headers, maxRedirects: 0 });
+      assert(answer.status() >= 400 && answer.status() < 500, `answered ${answer.status()}`);
+    }
+  });
+
+  await test('keyferry status says in words what daemon, key and queue do', async () => {
+    const text = await must(stack.program('keyferry'), ['status', '--socket', stack.daemonSocket]);
+    assert(/connected/i.test(text) && text.includes(stack.employee.login), text);
+  });
+
+  await test('a second daemon at the same state: one works, the other says who holds it', async () => {
+    const { code, stdout, stderr } = await run(stack.program('keyferryd'), ['--config', stack.path('daemon', 'keyferryd.toml')], { uid: 64102, timeout: 10000 });
+    assert(code !== 0 && (stdout + stderr).includes(String(stack.services.daemon.pid)), `exit ${code}: ${stdout}${stderr}`);
+  });
+
+  await test('directory down: the page says so, nothing changed; it recovers by itself', async (page) => {
+    await signIn(page, admin);
+    await must(path.join(ROOT, 'scripts/dc'), ['stop', stack.path('dc')]);
+    await page.goto(`${stack.pageUrl}employees`);
+    await page.getByText('Active Directory does not answer').waitFor();
+    await axe(page, 'directory down');
+    await picture(page, 'directory-down');
+    const answer = await stack.api.request('POST', `/api/v1/employees/${stack.employee.id}/password`, { json: { generate: true, reason: 'e2e: down' } });
+    assert(answer.status === 503, `the API answered ${answer.status}`);
+    await must(path.join(ROOT, 'scripts/dc'), ['start', stack.path('dc')], { timeout: 60000 });
+    await page.goto(`${stack.pageUrl}employees`);
+    await page.getByRole('link', { name: stack.employee.display_name }).waitFor();
+  });
+} catch (error) {
+  failed += 1;
+  console.log(`✗ the browser tests could not run: ${error.stack}`);
+} finally {
+  await browser?.close();
+  await stack.stop();
+}
+console.log(`${passed} passed, ${failed} failed`);
+process.exit(failed ? 1 : 0);
