@@ -1,0 +1,422 @@
+#include "server/directory/connection.h"
+
+#include <fcntl.h>
+#include <ldap.h>
+#include <netdb.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "server/directory/wiping_memory.h"
+
+namespace keyferry::server {
+namespace {
+
+constexpr ber_int_t kPageSize = 500;
+constexpr ber_len_t kMaxAnswer = 8u << 20;  // bytes of one LDAP message; a page of ours is far less
+constexpr std::uint32_t kNotBound = 0x4DC;  // Windows: "a successful bind must be completed"
+constexpr int kKeepaliveIdle = 60;          // seconds
+constexpr int kKeepaliveProbes = 3;
+constexpr int kKeepaliveInterval = 10;
+
+timeval ToTimeval(std::chrono::milliseconds span) {
+  const auto positive = std::max(span, std::chrono::milliseconds(1));
+  timeval out{};
+  out.tv_sec = static_cast<time_t>(positive.count() / 1000);
+  out.tv_usec = static_cast<suseconds_t>(positive.count() % 1000 * 1000);
+  return out;
+}
+
+std::chrono::milliseconds Left(Deadline deadline) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(deadline -
+                                                               std::chrono::steady_clock::now());
+}
+
+berval View(std::string_view text) { return berval{text.size(), const_cast<char*>(text.data())}; }
+
+// Splits "ldaps://host:port" with libldap's own parser.
+struct HostPort {
+  std::string host;
+  int port = 636;
+};
+HostPort SplitUri(const std::string& uri) {
+  HostPort out;
+  LDAPURLDesc* parsed = nullptr;
+  if (ldap_url_parse(uri.c_str(), &parsed) != LDAP_URL_SUCCESS) return out;
+  if (parsed->lud_host != nullptr) out.host = parsed->lud_host;
+  if (parsed->lud_port != 0) out.port = parsed->lud_port;
+  ldap_free_urldesc(parsed);
+  return out;
+}
+
+enum class Reach { kUnknownName, kRefused, kSilent, kAnswers };
+
+// libldap says "can't contact" for everything; one bare TCP connection tells what it was.
+Reach Probe(const std::string& uri, std::chrono::milliseconds budget, int* error) {
+  const HostPort target = SplitUri(uri);
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  if (getaddrinfo(target.host.c_str(), std::to_string(target.port).c_str(), &hints, &found) != 0) {
+    return Reach::kUnknownName;
+  }
+  Reach reach = Reach::kSilent;
+  const int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd >= 0) {
+    *error = connect(fd, found->ai_addr, found->ai_addrlen) == 0 ? 0 : errno;
+    if (*error == EINPROGRESS) {
+      pollfd wait{fd, POLLOUT, 0};
+      if (poll(&wait, 1, static_cast<int>(budget.count())) == 1) {
+        socklen_t size = sizeof *error;
+        getsockopt(fd, SOL_SOCKET, SO_ERROR, error, &size);
+      } else {
+        *error = ETIMEDOUT;
+      }
+    }
+    reach = *error == 0 ? Reach::kAnswers : *error == ETIMEDOUT ? Reach::kSilent : Reach::kRefused;
+    close(fd);
+  } else {
+    *error = errno;
+  }
+  freeaddrinfo(found);
+  return reach;
+}
+
+LdapEntry ReadEntry(LDAP* handle, LDAPMessage* message) {
+  LdapEntry entry;
+  if (char* dn = ldap_get_dn(handle, message); dn != nullptr) {
+    entry.dn = dn;
+    ldap_memfree(dn);
+  }
+  BerElement* position = nullptr;
+  for (char* name = ldap_first_attribute(handle, message, &position); name != nullptr;
+       name = ldap_next_attribute(handle, message, position)) {
+    std::string key = name;
+    std::transform(key.begin(), key.end(), key.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    if (berval** values = ldap_get_values_len(handle, message, name); values != nullptr) {
+      auto& out = entry.attributes[key];
+      for (berval** value = values; *value != nullptr; ++value) {
+        out.emplace_back((*value)->bv_val, (*value)->bv_len);
+      }
+      ldap_value_free_len(values);
+    }
+    ldap_memfree(name);
+  }
+  if (position != nullptr) ber_free(position, 0);
+  return entry;
+}
+
+}  // namespace
+
+std::string_view LdapEntry::Get(std::string_view lower_case_name) const {
+  const auto& values = All(lower_case_name);
+  return values.empty() ? std::string_view() : std::string_view(values.front());
+}
+
+const std::vector<std::string>& LdapEntry::All(std::string_view lower_case_name) const {
+  static const std::vector<std::string> kNone;
+  const auto found = attributes.find(lower_case_name);
+  return found == attributes.end() ? kNone : found->second;
+}
+
+LdapConnection::LdapConnection(struct ldap* handle, LdapEndpoint endpoint)
+    : handle_(handle), endpoint_(std::move(endpoint)) {}
+
+LdapConnection::~LdapConnection() { ldap_unbind_ext(handle_, nullptr, nullptr); }
+
+Result<std::unique_ptr<LdapConnection>> LdapConnection::Create(const LdapEndpoint& endpoint) {
+  PrepareLdapLibrary();
+  LDAP* handle = nullptr;
+  int rc = ldap_initialize(&handle, endpoint.uri.c_str());
+  if (rc != LDAP_SUCCESS) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "directory.uris: \"" + endpoint.uri + "\" is not an LDAPS address.",
+                ldap_err2string(rc));
+  }
+  std::unique_ptr<LdapConnection> out(new LdapConnection(handle, endpoint));
+  // Each option is set here whatever ldap.conf or the environment says; the TLS context last.
+  const int version = LDAP_VERSION3;
+  const int demand = LDAP_OPT_X_TLS_DEMAND;
+  const int minimum = LDAP_OPT_X_TLS_PROTOCOL_TLS1_2;
+  const int server_side = 0;
+  const ber_len_t max_answer = kMaxAnswer;
+  Sockbuf* socket_buffer = nullptr;
+  const bool set =
+      ldap_set_option(handle, LDAP_OPT_PROTOCOL_VERSION, &version) == LDAP_SUCCESS &&
+      ldap_set_option(handle, LDAP_OPT_REFERRALS, LDAP_OPT_OFF) == LDAP_SUCCESS &&
+      ldap_set_option(handle, LDAP_OPT_RESTART, LDAP_OPT_ON) == LDAP_SUCCESS &&
+      ldap_set_option(handle, LDAP_OPT_X_KEEPALIVE_IDLE, &kKeepaliveIdle) == LDAP_SUCCESS &&
+      ldap_set_option(handle, LDAP_OPT_X_KEEPALIVE_PROBES, &kKeepaliveProbes) == LDAP_SUCCESS &&
+      ldap_set_option(handle, LDAP_OPT_X_KEEPALIVE_INTERVAL, &kKeepaliveInterval) == LDAP_SUCCESS &&
+      ldap_get_option(handle, LDAP_OPT_SOCKBUF, &socket_buffer) == LDAP_SUCCESS &&
+      ber_sockbuf_ctrl(socket_buffer, LBER_SB_OPT_SET_MAX_INCOMING,
+                       const_cast<ber_len_t*>(&max_answer)) == 1 &&
+      ldap_set_option(handle, LDAP_OPT_X_TLS_CACERTDIR, nullptr) == LDAP_SUCCESS &&
+      ldap_set_option(handle, LDAP_OPT_X_TLS_CACERTFILE, endpoint.ca_file.c_str()) ==
+          LDAP_SUCCESS &&
+      ldap_set_option(handle, LDAP_OPT_X_TLS_REQUIRE_CERT, &demand) == LDAP_SUCCESS &&
+      ldap_set_option(handle, LDAP_OPT_X_TLS_PROTOCOL_MIN, &minimum) == LDAP_SUCCESS;
+  if (!set)
+    return Fail(ErrorCode::kInternal, "libldap does not take the options that Keyferry needs.");
+  rc = ldap_set_option(handle, LDAP_OPT_X_TLS_NEWCTX, &server_side);
+  if (rc != LDAP_SUCCESS) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "directory.ca_file: \"" + endpoint.ca_file +
+                    "\" cannot be read or holds no PEM certificate.",
+                out->Diagnostic());
+  }
+  return out;
+}
+
+Result<std::unique_ptr<LdapConnection>> LdapConnection::Open(const LdapEndpoint& endpoint,
+                                                             std::chrono::milliseconds budget) {
+  auto out = Create(endpoint);
+  if (!out) return out;
+  LDAP* handle = (*out)->handle_;
+  const timeval limit = ToTimeval(budget);
+  ldap_set_option(handle, LDAP_OPT_NETWORK_TIMEOUT, &limit);
+  const auto began = std::chrono::steady_clock::now();
+  const int rc = ldap_connect(handle);
+  if (rc == LDAP_SUCCESS) {
+    if (const int fd = (*out)->Descriptor(); fd >= 0) {
+      // A peer that stops reading or sends half a record blocks a call no longer than this.
+      setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+      setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+      fcntl(fd, F_SETFD, FD_CLOEXEC);
+    }
+    return out;
+  }
+  (*out)->broken_ = true;
+  const bool slow = std::chrono::steady_clock::now() - began >= budget * 9 / 10;
+  std::string detail = endpoint.uri + ": rc " + std::to_string(rc) + " (" + ldap_err2string(rc) +
+                       "), " + (*out)->Diagnostic();
+  int error = 0;
+  Reach reach = Probe(endpoint.uri, slow ? std::chrono::milliseconds(200) : budget, &error);
+  if (error != 0) detail += std::string(", ") + std::strerror(error);
+  switch (reach) {
+    case Reach::kUnknownName:
+      return Fail(ErrorCode::kUnavailable,
+                  "The name of the domain controller " + endpoint.uri +
+                      " cannot be resolved. Nothing was changed; check DNS and directory.uris.",
+                  std::move(detail));
+    case Reach::kRefused:
+      return Fail(ErrorCode::kUnavailable,
+                  "The domain controller " + endpoint.uri +
+                      " does not accept connections. Nothing was changed; check that it runs and "
+                      "that the network allows LDAPS.",
+                  std::move(detail));
+    case Reach::kSilent:
+      break;
+    case Reach::kAnswers:
+      if (!slow) {
+        return Fail(ErrorCode::kUnavailable,
+                    "The domain controller " + endpoint.uri +
+                        " did not prove who it is: its certificate does not fit directory.ca_file "
+                        "or its name, or the port does not speak TLS. Nothing was changed.",
+                    std::move(detail));
+      }
+      break;
+  }
+  return Fail(ErrorCode::kDeadline,
+              "The domain controller " + endpoint.uri +
+                  " did not answer in time. Nothing was changed; check that it runs and that the "
+                  "network allows LDAPS.",
+              std::move(detail));
+}
+
+int LdapConnection::Descriptor() const {
+  int fd = -1;
+  ldap_get_option(handle_, LDAP_OPT_DESC, &fd);
+  return fd;
+}
+
+std::string LdapConnection::Diagnostic() const {
+  char* text = nullptr;
+  ldap_get_option(handle_, LDAP_OPT_DIAGNOSTIC_MESSAGE, &text);
+  std::string out = text == nullptr ? "no diagnostic" : text;
+  ldap_memfree(text);
+  return out;
+}
+
+bool LdapConnection::LooksAlive() const {
+  pollfd wait{Descriptor(), POLLIN | POLLRDHUP, 0};
+  return !broken_ && wait.fd >= 0 && poll(&wait, 1, 0) == 0;
+}
+
+// Closing with a zero linger time sends RST and drops what the kernel still holds. The descriptor
+// number stays libldap's: it is pointed at /dev/null, where the farewell of ldap_unbind goes.
+void LdapConnection::Reset() {
+  broken_ = true;
+  const int fd = Descriptor();
+  if (fd < 0) return;
+  const linger at_once{1, 0};
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  const int sink = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (sink < 0 || dup3(sink, fd, O_CLOEXEC) < 0) shutdown(fd, SHUT_RDWR);
+  if (sink >= 0) close(sink);
+}
+
+LdapAnswer LdapConnection::SendFailure(int rc) {
+  LdapAnswer answer;
+  answer.delivery = LdapAnswer::Delivery::kNotSent;
+  answer.rc = rc;
+  answer.diagnostic = Diagnostic();
+  // Encoding and parameter errors leave the connection as it was; everything else ends it.
+  if (rc != LDAP_ENCODING_ERROR && rc != LDAP_PARAM_ERROR && rc != LDAP_FILTER_ERROR &&
+      rc != LDAP_NO_MEMORY) {
+    Reset();
+  }
+  return answer;
+}
+
+LdapAnswer LdapConnection::Await(int message_id, Deadline deadline, std::string* cookie,
+                                 const std::function<void(struct ldap*, void*)>& entry) {
+  LdapAnswer answer;
+  while (true) {
+    timeval wait = ToTimeval(Left(deadline));
+    LDAPMessage* message = nullptr;
+    const int type = ldap_result(handle_, message_id, LDAP_MSG_ONE, &wait, &message);
+    if (type <= 0) {
+      answer.delivery = LdapAnswer::Delivery::kNoAnswer;
+      answer.timed_out = type == 0;
+      ldap_get_option(handle_, LDAP_OPT_RESULT_CODE, &answer.rc);
+      if (type == 0) answer.rc = LDAP_TIMEOUT;
+      answer.diagnostic = Diagnostic();
+      Reset();
+      return answer;
+    }
+    if (type == LDAP_RES_SEARCH_ENTRY) {
+      if (entry) entry(handle_, message);
+      ldap_msgfree(message);
+      continue;
+    }
+    if (type == LDAP_RES_SEARCH_REFERENCE || type == LDAP_RES_INTERMEDIATE) {
+      ldap_msgfree(message);
+      continue;
+    }
+    char* text = nullptr;
+    LDAPControl** controls = nullptr;
+    const int parsed =
+        ldap_parse_result(handle_, message, &answer.rc, nullptr, &text, nullptr, &controls, 1);
+    if (parsed != LDAP_SUCCESS) {
+      answer.delivery = LdapAnswer::Delivery::kNoAnswer;
+      answer.rc = parsed;
+      answer.diagnostic = Diagnostic();
+      Reset();
+      return answer;
+    }
+    if (text != nullptr) answer.diagnostic = text;
+    ldap_memfree(text);
+    // The server forgot the bind (Windows does after some changes of the account): as good as gone.
+    if (WindowsCode(answer.diagnostic) == kNotBound) Reset();
+    if (cookie != nullptr) cookie->clear();
+    if (controls != nullptr) {
+      LDAPControl* page = ldap_control_find(LDAP_CONTROL_PAGEDRESULTS, controls, nullptr);
+      berval value{};
+      ber_int_t estimate = 0;
+      if (cookie != nullptr && page != nullptr &&
+          ldap_parse_pageresponse_control(handle_, page, &estimate, &value) == LDAP_SUCCESS) {
+        cookie->assign(value.bv_val == nullptr ? "" : value.bv_val, value.bv_len);
+        ber_memfree(value.bv_val);
+      }
+      ldap_controls_free(controls);
+    }
+    return answer;
+  }
+}
+
+LdapAnswer LdapConnection::Bind(const std::string& name, const SecureBytes& password,
+                                Deadline deadline) {
+  if (password.empty()) {
+    LdapAnswer refused;
+    refused.rc = LDAP_INVALID_CREDENTIALS;
+    refused.diagnostic = "empty password, not sent";
+    return refused;
+  }
+  berval secret = View(password.view());
+  int id = 0;
+  const int rc =
+      ldap_sasl_bind(handle_, name.c_str(), LDAP_SASL_SIMPLE, &secret, nullptr, nullptr, &id);
+  if (rc != LDAP_SUCCESS) return SendFailure(rc);
+  return Await(id, deadline, nullptr, nullptr);
+}
+
+LdapAnswer LdapConnection::Search(const LdapSearch& search, Deadline deadline,
+                                  const std::function<void(LdapEntry&&)>& sink) {
+  std::vector<char*> names;
+  for (const std::string& name : search.attributes)
+    names.push_back(const_cast<char*>(name.c_str()));
+  if (names.empty()) names.push_back(const_cast<char*>(LDAP_NO_ATTRS));
+  names.push_back(nullptr);
+  const int scope = search.scope == LdapSearch::Scope::kBase ? LDAP_SCOPE_BASE : LDAP_SCOPE_SUBTREE;
+  std::size_t count = 0;
+  std::string cookie;
+  LdapAnswer answer;
+  do {
+    LDAPControl* page = nullptr;
+    if (search.scope == LdapSearch::Scope::kSubtree) {
+      berval sent = View(cookie);
+      if (const int rc = ldap_create_page_control(handle_, kPageSize, &sent, 0, &page);
+          rc != LDAP_SUCCESS) {
+        return SendFailure(rc);
+      }
+    }
+    LDAPControl* controls[] = {page, nullptr};
+    int id = 0;
+    const int rc =
+        ldap_search_ext(handle_, search.base.c_str(), scope, search.filter.c_str(), names.data(), 0,
+                        page == nullptr ? nullptr : controls, nullptr, nullptr, LDAP_NO_LIMIT, &id);
+    if (page != nullptr) ldap_control_free(page);
+    if (rc != LDAP_SUCCESS) return SendFailure(rc);
+    answer = Await(id, deadline, &cookie, [&](struct ldap* handle, void* message) {
+      if (++count <= search.limit) sink(ReadEntry(handle, static_cast<LDAPMessage*>(message)));
+    });
+    if (answer.ok() && count > search.limit) {
+      answer.rc = LDAP_SIZELIMIT_EXCEEDED;
+      answer.diagnostic = "more than " + std::to_string(search.limit) + " entries";
+    }
+  } while (answer.ok() && !cookie.empty());
+  return answer;
+}
+
+LdapAnswer LdapConnection::Modify(const std::string& dn,
+                                  std::initializer_list<LdapReplace> replacements,
+                                  Deadline deadline) {
+  return Modify(dn, std::vector<LdapReplace>(replacements), deadline);
+}
+
+LdapAnswer LdapConnection::Modify(const std::string& dn,
+                                  const std::vector<LdapReplace>& replacements, Deadline deadline) {
+  struct Item {
+    berval value;
+    berval* values[2];
+    LDAPMod mod;
+  };
+  std::vector<Item> items(replacements.size());
+  std::vector<LDAPMod*> mods;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    Item& item = items[i];
+    item.value = View(replacements[i].value);
+    item.values[0] = &item.value;
+    item.values[1] = nullptr;
+    item.mod.mod_op = LDAP_MOD_REPLACE | LDAP_MOD_BVALUES;
+    item.mod.mod_type = const_cast<char*>(replacements[i].attribute);
+    item.mod.mod_vals.modv_bvals = item.values;
+    mods.push_back(&item.mod);
+  }
+  mods.push_back(nullptr);
+  int id = 0;
+  const int rc = ldap_modify_ext(handle_, dn.c_str(), mods.data(), nullptr, nullptr, &id);
+  if (rc != LDAP_SUCCESS) return SendFailure(rc);
+  return Await(id, deadline, nullptr, nullptr);
+}
+
+}  // namespace keyferry::server

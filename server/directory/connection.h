@@ -1,0 +1,101 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <initializer_list>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "protocol/result.h"
+#include "protocol/secure/secure_bytes.h"
+#include "server/directory/answers.h"
+
+struct ldap;
+struct ldapmod;
+
+namespace keyferry::server {
+
+using Deadline = std::chrono::steady_clock::time_point;
+
+// One entry of a search answer. Attribute names are lower-case; values are raw bytes.
+class LdapEntry {
+ public:
+  std::string dn;
+  std::map<std::string, std::vector<std::string>, std::less<>> attributes;
+
+  // First value, or empty.
+  std::string_view Get(std::string_view lower_case_name) const;
+  const std::vector<std::string>& All(std::string_view lower_case_name) const;
+};
+
+struct LdapSearch {
+  enum class Scope { kBase, kSubtree };
+  std::string base;
+  Scope scope = Scope::kSubtree;
+  std::string filter = "(objectClass=*)";
+  std::vector<std::string> attributes;
+  std::size_t limit = 1000;  // more entries than this end the search with rc 4 (sizeLimitExceeded)
+};
+
+// One attribute replaced by one value. The value is not copied: it outlives the Modify call.
+struct LdapReplace {
+  const char* attribute;
+  std::string_view value;
+};
+
+// Everything needed to open a connection.
+struct LdapEndpoint {
+  std::string uri;
+  std::string ca_file;
+};
+
+// One LDAPS connection with verified certificate (TLS 1.2 or newer, no referrals). Not thread-safe.
+// Every call takes a deadline; when it passes while an answer is awaited, the connection is reset
+// (RST, so that nothing of it is delivered later) and broken() becomes true. A broken connection is
+// only good for being destroyed.
+class LdapConnection {
+ public:
+  // A handle without a connection: fails when the CA file cannot be used.
+  static Result<std::unique_ptr<LdapConnection>> Create(const LdapEndpoint& endpoint);
+  // Connects: TCP and TLS. `budget` bounds each of the two.
+  static Result<std::unique_ptr<LdapConnection>> Open(const LdapEndpoint& endpoint,
+                                                      std::chrono::milliseconds budget);
+  ~LdapConnection();
+  LdapConnection(const LdapConnection&) = delete;
+  LdapConnection& operator=(const LdapConnection&) = delete;
+
+  // Simple bind. `password` is never empty (an empty one would be an anonymous "success").
+  LdapAnswer Bind(const std::string& name, const SecureBytes& password, Deadline deadline);
+  // Paged by 500. `sink` gets every entry; entries of a search that ends with an error were
+  // delivered up to it.
+  LdapAnswer Search(const LdapSearch& search, Deadline deadline,
+                    const std::function<void(LdapEntry&&)>& sink);
+  LdapAnswer Modify(const std::string& dn, std::initializer_list<LdapReplace> replacements,
+                    Deadline deadline);
+  LdapAnswer Modify(const std::string& dn, const std::vector<LdapReplace>& replacements,
+                    Deadline deadline);
+
+  bool broken() const { return broken_; }
+  // Whether the peer has neither closed an idle connection nor said anything unasked.
+  bool LooksAlive() const;
+
+ private:
+  LdapConnection(struct ldap* handle, LdapEndpoint endpoint);
+  // Waits for the final answer to one request, passing entries on.
+  LdapAnswer Await(int message_id, Deadline deadline, std::string* cookie,
+                   const std::function<void(struct ldap*, void*)>& entry);
+  LdapAnswer SendFailure(int rc);
+  void Reset();
+  int Descriptor() const;
+  std::string Diagnostic() const;
+
+  struct ldap* handle_;
+  LdapEndpoint endpoint_;
+  bool broken_ = false;
+};
+
+}  // namespace keyferry::server

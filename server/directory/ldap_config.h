@@ -1,0 +1,31 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "protocol/secure/secure_bytes.h"
+
+namespace keyferry::server {
+
+// How to reach the directory. Checked by MakeLdapDirectory.
+struct LdapConfig {
+  std::vector<std::string> uris;            // "ldaps://host[:port]", tried in this order
+  std::string ca_file;                      // PEM; the controllers' certificates must chain to it
+  std::string base_dn;                      // the domain, e.g. "DC=corp,DC=example,DC=test"
+  std::string people_dn;                    // employees are looked for below it; empty = base_dn
+  std::string bind_name;                    // service account: UPN, DOMAIN\name or DN
+  SecureBytes bind_password;                // UTF-8
+  std::chrono::milliseconds timeout{5000};  // a whole call of the port
+  std::chrono::milliseconds connect_timeout{2000};  // TCP and TLS to one controller
+  std::size_t connections = 4;                      // kept service binds per controller, 1…64
+  // After a connection attempt that timed out, a controller is left alone this long.
+  std::chrono::milliseconds silent_pause{5000};
+  // After a refused service bind nobody tries again this long, so that a wrong password in the
+  // configuration does not lock the service account out.
+  std::chrono::milliseconds refused_pause{30000};
+  std::chrono::milliseconds listing_life{10000};  // how long the order of a search is remembered
+};
+
+}  // namespace keyferry::server

@@ -1,0 +1,570 @@
+#include "server/directory/ldap_directory.h"
+
+#include <ldap.h>
+
+#include <algorithm>
+#include <map>
+#include <new>
+#include <utility>
+#include <vector>
+
+#include "server/directory/connection.h"
+#include "server/directory/listing.h"
+#include "server/directory/person.h"
+#include "server/directory/pool.h"
+#include "server/directory/text.h"
+
+namespace keyferry::server {
+namespace {
+
+constexpr std::size_t kMaxQuery = 256;                               // bytes
+constexpr std::size_t kMaxSignInName = 256;                          // bytes
+constexpr std::size_t kMaxPassword = 1024;                           // bytes of a sign-in password
+constexpr std::size_t kMaxPeople = 200'000;                          // one listing
+constexpr std::size_t kMaxGroups = 5'000;                            // of one person
+constexpr std::size_t kDetailsAtOnce = 50;                           // identifiers in one filter
+constexpr std::string_view kInChain = ":1.2.840.113556.1.4.1941:=";  // nested membership
+
+Error NotFound() {
+  return Error{ErrorCode::kNotFound,
+               "Active Directory has no such employee in the configured part of the tree.",
+               {},
+               0};
+}
+
+std::string_view Trim(std::string_view text) {
+  const auto blank = [](char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; };
+  while (!text.empty() && blank(text.front())) text.remove_prefix(1);
+  while (!text.empty() && blank(text.back())) text.remove_suffix(1);
+  return text;
+}
+
+class LdapDirectory final : public Directory {
+ public:
+  explicit LdapDirectory(LdapConfig config)
+      : config_(std::move(config)), listings_(config_.listing_life) {
+    for (const std::string& uri : config_.uris) {
+      pools_.push_back(std::make_unique<ServerPool>(uri, config_));
+    }
+  }
+
+  Result<PersonPage> Search(std::string_view query, std::size_t limit,
+                            std::string_view cursor) override;
+  Result<PersonDetail> Get(const AccountId& id) override;
+  Result<SignInFacts> SignIn(std::string_view name, const SecureBytes& password) override;
+  Result<ChangeTarget> Pin(const AccountId& id) override;
+  Result<void> SetPassword(const ChangeTarget& target, const AccountId& id,
+                           const SecureBytes& password, SetOptions options) override;
+  Result<std::int64_t> PasswordLastSet(const ChangeTarget& target, const AccountId& id) override;
+  Result<void> Unlock(const AccountId& id) override;
+  Result<void> RequireChange(const AccountId& id, bool on) override;
+  Result<void> Ping() override;
+
+ private:
+  // One controller's connection for the length of one step.
+  struct Session {
+    LdapConnection& connection;
+    const ServerPool& pool;
+    Deadline deadline;
+  };
+
+  Deadline NewDeadline() const { return std::chrono::steady_clock::now() + config_.timeout; }
+
+  // Runs a step on one controller. A connection that died while it was idle is replaced once, but
+  // never after a write that may have been heard.
+  template <typename Step>
+  auto RunOn(ServerPool& pool, Deadline deadline, const Step& step)
+      -> decltype(step(std::declval<const Session&>())) {
+    while (true) {
+      auto lease = pool.Take(deadline);
+      if (!lease) return tl::unexpected<Error>(lease.error());
+      auto result = step(Session{**lease, pool, deadline});
+      if (result || !(*lease)->broken()) return result;
+      if (result.error().code == ErrorCode::kDeadline) {
+        pool.MarkSilent(result.error());
+        return result;
+      }
+      pool.DropIdle();
+      if (!lease->kept() || result.error().code == ErrorCode::kOutcomeUnknown) return result;
+    }
+  }
+
+  // Runs a read on the first controller that answers, those with a recent failure last.
+  template <typename Step>
+  auto Read(const Step& step) -> decltype(step(std::declval<const Session&>())) {
+    const Deadline deadline = NewDeadline();
+    std::vector<ServerPool*> order;
+    for (const auto& pool : pools_) order.push_back(pool.get());
+    std::stable_partition(order.begin(), order.end(),
+                          [](ServerPool* pool) { return !pool->Paused(); });
+    for (std::size_t i = 0;; ++i) {
+      // While there is another one to ask, the first may use up only half of what is left.
+      const auto now = std::chrono::steady_clock::now();
+      const bool last = i + 1 == order.size();
+      auto result = RunOn(*order[i], last ? deadline : now + (deadline - now) / 2, step);
+      if (result || last) return result;
+      const ErrorCode code = result.error().code;
+      if (code != ErrorCode::kUnavailable && code != ErrorCode::kDeadline) return result;
+    }
+  }
+
+  Result<ServerPool*> PoolOf(const std::string& uri);
+  Result<std::vector<LdapEntry>> Entries(const Session& session, const LdapSearch& search);
+  // The account, if it is an ordinary user below people_dn; the DN part is decided by the server.
+  Result<LdapEntry> FindInScope(const Session& session, const AccountId& id,
+                                std::vector<std::string> attributes);
+  Result<PersonDetail> Detail(const Session& session, const AccountId& id);
+  Result<std::vector<std::string>> GroupSids(const Session& session, const LdapEntry& user);
+  // Groups of `user`, nested ones and the primary one with its parents too.
+  Result<std::vector<LdapEntry>> Groups(const Session& session, const LdapEntry& user,
+                                        const std::vector<std::string>& attributes);
+  Result<Listing> Sweep(const Session& session, std::string_view query);
+  Result<std::optional<LdapEntry>> FindSignIn(const Session& session, std::string_view name);
+  Result<SignInFacts> SignInOn(const Session& session, std::string_view name,
+                               const SecureBytes& password);
+  Result<PersonDetail> Changeable(const Session& session, const AccountId& id);
+  Result<void> Write(ServerPool& pool, const AccountId& id, WriteKind kind,
+                     const std::vector<LdapReplace>& replacements);
+  Result<void> WriteAnywhere(const AccountId& id, WriteKind kind,
+                             const std::vector<LdapReplace>& replacements);
+  std::string MissingRight(const Session& session, const AccountId& id, WriteKind kind,
+                           const std::vector<LdapReplace>& replacements);
+  bool IsServiceAccount(const Person& person) const;
+
+  const LdapConfig config_;
+  std::vector<std::unique_ptr<ServerPool>> pools_;
+  ListingCache listings_;
+};
+
+Result<ServerPool*> LdapDirectory::PoolOf(const std::string& uri) {
+  for (const auto& pool : pools_) {
+    if (pool->uri() == uri) return pool.get();
+  }
+  return Fail(ErrorCode::kUnavailable,
+              "The domain controller that this change was bound to is no longer configured "
+              "(directory.uris).",
+              uri);
+}
+
+Result<std::vector<LdapEntry>> LdapDirectory::Entries(const Session& session,
+                                                      const LdapSearch& search) {
+  std::vector<LdapEntry> entries;
+  const LdapAnswer answer = session.connection.Search(
+      search, session.deadline, [&](LdapEntry&& entry) { entries.push_back(std::move(entry)); });
+  if (!answer.ok()) return tl::unexpected<Error>(ExplainRead(answer, session.pool.uri()));
+  return entries;
+}
+
+Result<LdapEntry> LdapDirectory::FindInScope(const Session& session, const AccountId& id,
+                                             std::vector<std::string> attributes) {
+  LdapSearch search;
+  search.base = config_.people_dn;
+  search.filter = "(&" + std::string(kUserFilter) + GuidFilter(id) + ")";
+  search.attributes = std::move(attributes);
+  auto entries = Entries(session, search);
+  if (!entries) return tl::unexpected<Error>(entries.error());
+  if (entries->size() != 1) return tl::unexpected<Error>(NotFound());
+  return std::move(entries->front());
+}
+
+Result<std::vector<LdapEntry>> LdapDirectory::Groups(const Session& session, const LdapEntry& user,
+                                                     const std::vector<std::string>& attributes) {
+  LdapSearch search;
+  search.base = config_.base_dn;
+  search.attributes = attributes;
+  search.limit = kMaxGroups;
+  const auto parents = [&](const std::string& dn) {
+    return "(member" + std::string(kInChain) + EscapeFilter(dn) + ")";
+  };
+  search.filter = parents(user.dn);
+  // The primary group is not in anybody's member attribute.
+  if (const std::string primary = PrimaryGroupSid(user); !primary.empty()) {
+    LdapSearch find = search;
+    find.filter = "(objectSid=" + EscapeFilter(SidBinary(primary)) + ")";
+    auto group = Entries(session, find);
+    if (!group) return group;
+    for (const LdapEntry& entry : *group) {
+      search.filter += "(distinguishedName=" + EscapeFilter(entry.dn) + ")" + parents(entry.dn);
+    }
+  }
+  search.filter = "(&(objectCategory=group)(|" + search.filter + "))";
+  return Entries(session, search);
+}
+
+Result<std::vector<std::string>> LdapDirectory::GroupSids(const Session& session,
+                                                          const LdapEntry& user) {
+  auto sids = ReadSids(user, "tokengroups");
+  if (!sids.empty()) return sids;
+  // Reading tokenGroups takes a right of its own in a hardened domain.
+  auto groups = Groups(session, user, {"objectSid"});
+  if (!groups) return tl::unexpected<Error>(groups.error());
+  for (const LdapEntry& group : *groups) {
+    if (auto sid = SidText(group.Get("objectsid"))) sids.push_back(std::move(*sid));
+  }
+  return sids;
+}
+
+bool LdapDirectory::IsServiceAccount(const Person& person) const {
+  const std::string& name = config_.bind_name;
+  const std::size_t slash = name.find('\\');
+  return EqualNoCase(name, person.upn) || EqualNoCase(name, person.dn) ||
+         (slash != std::string::npos && EqualNoCase(name.substr(slash + 1), person.login)) ||
+         EqualNoCase(name, person.login + "@" + DnsName(config_.base_dn));
+}
+
+Result<PersonDetail> LdapDirectory::Detail(const Session& session, const AccountId& id) {
+  if (auto in_scope = FindInScope(session, id, {}); !in_scope) {
+    return tl::unexpected<Error>(in_scope.error());
+  }
+  LdapSearch search;  // tokenGroups is only given to searches of one entry
+  search.base = GuidDn(id);
+  search.scope = LdapSearch::Scope::kBase;
+  search.attributes = StateAttributes();
+  auto entries = Entries(session, search);
+  if (!entries) return tl::unexpected<Error>(entries.error());
+  if (entries->empty()) return tl::unexpected<Error>(NotFound());
+  const LdapEntry& entry = entries->front();
+  const auto person = ReadPerson(entry);
+  if (!person || person->id != id) {
+    return Fail(ErrorCode::kProtocol, "The domain controller answered with another account.",
+                session.pool.uri());
+  }
+  const auto sids = GroupSids(session, entry);
+  if (!sids) return tl::unexpected<Error>(sids.error());
+  PersonDetail detail{*person, ReadState(entry, FileTimeNow())};
+  detail.state.protected_reason =
+      IsServiceAccount(*person) ? "Keyferry's own service account" : ProtectedReason(entry, *sids);
+  detail.state.is_protected = !detail.state.protected_reason.empty();
+  return detail;
+}
+
+Result<PersonDetail> LdapDirectory::Get(const AccountId& id) {
+  return Read([&](const Session& session) { return Detail(session, id); });
+}
+
+Result<Listing> LdapDirectory::Sweep(const Session& session, std::string_view query) {
+  LdapSearch search;
+  search.base = config_.people_dn;
+  search.attributes = {"objectGUID", "displayName", "cn", "sAMAccountName"};
+  search.limit = kMaxPeople;
+  search.filter = kUserFilter;
+  if (!query.empty()) {
+    const std::string value = EscapeFilter(query);
+    std::string any;
+    for (const char* name :
+         {"displayName", "sAMAccountName", "mail", "employeeID", "sn", "givenName"}) {
+      any += "(" + std::string(name) + "=" + value + "*)";
+    }
+    search.filter = "(&" + search.filter + "(|" + any + "))";
+  }
+  Listing listing;
+  const LdapAnswer answer =
+      session.connection.Search(search, session.deadline, [&](LdapEntry&& entry) {
+        if (auto person = ReadPerson(entry)) {
+          listing.push_back({SortKey(person->display_name), person->id});
+        }
+      });
+  // More people than one listing holds: the first ones that the server named are shown.
+  if (!answer.ok() && answer.rc != LDAP_SIZELIMIT_EXCEEDED) {
+    return tl::unexpected<Error>(ExplainRead(answer, session.pool.uri()));
+  }
+  return listing;
+}
+
+Result<PersonPage> LdapDirectory::Search(std::string_view query, std::size_t limit,
+                                         std::string_view cursor) {
+  query = Trim(query);
+  if (limit < 1 || limit > 200) {
+    return Fail(ErrorCode::kInvalidArgument, "A page holds 1 to 200 people.");
+  }
+  if (query.size() > kMaxQuery) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "The search text is too long; 256 bytes are the limit.");
+  }
+  std::optional<ListingPlace> after;
+  if (!cursor.empty()) {
+    after = ListingPlace::Parse(cursor);
+    if (!after)
+      return Fail(ErrorCode::kInvalidArgument,
+                  "This page link is not valid. Start the search again.");
+  }
+  return Read([&](const Session& session) -> Result<PersonPage> {
+    auto listing = listings_.Find(query);
+    if (listing == nullptr) {
+      auto swept = Sweep(session, query);
+      if (!swept) return tl::unexpected<Error>(swept.error());
+      listing = listings_.Keep(query, std::move(*swept));
+    }
+    const auto first =
+        after ? std::upper_bound(listing->begin(), listing->end(), *after) : listing->begin();
+    const auto last = first + std::min<std::ptrdiff_t>(static_cast<std::ptrdiff_t>(limit),
+                                                       listing->end() - first);
+    PersonPage page;
+    if (last != listing->end()) page.next = (last - 1)->Cursor();
+    std::map<AccountId, Person> found;
+    for (auto at = first; at != last;) {
+      LdapSearch search;
+      search.base = config_.people_dn;
+      search.attributes = PersonAttributes();
+      std::string any;
+      for (std::size_t i = 0; i < kDetailsAtOnce && at != last; ++i, ++at)
+        any += GuidFilter(at->id);
+      search.filter = "(&" + std::string(kUserFilter) + "(|" + any + "))";
+      auto entries = Entries(session, search);
+      if (!entries) return tl::unexpected<Error>(entries.error());
+      for (const LdapEntry& entry : *entries) {
+        if (auto person = ReadPerson(entry)) found.emplace(person->id, std::move(*person));
+      }
+    }
+    for (auto at = first; at != last; ++at) {
+      const auto person = found.find(at->id);
+      if (person != found.end()) page.people.push_back(std::move(person->second));
+    }
+    return page;
+  });
+}
+
+Result<std::optional<LdapEntry>> LdapDirectory::FindSignIn(const Session& session,
+                                                           std::string_view name) {
+  if (const std::size_t slash = name.find('\\'); slash != std::string_view::npos) {
+    name.remove_prefix(slash + 1);
+  }
+  // A name longer than any account's is asked like every other, so that it takes the same road.
+  name = name.substr(0, kMaxSignInName);
+  std::string any = "(sAMAccountName=" + EscapeFilter(name) + ")";
+  if (const std::size_t at = name.rfind('@'); at != std::string_view::npos) {
+    any = "(userPrincipalName=" + EscapeFilter(name) + ")";
+    // login@domain works for everybody, whatever the userPrincipalName says.
+    if (EqualNoCase(name.substr(at + 1), DnsName(config_.base_dn))) {
+      any += "(sAMAccountName=" + EscapeFilter(name.substr(0, at)) + ")";
+    }
+  }
+  LdapSearch search;
+  search.base = config_.base_dn;
+  search.filter = "(&" + std::string(kUserFilter) + "(|" + any + "))";
+  search.attributes = PersonAttributes();
+  search.attributes.emplace_back("primaryGroupID");
+  auto entries = Entries(session, search);
+  if (!entries) return tl::unexpected<Error>(entries.error());
+  if (entries->size() > 1) {
+    // The explicit name wins over the implied one, as in Windows.
+    std::erase_if(*entries, [&](const LdapEntry& entry) {
+      return !EqualNoCase(entry.Get("userprincipalname"), name);
+    });
+  }
+  if (entries->size() != 1) return std::optional<LdapEntry>();
+  return std::optional<LdapEntry>(std::move(entries->front()));
+}
+
+Result<SignInFacts> LdapDirectory::SignInOn(const Session& session, std::string_view name,
+                                            const SecureBytes& password) {
+  auto entry = FindSignIn(session, name);
+  if (!entry) return tl::unexpected<Error>(entry.error());
+  SignInFacts facts;
+  if (password.empty() || password.size() > kMaxPassword) return facts;
+  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+      session.deadline - std::chrono::steady_clock::now());
+  auto own = LdapConnection::Open(session.pool.endpoint(), std::min(config_.connect_timeout, left));
+  if (!own) return tl::unexpected<Error>(own.error());
+  // An unknown name binds too, as an entry that is not there: the same steps, the same answer.
+  const std::string dn = *entry ? (*entry)->dn : "CN=nobody,CN=Users," + config_.base_dn;
+  const LdapAnswer answer = (*own)->Bind(dn, password, session.deadline);
+  const bool about_credentials =
+      answer.rc == LDAP_SUCCESS || answer.rc == LDAP_INVALID_CREDENTIALS ||
+      answer.rc == LDAP_INAPPROPRIATE_AUTH || answer.rc == LDAP_NO_SUCH_OBJECT;
+  if (answer.delivery != LdapAnswer::Delivery::kAnswered || !about_credentials) {
+    return tl::unexpected<Error>(ExplainRead(answer, session.pool.uri()));
+  }
+  facts.outcome = BindOutcomeOf(answer.rc, answer.diagnostic);
+  if (facts.outcome != BindOutcome::kAccepted) return facts;
+  if (!*entry) {
+    return Fail(ErrorCode::kProtocol,
+                "The domain controller accepted an account that does not exist.",
+                session.pool.uri());
+  }
+  facts.person = ReadPerson(**entry);
+  if (!facts.person) {
+    return Fail(ErrorCode::kProtocol,
+                "The domain controller gave an account without an identifier.", session.pool.uri());
+  }
+  auto groups = Groups(session, **entry, {"cn"});
+  if (!groups) return tl::unexpected<Error>(groups.error());
+  for (LdapEntry& group : *groups) facts.group_dns.push_back(std::move(group.dn));
+  return facts;
+}
+
+Result<SignInFacts> LdapDirectory::SignIn(std::string_view name, const SecureBytes& password) {
+  return Read([&](const Session& session) { return SignInOn(session, name, password); });
+}
+
+Result<PersonDetail> LdapDirectory::Changeable(const Session& session, const AccountId& id) {
+  auto detail = Detail(session, id);
+  if (detail && detail->state.is_protected) {
+    return Fail(ErrorCode::kPermissionDenied,
+                "This account is protected (" + detail->state.protected_reason +
+                    "): Keyferry does not change it. Nothing was changed.",
+                detail->person.dn);
+  }
+  return detail;
+}
+
+Result<ChangeTarget> LdapDirectory::Pin(const AccountId& id) {
+  return Read([&](const Session& session) -> Result<ChangeTarget> {
+    auto detail = Changeable(session, id);
+    if (!detail) return tl::unexpected<Error>(detail.error());
+    return ChangeTarget{session.pool.uri(), detail->state.password_last_set};
+  });
+}
+
+Result<std::int64_t> LdapDirectory::PasswordLastSet(const ChangeTarget& target,
+                                                    const AccountId& id) {
+  auto pool = PoolOf(target.server);
+  if (!pool) return tl::unexpected<Error>(pool.error());
+  return RunOn(**pool, NewDeadline(), [&](const Session& session) -> Result<std::int64_t> {
+    auto entry = FindInScope(session, id, {"pwdLastSet"});
+    if (!entry) return tl::unexpected<Error>(entry.error());
+    return ReadInteger(*entry, "pwdlastset");
+  });
+}
+
+// AD says only "insufficient rights" for a modify of several attributes; which of them this account
+// may write at all, it tells when asked.
+std::string LdapDirectory::MissingRight(const Session& session, const AccountId& id, WriteKind kind,
+                                        const std::vector<LdapReplace>& replacements) {
+  LdapSearch search;
+  search.base = GuidDn(id);
+  search.scope = LdapSearch::Scope::kBase;
+  search.attributes = {"allowedAttributesEffective"};
+  const auto entries = Entries(session, search);
+  if (!entries || entries->empty()) return {};
+  const auto& writable = entries->front().All("allowedattributeseffective");
+  for (const LdapReplace& replace : replacements) {
+    if (EqualNoCase(replace.attribute, "unicodePwd")) continue;  // governed by "Reset password"
+    const bool listed = std::any_of(writable.begin(), writable.end(), [&](const std::string& name) {
+      return EqualNoCase(name, replace.attribute);
+    });
+    if (!listed) return "\"Write " + std::string(replace.attribute) + "\"";
+  }
+  return kind == WriteKind::kSetPassword ? "\"Reset password\"" : "";
+}
+
+Result<void> LdapDirectory::Write(ServerPool& pool, const AccountId& id, WriteKind kind,
+                                  const std::vector<LdapReplace>& replacements) {
+  // The check is a read on the connection that the write will use: a connection that died while it
+  // was idle is found, and replaced, before anything that cannot be repeated is sent.
+  return RunOn(pool, NewDeadline(), [&](const Session& session) -> Result<void> {
+    if (auto detail = Changeable(session, id); !detail)
+      return tl::unexpected<Error>(detail.error());
+    const LdapAnswer answer = session.connection.Modify(GuidDn(id), replacements, session.deadline);
+    if (answer.ok()) return {};
+    const bool rights =
+        answer.delivery == LdapAnswer::Delivery::kAnswered && answer.rc == LDAP_INSUFFICIENT_ACCESS;
+    return tl::unexpected<Error>(ExplainWrite(
+        answer, kind, pool.uri(), rights ? MissingRight(session, id, kind, replacements) : ""));
+  });
+}
+
+Result<void> LdapDirectory::SetPassword(const ChangeTarget& target, const AccountId& id,
+                                        const SecureBytes& password, SetOptions options) {
+  try {
+    auto pool = PoolOf(target.server);
+    if (!pool) return tl::unexpected<Error>(pool.error());
+    const auto quoted = QuotedUtf16(password);
+    if (!quoted) return tl::unexpected<Error>(quoted.error());
+    std::vector<LdapReplace> replacements{{"unicodePwd", quoted->view()}};
+    if (options.must_change) replacements.push_back({"pwdLastSet", "0"});
+    if (options.unlock) replacements.push_back({"lockoutTime", "0"});
+    return Write(**pool, id, WriteKind::kSetPassword, replacements);
+  } catch (const std::bad_alloc&) {
+    return Fail(ErrorCode::kUnavailable,
+                "The server has no locked memory left for the password. Nothing was changed; raise "
+                "LimitMEMLOCK and try again.");
+  }
+}
+
+Result<void> LdapDirectory::WriteAnywhere(const AccountId& id, WriteKind kind,
+                                          const std::vector<LdapReplace>& replacements) {
+  auto server =
+      Read([](const Session& session) -> Result<std::string> { return session.pool.uri(); });
+  if (!server) return tl::unexpected<Error>(server.error());
+  auto pool = PoolOf(*server);
+  if (!pool) return tl::unexpected<Error>(pool.error());
+  return Write(**pool, id, kind, replacements);
+}
+
+Result<void> LdapDirectory::Unlock(const AccountId& id) {
+  return WriteAnywhere(id, WriteKind::kUnlock, {{"lockoutTime", "0"}});
+}
+
+Result<void> LdapDirectory::RequireChange(const AccountId& id, bool on) {
+  return WriteAnywhere(id, WriteKind::kRequireChange, {{"pwdLastSet", on ? "0" : "-1"}});
+}
+
+Result<void> LdapDirectory::Ping() {
+  return Read([&](const Session& session) -> Result<void> {
+    LdapSearch search;
+    search.scope = LdapSearch::Scope::kBase;
+    search.attributes = {"defaultNamingContext"};
+    auto entries = Entries(session, search);
+    if (!entries) return tl::unexpected<Error>(entries.error());
+    return {};
+  });
+}
+
+Result<void> CheckUri(const std::string& uri) {
+  LDAPURLDesc* parsed = nullptr;
+  const bool single = uri.find_first_of(" ,\t\r\n") == std::string::npos;
+  bool good = single && ldap_url_parse(uri.c_str(), &parsed) == LDAP_URL_SUCCESS;
+  if (good) {
+    good = std::string_view(parsed->lud_scheme) == "ldaps" && parsed->lud_host != nullptr &&
+           *parsed->lud_host != '\0' && (parsed->lud_dn == nullptr || *parsed->lud_dn == '\0') &&
+           parsed->lud_attrs == nullptr && parsed->lud_filter == nullptr;
+    ldap_free_urldesc(parsed);
+  }
+  if (good) return {};
+  return Fail(ErrorCode::kInvalidArgument,
+              "directory.uris: \"" + uri +
+                  "\" is not of the form ldaps://host or ldaps://host:port; passwords never travel "
+                  "over plain LDAP.");
+}
+
+Result<void> CheckDn(const char* key, const std::string& dn) {
+  LDAPDN parsed = nullptr;
+  const bool good =
+      !dn.empty() && ldap_str2dn(dn.c_str(), &parsed, LDAP_DN_FORMAT_LDAPV3) == LDAP_SUCCESS;
+  ldap_dnfree(parsed);
+  if (good) return {};
+  return Fail(ErrorCode::kInvalidArgument,
+              std::string(key) + ": \"" + dn +
+                  "\" is not a distinguished name such as OU=People,DC=example,DC=com.");
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Directory>> MakeLdapDirectory(LdapConfig config) {
+  const auto invalid = [](const char* message) {
+    return Fail(ErrorCode::kInvalidArgument, message);
+  };
+  if (config.uris.empty()) return invalid("directory.uris names no domain controller.");
+  for (const std::string& uri : config.uris) {
+    if (auto good = CheckUri(uri); !good) return tl::unexpected<Error>(good.error());
+  }
+  if (auto good = CheckDn("directory.base_dn", config.base_dn); !good)
+    return tl::unexpected<Error>(good.error());
+  if (config.people_dn.empty()) config.people_dn = config.base_dn;
+  if (auto good = CheckDn("directory.people_dn", config.people_dn); !good)
+    return tl::unexpected<Error>(good.error());
+  if (config.bind_name.empty())
+    return invalid("directory.bind_name is empty; name the service account.");
+  if (config.bind_password.empty()) return invalid("The service account's password is empty.");
+  if (config.connections < 1 || config.connections > 64)
+    return invalid("directory.connections must be 1 to 64.");
+  if (config.timeout.count() < 1 || config.connect_timeout.count() < 1)
+    return invalid("directory timeouts must be longer than nothing.");
+  if (auto probe = LdapConnection::Create({config.uris.front(), config.ca_file}); !probe) {
+    return tl::unexpected<Error>(probe.error());
+  }
+  return std::unique_ptr<Directory>(std::make_unique<LdapDirectory>(std::move(config)));
+}
+
+}  // namespace keyferry::server

@@ -1,0 +1,108 @@
+#include "server/directory/pool.h"
+
+#include <ldap.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace keyferry::server {
+
+ServerPool::ServerPool(std::string uri, const LdapConfig& config)
+    : endpoint_{std::move(uri), config.ca_file}, config_(config) {}
+
+ServerPool::Lease::Lease(ServerPool* pool, std::unique_ptr<LdapConnection> connection, bool kept)
+    : pool_(pool), connection_(std::move(connection)), kept_(kept) {}
+
+ServerPool::Lease::~Lease() {
+  if (connection_ == nullptr) return;  // moved from
+  pool_->GiveBack(std::move(connection_));
+}
+
+void ServerPool::GiveBack(std::unique_ptr<LdapConnection> connection) {
+  if (connection != nullptr && connection->broken()) connection.reset();
+  const std::lock_guard lock(mutex_);
+  if (connection != nullptr) {
+    idle_.push_back(std::move(connection));
+  } else {
+    --open_;
+  }
+  freed_.notify_one();
+}
+
+void ServerPool::DropIdle() {
+  std::vector<std::unique_ptr<LdapConnection>> dropped;
+  const std::lock_guard lock(mutex_);
+  dropped.swap(idle_);
+  open_ -= dropped.size();
+  freed_.notify_all();
+}
+
+void ServerPool::Pause(const Error& error, std::chrono::milliseconds span) {
+  const std::lock_guard lock(mutex_);
+  paused_until_ = std::chrono::steady_clock::now() + span;
+  pause_reason_ = error;
+}
+
+void ServerPool::MarkSilent(const Error& error) {
+  DropIdle();
+  Pause(error, config_.silent_pause);
+}
+
+bool ServerPool::Paused() {
+  const std::lock_guard lock(mutex_);
+  return std::chrono::steady_clock::now() < paused_until_;
+}
+
+Result<ServerPool::Lease> ServerPool::Take(Deadline deadline) {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    while (!idle_.empty()) {
+      std::unique_ptr<LdapConnection> connection = std::move(idle_.back());
+      idle_.pop_back();
+      if (connection->LooksAlive()) return Lease(this, std::move(connection), true);
+      --open_;
+    }
+    if (open_ < config_.connections) break;
+    if (freed_.wait_until(lock, deadline) == std::cv_status::timeout) {
+      return Fail(ErrorCode::kDeadline,
+                  "The directory is busy: all connections to the domain controller are in use. "
+                  "Nothing was changed; try again in a moment.",
+                  endpoint_.uri + ": " + std::to_string(open_) + " connections on loan");
+    }
+  }
+  if (std::chrono::steady_clock::now() < paused_until_)
+    return tl::unexpected<Error>(*pause_reason_);
+  ++open_;
+  lock.unlock();
+  auto opened = OpenBound(deadline);
+  lock.lock();
+  if (opened) {
+    pause_reason_.reset();
+    paused_until_ = {};
+    return Lease(this, std::move(*opened), false);
+  }
+  --open_;
+  freed_.notify_one();
+  return tl::unexpected<Error>(opened.error());
+}
+
+Result<std::unique_ptr<LdapConnection>> ServerPool::OpenBound(Deadline deadline) {
+  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+      deadline - std::chrono::steady_clock::now());
+  auto connection = LdapConnection::Open(endpoint_, std::min(config_.connect_timeout, left));
+  if (!connection) {
+    if (connection.error().code == ErrorCode::kDeadline)
+      Pause(connection.error(), config_.silent_pause);
+    return connection;
+  }
+  const LdapAnswer answer = (*connection)->Bind(config_.bind_name, config_.bind_password, deadline);
+  if (answer.ok()) return connection;
+  Error error = ExplainServiceBind(answer, endpoint_.uri);
+  if (answer.timed_out) Pause(error, config_.silent_pause);
+  if (answer.delivery == LdapAnswer::Delivery::kAnswered && answer.rc == LDAP_INVALID_CREDENTIALS) {
+    Pause(error, config_.refused_pause);
+  }
+  return tl::unexpected<Error>(std::move(error));
+}
+
+}  // namespace keyferry::server
