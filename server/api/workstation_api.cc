@@ -134,12 +134,13 @@ Response OpenEvents(Services& services, Request& request,
         std::make_shared<std::unique_ptr<EventBus::Subscription>>(services.bus.Subscribe(
             "workstation/" + id.Hex(), [relay](const BusEvent& event) { relay->OnEvent(event); }));
     streams->Begin(id, stream);
-    const EventStream* const identity = stream.get();
-    stream->OnClosed([&services, streams, id, identity, subscription] {
-      subscription->reset();
-      if (streams->End(id, identity)) services.workstations.Disconnected(id);
-    });
     const auto first = services.workstations.Connected(id);
+    const EventStream* const identity = stream.get();
+    stream->OnClosed([&services, streams, id, identity, subscription, counted = first.has_value()] {
+      subscription->reset();
+      streams->End(id, identity);
+      if (counted) services.workstations.Disconnected(id);
+    });
     if (!first) {
       stream->Close();  // the daemon comes back and asks again
       return;
@@ -195,12 +196,10 @@ void WorkstationStreams::Begin(const WorkstationId& id, std::shared_ptr<EventStr
   if (former) former->Close();
 }
 
-bool WorkstationStreams::End(const WorkstationId& id, const EventStream* stream) {
+void WorkstationStreams::End(const WorkstationId& id, const EventStream* stream) {
   const std::lock_guard lock(mutex_);
   const auto found = streams_.find(id);
-  if (found == streams_.end() || found->second.get() != stream) return false;
-  streams_.erase(found);
-  return true;
+  if (found != streams_.end() && found->second.get() == stream) streams_.erase(found);
 }
 
 void WorkstationStreams::Close(const WorkstationId& id) {

@@ -14,8 +14,8 @@ class WorkstationStreams {
  public:
   // Makes `stream` the workstation's stream; the former one is closed.
   void Begin(const WorkstationId& id, std::shared_ptr<EventStream> stream);
-  // True when `stream` was still the workstation's stream (and is no longer).
-  bool End(const WorkstationId& id, const EventStream* stream);
+  // Forgets `stream` unless a newer one took its place.
+  void End(const WorkstationId& id, const EventStream* stream);
   // Closes a workstation's stream, e.g. after it was revoked.
   void Close(const WorkstationId& id);
 

@@ -1,0 +1,146 @@
+#include <map>
+
+#include "server/api/problem.h"
+#include "server/pages/frame.h"
+#include "server/pages/models.h"
+
+namespace keyferry::server {
+namespace {
+
+constexpr std::size_t kPeopleOnAPage = 25;
+constexpr std::size_t kChangesOnAPage = 20;
+
+// For the query part of an address.
+std::string Encode(std::string_view text) {
+  static constexpr char kDigits[] = "0123456789ABCDEF";
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if ((byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z') ||
+        (byte >= 'A' && byte <= 'Z') || byte == '-' || byte == '_') {
+      out += c;
+    } else {
+      out += '%';
+      out += kDigits[byte >> 4];
+      out += kDigits[byte & 15];
+    }
+  }
+  return out;
+}
+
+Data NoKey(const Catalog& catalog) { return Badge("", "key", catalog.Text("employees.key_none")); }
+
+// Of several keys the one that matters most: an active one before any other.
+std::map<AccountId, KeyView> KeysByAccount(const std::vector<KeyView>& keys) {
+  std::map<AccountId, KeyView> best;
+  for (const KeyView& key : keys) {
+    const auto [place, fresh] = best.emplace(key.account, key);
+    if (!fresh && key.state == KeyState::kActive) place->second = key;
+  }
+  return best;
+}
+
+Response ListPeople(const PageContext& context, Request& request) {
+  const Catalog& catalog = context.catalog;
+  Services& services = context.services;
+  const std::string query(request.Query("query"));
+  Data data = Frame(context, request, catalog.Text("employees.title"), "employees", "/events/keys");
+  Put(data, "query", query);
+  data["problem"] = Data(false);
+  data["first"] = Data(false);
+  data["next"] = Data(false);
+  Data people = List();
+  std::size_t count = 0;
+  bool more = false;
+  const auto page = services.directory.Search(query, kPeopleOnAPage, request.Query("cursor"));
+  const auto keys = services.keys.List();
+  if (!keys) return ShowFailure(context, request, keys.error());
+  if (page) {
+    const auto by_account = KeysByAccount(*keys);
+    for (const Person& person : page->people) {
+      Data row = PersonRow(person);
+      const auto key = by_account.find(person.id);
+      row["key"] = key == by_account.end() ? NoKey(catalog) : KeyBadge(catalog, key->second);
+      row["password"] = Data(false);
+      const auto changes = services.changes.History(person.id, 1);
+      if (changes && !changes->empty()) row["password"] = ChangeBadge(catalog, changes->front());
+      people << row;
+    }
+    count = page->people.size();
+    more = !page->next.empty();
+    const std::string search = query.empty() ? "" : "query=" + Encode(query);
+    if (more) {
+      Put(data, "next",
+          "/employees?" + search + (search.empty() ? "" : "&") + "cursor=" + Encode(page->next));
+    }
+    if (!request.Query("cursor").empty()) {
+      Put(data, "first", "/employees" + (search.empty() ? search : "?" + search));
+    }
+  } else {
+    services.report(request, page.error());
+    Put(data, "problem", page.error().message);
+  }
+  PutFlag(data, "any", count != 0);
+  data["people"] = std::move(people);
+  Put(data, "summary",
+      more         ? catalog.Text("employees.more", {std::to_string(count)})
+      : count == 1 ? catalog.Text("employees.one")
+                   : catalog.Text("employees.many", {std::to_string(count)}));
+  return Show(context, request, "employees", data, page ? 200 : HttpStatus(page.error().code));
+}
+
+Response ShowPerson(const PageContext& context, Request& request, const AccountId& id) {
+  const Catalog& catalog = context.catalog;
+  const auto detail = context.services.directory.Get(id);
+  if (!detail) return ShowFailure(context, request, detail.error());
+  const auto keys = context.services.keys.OfAccount(id);
+  if (!keys) return ShowFailure(context, request, keys.error());
+  const auto changes = context.services.changes.History(id, kChangesOnAPage);
+  if (!changes) return ShowFailure(context, request, changes.error());
+
+  const Person& person = detail->person;
+  Data row = PersonRow(person);
+  Data data = Frame(context, request, row["display_name"].string_value(), "employees",
+                    "/events/accounts/" + id.Hex());
+  for (const char* name : {"id", "display_name", "initials", "tint"}) {
+    Put(data, name, row[name].string_value());
+  }
+  std::string subtitle = person.login;
+  for (const std::string* part : {&person.title, &person.department}) {
+    if (!part->empty()) subtitle += " · " + *part;
+  }
+  Put(data, "subtitle", subtitle);
+  PutFlag(data, "can_enrol", request.session->actor.role == Role::kAdministrator);
+
+  const ChangeView* const newest = changes->empty() ? nullptr : &changes->front();
+  data["notices"] = Notices(catalog, newest, *keys);
+  data["change"] = newest == nullptr ? Data(false) : ChangeData(catalog, *newest);
+  Data history = List();
+  for (std::size_t i = 1; i < changes->size(); ++i) history << HistoryRow(catalog, (*changes)[i]);
+  PutFlag(data, "history_any", changes->size() > 1);
+  data["history"] = std::move(history);
+
+  data["account_badges"] = AccountBadges(catalog, detail->state);
+  PutMaybe(data, "protected_reason",
+           detail->state.is_protected ? detail->state.protected_reason : std::string());
+  Data key_list = List();
+  for (const KeyView& key : *keys) key_list << KeyData(catalog, key);
+  PutFlag(data, "has_keys", !keys->empty());
+  data["keys"] = std::move(key_list);
+  data["contact"] = ContactData(catalog, person);
+  return Show(context, request, "employee", data);
+}
+
+}  // namespace
+
+void AddEmployeePages(Router& router, const PageContext& context) {
+  router.Add({Method::kGet,
+              "/employees",
+              Access::kSignedIn,
+              [context](Request& request) { return ListPeople(context, request); },
+              {"query", "cursor"}});
+  router.Add({Method::kGet, "/employees/{id}", Access::kSignedIn,
+              PageWithId<AccountId>(context, ShowPerson)});
+}
+
+}  // namespace keyferry::server

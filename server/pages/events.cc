@@ -1,0 +1,40 @@
+#include <vector>
+
+#include "server/pages/frame.h"
+
+namespace keyferry::server {
+namespace {
+
+using Subscriptions = std::vector<std::unique_ptr<EventBus::Subscription>>;
+
+// A stream that only ever says "look again": what there is to see comes with the page itself, under
+// the session's rights.
+Response Follow(const PageContext& context, std::vector<std::string> topics) {
+  EventBus& bus = context.services.bus;
+  return Response::Events([&bus, topics](std::shared_ptr<EventStream> stream) {
+    auto subscriptions = std::make_shared<Subscriptions>();
+    for (const std::string& topic : topics) {
+      subscriptions->push_back(
+          bus.Subscribe(topic, [stream](const BusEvent&) { stream->Send("change", "{}"); }));
+    }
+    stream->OnClosed([subscriptions] { subscriptions->clear(); });
+  });
+}
+
+}  // namespace
+
+void AddEventRoutes(Router& router, const PageContext& context) {
+  router.Add(
+      {Method::kGet, "/events/accounts/{id}", Access::kSignedIn,
+       PageWithId<AccountId>(context, [](const PageContext& page, Request&, const AccountId& id) {
+         return Follow(page, {"account/" + id.Hex(), "keys"});
+       })});
+  router.Add({Method::kGet, "/events/keys", Access::kSignedIn, [context](Request&) {
+                return Follow(context, {"keys", "jobs"});
+              }});
+  router.Add({Method::kGet, "/events/workstations", Access::kAdministrator, [context](Request&) {
+                return Follow(context, {"workstations", "keys"});
+              }});
+}
+
+}  // namespace keyferry::server

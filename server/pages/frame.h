@@ -1,0 +1,58 @@
+#pragma once
+
+#include <string_view>
+
+#include "server/api/services.h"
+#include "server/http/router.h"
+#include "server/pages/catalog.h"
+
+namespace keyferry::server {
+
+// What every page handler needs.
+struct PageContext {
+  Services& services;
+  const Catalog& catalog;
+};
+
+// The data of the layout around a page. `at` names the current entry of the menu; `stream` is the
+// event stream that keeps the page live (empty = none).
+Data Frame(const PageContext& context, const Request& request, std::string_view title,
+           std::string_view at, std::string_view stream = {});
+
+// Renders `page`; when that fails, the error page.
+Response Show(const PageContext& context, const Request& request, std::string_view page,
+              const Data& data, int status = 200);
+
+// A page of its own for what went wrong, with the request's id that the log shows too.
+Response ShowError(const PageContext& context, const Request& request, int status,
+                   const Error& error);
+// The same, after writing the error to the log.
+Response ShowFailure(const PageContext& context, const Request& request, const Error& error);
+Response ShowNotFound(const PageContext& context, const Request& request);
+
+// 32 random hex digits: the idempotency key of one form.
+std::string RandomToken();
+
+// The routes of each page.
+void AddSignInRoutes(Router& router, const PageContext& context);
+void AddEmployeePages(Router& router, const PageContext& context);
+void AddPasswordPages(Router& router, const PageContext& context);
+void AddKeyPages(Router& router, const PageContext& context);
+void AddOperationPages(Router& router, const PageContext& context,
+                       std::function<void(const WorkstationId&)> end_stream);
+void AddEventRoutes(Router& router, const PageContext& context);
+
+// A handler whose first capture is an identifier; anything else there is a page "not found".
+template <typename Id, typename Handle>
+Handler PageWithId(const PageContext& context, Handle handle) {
+  return [context, handle](Request& request) -> Response {
+    const auto id = Id::Parse(request.captures[0]);
+    if (!id) return ShowNotFound(context, request);
+    return handle(context, request, *id);
+  };
+}
+
+// The hidden field of every form behind a session.
+inline FormField CsrfField() { return {"csrf", 128, false, true}; }
+
+}  // namespace keyferry::server

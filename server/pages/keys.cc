@@ -1,0 +1,143 @@
+#include "server/pages/frame.h"
+#include "server/pages/models.h"
+
+namespace keyferry::server {
+namespace {
+
+Data NewKeys(const Catalog& catalog, const std::vector<NewKeyView>& keys) {
+  Data list = List();
+  for (const NewKeyView& key : keys) list << NewKeyData(catalog, key);
+  return list;
+}
+
+Response ListKeys(const PageContext& context, Request& request) {
+  const Catalog& catalog = context.catalog;
+  const auto keys = context.services.keys.List();
+  if (!keys) return ShowFailure(context, request, keys.error());
+  Data data = Frame(context, request, catalog.Text("keys.title"), "keys", "/events/keys");
+  Data list = List();
+  for (const KeyView& key : *keys) list << KeyData(catalog, key);
+  PutFlag(data, "any", !keys->empty());
+  data["keys"] = std::move(list);
+  PutFlag(data, "new_any", false);
+  if (request.session->actor.role == Role::kAdministrator) {
+    const auto fresh = context.services.keys.Unassigned();
+    if (!fresh) return ShowFailure(context, request, fresh.error());
+    PutFlag(data, "new_any", !fresh->empty());
+    data["new_keys"] = NewKeys(catalog, *fresh);
+  }
+  return Show(context, request, "keys", data);
+}
+
+Response ShowPicker(const PageContext& context, const Request& request, const AccountId& id,
+                    std::string_view problem, int status) {
+  const Catalog& catalog = context.catalog;
+  const auto detail = context.services.directory.Get(id);
+  if (!detail) return ShowFailure(context, request, detail.error());
+  const auto fresh = context.services.keys.Unassigned();
+  if (!fresh) return ShowFailure(context, request, fresh.error());
+  const auto own = context.services.keys.OfAccount(id);
+  if (!own) return ShowFailure(context, request, own.error());
+  Data data = Frame(context, request, catalog.Text("add_key.title"), "employees", "/events/keys");
+  Data row = PersonRow(detail->person);
+  Put(data, "id", id.Hex());
+  Put(data, "display_name", row["display_name"].string_value());
+  Put(data, "intro", catalog.Text("add_key.intro", {row["display_name"].string_value()}));
+  bool has_key = false;
+  for (const KeyView& key : *own) has_key = has_key || key.state == KeyState::kActive;
+  PutFlag(data, "has_key", has_key);
+  PutFlag(data, "any", !fresh->empty());
+  data["new_keys"] = NewKeys(catalog, *fresh);
+  PutMaybe(data, "problem", problem);
+  return Show(context, request, "add_key", data, status);
+}
+
+// `code` is empty but in the one answer that began the enrolment.
+Response ShowEnrolment(const PageContext& context, const Request& request, const EnrolmentId& id,
+                       std::string_view code) {
+  const Catalog& catalog = context.catalog;
+  const auto enrolment = context.services.keys.Enrolment(id);
+  if (!enrolment) return ShowFailure(context, request, enrolment.error());
+  const auto detail = context.services.directory.Get(enrolment->account);
+  Data data = Frame(context, request, catalog.Text("enrolment.title"), "employees", "/events/keys");
+  std::string name = enrolment->account.Hex();
+  if (detail) {
+    Data row = PersonRow(detail->person);
+    name = row["display_name"].string_value();
+  }
+  Put(data, "refresh", "/enrolments/" + id.Hex());
+  Put(data, "account", enrolment->account.Hex());
+  Put(data, "display_name", name);
+  Put(data, "intro", catalog.Text("enrolment.intro", {name, ShortKey(enrolment->device)}));
+  PutFlag(data, "code", !code.empty());
+  Data groups = List();
+  while (!code.empty()) {
+    const std::size_t end = code.find_first_of(" -");
+    Data group;
+    Put(group, "group", code.substr(0, end));
+    groups << group;
+    code = end == std::string_view::npos ? std::string_view() : code.substr(end + 1);
+  }
+  data["groups"] = std::move(groups);
+  PutMaybe(data, "problem", enrolment->error);
+  switch (enrolment->state) {
+    case EnrolmentState::kWaiting:
+      data["badge"] = Badge("info", "clock", catalog.Text("enrolment.waiting"));
+      Put(data, "state_text", catalog.Text("enrolment.waiting_text"));
+      break;
+    case EnrolmentState::kGranted:
+      data["badge"] = Badge("info", "shield", catalog.Text("enrolment.granted"));
+      Put(data, "state_text", catalog.Text("enrolment.granted_text"));
+      break;
+    case EnrolmentState::kDone:
+      data["badge"] = Badge("ok", "check", catalog.Text("enrolment.done"));
+      Put(data, "state_text", catalog.Text("enrolment.done_text"));
+      break;
+    case EnrolmentState::kFailed:
+      data["badge"] = Badge("bad", "alert", catalog.Text("enrolment.failed"));
+      Put(data, "state_text", catalog.Text("enrolment.failed_text"));
+      break;
+  }
+  return Show(context, request, "enrolment", data);
+}
+
+Response Enrol(const PageContext& context, Request& request, const AccountId& id) {
+  const auto device = DeviceId::Parse(request.form->Text("device"));
+  const auto workstation = WorkstationId::Parse(request.form->Text("workstation"));
+  if (!device || !workstation) return ShowNotFound(context, request);
+  auto begun =
+      context.services.keys.BeginEnrolment(request.session->actor, id, *device, *workstation);
+  if (!begun) {
+    context.services.report(request, begun.error());
+    return ShowPicker(context, request, id, begun.error().message, 409);
+  }
+  Response response = ShowEnrolment(context, request, begun->id, begun->activation_code);
+  Wipe(begun->activation_code.data(), begun->activation_code.size());
+  return response;
+}
+
+}  // namespace
+
+void AddKeyPages(Router& router, const PageContext& context) {
+  router.Add({Method::kGet, "/keys", Access::kSignedIn,
+              [context](Request& request) { return ListKeys(context, request); }});
+  router.Add({Method::kGet, "/employees/{id}/key", Access::kAdministrator,
+              PageWithId<AccountId>(
+                  context, [](const PageContext& page, Request& request, const AccountId& id) {
+                    return ShowPicker(page, request, id, "", 200);
+                  })});
+  router.Add({Method::kPost,
+              "/employees/{id}/key",
+              Access::kAdministrator,
+              PageWithId<AccountId>(context, Enrol),
+              {},
+              Body::kForm,
+              {CsrfField(), {"device", 32, false, true}, {"workstation", 32, false, true}}});
+  router.Add({Method::kGet, "/enrolments/{id}", Access::kAdministrator,
+              PageWithId<EnrolmentId>(
+                  context, [](const PageContext& page, Request& request, const EnrolmentId& id) {
+                    return ShowEnrolment(page, request, id, "");
+                  })});
+}
+
+}  // namespace keyferry::server

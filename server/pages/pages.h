@@ -1,0 +1,20 @@
+#pragma once
+
+#include <memory>
+
+#include "server/api/services.h"
+#include "server/api/workstation_api.h"
+#include "server/http/router.h"
+#include "server/pages/catalog.h"
+
+namespace keyferry::server {
+
+// The pages of administrators and help desk: server-rendered, complete without script, live with
+// it. They call the same services as the API. `services` and `catalog` outlive the router.
+void AddPageRoutes(Router& router, Services& services, const Catalog& catalog,
+                   std::shared_ptr<WorkstationStreams> streams);
+
+// Errors that no handler answered: a page for people, problem+json under /api and /workstation.
+Router::ErrorPage MakeErrorPage(Services& services, const Catalog& catalog);
+
+}  // namespace keyferry::server

@@ -1,0 +1,134 @@
+#include "server/api/admin_api.h"
+#include "server/api/problem.h"
+#include "server/pages/frame.h"
+#include "server/pages/models.h"
+
+namespace keyferry::server {
+namespace {
+
+constexpr std::size_t kReasonBytes = 500;
+
+// What the form shows again after a mistake. Typed passwords are never shown again.
+struct Entered {
+  bool typing = false;
+  std::string reason;
+  std::string problem;         // of the whole form
+  std::string typed_problem;   // of the two password fields
+  std::string reason_problem;  // of the reason
+};
+
+Response ShowForm(const PageContext& context, const Request& request, const AccountId& id,
+                  const Entered& entered, int status) {
+  const Catalog& catalog = context.catalog;
+  const auto detail = context.services.directory.Get(id);
+  if (!detail) return ShowFailure(context, request, detail.error());
+  const auto preflight = context.services.changes.Check(request.session->actor, id);
+  if (!preflight) return ShowFailure(context, request, preflight.error());
+  const Person& person = detail->person;
+
+  Data data = Frame(context, request, catalog.Text("password.title"), "employees");
+  Data row = PersonRow(person);
+  Put(data, "id", id.Hex());
+  Put(data, "display_name", row["display_name"].string_value());
+  Put(data, "intro",
+      catalog.Text("password.intro", {row["display_name"].string_value(), person.login}));
+  PutMaybe(data, "refused", preflight->allowed ? std::string() : preflight->reason);
+  PutFlag(data, "can_enrol",
+          request.session->actor.role == Role::kAdministrator && !preflight->device);
+  Put(data, "once", RandomToken());
+  PutFlag(data, "typing_allowed", preflight->typing_allowed);
+  PutFlag(data, "typing", entered.typing && preflight->typing_allowed);
+  Put(data, "reason", entered.reason);
+  PutMaybe(data, "problem", entered.problem);
+  PutMaybe(data, "typed_problem", entered.typed_problem);
+  PutMaybe(data, "reason_problem", entered.reason_problem);
+  Data delivery;
+  Put(delivery, "tone", preflight->key_seen ? "info" : "warn");
+  Put(delivery, "icon", preflight->key_seen ? "key" : "clock");
+  Put(delivery, "heading",
+      preflight->key_seen ? catalog.Text("password.key_here", {preflight->seen_at})
+                          : catalog.Text("password.key_away"));
+  Put(delivery, "text",
+      catalog.Text(preflight->key_seen ? "password.key_here_hint" : "password.key_away_hint"));
+  data["delivery"] = std::move(delivery);
+  return Show(context, request, "password", data, status);
+}
+
+// Which part of the form an error of the service belongs to.
+void Explain(const Catalog& catalog, const Error& error, Entered& entered) {
+  if (error.code == ErrorCode::kUnavailable || error.code == ErrorCode::kDeadline) {
+    entered.problem = catalog.Text("password.down", {error.message});
+  } else if (entered.typing && (error.code == ErrorCode::kPolicyRefused ||
+                                error.code == ErrorCode::kInvalidArgument)) {
+    entered.typed_problem = error.message;
+  } else {
+    entered.problem = error.message;
+  }
+}
+
+Response Save(const PageContext& context, Request& request, const AccountId& id) {
+  const Catalog& catalog = context.catalog;
+  Form& form = *request.form;
+  SecureBytes typed = form.TakeSecret("password");
+  const SecureBytes again = form.TakeSecret("again");
+  Entered entered;
+  entered.typing = form.Text("mode") == "type";
+  entered.reason = form.Text("reason");
+  const std::string once(form.Text("once"));
+  if (!IsIdempotencyKey(once) || (!entered.typing && form.Text("mode") != "generate")) {
+    return ShowError(context, request, 400,
+                     Error{ErrorCode::kInvalidArgument, "The form is damaged.", {}, 0});
+  }
+  if (entered.reason.size() > kReasonBytes) {
+    entered.reason.clear();
+    entered.reason_problem = catalog.Text("password.long");
+  }
+  if (entered.typing && typed.empty()) {
+    entered.typed_problem = catalog.Text("password.empty");
+  } else if (entered.typing && !typed.Equals(again)) {
+    entered.typed_problem = catalog.Text("password.differ");
+  }
+  if (!entered.reason_problem.empty() || !entered.typed_problem.empty()) {
+    return ShowForm(context, request, id, entered, 422);
+  }
+
+  ChangeRequest change;
+  change.account = id;
+  change.reason = entered.reason;
+  change.idempotency_key = once;
+  change.generate = !entered.typing;
+  if (entered.typing) change.typed = std::move(typed);
+  const auto done = context.services.changes.Start(request.session->actor, std::move(change));
+  // An unknown outcome is shown where it will be resolved: on the employee's page.
+  if (done || done.error().code == ErrorCode::kOutcomeUnknown) {
+    if (!done) context.services.report(request, done.error());
+    return Response::SeeOther("/employees/" + id.Hex());
+  }
+  context.services.report(request, done.error());
+  Explain(catalog, done.error(), entered);
+  return ShowForm(context, request, id, entered, HttpStatus(done.error().code));
+}
+
+}  // namespace
+
+void AddPasswordPages(Router& router, const PageContext& context) {
+  router.Add({Method::kGet, "/employees/{id}/password", Access::kSignedIn,
+              PageWithId<AccountId>(
+                  context, [](const PageContext& page, Request& request, const AccountId& id) {
+                    return ShowForm(page, request, id, Entered{}, 200);
+                  })});
+  router.Add({Method::kPost,
+              "/employees/{id}/password",
+              Access::kSignedIn,
+              PageWithId<AccountId>(context, Save),
+              {},
+              Body::kForm,
+              {CsrfField(),
+               {"once", 64, false, true},
+               {"mode", 8, false, true},
+               {"password", 1024, true},
+               {"again", 1024, true},
+               {"reason", 4 * kReasonBytes}}});
+}
+
+}  // namespace keyferry::server

@@ -1,0 +1,62 @@
+#include "server/api/guard.h"
+#include "server/api/problem.h"
+#include "server/pages/frame.h"
+
+namespace keyferry::server {
+namespace {
+
+Response ShowForm(const PageContext& context, const Request& request, std::string_view next,
+                  std::string_view given, std::string_view problem, int status) {
+  Data data = Frame(context, request, context.catalog.Text("sign_in.title"), "");
+  Put(data, "next", next);
+  Put(data, "given", given);
+  PutMaybe(data, "problem", problem);
+  return Show(context, request, "sign_in", data, status);
+}
+
+Response SignIn(const PageContext& context, Request& request) {
+  const std::string next = SafeNext(request.form->Text("next"));
+  const std::string_view name = request.form->Text("name");
+  const SecureBytes password = request.form->TakeSecret("password");
+  auto signed_in = context.services.sessions.SignIn(name, password, request.address);
+  if (!signed_in) {
+    const Error& error = signed_in.error();
+    context.services.report(request, error);
+    return ShowForm(context, request, next, name, error.message, HttpStatus(error.code));
+  }
+  request.session = std::move(signed_in->session);  // for the access log
+  return std::move(Response::SeeOther(next).With("Set-Cookie", SessionCookie(signed_in->token)));
+}
+
+}  // namespace
+
+void AddSignInRoutes(Router& router, const PageContext& context) {
+  router.Add({Method::kGet,
+              "/sign-in",
+              Access::kPublic,
+              [context](Request& request) {
+                return ShowForm(context, request, SafeNext(request.Query("next")), "", "", 200);
+              },
+              {"next"}});
+  router.Add({Method::kPost,
+              "/sign-in",
+              Access::kPublic,
+              [context](Request& request) { return SignIn(context, request); },
+              {},
+              Body::kForm,
+              {{"name", 256, false, true}, {"password", 1024, true, true}, {"next", 2048}}});
+  router.Add({Method::kPost,
+              "/sign-out",
+              Access::kSignedIn,
+              [context](Request& request) {
+                context.services.sessions.SignOut(request.session_token);
+                return std::move(Response::SeeOther("/sign-in")
+                                     .With("Set-Cookie", EndedSessionCookie())
+                                     .With("Clear-Site-Data", "\"cache\", \"storage\""));
+              },
+              {},
+              Body::kForm,
+              {CsrfField()}});
+}
+
+}  // namespace keyferry::server

@@ -1,0 +1,96 @@
+// Makes the pages live. Everything works without it: this only saves reloads and clicks.
+
+/** Fetches this page (or `url`) again and puts the parts marked data-part="name" in place of the present ones. */
+function refresh(url = document.body.dataset.refresh ?? location.href, then = () => {}) {
+  const request = new XMLHttpRequest();
+  request.open('GET', url);
+  request.responseType = 'document'; // parsed by the browser as an inert document: no string ever becomes HTML here
+  request.onload = () => {
+    if (request.status !== 200 || !request.response) return;
+    if (new URL(request.responseURL).pathname.startsWith('/sign-in')) { location.reload(); return; }
+    for (const fresh of request.response.querySelectorAll('[data-part]')) {
+      const old = document.querySelector(`[data-part="${fresh.dataset.part}"]`);
+      if (!old || old.contains(document.activeElement) && document.activeElement.matches('input, textarea, summary')) continue;
+      if (old.isEqualNode(fresh)) continue;
+      old.replaceWith(document.adoptNode(fresh));
+    }
+    localTimes();
+    then();
+  };
+  request.send();
+}
+
+/** Times arrive in UTC; people think in their own. */
+function localTimes(root = document) {
+  const format = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: 'medium', timeStyle: 'medium' });
+  for (const element of root.querySelectorAll('time[datetime]:not([data-local])')) {
+    const time = new Date(element.dateTime);
+    if (Number.isNaN(time.getTime())) continue;
+    element.title = element.textContent;
+    element.textContent = format.format(time);
+    element.dataset.local = '';
+  }
+}
+
+/** Follows the page's event stream while the page can be seen (a browser allows only six streams to one server). */
+function follow(url) {
+  let source = null, timer = 0;
+  const soon = () => { clearTimeout(timer); timer = setTimeout(() => refresh(), 40); };
+  const open = () => {
+    if (source || document.hidden) return;
+    source = new EventSource(url);
+    source.onopen = soon; // whatever happened before the stream stood
+    source.addEventListener('change', soon);
+  };
+  const close = () => { source?.close(); source = null; };
+  document.addEventListener('visibilitychange', () => { if (document.hidden) close(); else open(); });
+  addEventListener('pagehide', close);
+  addEventListener('pageshow', open);
+  open();
+}
+
+/** Search results while typing. */
+function liveSearch(form) {
+  const input = form.querySelector('input[type="search"]');
+  let timer = 0;
+  input.addEventListener('input', () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      const url = new URL(form.action, location.href);
+      if (input.value.trim()) url.searchParams.set('query', input.value.trim());
+      refresh(url.href, () => history.replaceState(null, '', url));
+    }, 220);
+  });
+}
+
+/** A second click on Save while the first is under way does nothing (the server would not change twice either). */
+function submitOnce(form) {
+  let sent = false;
+  form.addEventListener('submit', (event) => {
+    if (sent) { event.preventDefault(); return; }
+    sent = true;
+    const button = event.submitter ?? form.querySelector('button[type="submit"]');
+    button?.setAttribute('aria-disabled', 'true');
+  });
+  addEventListener('pageshow', () => { sent = false; form.querySelectorAll('[aria-disabled]').forEach((button) => button.removeAttribute('aria-disabled')); });
+}
+
+/** "Show" buttons of typed passwords. */
+function showToggle(button) {
+  const input = document.getElementById(button.getAttribute('aria-controls'));
+  button.hidden = false;
+  button.addEventListener('click', () => {
+    const show = input.type === 'password';
+    input.type = show ? 'text' : 'password';
+    button.setAttribute('aria-pressed', String(show));
+  });
+  input.form.addEventListener('submit', () => { input.type = 'password'; });
+}
+
+localTimes();
+const stream = document.body.dataset.stream;
+if (stream) follow(stream);
+document.querySelectorAll('form[data-live-search]').forEach(liveSearch);
+document.querySelectorAll('form[method="post"]').forEach(submitOnce);
+document.querySelectorAll('button[data-show]').forEach(showToggle);
+document.querySelectorAll('button[data-print]').forEach((button) => { button.hidden = false; button.addEventListener('click', () => print()); });
