@@ -2,77 +2,23 @@
 
 #include <algorithm>
 #include <array>
-#include <random>
 #include <utility>
 
 #include "device/hid_link.h"
-#include "protocol/framing.h"
+#include "device/hid_port_internal.h"
+#include "protocol/secure/system_random.h"
 
 namespace keyferry::device {
 namespace {
 
 constexpr std::chrono::hours kForever{24};
+constexpr std::size_t kMaxWaiting = 64;
 
 tl::unexpected<Error> Late() {
   return Fail(ErrorCode::kDeadline, "The security key did not answer in time.");
 }
 
 }  // namespace
-
-// The right to use the key, in the order of asking.
-class HidPort::Turn {
- public:
-  Turn(HidPort& port, Deadline deadline) : port_(port) {
-    std::unique_lock lock(port_.mutex_);
-    ticket_ = port_.next_turn_++;
-    port_.turns_.push_back(ticket_);
-    port_.changed_.wait_until(
-        lock, deadline, [&] { return port_.gone_ || port_.turns_.front() == ticket_; });
-    mine_ = !port_.gone_ && port_.turns_.front() == ticket_;
-  }
-
-  ~Turn() {
-    const std::scoped_lock lock(port_.mutex_);
-    port_.turns_.erase(std::find(port_.turns_.begin(), port_.turns_.end(), ticket_));
-    port_.changed_.notify_all();
-  }
-
-  Turn(const Turn&) = delete;
-  Turn& operator=(const Turn&) = delete;
-
-  Result<void> Check() const {
-    if (mine_) return {};
-    const std::scoped_lock lock(port_.mutex_);
-    if (port_.gone_) return tl::unexpected(*port_.gone_);
-    return Fail(ErrorCode::kDeadline, "The security key is busy with another program.");
-  }
-
- private:
-  HidPort& port_;
-  std::uint64_t ticket_ = 0;
-  bool mine_ = false;
-};
-
-// Reports of `cid` are kept for us as long as this lives.
-class HidPort::Listening {
- public:
-  Listening(HidPort& port, std::uint32_t cid) : port_(port) {
-    const std::scoped_lock lock(port_.mutex_);
-    port_.listening_ = cid;
-    port_.reports_.clear();
-  }
-  ~Listening() {
-    const std::scoped_lock lock(port_.mutex_);
-    port_.listening_.reset();
-    port_.reports_.clear();
-    port_.changed_.notify_all();
-  }
-  Listening(const Listening&) = delete;
-  Listening& operator=(const Listening&) = delete;
-
- private:
-  HidPort& port_;
-};
 
 std::shared_ptr<HidPort> HidPort::Start(std::unique_ptr<Transport> transport,
                                         std::function<void(const Error&)> on_gone) {
@@ -113,11 +59,11 @@ void HidPort::GiveUp(const Error& reason) {
 }
 
 void HidPort::ReadLoop() {
-  std::array<std::uint8_t, kHidReportSize> buffer{};
+  std::array<std::uint8_t, protocol::kReportSize> buffer{};
   while (true) {
     const auto size = transport_->Read(buffer, Clock::now() + kForever);
     if (size) {
-      if (!Deliver(Report(buffer.begin(), buffer.begin() + static_cast<std::ptrdiff_t>(*size)))) {
+      if (!Deliver(std::span(buffer).first(*size))) {
         return GiveUp({ErrorCode::kProtocol,
                        "The security key sends data without end that nobody asked for; unplug it.",
                        {},
@@ -133,15 +79,16 @@ void HidPort::ReadLoop() {
 
 // False when too many came in a row that belong to nobody. A report that cannot be one (wrong size)
 // belongs to nobody.
-bool HidPort::Deliver(Report report) {
+bool HidPort::Deliver(std::span<const std::uint8_t> bytes) {
+  Report report{};
+  std::copy_n(bytes.begin(), std::min(bytes.size(), report.size()), report.begin());
+  const std::uint32_t cid = protocol::HidFrame::Parse(report).cid;
   std::unique_lock lock(mutex_);
-  const bool whole = report.size() == kHidReportSize;
-  const std::uint32_t cid = whole ? protocol::ReadU32(report.data()) : 0;
-  if (!whole || listening_ != cid) return ++stray_ < kMaxStray;
+  if (bytes.size() != report.size() || listening_ != cid) return ++stray_ < kMaxStray;
   stray_ = 0;
   // A taker that is slower than the key holds the key back, not the memory.
-  changed_.wait(lock, [this] { return reports_.size() < 64 || !listening_ || gone_; });
-  if (listening_ == cid) reports_.push_back(std::move(report));
+  changed_.wait(lock, [this] { return reports_.size() < kMaxWaiting || !listening_ || gone_; });
+  if (listening_ == cid) reports_.push_back(report);
   changed_.notify_all();
   return true;
 }
@@ -151,10 +98,99 @@ Result<HidPort::Report> HidPort::Take(Deadline deadline) {
   changed_.wait_until(lock, deadline, [this] { return gone_ || !reports_.empty(); });
   if (gone_) return tl::unexpected(*gone_);
   if (reports_.empty()) return Late();
-  Report report = std::move(reports_.front());
+  const Report report = reports_.front();
   reports_.pop_front();
   changed_.notify_all();
   return report;
+}
+
+Result<void> HidPort::Send(std::uint32_t cid, std::uint8_t command,
+                           std::span<const std::uint8_t> payload, Deadline deadline) {
+  const std::scoped_lock together(write_mutex_);
+  protocol::HidSplitter splitter(cid, static_cast<protocol::FrameCommand>(command), payload);
+  Report report{};
+  while (splitter.Next(report)) {
+    if (auto written = transport_->Write(report, deadline); !written) return written;
+  }
+  return {};
+}
+
+Result<std::uint32_t> HidPort::Init(std::uint32_t cid, Deadline deadline) {
+  protocol::Bytes<8> nonce{};
+  OsRandom().Fill(nonce);
+  const Listening listening(*this, cid);
+  const auto init = static_cast<std::uint8_t>(protocol::FrameCommand::kInit);
+  if (auto sent = Send(cid, init, nonce, deadline); !sent) return tl::unexpected(sent.error());
+  while (true) {
+    const auto report = Take(deadline);
+    if (!report) return tl::unexpected(report.error());
+    const auto frame = protocol::HidFrame::Parse(*report);
+    if (!frame.first) continue;  // what is left of the command before
+    if (frame.command == static_cast<std::uint8_t>(protocol::FrameCommand::kError)) {
+      const auto error = static_cast<protocol::FrameError>(frame.data[0]);
+      if (error == protocol::FrameError::kInvalidChannel && cid != protocol::kBroadcastCid) {
+        return Fail(ErrorCode::kConflict, "The security key gave our channel to another program.");
+      }
+      if (error == protocol::FrameError::kBusy && Clock::now() < deadline) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        if (auto sent = Send(cid, init, nonce, deadline); !sent) {
+          return tl::unexpected(sent.error());
+        }
+      }
+      continue;
+    }
+    if (frame.command != init || frame.length != protocol::kInitResponseSize) continue;
+    const auto answer =
+        protocol::InitResponse::Parse(frame.data.first(protocol::kInitResponseSize));
+    if (!answer || answer->nonce != nonce) continue;
+    if (answer->cid == 0 || answer->cid == protocol::kBroadcastCid ||
+        (cid != protocol::kBroadcastCid && answer->cid != cid)) {
+      return Fail(ErrorCode::kProtocol, "The security key gave out a channel that cannot be.");
+    }
+    if (answer->proto_min > 1 || answer->proto_max < 1) {
+      return Fail(
+          ErrorCode::kUnsupported,
+          "The security key speaks another version of the protocol; update it or Keyferry.");
+    }
+    return answer->cid;
+  }
+}
+
+Result<std::unique_ptr<MessageLink>> HidPort::OpenLink(const Patience& patience) {
+  std::uint32_t on = protocol::kBroadcastCid;
+  {
+    const std::scoped_lock lock(mutex_);
+    if (links_ >= protocol::kMaxChannels) {
+      return Fail(ErrorCode::kRateLimited,
+                  "Too many programs use the security key at once; close one and try again.");
+    }
+    ++links_;
+    if (!free_cids_.empty()) {
+      on = free_cids_.back();
+      free_cids_.pop_back();
+    }
+  }
+  const Turn turn(*this, Clock::now() + patience.turn);
+  if (auto mine = turn.Check(); !mine) {
+    LinkGone(on == protocol::kBroadcastCid ? std::nullopt : std::optional(on));
+    return tl::unexpected(mine.error());
+  }
+  const Deadline deadline = Clock::now() + patience.answer;
+  auto cid = Init(on, deadline);
+  if (!cid && cid.error().code == ErrorCode::kConflict) {
+    cid = Init(protocol::kBroadcastCid, deadline);
+  }
+  if (!cid) {
+    LinkGone(std::nullopt);
+    return tl::unexpected(cid.error());
+  }
+  return std::make_unique<HidLink>(shared_from_this(), *cid);
+}
+
+void HidPort::LinkGone(std::optional<std::uint32_t> cid) {
+  const std::scoped_lock lock(mutex_);
+  --links_;
+  if (cid) free_cids_.push_back(*cid);
 }
 
 }  // namespace keyferry::device

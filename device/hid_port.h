@@ -13,14 +13,15 @@
 
 #include "device/link.h"
 #include "device/transport.h"
+#include "protocol/framing.h"
 #include "protocol/result.h"
 
 namespace keyferry::device {
 
 // The one owner of a key's transport. It hands out links, each with a cid of its own, lets one
-// transaction at a time onto the key in the order of asking, and gives every report to the transaction
-// that it belongs to: late answers, frames of other cids and whatever else a key makes up are dropped
-// where they arrive. PROTOCOL.md section 6.
+// transaction at a time onto the key in the order of asking, and gives every report to the
+// transaction that it belongs to: late answers, frames of other cids and whatever else a key makes
+// up are dropped where they arrive. PROTOCOL.md section 6.
 //
 // A thread of the port reads all the time, so that the loss of the key is known at once, without
 // polling. A key that floods us with reports nobody asked for (kMaxStray in a row) is given up.
@@ -31,14 +32,16 @@ class HidPort : public std::enable_shared_from_this<HidPort> {
  public:
   static constexpr std::size_t kMaxStray = 4096;
 
-  // `on_gone` is called once, on the reader's thread, when the key is gone or was given up, with the
-  // reason; not when Close was called before. It must not block and must not destroy the port.
+  // `on_gone` is called once, on the reader's thread, when the key is gone or was given up, with
+  // the reason; not when Close was called before. It must not block and must not destroy the port.
   static std::shared_ptr<HidPort> Start(std::unique_ptr<Transport> transport,
                                         std::function<void(const Error&)> on_gone);
   // Waits for the reader's thread. The last link or owner may let go on any thread but that one.
   ~HidPort();
 
-  // A new channel on the key (INIT on the broadcast cid).
+  // A channel on the key with nothing left of its former user. A key has four (kMaxChannels); while all
+  // are in use the answer is kRateLimited. A link that is destroyed gives its cid back to the port, so that
+  // coming and going programs do not push each other's sessions out.
   Result<std::unique_ptr<MessageLink>> OpenLink(const Patience& patience);
 
   // Ends every running and later transaction with kUnavailable.
@@ -50,18 +53,19 @@ class HidPort : public std::enable_shared_from_this<HidPort> {
   friend class HidLink;
   class Turn;
   class Listening;
-  using Report = std::vector<std::uint8_t>;
+  using Report = protocol::Report;
 
   HidPort(std::unique_ptr<Transport> transport, std::function<void(const Error&)> on_gone);
 
   void ReadLoop();
-  bool Deliver(Report report);
+  void LinkGone(std::optional<std::uint32_t> cid);
+  bool Deliver(std::span<const std::uint8_t> report);
   void GiveUp(const Error& reason);
 
-  // The rest needs the turn. Sends one command on `cid`, whole.
+  // Sends one command on `cid`, whole. Without the turn only for CANCEL.
   Result<void> Send(std::uint32_t cid, std::uint8_t command, std::span<const std::uint8_t> payload,
                     Deadline deadline);
-  // The next report of the cid that is listened to.
+  // The next report of the cid that is listened to. Needs the turn, as Init does.
   Result<Report> Take(Deadline deadline);
   // INIT on `cid` with a fresh nonce; returns the cid in the answer that carries it.
   Result<std::uint32_t> Init(std::uint32_t cid, Deadline deadline);
@@ -78,6 +82,8 @@ class HidPort : public std::enable_shared_from_this<HidPort> {
   std::optional<std::uint32_t> listening_;  // cid of the running transaction
   std::deque<Report> reports_;              // of that cid, not yet taken
   std::size_t stray_ = 0;
+  std::size_t links_ = 0;
+  std::vector<std::uint32_t> free_cids_;
   std::optional<Error> gone_;
   bool closed_ = false;
 

@@ -10,6 +10,7 @@
 
 #include "device/link.h"
 #include "protocol/certs.h"
+#include "protocol/framing.h"
 #include "protocol/messages.h"
 #include "protocol/noise.h"
 #include "protocol/receipt.h"
@@ -126,7 +127,8 @@ class KeyClient {
                            const RequestOptions& options);
   Result<Response> TryRequest(protocol::Op op, std::span<const std::uint8_t> body,
                               const RequestOptions& options);
-  Result<PinAnswer> PinRequest(protocol::Op op, std::span<const std::uint8_t> body, bool success_tries);
+  Result<PinAnswer> PinRequest(protocol::Op op, std::span<const std::uint8_t> body,
+                               bool success_tries);
   void DropSession();
 
   const std::unique_ptr<MessageLink> link_;

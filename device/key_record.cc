@@ -7,8 +7,7 @@ Result<KeyIdentity> VerifyKeyRecord(const protocol::P256Public& root,
   constexpr char kFalse[] =
       "The proof of the key's identity does not hold; the server and this workstation disagree "
       "about who issued it.";
-  const auto statement_bytes =
-      record.subspan(protocol::kIssuerCertSize, protocol::kStatementSize);
+  const auto statement_bytes = record.subspan(protocol::kIssuerCertSize, protocol::kStatementSize);
   const auto issuer = protocol::IssuerCert::Parse(record.first(protocol::kIssuerCertSize));
   const auto statement = protocol::Statement::Parse(statement_bytes);
   const auto grant = protocol::EnrolGrant::Parse(record.last(protocol::kEnrolGrantSize));

@@ -22,10 +22,10 @@ struct KeyIdentity {
   bool simulator = false;
 };
 
-// Follows the chain from the organisation's `root`: IssuerCert by the root, EnrolGrant by that issuer,
-// Statement by its hash in the grant. kProtocol when any link does not hold. Dates are not looked at: a
-// record stays true after its issuer's certificate ran out. The statement's own signatures were the
-// server's to check before it granted.
+// Follows the chain from the organisation's `root`: IssuerCert by the root, EnrolGrant by that
+// issuer, Statement by its hash in the grant. kProtocol when any link does not hold. Dates are not
+// looked at: a record stays true after its issuer's certificate ran out. The statement's own
+// signatures were the server's to check before it granted.
 Result<KeyIdentity> VerifyKeyRecord(const protocol::P256Public& root,
                                     std::span<const std::uint8_t, kKeyRecordSize> record);
 

@@ -12,6 +12,8 @@
 #include <cstring>
 #include <utility>
 
+#include "protocol/limits.h"
+
 namespace keyferry::device {
 namespace {
 
@@ -28,7 +30,7 @@ class SocketTransport final : public Transport {
   }
 
   Result<void> Write(std::span<const std::uint8_t> report, Deadline deadline) override {
-    if (report.empty() || report.size() > kHidReportSize) {
+    if (report.empty() || report.size() > protocol::kReportSize) {
       return Fail(ErrorCode::kInvalidArgument, "A report to the key has 1 to 64 bytes.");
     }
     while (true) {
@@ -60,7 +62,7 @@ class SocketTransport final : public Transport {
   }
 
   TransportInfo Describe() const override {
-    return {TransportKind::kSocket, path_, kHidReportSize};
+    return {TransportKind::kSocket, path_, protocol::kReportSize};
   }
 
  private:

@@ -8,9 +8,6 @@
 
 namespace keyferry::device {
 
-// Bytes of one report of HID and of the socket that stands for it.
-inline constexpr std::size_t kHidReportSize = 64;
-
 // A simulated key at an AF_UNIX SOCK_SEQPACKET path: each datagram is one 64-byte HID report
 // (PROTOCOL.md section 6, Socket). kUnavailable when nobody listens there, kInvalidArgument when
 // the path does not fit into a socket address.
