@@ -1,0 +1,165 @@
+#include "device/hid_port.h"
+
+#include <atomic>
+#include <catch2/catch.hpp>
+#include <future>
+
+#include "tests/unit/device/fake_key.h"
+
+using namespace keyferry;
+using device::HidPort;
+using device::Patience;
+using std::chrono::milliseconds;
+
+namespace {
+
+constexpr Patience kShort{milliseconds(200), milliseconds(600), milliseconds(2000)};
+constexpr auto kInfo = static_cast<std::uint8_t>(protocol::FrameCommand::kInfo);
+
+struct Rig {
+  test::FakeKey key;
+  std::promise<Error> gone;
+  std::shared_ptr<HidPort> port =
+      HidPort::Start(key.Connect(), [this](const Error& why) { gone.set_value(why); });
+};
+
+}  // namespace
+
+TEST_CASE("several links share one key") {
+  Rig rig;
+  auto a = rig.port->OpenLink(kShort);
+  auto b = rig.port->OpenLink(kShort);
+  REQUIRE(a);
+  REQUIRE(b);
+  for (auto* link : {a->get(), b->get(), a->get()}) {
+    const auto answer = link->Transact(kInfo, {}, kShort, {});
+    REQUIRE(answer);
+    CHECK(answer->payload.size() == protocol::kInfoSize);
+  }
+}
+
+TEST_CASE("links used at once get their own answers") {
+  Rig rig;
+  std::vector<std::future<int>> users;
+  for (int i = 0; i < 4; ++i) {
+    users.push_back(std::async(std::launch::async, [&rig] {
+      auto link = rig.port->OpenLink(kShort);
+      int good = 0;
+      for (int k = 0; link && k < 50; ++k) good += (*link)->Transact(kInfo, {}, kShort, {}) ? 1 : 0;
+      return good;
+    }));
+  }
+  for (auto& user : users) CHECK(user.get() == 50);
+}
+
+TEST_CASE("a fifth link is refused and a cid is used again") {
+  Rig rig;
+  std::vector<std::unique_ptr<device::MessageLink>> links;
+  for (std::size_t i = 0; i < protocol::kMaxChannels; ++i) {
+    links.push_back(*rig.port->OpenLink(kShort));
+  }
+  const auto refused = rig.port->OpenLink(kShort);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == ErrorCode::kRateLimited);
+  links.pop_back();
+  CHECK(rig.port->OpenLink(kShort));
+}
+
+TEST_CASE("frames of other channels are dropped") {
+  Rig rig;
+  rig.key.faults.other_cid_first = true;
+  auto link = rig.port->OpenLink(kShort);
+  REQUIRE(link);
+  CHECK((*link)->Transact(kInfo, {}, kShort, {}));
+}
+
+TEST_CASE("a command without answer ends in time, and the link is good again afterwards") {
+  Rig rig;
+  auto link = rig.port->OpenLink(kShort);
+  rig.key.faults.never_answer_times = 1;
+  const auto lost = (*link)->Transact(kInfo, {}, kShort, {});
+  REQUIRE_FALSE(lost);
+  CHECK(lost.error().code == ErrorCode::kDeadline);
+  CHECK((*link)->Transact(kInfo, {}, kShort, {}));
+}
+
+TEST_CASE("KEEPALIVE without end does not stretch the wait") {
+  Rig rig;
+  auto link = rig.port->OpenLink(kShort);
+  rig.key.faults.keepalive_for_ever = true;
+  int seen = 0;
+  const auto lost = (*link)->Transact(kInfo, {}, kShort, [&](device::Keepalive) { ++seen; });
+  REQUIRE_FALSE(lost);
+  CHECK(lost.error().code == ErrorCode::kDeadline);
+  CHECK(seen == 50);
+}
+
+TEST_CASE("a channel that the key gave away is told as an error and then replaced") {
+  Rig rig;
+  auto link = rig.port->OpenLink(kShort);
+  rig.key.Unplug();
+  rig.key.PlugIn();  // channels are forgotten; the transport's reader may have seen it or not
+  auto fresh = HidPort::Start(rig.key.Connect(), {});
+  auto other = fresh->OpenLink(kShort);
+  REQUIRE(other);
+  rig.key.faults.error = protocol::FrameError::kInvalidChannel;
+  const auto error = (*other)->Transact(kInfo, {}, kShort, {});
+  REQUIRE(error);
+  CHECK(error->command == static_cast<std::uint8_t>(protocol::FrameCommand::kError));
+  rig.key.faults.error.reset();
+  CHECK((*other)->Transact(kInfo, {}, kShort, {}));
+}
+
+TEST_CASE("unplugging ends a waiting transaction and is told once") {
+  Rig rig;
+  auto link = rig.port->OpenLink(kShort);
+  rig.key.faults.never_answer = true;
+  auto waiting = std::async(std::launch::async, [&] {
+    return (*link)->Transact(kInfo, {},
+                             {milliseconds(60000), milliseconds(60000), milliseconds(60000)}, {});
+  });
+  rig.key.Unplug();
+  const auto answer = waiting.get();
+  REQUIRE_FALSE(answer);
+  CHECK(answer.error().code == ErrorCode::kUnavailable);
+  CHECK(rig.gone.get_future().get().code == ErrorCode::kUnavailable);
+  CHECK((*link)->Transact(kInfo, {}, kShort, {}).error().code == ErrorCode::kUnavailable);
+}
+
+TEST_CASE("a key that floods is given up") {
+  Rig rig;
+  protocol::Report noise{};
+  noise.fill(0xEE);
+  for (std::size_t i = 0; i < HidPort::kMaxStray; ++i) rig.key.Spill(noise);
+  CHECK(rig.gone.get_future().get().code == ErrorCode::kProtocol);
+}
+
+TEST_CASE("what waits for its turn gives up at its deadline") {
+  Rig rig;
+  auto first = rig.port->OpenLink(kShort);
+  auto second = rig.port->OpenLink(kShort);
+  rig.key.faults.never_answer = true;
+  std::atomic<bool> started = false;
+  auto holder = std::async(std::launch::async, [&] {
+    started = true;
+    return (*first)->Transact(kInfo, {},
+                              {milliseconds(1500), milliseconds(1500), milliseconds(100)}, {});
+  });
+  while (!started || rig.key.messages == 0) std::this_thread::yield();
+  const auto late =
+      (*second)->Transact(kInfo, {}, {milliseconds(50), milliseconds(50), milliseconds(20)}, {});
+  REQUIRE_FALSE(late);
+  CHECK(late.error().code == ErrorCode::kDeadline);
+  CHECK_FALSE(holder.get());
+}
+
+TEST_CASE("a message that does not fit is not sent") {
+  Rig rig;
+  auto link = rig.port->OpenLink(kShort);
+  const std::vector<std::uint8_t> huge(1025);
+  const int before = rig.key.messages;
+  const auto answer = (*link)->Transact(0x24, huge, kShort, {});
+  REQUIRE_FALSE(answer);
+  CHECK(answer.error().code == ErrorCode::kInvalidArgument);
+  CHECK(rig.key.messages == before);
+}
