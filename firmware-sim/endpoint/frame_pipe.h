@@ -1,0 +1,57 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <optional>
+#include <span>
+
+#include "firmware-sim/core/hal.h"
+#include "firmware-sim/faults.h"
+
+namespace keyferry::sim {
+
+// One direction of the wire between host and key: hands reports on in order, with the frame faults
+// of that direction and the frame clock applied. Not thread-safe.
+class FramePipe {
+ public:
+  using Time = std::chrono::steady_clock::time_point;
+  // `bytes` are 64, or fewer for a truncated report.
+  using Deliver = std::function<void(std::span<const std::uint8_t> bytes, Origin origin)>;
+  using Unplug = std::function<void()>;
+
+  // `faults` must outlive the pipe. `unplug` is called once, from Pump, after which the pipe is
+  // empty.
+  FramePipe(const Faults& faults, FrameFault::Direction direction, Deliver deliver, Unplug unplug);
+
+  void Push(const protocol::Report& report, Origin origin, Time now);
+  // Delivers what is due.
+  void Pump(Time now);
+  // When Pump has to be called next; none when nothing waits.
+  std::optional<Time> NextDue() const;
+  void Clear();
+
+ private:
+  struct Waiting {
+    protocol::Report report{};
+    std::size_t size = protocol::kReportSize;
+    Origin origin = 0;
+    Time due;
+    bool unplug = false;
+  };
+
+  void Enqueue(Waiting item);
+
+  const Faults& faults_;
+  const FrameFault::Direction direction_;
+  const Deliver deliver_;
+  const Unplug unplug_;
+  std::uint32_t frames_ = 0;
+  std::chrono::milliseconds delay_{0};
+  Time clock_;                        // the next free tick of the frame clock
+  std::optional<Waiting> held_back_;  // a reordered report, until the next one has passed
+  std::deque<Waiting> queue_;
+};
+
+}  // namespace keyferry::sim

@@ -1,0 +1,83 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "firmware-sim/core/hal.h"
+#include "protocol/result.h"
+
+struct pollfd;
+
+namespace keyferry::sim {
+
+// A listening AF_UNIX SOCK_SEQPACKET socket with its connections. The socket's file is made on
+// Listen and removed by Close or destruction. Not thread-safe; the caller polls.
+class PacketServer {
+ public:
+  // Called with the connection and one whole datagram. May call Send and Drop.
+  using Handler = std::function<void(int fd, std::span<const std::uint8_t> datagram)>;
+  using Closed = std::function<void(int fd)>;
+
+  PacketServer(std::string path, std::size_t max_datagram, std::size_t max_connections,
+               Handler handler, Closed closed = {});
+  ~PacketServer();
+  PacketServer(const PacketServer&) = delete;
+  PacketServer& operator=(const PacketServer&) = delete;
+
+  // A socket file that nobody answers on is replaced; one that lives, or a file of another kind, is
+  // an error.
+  Result<void> Listen();
+  void Close();
+  bool listening() const { return listener_ >= 0; }
+  const std::string& path() const { return path_; }
+
+  void AppendPollFds(std::vector<pollfd>& fds) const;
+  void OnPoll(const pollfd& ready);
+
+  // Never blocks: a peer that does not read until its buffer is full is dropped.
+  void Send(int fd, std::span<const std::uint8_t> datagram);
+  void Drop(int fd);
+
+ private:
+  void Accept();
+  void Receive(int fd);
+
+  const std::string path_;
+  const std::size_t max_connections_;
+  const Handler handler_;
+  const Closed closed_;
+  int listener_ = -1;
+  std::vector<int> connections_;
+  std::vector<std::uint8_t> buffer_;
+};
+
+// The key's socket (section 6, "Socket"): every datagram is one 64-byte report. Several hosts may
+// be connected; an answer goes back on the connection that asked, which is the report's origin.
+class SocketEndpoint {
+ public:
+  using OnReport = std::function<void(const protocol::Report&, Origin)>;
+
+  SocketEndpoint(std::string path, OnReport on_report);
+
+  PacketServer& server() { return server_; }
+  // `bytes` are 64, or fewer when a fault cuts the report short.
+  void Send(std::span<const std::uint8_t> bytes, Origin origin);
+
+ private:
+  struct Host {
+    int fd = -1;
+    Origin origin = 0;
+  };
+
+  PacketServer server_;
+  OnReport on_report_;
+  // Numbers are never used twice, so a late answer cannot reach a stranger who was given the same
+  // descriptor.
+  std::vector<Host> hosts_;
+  Origin next_origin_ = 0;
+};
+
+}  // namespace keyferry::sim
