@@ -4,11 +4,11 @@
 #include <mbedtls/chachapoly.h>
 #include <mbedtls/ecdsa.h>
 #include <mbedtls/ecp.h>
-#include <mbedtls/hkdf.h>
 #include <mbedtls/md.h>
 #include <mbedtls/platform_util.h>
 #include <mbedtls/sha256.h>
 
+#include <algorithm>
 #include <new>
 
 namespace keyferry::protocol {
@@ -146,27 +146,55 @@ Hash Sha256::Final() {
   return out;
 }
 
-Hash HmacSha256(ByteView key, ByteView data) {
-  Hash out{};
-  mbedtls_md_hmac(mbedtls_md_info_from_type(MBEDTLS_MD_SHA256), key.data(), key.size(), data.data(),
-                  data.size(), out.data());
-  return out;
+Hmac::Hmac(ByteView key) {
+  Secret<64> block;
+  if (key.size() > block.bytes.size()) {
+    const Secret<kHashSize> hashed(Sha256Of(key));
+    std::memcpy(block.bytes.data(), hashed.bytes.data(), hashed.bytes.size());
+  } else if (!key.empty()) {
+    std::memcpy(block.bytes.data(), key.data(), key.size());
+  }
+  for (std::uint8_t& byte : block.bytes) byte ^= 0x36;
+  inner_.Update(block.view());
+  for (std::uint8_t& byte : block.bytes) byte ^= 0x36 ^ 0x5C;
+  outer_.Update(block.view());
+}
+
+Hmac& Hmac::Update(ByteView data) {
+  inner_.Update(data);
+  return *this;
+}
+
+void Hmac::Final(Bytes<kHashSize>& out) {
+  out = inner_.Final();
+  out = outer_.Update(out).Final();
 }
 
 Secret<kHashSize> HkdfExtract(ByteView salt, ByteView ikm) {
   Secret<kHashSize> prk;
-  mbedtls_hkdf_extract(mbedtls_md_info_from_type(MBEDTLS_MD_SHA256), salt.data(), salt.size(),
-                       ikm.data(), ikm.size(), prk.bytes.data());
+  Hmac(salt).Update(ikm).Final(prk.bytes);
   return prk;
 }
 
 bool HkdfExpand(ByteView prk, ByteView info, MutableBytes out) {
-  return mbedtls_hkdf_expand(mbedtls_md_info_from_type(MBEDTLS_MD_SHA256), prk.data(), prk.size(),
-                             info.data(), info.size(), out.data(), out.size()) == 0;
+  if (out.size() > 255 * kHashSize) return false;
+  Secret<kHashSize> block;
+  std::uint8_t number = 0;
+  for (std::size_t done = 0; done < out.size(); done += kHashSize) {
+    Hmac mac(prk);
+    if (number != 0) mac.Update(block.view());
+    ++number;
+    mac.Update(info).Update({&number, 1}).Final(block.bytes);
+    const std::size_t size = std::min(kHashSize, out.size() - done);
+    std::memcpy(out.data() + done, block.bytes.data(), size);
+  }
+  return true;
 }
 
 bool X25519Generate(RandomSource& random, X25519Private& key, X25519Public& pub) {
-  return random.Fill(key.bytes) && X25519DerivePublic(key, pub);
+  if (random.Fill(key.bytes) && X25519DerivePublic(key, pub)) return true;
+  Wipe(key.bytes);
+  return false;
 }
 
 namespace {
@@ -183,7 +211,6 @@ bool MultiplyMontgomery(const X25519Private& key, const Bytes<32>& u, MutableByt
   Point in;
   Point product;
   std::size_t written = 0;
-  // The library refuses u >= p, which RFC 7748 wants reduced; no honest peer sends one.
   return curve.ready && mbedtls_mpi_read_binary_le(scalar.get(), clamped.bytes.data(), 32) == 0 &&
          mbedtls_ecp_point_read_binary(&curve.group, in.get(), masked.data(), masked.size()) == 0 &&
          mbedtls_ecp_mul(&curve.group, product.get(), scalar.get(), in.get(), nullptr, nullptr) ==
@@ -198,6 +225,7 @@ bool MultiplyMontgomery(const X25519Private& key, const Bytes<32>& u, MutableByt
 bool X25519DerivePublic(const X25519Private& key, X25519Public& pub) {
   Bytes<32> base{};
   base[0] = 9;
+  pub.fill(0);
   return MultiplyMontgomery(key, base, pub);
 }
 
@@ -211,9 +239,10 @@ bool X25519Agree(const X25519Private& key, const X25519Public& peer, Secret<kX25
 
 bool P256Generate(RandomSource& random, P256Private& key, P256Public& pub) {
   for (int i = 0; i < 16; ++i) {  // a random 256-bit number is out of range once in 2^32
-    if (!random.Fill(key.bytes)) return false;
+    if (!random.Fill(key.bytes)) break;
     if (P256DerivePublic(key, pub)) return true;
   }
+  Wipe(key.bytes);
   return false;
 }
 
@@ -222,6 +251,7 @@ bool P256DerivePublic(const P256Private& key, P256Public& pub) {
   Mpi scalar;
   Point point;
   std::size_t written = 0;
+  pub.fill(0);
   return curve.ready && scalar.Read(key.bytes) && IsScalar(scalar) &&
          mbedtls_ecp_mul(&curve.group, point.get(), scalar.get(), &curve.group.G, nullptr,
                          nullptr) == 0 &&
@@ -283,6 +313,7 @@ bool AeadSeal(const Secret<32>& key, const Bytes<12>& nonce, ByteView ad, ByteVi
                       &context, plaintext.size(), nonce.data(), ad.data(), ad.size(),
                       plaintext.data(), out.data(), out.data() + plaintext.size()) == 0;
   mbedtls_chachapoly_free(&context);
+  if (!ok) Wipe(out);
   return ok;
 }
 

@@ -52,18 +52,38 @@ Hash Sha256Of(const Parts&... parts) {
   return hash.Final();
 }
 
-Hash HmacSha256(ByteView key, ByteView data);                    // RFC 2104
+// HMAC-SHA-256 (RFC 2104), in parts. Like Sha256 it allocates nothing and cannot fail, so that no
+// key is ever derived from an error.
+class Hmac {
+ public:
+  explicit Hmac(ByteView key);
+  Hmac& Update(ByteView data);
+  // Ends it; the object must not be used afterwards.
+  void Final(Bytes<kHashSize>& out);
+
+ private:
+  Sha256 inner_;
+  Sha256 outer_;
+};
+
 Secret<kHashSize> HkdfExtract(ByteView salt, ByteView ikm);      // RFC 5869
 bool HkdfExpand(ByteView prk, ByteView info, MutableBytes out);  // RFC 5869, out ≤ 8160 bytes
 
-// X25519 (RFC 7748).
+// A private key with its public one, for those who keep both: deriving the public key again costs
+// as much as an agreement.
+struct X25519Pair {
+  X25519Private priv;
+  X25519Public pub{};
+};
+
+// X25519 (RFC 7748). The top bit of a public key is ignored and a value of 2^255-19 or more
+// reduced.
 bool X25519Generate(RandomSource& random, X25519Private& key, X25519Public& pub);
 bool X25519DerivePublic(const X25519Private& key, X25519Public& pub);
 // False when the shared secret is all zero (low-order point).
 bool X25519Agree(const X25519Private& key, const X25519Public& peer, Secret<kX25519Size>& shared);
 
-// ECDSA P-256 with SHA-256: RFC 6979 deterministic, low-s; `message` is hashed here. `label` is
-// hashed before it.
+// ECDSA P-256 with SHA-256: RFC 6979 deterministic, low-s. Callers hash label and message.
 bool P256Generate(RandomSource& random, P256Private& key, P256Public& pub);
 bool P256DerivePublic(const P256Private& key,
                       P256Public& pub);  // false for a scalar outside 1 … n-1

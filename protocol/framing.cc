@@ -106,15 +106,14 @@ void Assembler::Reset() {
 }
 
 std::size_t BleSplitter::Next(MutableBytes out) {
-  if (started_ && offset_ >= data_.size()) return 0;
+  if (max_fragment_ < kMinFragment || (started_ && offset_ >= data_.size())) return 0;
   Writer writer(out);
   if (!started_) {
     writer.U8(static_cast<std::uint8_t>(0x80 | static_cast<std::uint8_t>(command_)))
         .U16(static_cast<std::uint16_t>(data_.size()));
     started_ = true;
   } else {
-    writer.U8(sequence_);
-    sequence_ = static_cast<std::uint8_t>((sequence_ + 1) & 0x7F);
+    writer.U8(sequence_++);  // 54 fragments of 20 bytes hold the longest message: below 0x80
   }
   const std::size_t size = std::min(max_fragment_ - writer.size(), data_.size() - offset_);
   writer.Put(data_.subspan(offset_, size));

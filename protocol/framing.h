@@ -107,8 +107,11 @@ class Assembler {
   bool assembling_ = false;
 };
 
-// BLE: fragments of at most `max_fragment` bytes (ATT_MTU - 3, at least 20): 0x80|cmd len(2) data,
-// then seq data; the last is not padded.
+// ATT_MTU is 23 at least, so a fragment takes 20 bytes.
+inline constexpr std::size_t kMinFragment = 20;
+
+// BLE: fragments of at most `max_fragment` bytes (ATT_MTU - 3): 0x80|cmd len(2) data, then seq
+// data; the last is not padded. With less than kMinFragment nothing is given.
 class BleSplitter {
  public:
   BleSplitter(std::size_t max_fragment, FrameCommand command, ByteView data)

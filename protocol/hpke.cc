@@ -14,15 +14,14 @@ ByteView Text(const char (&text)[N]) {
   return {reinterpret_cast<const std::uint8_t*>(text), N - 1};
 }
 
-// LabeledExtract and LabeledExpand of RFC 9180 section 4. Labelled inputs here are short and
-// bounded: `ikm` ≤ 256 bytes.
+// LabeledExtract and LabeledExpand of RFC 9180 section 4.
 Secret<32> LabeledExtract(ByteView suite, ByteView salt, ByteView label, ByteView ikm) {
-  Secret<320> buffer;
-  Writer writer(buffer.span());
-  writer.Put(Text(kVersion)).Put(suite).Put(label).Put(ikm);
-  return writer.ok() ? HkdfExtract(salt, buffer.view().first(writer.size())) : Secret<32>{};
+  Secret<32> prk;
+  Hmac(salt).Update(Text(kVersion)).Update(suite).Update(label).Update(ikm).Final(prk.bytes);
+  return prk;
 }
 
+// `info` is at most 65 bytes here.
 bool LabeledExpand(ByteView suite, const Secret<32>& prk, ByteView label, ByteView info,
                    MutableBytes out) {
   Bytes<256> buffer;
@@ -39,8 +38,8 @@ bool KeySchedule(const Secret<32>& shared, ByteView info, HpkeKeys& keys) {
   keys.shared_secret = shared;
   const Secret<32> psk_id_hash = LabeledExtract(kHpkeSuite, {}, Text("psk_id_hash"), {});
   const Secret<32> info_hash = LabeledExtract(kHpkeSuite, {}, Text("info_hash"), info);
-  Bytes<65> context{};  // mode_base is 0
-  Writer(MutableBytes(context).subspan(1)).Put(psk_id_hash.view()).Put(info_hash.view());
+  Bytes<65> context;
+  Writer(context).U8(0).Put(psk_id_hash.view()).Put(info_hash.view());  // mode_base is 0
   const Secret<32> secret = LabeledExtract(kHpkeSuite, shared.view(), Text("secret"), {});
   return LabeledExpand(kHpkeSuite, secret, Text("key"), context, keys.key.bytes) &&
          LabeledExpand(kHpkeSuite, secret, Text("base_nonce"), context, keys.base_nonce.bytes);
@@ -57,38 +56,51 @@ bool KemSecret(const Secret<32>& dh, const X25519Public& enc, const X25519Public
 
 }  // namespace
 
-bool HpkeSenderKeys(const X25519Private& ephemeral, const X25519Public& recipient, ByteView info,
-                    X25519Public& enc, HpkeKeys& keys) {
+bool HpkeSenderKeys(const X25519Pair& ephemeral, const X25519Public& recipient, ByteView info,
+                    HpkeKeys& keys) {
   Secret<32> dh;
   Secret<32> shared;
-  return X25519DerivePublic(ephemeral, enc) && X25519Agree(ephemeral, recipient, dh) &&
-         KemSecret(dh, enc, recipient, shared) && KeySchedule(shared, info, keys);
+  return X25519Agree(ephemeral.priv, recipient, dh) &&
+         KemSecret(dh, ephemeral.pub, recipient, shared) && KeySchedule(shared, info, keys);
 }
 
-bool HpkeReceiverKeys(const X25519Private& recipient, const X25519Public& enc, ByteView info,
+bool HpkeReceiverKeys(const X25519Pair& recipient, const X25519Public& enc, ByteView info,
                       HpkeKeys& keys) {
   Secret<32> dh;
   Secret<32> shared;
-  X25519Public own{};
-  return X25519DerivePublic(recipient, own) && X25519Agree(recipient, enc, dh) &&
-         KemSecret(dh, enc, own, shared) && KeySchedule(shared, info, keys);
+  return X25519Agree(recipient.priv, enc, dh) && KemSecret(dh, enc, recipient.pub, shared) &&
+         KeySchedule(shared, info, keys);
+}
+
+bool HpkeSeal(const X25519Pair& ephemeral, const X25519Public& recipient, ByteView info,
+              ByteView aad, ByteView plaintext, MutableBytes ct) {
+  HpkeKeys keys;
+  return HpkeSenderKeys(ephemeral, recipient, info, keys) &&
+         AeadSeal(keys.key, keys.base_nonce.bytes, aad, plaintext, ct);
 }
 
 bool HpkeSeal(const X25519Private& ephemeral, const X25519Public& recipient, ByteView info,
               ByteView aad, ByteView plaintext, X25519Public& enc, MutableBytes ct) {
+  return X25519DerivePublic(ephemeral, enc) &&
+         HpkeSeal(X25519Pair{ephemeral, enc}, recipient, info, aad, plaintext, ct);
+}
+
+bool HpkeOpen(const X25519Pair& recipient, const X25519Public& enc, ByteView info, ByteView aad,
+              ByteView ct, MutableBytes plaintext) {
   HpkeKeys keys;
-  return HpkeSenderKeys(ephemeral, recipient, info, enc, keys) &&
-         AeadSeal(keys.key, keys.base_nonce.bytes, aad, plaintext, ct);
+  if (HpkeReceiverKeys(recipient, enc, info, keys) &&
+      AeadOpen(keys.key, keys.base_nonce.bytes, aad, ct, plaintext)) {
+    return true;
+  }
+  Wipe(plaintext);
+  return false;
 }
 
 bool HpkeOpen(const X25519Private& recipient, const X25519Public& enc, ByteView info, ByteView aad,
               ByteView ct, MutableBytes plaintext) {
-  HpkeKeys keys;
-  if (HpkeReceiverKeys(recipient, enc, info, keys) &&
-      AeadOpen(keys.key, keys.base_nonce.bytes, aad, ct, plaintext))
-    return true;
-  Wipe(plaintext);
-  return false;
+  X25519Pair pair{recipient, {}};
+  X25519DerivePublic(recipient, pair.pub);  // one that fails is zero, and then nothing opens
+  return HpkeOpen(pair, enc, info, aad, ct, plaintext);
 }
 
 }  // namespace keyferry::protocol

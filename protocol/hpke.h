@@ -12,16 +12,21 @@ struct HpkeKeys {
   Secret<12> base_nonce;
 };
 
-// The key schedule, also for vectors and diagnosis. False on a low-order public key.
-bool HpkeSenderKeys(const X25519Private& ephemeral, const X25519Public& recipient, ByteView info,
-                    X25519Public& enc, HpkeKeys& keys);
-bool HpkeReceiverKeys(const X25519Private& recipient, const X25519Public& enc, ByteView info,
+// The key schedule, also for vectors and diagnosis. The sender's `enc` is the ephemeral's public
+// key. False on a low-order public key.
+bool HpkeSenderKeys(const X25519Pair& ephemeral, const X25519Public& recipient, ByteView info,
+                    HpkeKeys& keys);
+bool HpkeReceiverKeys(const X25519Pair& recipient, const X25519Public& enc, ByteView info,
                       HpkeKeys& keys);
 
 // Seals with a given ephemeral key, which must never be used twice. `ct` is plaintext + 16 bytes.
+bool HpkeSeal(const X25519Pair& ephemeral, const X25519Public& recipient, ByteView info,
+              ByteView aad, ByteView plaintext, MutableBytes ct);
 bool HpkeSeal(const X25519Private& ephemeral, const X25519Public& recipient, ByteView info,
               ByteView aad, ByteView plaintext, X25519Public& enc, MutableBytes ct);
 // `plaintext` is ct - 16 bytes; zeroed on failure.
+bool HpkeOpen(const X25519Pair& recipient, const X25519Public& enc, ByteView info, ByteView aad,
+              ByteView ct, MutableBytes plaintext);
 bool HpkeOpen(const X25519Private& recipient, const X25519Public& enc, ByteView info, ByteView aad,
               ByteView ct, MutableBytes plaintext);
 

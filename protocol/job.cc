@@ -111,6 +111,12 @@ Bytes<45> JobInfo(const JobHeader& header) {
 }
 
 Parsed<OpenedJob> OpenJob(const ParsedJob& job, const X25519Private& recipient) {
+  X25519Pair pair{recipient, {}};
+  if (!X25519DerivePublic(recipient, pair.pub)) return tl::unexpected(Status::kOpenFailed);
+  return OpenJob(job, pair);
+}
+
+Parsed<OpenedJob> OpenJob(const ParsedJob& job, const X25519Pair& recipient) {
   OpenedJob out;
   const std::size_t bucket = job.ct.size() - kTagSize;
   const MutableBytes plaintext = out.plaintext.span().first(bucket);

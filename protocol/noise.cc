@@ -21,6 +21,13 @@ void Hkdf2(const Secret<32>& ck, ByteView ikm, Secret<32>& first, Secret<32>& se
   std::memcpy(second.bytes.data(), out.bytes.data() + 32, 32);
 }
 
+// A public key that cannot be derived stays zero: the other side refuses it.
+X25519Pair PairOf(const X25519Private& priv) {
+  X25519Pair pair{priv, {}};
+  X25519DerivePublic(priv, pair.pub);
+  return pair;
+}
+
 }  // namespace
 
 Bytes<74> HopPrologue(Transport transport, const Bytes<kInfoSize>& info) {
@@ -81,12 +88,16 @@ void Symmetric::Split(CipherState& first, CipherState& second) const {
 
 }  // namespace noise_internal
 
-NoiseInitiator::NoiseInitiator(const X25519Private& own_static, const X25519Private& ephemeral,
+NoiseInitiator::NoiseInitiator(const X25519Pair& own_static, const X25519Pair& ephemeral,
                                ByteView prologue)
     : symmetric_(prologue), static_(own_static), ephemeral_(ephemeral) {}
 
+NoiseInitiator::NoiseInitiator(const X25519Private& own_static, const X25519Private& ephemeral,
+                               ByteView prologue)
+    : NoiseInitiator(PairOf(own_static), PairOf(ephemeral), prologue) {}
+
 bool NoiseInitiator::WriteHs1(Bytes<kHs1Size>& out) {
-  if (!X25519DerivePublic(ephemeral_, out)) return false;
+  out = ephemeral_.pub;
   symmetric_.MixHash(out);
   symmetric_.MixHash({});  // empty payload, no key yet
   return true;
@@ -97,22 +108,20 @@ bool NoiseInitiator::ReadHs2(ByteView hs2) {
   std::memcpy(peer_ephemeral_.data(), hs2.data(), 32);
   symmetric_.MixHash(peer_ephemeral_);
   Secret<32> dh;
-  if (!X25519Agree(ephemeral_, peer_ephemeral_, dh)) return false;
+  if (!X25519Agree(ephemeral_.priv, peer_ephemeral_, dh)) return false;
   symmetric_.MixKey(dh);
   if (!symmetric_.DecryptAndHash(hs2.subspan(32, 48), peer_static_)) return false;
-  if (!X25519Agree(ephemeral_, peer_static_, dh)) return false;
+  if (!X25519Agree(ephemeral_.priv, peer_static_, dh)) return false;
   symmetric_.MixKey(dh);
   return symmetric_.DecryptAndHash(hs2.subspan(80, 16), {});
 }
 
 bool NoiseInitiator::WriteHs3(const Bytes<kHostCertSize>& host_cert, Bytes<kHs3Size>& out,
                               HopSession& session) {
-  X25519Public own{};
   Secret<32> dh;
   const MutableBytes message(out);
-  if (!X25519DerivePublic(static_, own) || !symmetric_.EncryptAndHash(own, message.first(48)))
-    return false;
-  if (!X25519Agree(static_, peer_ephemeral_, dh)) return false;
+  if (!symmetric_.EncryptAndHash(static_.pub, message.first(48))) return false;
+  if (!X25519Agree(static_.priv, peer_ephemeral_, dh)) return false;
   symmetric_.MixKey(dh);
   if (!symmetric_.EncryptAndHash(host_cert, message.subspan(48))) return false;
   symmetric_.Split(session.send, session.receive);
@@ -120,9 +129,13 @@ bool NoiseInitiator::WriteHs3(const Bytes<kHostCertSize>& host_cert, Bytes<kHs3S
   return true;
 }
 
-NoiseResponder::NoiseResponder(const X25519Private& own_static, const X25519Private& ephemeral,
+NoiseResponder::NoiseResponder(const X25519Pair& own_static, const X25519Pair& ephemeral,
                                ByteView prologue)
     : symmetric_(prologue), static_(own_static), ephemeral_(ephemeral) {}
+
+NoiseResponder::NoiseResponder(const X25519Private& own_static, const X25519Private& ephemeral,
+                               ByteView prologue)
+    : NoiseResponder(PairOf(own_static), PairOf(ephemeral), prologue) {}
 
 bool NoiseResponder::ReadHs1(ByteView hs1) {
   if (hs1.size() != kHs1Size) return false;
@@ -134,17 +147,13 @@ bool NoiseResponder::ReadHs1(ByteView hs1) {
 
 bool NoiseResponder::WriteHs2(Bytes<kHs2Size>& out) {
   const MutableBytes message(out);
-  X25519Public own_ephemeral{};
-  X25519Public own_static{};
   Secret<32> dh;
-  if (!X25519DerivePublic(ephemeral_, own_ephemeral) || !X25519DerivePublic(static_, own_static))
-    return false;
-  std::memcpy(message.data(), own_ephemeral.data(), 32);
-  symmetric_.MixHash(own_ephemeral);
-  if (!X25519Agree(ephemeral_, peer_ephemeral_, dh)) return false;
+  std::memcpy(message.data(), ephemeral_.pub.data(), 32);
+  symmetric_.MixHash(ephemeral_.pub);
+  if (!X25519Agree(ephemeral_.priv, peer_ephemeral_, dh)) return false;
   symmetric_.MixKey(dh);
-  if (!symmetric_.EncryptAndHash(own_static, message.subspan(32, 48))) return false;
-  if (!X25519Agree(static_, peer_ephemeral_, dh)) return false;
+  if (!symmetric_.EncryptAndHash(static_.pub, message.subspan(32, 48))) return false;
+  if (!X25519Agree(static_.priv, peer_ephemeral_, dh)) return false;
   symmetric_.MixKey(dh);
   return symmetric_.EncryptAndHash({}, message.subspan(80, 16));
 }
@@ -153,7 +162,7 @@ bool NoiseResponder::ReadHs3(ByteView hs3, Bytes<kHostCertSize>& host_cert, HopS
   if (hs3.size() != kHs3Size || !symmetric_.DecryptAndHash(hs3.first(48), peer_static_))
     return false;
   Secret<32> dh;
-  if (!X25519Agree(ephemeral_, peer_static_, dh)) return false;
+  if (!X25519Agree(ephemeral_.priv, peer_static_, dh)) return false;
   symmetric_.MixKey(dh);
   if (!symmetric_.DecryptAndHash(hs3.subspan(48), host_cert)) return false;
   symmetric_.Split(session.receive, session.send);

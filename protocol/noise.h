@@ -1,7 +1,5 @@
 #pragma once
 
-#include <optional>
-
 #include "protocol/crypto.h"
 #include "protocol/info.h"
 
@@ -69,6 +67,8 @@ class Symmetric {
 // give up; outsiders see no difference.
 class NoiseInitiator {
  public:
+  NoiseInitiator(const X25519Pair& own_static, const X25519Pair& ephemeral, ByteView prologue);
+  // The same, for a caller without the public keys at hand (two multiplications more).
   NoiseInitiator(const X25519Private& own_static, const X25519Private& ephemeral,
                  ByteView prologue);
   bool WriteHs1(Bytes<kHs1Size>& out);
@@ -78,8 +78,8 @@ class NoiseInitiator {
 
  private:
   noise_internal::Symmetric symmetric_;
-  X25519Private static_;
-  X25519Private ephemeral_;
+  X25519Pair static_;
+  X25519Pair ephemeral_;
   X25519Public peer_ephemeral_{};
   X25519Public peer_static_{};
 };
@@ -88,6 +88,7 @@ class NoiseInitiator {
 // host_static().
 class NoiseResponder {
  public:
+  NoiseResponder(const X25519Pair& own_static, const X25519Pair& ephemeral, ByteView prologue);
   NoiseResponder(const X25519Private& own_static, const X25519Private& ephemeral,
                  ByteView prologue);
   bool ReadHs1(ByteView hs1);
@@ -97,8 +98,8 @@ class NoiseResponder {
 
  private:
   noise_internal::Symmetric symmetric_;
-  X25519Private static_;
-  X25519Private ephemeral_;
+  X25519Pair static_;
+  X25519Pair ephemeral_;
   X25519Public peer_ephemeral_{};
   X25519Public peer_static_{};
 };

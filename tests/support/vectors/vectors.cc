@@ -75,10 +75,12 @@ void RunHpke(const json::object& file, const Report& report) {
     report(name + ": seal",
            HpkeSeal(ephemeral, Array<32>(c, "recipient_pub"), info, aad, plaintext, enc, ct) &&
                ct == Get(c, "ct") && Same(enc, Get(c, "enc")));
-    report(name + ": keys", HpkeReceiverKeys(Private<32>(c, "recipient_priv"), enc, info, keys) &&
-                                Same(keys.shared_secret.bytes, Get(c, "shared_secret")) &&
-                                Same(keys.key.bytes, Get(c, "key")) &&
-                                Same(keys.base_nonce.bytes, Get(c, "base_nonce")));
+    report(name + ": keys",
+           HpkeReceiverKeys({Private<32>(c, "recipient_priv"), Array<32>(c, "recipient_pub")}, enc,
+                            info, keys) &&
+               Same(keys.shared_secret.bytes, Get(c, "shared_secret")) &&
+               Same(keys.key.bytes, Get(c, "key")) &&
+               Same(keys.base_nonce.bytes, Get(c, "base_nonce")));
     Blob opened(plaintext.size());
     report(name + ": open",
            HpkeOpen(Private<32>(c, "recipient_priv"), enc, info, aad, ct, opened) &&
