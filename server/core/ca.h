@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -45,14 +46,22 @@ struct AttestationFacts {
   bool simulator = false;                     // issued by the simulator's CA
 };
 
-// Checks attestation certificates (DER, P-256, at most 900 bytes; docs: protocol/PROTOCOL.md section
-// 4) against the vendor CAs and, where the configuration allows it, the simulator's CA. Thread-safe.
+// Whose attestation certificates are believed. PEM; each entry may hold several certificates.
+struct AttestationTrust {
+  std::vector<std::string> vendor_ca_pems;
+  std::vector<std::string> simulator_ca_pems;  // honoured only with allow_simulator
+  bool allow_simulator = false;                // production servers refuse simulators
+};
+
+// Checks attestation certificates (protocol/PROTOCOL.md section 4). Thread-safe.
 class AttestationVerifier {
  public:
   virtual ~AttestationVerifier() = default;
-  // kProtocol: malformed, not under a trusted CA, expired at `now` (Unix seconds), wrong curve, CN
-  // not a device id. kPermissionDenied: under the simulator's CA and simulators are not allowed.
-  virtual Result<AttestationFacts> Verify(std::span<const std::uint8_t> der, std::int64_t now) = 0;
+  // kProtocol: malformed, not under a trusted CA, wrong curve, CN not a device id.
+  // kPermissionDenied: under the simulator's CA, and simulators are not allowed.
+  virtual Result<AttestationFacts> Verify(std::span<const std::uint8_t> der) = 0;
 };
+
+std::unique_ptr<AttestationVerifier> MakeAttestationVerifier(AttestationTrust trust);
 
 }  // namespace keyferry::server

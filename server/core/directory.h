@@ -66,7 +66,7 @@ enum class BindOutcome {
 
 struct SignInFacts {
   BindOutcome outcome = BindOutcome::kWrong;
-  std::optional<Person> person;        // set for kAccepted
+  std::optional<Person> person;  // set for kAccepted
   // The account that the name means, also after a wrong password, so that every spelling of a name
   // counts against one limit. Absent when nobody has that name. Never shown to the client.
   std::optional<AccountId> account;

@@ -7,18 +7,13 @@
 #include <string_view>
 #include <vector>
 
+#include "protocol/crypto.h"
 #include "protocol/result.h"
 #include "protocol/secure/secure_bytes.h"
 #include "server/core/ids.h"
-#include "server/core/random.h"
 #include "server/core/records.h"
 
 namespace keyferry::server {
-
-// Roles of a HostCert (protocol/PROTOCOL.md section 4).
-inline constexpr std::uint8_t kRoleDeliver = 1;
-inline constexpr std::uint8_t kRoleLogin = 2;
-inline constexpr std::uint8_t kRoleEnroll = 4;
 
 // What an organisation's keys trust, as `keyferry-server init` makes it once. The two private keys
 // (32-byte P-256 scalars) go into files of mode 0600; the root's is needed again only to replace
@@ -30,7 +25,8 @@ struct Authority {
   Bytes issuer_cert;  // 161
 };
 // Times are Unix seconds.
-Result<Authority> MakeAuthority(Random& random, std::int64_t not_before, std::int64_t not_after);
+Result<Authority> MakeAuthority(protocol::RandomSource& random, std::int64_t not_before,
+                                std::int64_t not_after);
 
 // What a SET_PASSWORD job is sealed to and numbered with.
 struct SealRequest {
@@ -64,7 +60,8 @@ struct GrantRequest {
 class Issuer {
  public:
   // kInvalidArgument when the private key is not the certificate's, the certificate is not the
-  // root's, or it is outside its dates at `now` (Unix seconds): the message says which file to mend.
+  // root's, or it is outside its dates at `now` (Unix seconds): the message says which file to
+  // mend.
   static Result<std::unique_ptr<Issuer>> Load(SecureBytes issuer_private, Bytes issuer_cert,
                                               Bytes root_pub, std::int64_t now);
   ~Issuer();
@@ -72,7 +69,7 @@ class Issuer {
   const Bytes& certificate() const { return certificate_; }  // IssuerCert, 161
   const Bytes& root_pub() const { return root_pub_; }        // 65
 
-  // HostCert, 144 bytes. Times are Unix seconds.
+  // HostCert, 144 bytes. `role` is a sum of protocol::kRole…; times are Unix seconds.
   Result<Bytes> HostCert(std::uint8_t role, const WorkstationId& host,
                          const std::array<std::uint8_t, 32>& noise_pub, std::int64_t not_before,
                          std::int64_t not_after) const;
@@ -80,7 +77,7 @@ class Issuer {
   Result<Bytes> Grant(const GrantRequest& request) const;
   // The sealed job; only the key can open it. `password` is 1…256 bytes of UTF-8 and is not kept.
   Result<SealedJob> SealPassword(const SealRequest& request, const SecureBytes& password,
-                                 Random& random) const;
+                                 protocol::RandomSource& random) const;
 
  private:
   Issuer(SecureBytes issuer_private, Bytes issuer_cert, Bytes root_pub);

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "protocol/result.h"
 #include "server/core/changes.h"
 #include "server/core/ids.h"
 #include "server/core/keys.h"
@@ -44,9 +45,10 @@ struct ChangeRecord {
   bool must_change = false;
   bool unlock = true;
   ChangeState state = ChangeState::kIntent;
-  std::string error;
-  std::string server;                  // pinned domain controller
-  std::int64_t password_last_set = 0;  // there, before the attempt, raw ticks
+  std::string error;                            // a sentence, why it failed or what is unknown
+  ErrorCode error_code = ErrorCode::kInternal;  // of a failed one, for who repeats the request
+  std::string server;                           // pinned domain controller
+  std::int64_t password_last_set = 0;           // there, before the attempt, raw ticks
   std::int64_t created = 0;
   std::int64_t attempted = 0;  // the write may have left from here on
   std::int64_t confirmed = 0;
@@ -182,8 +184,8 @@ struct ReceiptUpdate {
 // What a signed negative receipt changes.
 struct RefusalUpdate {
   JobId job;
-  std::string reason;    // a sentence
-  bool give_up = true;   // false: keep the job, note the reason
+  std::string reason;   // a sentence
+  bool give_up = true;  // false: keep the job, note the reason
   // From a negative receipt newer than all that the server holds: what to seal to next.
   struct Reseal {
     std::uint64_t expected_ctr = 0;

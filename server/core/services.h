@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "protocol/crypto.h"
 #include "server/core/audit.h"
 #include "server/core/ca.h"
 #include "server/core/changes.h"
@@ -17,7 +18,6 @@
 #include "server/core/issuer.h"
 #include "server/core/keys.h"
 #include "server/core/presence.h"
-#include "server/core/random.h"
 #include "server/core/session.h"
 #include "server/core/store.h"
 #include "server/core/waiter.h"
@@ -31,7 +31,7 @@ struct CorePorts {
   Store& store;
   Directory& directory;
   const Clock& clock;
-  Random& random;
+  protocol::RandomSource& random;  // thread-safe
   EventBus& bus;
   const Issuer& issuer;
   CertificateAuthority& ca;
@@ -65,9 +65,8 @@ struct ChangeConfig {
 std::unique_ptr<ChangeService> MakeChangeService(const CorePorts& ports, ChangeConfig config);
 
 struct KeyConfig {
-  bool allow_simulator = false;  // production refuses keys under the simulator's CA
-  std::uint8_t pin_min = 6;      // 6…63
-  std::uint8_t pin_tries = 8;    // 1…8
+  std::uint8_t pin_min = 6;    // 6…63
+  std::uint8_t pin_tries = 8;  // 1…8
   bool touch_to_store = false;
   bool keep_previous = true;
   std::uint16_t max_offline_days = 0;

@@ -14,7 +14,8 @@ namespace keyferry::server {
 
 // The durable state of the server as a port. Every writing method is ONE transaction, durable when
 // it returns (the disk has it), and carries the audit entry of what it does, chained in the same
-// transaction: what is not audited did not happen. Reading methods never write. Thread-safe; blocks.
+// transaction: what is not audited did not happen. Reading methods never write. Thread-safe;
+// blocks.
 //
 // Errors of every method: kUnavailable (database full, read-only or not reachable: nothing was
 // written; the message names the volume), kInternal (damaged row). Others are named below.
@@ -48,9 +49,10 @@ class ChangeStore {
   // kConflict when the change is in another state.
   virtual Result<Confirmed> ConfirmChange(const ChangeId& id, std::int64_t time, bool key_seen,
                                           const AuditEntry& audit) = 0;
-  // Any open state → kFailed, its held job cancelled and erased. kConflict as above.
-  virtual Result<ChangeRow> FailChange(const ChangeId& id, std::string_view error,
-                                       std::int64_t time, const AuditEntry& audit) = 0;
+  // Any open state → `final` (kFailed, kSuperseded) with the reason; its held job is cancelled and
+  // erased. kConflict as above.
+  virtual Result<ChangeRow> CloseChange(const ChangeId& id, ChangeState final, const Error& reason,
+                                        const AuditEntry& audit) = 0;
   // kAttempt → kUnknown. kConflict as above.
   virtual Result<ChangeRow> MarkUnknown(const ChangeId& id, std::string_view error,
                                         const AuditEntry& audit) = 0;
@@ -87,7 +89,8 @@ class KeyStore {
   // marks it as handed out. Writes only the first time.
   virtual Result<std::optional<JobRecord>> TakeReady(const DeviceId& device, std::int64_t time) = 0;
   // Jobs of this enrolment that were handed out, have seq < `seq`, and no receipt yet.
-  virtual Result<std::uint64_t> CountUnanswered(const EnrolmentId& enrolment, std::uint64_t seq) = 0;
+  virtual Result<std::uint64_t> CountUnanswered(const EnrolmentId& enrolment,
+                                                std::uint64_t seq) = 0;
   // kReady → kSpooled; any other state is left alone. kNotFound.
   virtual Result<JobRecord> MarkSpooled(const JobId& id, const WorkstationId& workstation,
                                         std::int64_t time) = 0;
@@ -104,7 +107,8 @@ class KeyStore {
   // nothing, when keys.receipt_ctr is no longer update.expected_ctr.
   virtual Result<bool> TakeReceipt(const ReceiptUpdate& update, const AuditEntry& audit) = 0;
   virtual Result<JobRecord> TakeRefusal(const RefusalUpdate& update, const AuditEntry& audit) = 0;
-  // Sets keys.alarm unless it is set: nothing is handed out to, or sealed for, the key from here on.
+  // Sets keys.alarm unless it is set: nothing is handed out to, or sealed for, the key from here
+  // on.
   virtual Result<void> RaiseAlarm(const DeviceId& device, std::string_view alarm,
                                   const AuditEntry& audit) = 0;
 
@@ -117,10 +121,11 @@ class KeyStore {
   virtual Result<void> GrantEnrolment(const EnrolmentRecord& enrolment,
                                       const AuditEntry& audit) = 0;
   // kGranted → kDone: `key` becomes the device's row (replacing one of an earlier enrolment), every
-  // other key of the account is revoked, open jobs of replaced keys are cancelled, receipt number 1
-  // is journalled. kConflict in another state.
-  virtual Result<void> FinishEnrolment(const EnrolmentId& id, const KeyRecord& key,
-                                       const Bytes& receipt, const AuditEntry& audit) = 0;
+  // other key of the account is revoked, open jobs of replaced keys are cancelled (and returned),
+  // receipt number 1 is journalled. kConflict in another state.
+  virtual Result<std::vector<JobRecord>> FinishEnrolment(const EnrolmentId& id,
+                                                         const KeyRecord& key, const Bytes& receipt,
+                                                         const AuditEntry& audit) = 0;
   // kWaiting, kGranted → kFailed; other states are left alone.
   virtual Result<void> FailEnrolment(const EnrolmentId& id, std::string_view error,
                                      const AuditEntry& audit) = 0;
@@ -130,9 +135,9 @@ class WorkstationStore {
  public:
   struct RegisterLimits {
     std::size_t pending = 200;
-    std::size_t per_address = 20;      // registered since `address_since`
+    std::size_t per_address = 20;  // registered since `address_since`
     std::int64_t address_since = 0;
-    std::int64_t pending_since = 0;    // older pending requests are forgotten
+    std::int64_t pending_since = 0;  // older pending requests are forgotten
   };
 
   virtual ~WorkstationStore() = default;
@@ -166,9 +171,9 @@ class SessionStore {
   virtual Result<FailureCount> FindFailures(std::string_view counter) = 0;
   struct FailureRule {
     std::string counter;
-    std::uint32_t limit = 10;          // failures of one run until the counter blocks
-    std::int64_t window = 900'000;     // ms: a run ends when it is that old
-    std::int64_t block = 900'000;      // ms
+    std::uint32_t limit = 10;       // failures of one run until the counter blocks
+    std::int64_t window = 900'000;  // ms: a run ends when it is that old
+    std::int64_t block = 900'000;   // ms
   };
   virtual Result<void> AddFailure(const std::vector<FailureRule>& rules, std::int64_t now,
                                   const AuditEntry& audit) = 0;

@@ -10,8 +10,8 @@
 #include "protocol/secure/secure_bytes.h"
 #include "server/core/ca.h"
 
-// X.509 with OpenSSL: the server's own TLS CA, its server certificate, workstation certificates and
-// the check of attestation certificates. PEM text; private keys are unencrypted PKCS#8 PEM that
+// X.509 with OpenSSL: the server's own TLS CA, its server certificate, and workstation
+// certificates. PEM text; private keys are unencrypted PKCS#8 PEM that
 // belongs into a file of mode 0600. Times are Unix seconds. Everything is P-256.
 namespace keyferry::server {
 
@@ -42,12 +42,5 @@ Result<CertificateFacts> InspectCertificate(std::string_view pem);
 // kInvalidArgument when key and certificate do not belong together.
 Result<std::unique_ptr<CertificateAuthority>> LoadCertificateAuthority(std::string_view ca_pem,
                                                                        const SecureBytes& ca_key);
-
-struct AttestationTrust {
-  std::vector<std::string> vendor_ca_pems;
-  std::vector<std::string> simulator_ca_pems;  // honoured only with allow_simulator
-  bool allow_simulator = false;
-};
-Result<std::unique_ptr<AttestationVerifier>> MakeAttestationVerifier(const AttestationTrust& trust);
 
 }  // namespace keyferry::server

@@ -1,0 +1,104 @@
+#include "server/core/dispatch.h"
+
+#include <utility>
+
+#include "server/core/json_line.h"
+
+namespace keyferry::server {
+
+std::string AccountTopic(const AccountId& id) { return "account/" + id.Hex(); }
+std::string WorkstationTopic(const WorkstationId& id) { return "workstation/" + id.Hex(); }
+
+WorkstationEvent KeyEvent(const KeyRecord& key) {
+  return {"key", JsonLine()
+                     .Text("device_id", key.device.Hex())
+                     .Text("state", Name(key.state))
+                     .Text("login", key.login)
+                     .Text("account_id", key.account.Hex())
+                     .Base64("record", key.record)
+                     .Take()};
+}
+
+WorkstationEvent JobEvent(const JobRecord& job) {
+  return {"job", JsonLine()
+                     .Text("job_id", job.id.Hex())
+                     .Text("device_id", job.device.Hex())
+                     .Unsigned("seq", job.seq)
+                     .Base64("sealed", job.sealed)
+                     .Take()};
+}
+
+WorkstationEvent VoidEvent(const JobId& id) {
+  return {"void", JsonLine().Text("job_id", id.Hex()).Take()};
+}
+
+WorkstationEvent EnrolEvent(const EnrolmentRecord& enrolment) {
+  return {"enrol", JsonLine()
+                       .Text("enrolment_id", enrolment.id.Hex())
+                       .Text("device_id", enrolment.device.Hex())
+                       .Base64("enrol_cert", enrolment.enrol_cert)
+                       .Base64("begin", enrolment.begin)
+                       .Take()};
+}
+
+void Send(const CorePorts& ports, const WorkstationId& to, WorkstationEvent event) {
+  ports.bus.Publish(WorkstationTopic(to), {std::move(event.name), std::move(event.data)});
+}
+
+void SendToSeers(const CorePorts& ports, const DeviceId& device, const WorkstationEvent& event) {
+  for (const Presence::Sighting& sighting : ports.presence.Sightings(device)) {
+    Send(ports, sighting.workstation, event);
+  }
+}
+
+void AnnounceAccount(const CorePorts& ports, const AccountId& account) {
+  const std::string data = JsonLine().Text("account_id", account.Hex()).Take();
+  ports.bus.Publish(AccountTopic(account), {"change", data});
+  ports.bus.Publish("jobs", {"change", data});
+}
+
+Result<std::vector<WorkstationEvent>> DueEvents(const CorePorts& ports, const WorkstationId& to,
+                                                const std::vector<SeenKey>& keys) {
+  std::vector<WorkstationEvent> events;
+  if (keys.empty()) return events;
+  const std::int64_t now = ports.clock.UnixMillis();
+  const auto enrolments = ports.store.OpenEnrolments(now);
+  if (!enrolments) return tl::unexpected(enrolments.error());
+  for (const SeenKey& seen : keys) {
+    const auto key = ports.store.FindKey(seen.device);
+    if (!key) return tl::unexpected(key.error());
+    if (*key) {
+      events.push_back(KeyEvent(**key));
+      const auto job = ports.store.TakeReady(seen.device, now);
+      if (!job) return tl::unexpected(job.error());
+      if (*job) events.push_back(JobEvent(**job));
+    }
+    for (const EnrolmentRecord& enrolment : *enrolments) {
+      if (enrolment.device == seen.device && enrolment.workstation == to) {
+        events.push_back(EnrolEvent(enrolment));
+      }
+    }
+  }
+  return events;
+}
+
+Result<void> HandOutReady(const CorePorts& ports, const DeviceId& device) {
+  const auto sightings = ports.presence.Sightings(device);
+  if (sightings.empty()) return {};
+  const auto job = ports.store.TakeReady(device, ports.clock.UnixMillis());
+  if (!job) return tl::unexpected(job.error());
+  if (!*job) return {};
+  const WorkstationEvent event = JobEvent(**job);
+  for (const Presence::Sighting& sighting : sightings) Send(ports, sighting.workstation, event);
+  return {};
+}
+
+void Log(const CorePorts& ports, std::string_view what, const Error& error) {
+  if (!ports.log) return;
+  std::string line(what);
+  line += ": " + error.message;
+  if (!error.detail.empty()) line += " [" + error.detail + "]";
+  ports.log(line);
+}
+
+}  // namespace keyferry::server

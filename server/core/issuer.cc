@@ -1,0 +1,161 @@
+#include "server/core/issuer.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "protocol/certs.h"
+#include "protocol/job.h"
+
+namespace keyferry::server {
+namespace {
+
+// The private key as the protocol wants it: a copy on the stack that wipes itself.
+protocol::P256Private Scalar(const SecureBytes& key) {
+  protocol::P256Private scalar;
+  std::copy(key.span().begin(), key.span().end(), scalar.bytes.begin());
+  return scalar;
+}
+
+SecureBytes Keep(const protocol::P256Private& key) { return SecureBytes::CopyOf(key.view()); }
+
+tl::unexpected<Error> Primitive(const char* what) {
+  return Fail(ErrorCode::kInternal, "The server could not sign or seal; see its log.", what);
+}
+
+template <std::size_t N>
+Bytes ToVector(const std::array<std::uint8_t, N>& bytes) {
+  return Bytes(bytes.begin(), bytes.end());
+}
+
+}  // namespace
+
+Result<Authority> MakeAuthority(protocol::RandomSource& random, std::int64_t not_before,
+                                std::int64_t not_after) {
+  protocol::P256Private root, issuer;
+  protocol::P256Public root_pub{}, issuer_pub{};
+  if (!protocol::P256Generate(random, root, root_pub) ||
+      !protocol::P256Generate(random, issuer, issuer_pub)) {
+    return Primitive("P256Generate");
+  }
+  protocol::IssuerCert cert;
+  cert.issuer_epoch = 1;
+  cert.issuer_pub = issuer_pub;
+  cert.not_before = static_cast<std::uint64_t>(not_before);
+  cert.not_after = static_cast<std::uint64_t>(not_after);
+  cert.root_kid = protocol::KidOf(root_pub);
+  if (!cert.Sign(root)) return Primitive("IssuerCert");
+  Authority authority;
+  authority.root_private = Keep(root);
+  authority.root_pub = ToVector(root_pub);
+  authority.issuer_private = Keep(issuer);
+  authority.issuer_cert = ToVector(cert.Encode());
+  return authority;
+}
+
+Issuer::Issuer(SecureBytes issuer_private, Bytes issuer_cert, Bytes root_pub)
+    : private_(std::move(issuer_private)),
+      certificate_(std::move(issuer_cert)),
+      root_pub_(std::move(root_pub)) {}
+
+Issuer::~Issuer() = default;
+
+Result<std::unique_ptr<Issuer>> Issuer::Load(SecureBytes issuer_private, Bytes issuer_cert,
+                                             Bytes root_pub, std::int64_t now) {
+  protocol::P256Public root{};
+  if (root_pub.size() != root.size()) {
+    return Fail(ErrorCode::kInvalidArgument, "The root's public key must be 65 bytes.");
+  }
+  std::copy(root_pub.begin(), root_pub.end(), root.begin());
+  const auto cert = protocol::IssuerCert::Parse(issuer_cert);
+  if (!cert || !cert->VerifySignature(root)) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "The issuer certificate is damaged or was not signed by this root.");
+  }
+  protocol::P256Public derived{};
+  if (issuer_private.size() != protocol::kP256PrivateSize ||
+      !protocol::P256DerivePublic(Scalar(issuer_private), derived) || derived != cert->issuer_pub) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "The issuer's private key does not belong to the issuer certificate.");
+  }
+  if (now < 0 || static_cast<std::uint64_t>(now) < cert->not_before ||
+      static_cast<std::uint64_t>(now) > cert->not_after) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "The issuer certificate is outside its dates; make a new issuer with the root.");
+  }
+  return std::unique_ptr<Issuer>(
+      new Issuer(std::move(issuer_private), std::move(issuer_cert), std::move(root_pub)));
+}
+
+Result<Bytes> Issuer::HostCert(std::uint8_t role, const WorkstationId& host,
+                               const std::array<std::uint8_t, 32>& noise_pub,
+                               std::int64_t not_before, std::int64_t not_after) const {
+  const protocol::P256Private key = Scalar(private_);
+  protocol::P256Public pub{};
+  if (!protocol::P256DerivePublic(key, pub)) return Primitive("issuer key");
+  protocol::HostCert cert;
+  cert.role = role;
+  cert.host_id = host.bytes;
+  cert.host_noise_pub = noise_pub;
+  cert.issuer_kid = protocol::KidOf(pub);
+  cert.not_before = static_cast<std::uint64_t>(not_before);
+  cert.not_after = static_cast<std::uint64_t>(not_after);
+  if (!cert.Sign(key)) return Primitive("HostCert");
+  return ToVector(cert.Encode());
+}
+
+Result<Bytes> Issuer::Grant(const GrantRequest& request) const {
+  const auto policy = protocol::Policy::Parse(request.policy);
+  if (!policy) {
+    return Fail(ErrorCode::kInvalidArgument, "The configured key policy is out of range.");
+  }
+  protocol::EnrolGrant grant;
+  grant.device_id = request.device.bytes;
+  grant.account_id = request.account.bytes;
+  grant.policy = *policy;
+  grant.nonce = request.nonce;
+  grant.statement_hash = protocol::Sha256Of(request.statement);
+  grant.activation_hash = request.activation_hash;
+  if (!grant.Sign(Scalar(private_))) return Primitive("EnrolGrant");
+  return ToVector(grant.Encode());
+}
+
+Result<SealedJob> Issuer::SealPassword(const SealRequest& request, const SecureBytes& password,
+                                       protocol::RandomSource& random) const {
+  if (request.login.empty() || request.login.size() > protocol::kMaxLogin) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "The employee's login name must have 1 to 104 bytes to fit on a key.");
+  }
+  if (password.empty() || password.size() > protocol::kMaxPassword) {
+    return Fail(ErrorCode::kInvalidArgument, "A password must have 1 to 256 bytes.");
+  }
+  SecureBytes body(protocol::kMaxJobBody);
+  const protocol::SetPasswordBody fields{protocol::AsBytes(request.login), password.span()};
+  const std::size_t body_size = fields.Encode(body.span());
+  protocol::X25519Private ephemeral;
+  if (body_size == 0 || !random.Fill(ephemeral.span())) return Primitive("SET_PASSWORD body");
+
+  const protocol::P256Private key = Scalar(private_);
+  protocol::P256Public pub{};
+  if (!protocol::P256DerivePublic(key, pub)) return Primitive("issuer key");
+  protocol::JobHeader header;
+  header.type = protocol::JobType::kSetPassword;
+  header.device_id = request.device.bytes;
+  header.account_id = request.account.bytes;
+  header.recipient_epoch = request.epoch;
+  header.seq = request.seq;
+  header.base_seq = request.base_seq;
+  header.created = static_cast<std::uint64_t>(request.created);
+  header.job_id = request.job.bytes;
+  SealedJob sealed;
+  sealed.bytes.resize(protocol::kMaxJobSize);
+  const std::size_t size =
+      protocol::SealJob(header, body.span().first(body_size), request.recipient_pub, key,
+                        protocol::KidOf(pub), ephemeral, sealed.bytes);
+  if (size == 0) return Primitive("SealJob");
+  sealed.bytes.resize(size);
+  sealed.hash = protocol::JobHash(sealed.bytes);
+  return sealed;
+}
+
+}  // namespace keyferry::server

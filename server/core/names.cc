@@ -1,0 +1,77 @@
+#include "server/core/changes.h"
+#include "server/core/keys.h"
+#include "server/core/workstations.h"
+
+namespace keyferry::server {
+
+const char* Name(ChangeState state) {
+  switch (state) {
+    case ChangeState::kIntent:
+      return "intent";
+    case ChangeState::kHeld:
+      return "held";
+    case ChangeState::kAttempt:
+      return "attempt";
+    case ChangeState::kConfirmed:
+      return "confirmed";
+    case ChangeState::kDone:
+      return "done";
+    case ChangeState::kFailed:
+      return "failed";
+    case ChangeState::kUnknown:
+      return "unknown";
+    case ChangeState::kSuperseded:
+      return "superseded";
+  }
+  return "invalid";
+}
+
+const char* Name(JobState state) {
+  switch (state) {
+    case JobState::kHeld:
+      return "held";
+    case JobState::kReady:
+      return "ready";
+    case JobState::kSpooled:
+      return "spooled";
+    case JobState::kDelivered:
+      return "delivered";
+    case JobState::kUsed:
+      return "used";
+    case JobState::kSuperseded:
+      return "superseded";
+    case JobState::kRefused:
+      return "refused";
+    case JobState::kCancelled:
+      return "cancelled";
+  }
+  return "invalid";
+}
+
+const char* Name(KeyState state) {
+  switch (state) {
+    case KeyState::kReserved:
+      return "reserved";
+    case KeyState::kActive:
+      return "active";
+    case KeyState::kSuspended:
+      return "suspended";
+    case KeyState::kRevoked:
+      return "revoked";
+  }
+  return "invalid";
+}
+
+const char* Name(WorkstationState state) {
+  switch (state) {
+    case WorkstationState::kPending:
+      return "pending";
+    case WorkstationState::kApproved:
+      return "approved";
+    case WorkstationState::kRevoked:
+      return "revoked";
+  }
+  return "invalid";
+}
+
+}  // namespace keyferry::server

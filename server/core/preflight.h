@@ -1,0 +1,21 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "server/core/services.h"
+
+namespace keyferry::server {
+
+// Whether this person may get a new password from this actor now, and what the change would need.
+struct Clearance {
+  ErrorCode code = ErrorCode::kConflict;  // when refused
+  std::string refusal;                    // a sentence with the next step; empty = cleared
+  std::optional<PersonDetail> person;
+  std::optional<KeyRecord> key;
+};
+
+// Asks directory and store. An error means that they could not be asked.
+Result<Clearance> Clear(const CorePorts& ports, const Actor& actor, const AccountId& account);
+
+}  // namespace keyferry::server

@@ -1,0 +1,314 @@
+#include <algorithm>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "protocol/messages.h"
+#include "server/core/audit_entry.h"
+#include "server/core/dispatch.h"
+#include "server/core/encoding.h"
+#include "server/core/json_line.h"
+#include "server/core/services.h"
+
+namespace keyferry::server {
+namespace {
+
+constexpr std::int64_t kDay = 24 * 3600;
+constexpr std::int64_t kClockSlackSeconds = 300;
+constexpr std::size_t kMaxKeys = 16;
+
+bool GoodText(std::string_view text) {
+  return !text.empty() && text.size() <= 64 && IsPrintableUtf8(text);
+}
+
+class DefaultWorkstationService final : public WorkstationService {
+ public:
+  DefaultWorkstationService(const CorePorts& ports, WorkstationConfig config)
+      : ports_(ports), config_(std::move(config)) {}
+
+  Result<std::vector<WorkstationView>> List() override {
+    const auto records = ports_.store.Workstations();
+    if (!records) return tl::unexpected(records.error());
+    std::vector<WorkstationView> views;
+    for (const WorkstationRecord& record : *records) {
+      WorkstationView view;
+      view.id = record.id;
+      view.name = record.name;
+      view.os = record.os;
+      view.version = record.version;
+      view.fingerprint = record.fingerprint;
+      view.state = record.state;
+      view.address = record.address;
+      view.created = record.created;
+      view.connected = ports_.presence.IsConnected(record.id);
+      view.last_seen = view.connected ? ports_.clock.UnixMillis() : record.last_seen;
+      view.keys_seen = ports_.presence.KeysAt(record.id).size();
+      views.push_back(std::move(view));
+    }
+    return views;
+  }
+
+  Result<WorkstationRegistered> Register(const WorkstationRequest& request) override {
+    if (!GoodText(request.name) || !GoodText(request.os) || !GoodText(request.version)) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  "Name, system and version must be text of 1 to 64 bytes each.");
+    }
+    const auto facts = ports_.ca.Inspect(request.csr_pem);
+    if (!facts) return tl::unexpected(facts.error());
+    WorkstationRecord record;
+    std::array<std::uint8_t, 32> token{};
+    if (!ports_.random.Fill(record.id.bytes) || !ports_.random.Fill(token)) {
+      return Fail(ErrorCode::kInternal, "The system gave no random numbers.");
+    }
+    const std::string poll_token = ToBase64Url(token);
+    record.name = request.name;
+    record.os = request.os;
+    record.version = request.version;
+    record.fingerprint = ToFingerprint(facts->spki_sha256);
+    record.address = Presentable(request.address, 64);
+    record.csr_pem = request.csr_pem;
+    record.deliver_noise_pub = request.deliver_noise_pub;
+    record.login_noise_pub = request.login_noise_pub;
+    record.poll_token_hash = Sha256(poll_token);
+    record.created = ports_.clock.UnixMillis();
+    WorkstationStore::RegisterLimits limits;
+    limits.pending = config_.max_pending;
+    limits.per_address = config_.max_per_address_hour;
+    limits.address_since = record.created - 3'600'000;
+    limits.pending_since = record.created - kDay * 1000;
+    const auto added =
+        ports_.store.AddWorkstation(record, limits,
+                                    AuditByWorkstation(ports_.clock, record, "workstation.register",
+                                                       record.name, "ok", record.fingerprint));
+    if (!added) return tl::unexpected(added.error());
+    Announce();
+    return WorkstationRegistered{record.id, poll_token, record.fingerprint};
+  }
+
+  Result<WorkstationEnrolment> Enrolment(const WorkstationId& id,
+                                         std::string_view poll_token) override {
+    const auto found = ports_.store.FindWorkstation(id);
+    if (!found) return tl::unexpected(found.error());
+    if (!*found || !SameDigest((*found)->poll_token_hash, Sha256(poll_token))) {
+      return Fail(ErrorCode::kUnauthenticated,
+                  "This request for a workstation is not known; register again.");
+    }
+    const WorkstationRecord& record = **found;
+    WorkstationEnrolment enrolment;
+    enrolment.state = record.state;
+    if (record.state == WorkstationState::kApproved) {
+      enrolment.certificates =
+          WorkstationCertificates{record.certificate_pem, record.deliver_cert, record.login_cert,
+                                  ports_.issuer.certificate(), ports_.issuer.root_pub()};
+    }
+    return enrolment;
+  }
+
+  Result<void> Approve(const Actor& actor, const WorkstationId& id) override {
+    auto record = Administered(actor, id);
+    if (!record) return tl::unexpected(std::move(record.error()));
+    if (record->state != WorkstationState::kPending) {
+      return Fail(ErrorCode::kConflict, "This workstation is not waiting for approval.");
+    }
+    const std::int64_t now = ports_.clock.UnixSeconds();
+    const auto signed_cert =
+        ports_.ca.SignWorkstation(record->csr_pem, id, now - kClockSlackSeconds, End(now));
+    if (!signed_cert) return tl::unexpected(signed_cert.error());
+    record->certificate_pem = signed_cert->pem;
+    record->certificate_sha256 = signed_cert->sha256;
+    if (auto made = MakeHostCerts(*record, now); !made) return made;
+    auto approved =
+        ports_.store.ApproveWorkstation(*record, AuditOf(ports_.clock, actor, "workstation.approve",
+                                                         record->name, "ok", record->fingerprint));
+    if (approved) Announce();
+    return approved;
+  }
+
+  Result<void> Revoke(const Actor& actor, const WorkstationId& id) override {
+    auto record = Administered(actor, id);
+    if (!record) return tl::unexpected(std::move(record.error()));
+    auto revoked =
+        ports_.store.RevokeWorkstation(id, AuditOf(ports_.clock, actor, "workstation.revoke",
+                                                   record->name, "ok", record->fingerprint));
+    if (!revoked) return revoked;
+    Send(ports_, id, {"revoked", "{}"});
+    ports_.presence.Forget(id);
+    Announce();
+    return {};
+  }
+
+  Result<WorkstationId> Authenticate(
+      const std::array<std::uint8_t, 32>& certificate_sha256) override {
+    const auto found = ports_.store.FindByCertificate(certificate_sha256);
+    if (!found) return tl::unexpected(found.error());
+    if (!*found || (*found)->state != WorkstationState::kApproved) return NotApproved();
+    return (*found)->id;
+  }
+
+  Result<std::vector<WorkstationEvent>> Connected(const WorkstationId& id) override {
+    auto record = Approved(id);
+    if (!record) return tl::unexpected(std::move(record.error()));
+    const std::int64_t now = ports_.clock.UnixSeconds();
+    if (record->host_certs_end - now < config_.certificate_days * kDay / 3) {
+      if (auto made = MakeHostCerts(*record, now); !made) return tl::unexpected(made.error());
+      const auto renewed = ports_.store.RenewHostCerts(*record);
+      if (!renewed) return tl::unexpected(renewed.error());
+    }
+    if (auto touched = ports_.store.TouchWorkstation(id, now * 1000); !touched) {
+      return tl::unexpected(std::move(touched.error()));
+    }
+    ports_.presence.Connected(id, record->name);
+    JsonLine hello;
+    hello.Text("version", config_.server_version).Number("protocol", 1).Number("now", now);
+    if (record->login_cert.empty()) {
+      hello.Null("login_cert");
+    } else {
+      hello.Base64("login_cert", record->login_cert);
+    }
+    hello.Base64("deliver_cert", record->deliver_cert)
+        .Base64("issuer_cert", ports_.issuer.certificate());
+    std::vector<WorkstationEvent> events = {{"hello", hello.Take()}};
+    auto due = DueEvents(ports_, id, ports_.presence.KeysAt(id));
+    if (!due) {
+      ports_.presence.Disconnected(id);
+      return tl::unexpected(std::move(due.error()));
+    }
+    for (WorkstationEvent& event : *due) events.push_back(std::move(event));
+    Announce();
+    return events;
+  }
+
+  void Disconnected(const WorkstationId& id) override {
+    const std::vector<SeenKey> keys = ports_.presence.KeysAt(id);
+    if (!ports_.presence.Disconnected(id)) return;
+    const auto touched = ports_.store.TouchWorkstation(id, ports_.clock.UnixMillis());
+    if (!touched) Log(ports_, "workstation " + id.Hex(), touched.error());
+    Moved(keys);
+    Announce();
+  }
+
+  Result<void> SeenKeys(const WorkstationId& id, std::span<const SeenKey> keys) override {
+    if (auto checked = CheckKeys(keys); !checked) return checked;
+    auto record = Approved(id);
+    if (!record) return tl::unexpected(std::move(record.error()));
+    std::vector<SeenKey> before = ports_.presence.KeysAt(id);
+    const std::vector<SeenKey> fresh = ports_.presence.Replace(id, record->name, keys);
+    std::vector<DeviceId> devices;
+    for (const SeenKey& key : fresh) devices.push_back(key.device);
+    if (!devices.empty()) {
+      const auto touched = ports_.store.TouchKeys(devices, ports_.clock.UnixMillis());
+      if (!touched) return touched;
+    }
+    auto due = DueEvents(ports_, id, fresh);
+    if (!due) return tl::unexpected(std::move(due.error()));
+    for (WorkstationEvent& event : *due) Send(ports_, id, std::move(event));
+    std::erase_if(before, [&keys](const SeenKey& old) {
+      return std::any_of(keys.begin(), keys.end(),
+                         [&old](const SeenKey& key) { return key.device == old.device; });
+    });
+    Moved(fresh);
+    Moved(before);
+    if (!fresh.empty() || !before.empty()) Announce();
+    return {};
+  }
+
+  Result<void> Spooled(const WorkstationId& id, const JobId& job) override {
+    const auto spooled = ports_.store.MarkSpooled(job, id, ports_.clock.UnixMillis());
+    if (!spooled) return tl::unexpected(spooled.error());
+    AnnounceAccount(ports_, spooled->account);
+    return {};
+  }
+
+  Result<void> JobProblem(const WorkstationId& id, const JobId& job, std::string_view code,
+                          std::string_view message) override {
+    const std::string text = Presentable(message, 300) + " (" + Presentable(code, 40) + ")";
+    const auto noted = ports_.store.NoteProblem(job, id, text);
+    if (!noted) return tl::unexpected(noted.error());
+    AnnounceAccount(ports_, noted->account);
+    return {};
+  }
+
+ private:
+  static tl::unexpected<Error> NotApproved() {
+    return Fail(ErrorCode::kPermissionDenied, "This workstation is not approved.");
+  }
+
+  static Result<void> CheckKeys(std::span<const SeenKey> keys) {
+    if (keys.size() > kMaxKeys) {
+      return Fail(ErrorCode::kInvalidArgument, "A workstation can report at most 16 keys.");
+    }
+    std::set<DeviceId> devices;
+    for (const SeenKey& key : keys) {
+      const bool transport =
+          key.transport == "hid" || key.transport == "ble" || key.transport == "socket";
+      if (!transport || key.state < 0 || key.state > 6) {
+        return Fail(ErrorCode::kInvalidArgument,
+                    "A reported key has an unknown state or transport.");
+      }
+      if (!devices.insert(key.device).second) {
+        return Fail(ErrorCode::kInvalidArgument, "One key was reported twice.");
+      }
+    }
+    return {};
+  }
+
+  Result<WorkstationRecord> Administered(const Actor& actor, const WorkstationId& id) {
+    if (actor.role != Role::kAdministrator) {
+      return Fail(ErrorCode::kPermissionDenied, "Only administrators can decide on workstations.");
+    }
+    auto found = ports_.store.FindWorkstation(id);
+    if (!found) return tl::unexpected(std::move(found.error()));
+    if (!*found) return Fail(ErrorCode::kNotFound, "There is no such workstation.");
+    return **std::move(found);
+  }
+
+  Result<WorkstationRecord> Approved(const WorkstationId& id) {
+    auto found = ports_.store.FindWorkstation(id);
+    if (!found) return tl::unexpected(std::move(found.error()));
+    if (!*found || (*found)->state != WorkstationState::kApproved) return NotApproved();
+    return **std::move(found);
+  }
+
+  std::int64_t End(std::int64_t now) const { return now + config_.certificate_days * kDay; }
+
+  Result<void> MakeHostCerts(WorkstationRecord& record, std::int64_t now) {
+    const std::int64_t from = now - kClockSlackSeconds;
+    auto deliver = ports_.issuer.HostCert(protocol::kRoleDeliver, record.id,
+                                          record.deliver_noise_pub, from, End(now));
+    if (!deliver) return tl::unexpected(std::move(deliver.error()));
+    record.deliver_cert = *std::move(deliver);
+    record.login_cert.clear();
+    if (record.login_noise_pub) {
+      auto login = ports_.issuer.HostCert(protocol::kRoleLogin, record.id, *record.login_noise_pub,
+                                          from, End(now));
+      if (!login) return tl::unexpected(std::move(login.error()));
+      record.login_cert = *std::move(login);
+    }
+    record.host_certs_end = End(now);
+    return {};
+  }
+
+  void Announce() { ports_.bus.Publish("workstations", {"change", "{}"}); }
+
+  // Pages of the employees whose keys came or went look again.
+  void Moved(const std::vector<SeenKey>& keys) {
+    if (keys.empty()) return;
+    for (const SeenKey& seen : keys) {
+      const auto key = ports_.store.FindKey(seen.device);
+      if (key && *key) AnnounceAccount(ports_, (*key)->account);
+    }
+    ports_.bus.Publish("keys", {"change", "{}"});
+  }
+
+  CorePorts ports_;
+  WorkstationConfig config_;
+};
+
+}  // namespace
+
+std::unique_ptr<WorkstationService> MakeWorkstationService(const CorePorts& ports,
+                                                           WorkstationConfig config) {
+  return std::make_unique<DefaultWorkstationService>(ports, std::move(config));
+}
+
+}  // namespace keyferry::server

@@ -1,0 +1,102 @@
+#include "server/core/audit_chain.h"
+#include "server/storage/rows.h"
+#include "server/storage/sql_store.h"
+
+namespace keyferry::server {
+namespace {
+
+constexpr const char* kColumns =
+    "number, time, actor, action, target, outcome, detail, address, previous, hash";
+
+struct AuditColumns {
+  long long number = 0, time = 0;
+  std::string actor, action, target, outcome, detail, address, previous, hash;
+
+  template <typename Prepared>
+  void Into(Prepared& p) {
+    p, soci::into(number), soci::into(time), soci::into(actor), soci::into(action),
+        soci::into(target), soci::into(outcome), soci::into(detail), soci::into(address),
+        soci::into(previous), soci::into(hash);
+  }
+  AuditStore::Row Read() const {
+    AuditStore::Row row;
+    row.number = Unsigned(number);
+    row.entry = {time, actor, action, target, outcome, detail, address};
+    row.previous = ReadFixed<32>(previous);
+    row.hash = ReadFixed<32>(hash);
+    return row;
+  }
+};
+
+struct HeadColumns {
+  long long number = 0;
+  std::string hash;
+  template <typename Prepared>
+  void Into(Prepared& p) {
+    p, soci::into(number), soci::into(hash);
+  }
+  AuditStore::Head Read() const { return {Unsigned(number), ReadFixed<32>(hash)}; }
+};
+
+AuditStore::Head ReadHead(soci::session& sql) {
+  const auto head =
+      FirstOf(Select<HeadColumns>(sql, "SELECT number, hash FROM audit_head WHERE id = 1"));
+  if (!head) throw DamagedRow("audit_head is empty");
+  return *head;
+}
+
+}  // namespace
+
+void AppendChained(soci::session& sql, const AuditEntry& entry) {
+  const AuditStore::Head head = ReadHead(sql);
+  const std::uint64_t number = head.number + 1;
+  const std::string hash = ToHex(ChainHash(number, head.hash, entry));
+  const std::string previous = ToHex(head.hash);
+  const long long row = Signed(number);
+  const long long time = entry.time;
+  Execute(sql,
+          "INSERT INTO audit (number, time, actor, action, target, outcome, detail, address, "
+          "previous, hash) VALUES (:number, :time, :actor, :action, :target, :outcome, :detail, "
+          ":address, :previous, :hash)",
+          row, time, entry.actor, entry.action, entry.target, entry.outcome, entry.detail,
+          entry.address, previous, hash);
+  Execute(sql, "UPDATE audit_head SET number = :number, hash = :hash WHERE id = 1", row, hash);
+}
+
+Result<void> SqlStore::AppendAudit(const AuditEntry& audit) {
+  return database_.Write([&](Transaction& t) -> Result<void> {
+    AppendChained(t.sql, audit);
+    return {};
+  });
+}
+
+Result<std::vector<AuditStore::Row>> SqlStore::AuditBefore(std::uint64_t before,
+                                                           std::size_t limit) {
+  return database_.Read([&](soci::session& sql) -> Result<std::vector<Row>> {
+    const long long below = before == 0 || before > INT64_MAX ? INT64_MAX : Signed(before);
+    const long long count = Signed(limit);
+    return Select<AuditColumns>(sql,
+                                std::string("SELECT ") + kColumns +
+                                    " FROM audit WHERE number < :below ORDER BY number DESC "
+                                    "LIMIT :count",
+                                below, count);
+  });
+}
+
+Result<std::vector<AuditStore::Row>> SqlStore::AuditAfter(std::uint64_t after, std::size_t limit) {
+  return database_.Read([&](soci::session& sql) -> Result<std::vector<Row>> {
+    const long long above = Signed(after);
+    const long long count = Signed(limit);
+    return Select<AuditColumns>(sql,
+                                std::string("SELECT ") + kColumns +
+                                    " FROM audit WHERE number > :above ORDER BY number "
+                                    "LIMIT :count",
+                                above, count);
+  });
+}
+
+Result<AuditStore::Head> SqlStore::AuditHead() {
+  return database_.Read([](soci::session& sql) -> Result<Head> { return ReadHead(sql); });
+}
+
+}  // namespace keyferry::server

@@ -1,0 +1,122 @@
+#pragma once
+
+#include <soci/soci.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "protocol/result.h"
+#include "server/storage/backend.h"
+
+namespace keyferry::server {
+
+// A transaction that writes. Work that finds nothing to write clears `commit`; its result is
+// returned all the same.
+struct Transaction {
+  soci::session& sql;
+  bool commit = true;
+};
+
+// One writing connection behind a mutex, a few reading ones. Exceptions of SOCI end here.
+class Database {
+ public:
+  explicit Database(std::unique_ptr<Backend> backend) : backend_(std::move(backend)) {}
+
+  // Opens the writer; then `prepare` runs on it (migrations); then the readers open.
+  template <typename F>
+  Result<void> Open(F&& prepare) {
+    try {
+      writer_ = backend_->OpenWriter();
+    } catch (const std::exception& error) {
+      return Failure(error);
+    }
+    if (auto prepared = prepare(); !prepared) return prepared;
+    try {
+      for (int i = 0; i < kReaders; ++i) {
+        readers_.push_back(backend_->OpenReader());
+        idle_.push_back(readers_.back().get());
+      }
+    } catch (const std::exception& error) {
+      return Failure(error);
+    }
+    return {};
+  }
+
+  // `work` is called with a Transaction& and returns a Result; an error rolls back.
+  template <typename F>
+  auto Write(F&& work) -> decltype(work(std::declval<Transaction&>())) {
+    const std::lock_guard lock(writer_mutex_);
+    if (failed_) {
+      return Fail(ErrorCode::kUnavailable,
+                  "The disk failed under the database; check its volume, then restart the server.");
+    }
+    try {
+      *writer_ << backend_->Begin();
+    } catch (const std::exception& error) {
+      return Failure(error);
+    }
+    Transaction transaction{*writer_};
+    try {
+      auto result = work(transaction);
+      if (result && transaction.commit) {
+        *writer_ << "COMMIT";
+        ++transactions_;
+      } else {
+        *writer_ << "ROLLBACK";
+      }
+      return result;
+    } catch (const std::exception& error) {
+      auto failure = Failure(error);
+      Rollback();
+      return failure;
+    }
+  }
+
+  // `work` is called with a soci::session& and returns a Result.
+  template <typename F>
+  auto Read(F&& work) -> decltype(work(std::declval<soci::session&>())) {
+    ReaderLease lease(*this);
+    try {
+      return work(*lease.session);
+    } catch (const std::exception& error) {
+      return Failure(error);
+    }
+  }
+
+  const Backend& backend() const { return *backend_; }
+  std::uint64_t transactions() const { return transactions_; }
+
+ private:
+  static constexpr int kReaders = 3;
+
+  struct ReaderLease {
+    explicit ReaderLease(Database& owner);
+    ~ReaderLease();
+    ReaderLease(const ReaderLease&) = delete;
+    ReaderLease& operator=(const ReaderLease&) = delete;
+    Database& database;
+    soci::session* session;
+  };
+
+  tl::unexpected<Error> Failure(const std::exception& error);
+  void Rollback();
+
+  std::unique_ptr<Backend> backend_;
+  std::mutex writer_mutex_;
+  std::unique_ptr<soci::session> writer_;
+  std::atomic<bool> failed_{false};  // the disk failed under a write
+  std::atomic<std::uint64_t> transactions_{0};
+  std::mutex readers_mutex_;
+  std::condition_variable reader_free_;
+  std::vector<std::unique_ptr<soci::session>> readers_;
+  std::vector<soci::session*> idle_;
+};
+
+}  // namespace keyferry::server

@@ -1,0 +1,216 @@
+#include <string>
+
+#include "server/storage/job_rows.h"
+#include "server/storage/key_rows.h"
+#include "server/storage/sql_store.h"
+
+namespace keyferry::server {
+namespace {
+
+struct EnrolmentColumns {
+  static constexpr const char* kList =
+      "enrolment_id, device_id, account_id, login, display_name, workstation_id, state, error, "
+      "actor_login, enrol_cert, begin_body, activation_hash, statement, grant_bytes, simulator, "
+      "created, expires";
+
+  std::string id, device, account, login, display_name, workstation, state, error, actor_login,
+      enrol_cert, begin, activation_hash, statement, grant;
+  long long simulator = 0, created = 0, expires = 0;
+
+  template <typename Prepared>
+  void Into(Prepared& p) {
+    p, soci::into(id), soci::into(device), soci::into(account), soci::into(login),
+        soci::into(display_name), soci::into(workstation), soci::into(state), soci::into(error),
+        soci::into(actor_login), soci::into(enrol_cert), soci::into(begin),
+        soci::into(activation_hash), soci::into(statement), soci::into(grant),
+        soci::into(simulator), soci::into(created), soci::into(expires);
+  }
+  EnrolmentRecord Read() const {
+    EnrolmentRecord record;
+    record.id = ReadId<EnrolmentId>(id);
+    record.device = ReadId<DeviceId>(device);
+    record.account = ReadId<AccountId>(account);
+    record.login = login;
+    record.display_name = display_name;
+    record.workstation = ReadId<WorkstationId>(workstation);
+    record.state = ReadState(state, EnrolmentState::kFailed);
+    record.error = error;
+    record.actor_login = actor_login;
+    record.enrol_cert = ReadBytes(enrol_cert);
+    record.begin = ReadBytes(begin);
+    record.activation_hash = ReadFixed<32>(activation_hash);
+    record.statement = ReadBytes(statement);
+    record.grant = ReadBytes(grant);
+    record.simulator = simulator != 0;
+    record.created = created;
+    record.expires = expires;
+    return record;
+  }
+};
+
+std::string SelectEnrolments(const std::string& rest) {
+  return std::string("SELECT ") + EnrolmentColumns::kList + " FROM enrolments " + rest;
+}
+
+// The jobs of a key that is replaced can never be delivered, and their changes not be done.
+void CancelOpenJobs(soci::session& sql, const std::string& device, const std::string& reason,
+                    std::vector<JobRecord>& cancelled) {
+  for (JobRecord& job : Select<JobColumns>(
+           sql, SelectJobs("WHERE j.device_id = :device AND j.state IN ('ready', 'spooled')"),
+           device)) {
+    cancelled.push_back(std::move(job));
+  }
+  Execute(
+      sql,
+      "UPDATE jobs SET state = 'cancelled', sealed = '', last_error = :reason WHERE device_id = "
+      ":device AND state IN ('ready', 'spooled')",
+      reason, device);
+}
+
+}  // namespace
+
+const char* Name(EnrolmentState state) {
+  switch (state) {
+    case EnrolmentState::kWaiting:
+      return "waiting";
+    case EnrolmentState::kGranted:
+      return "granted";
+    case EnrolmentState::kDone:
+      return "done";
+    case EnrolmentState::kFailed:
+      return "failed";
+  }
+  return "invalid";
+}
+
+Result<void> SqlStore::BeginEnrolment(const EnrolmentRecord& enrolment, const AuditEntry& audit) {
+  return database_.Write([&](Transaction& t) -> Result<void> {
+    const std::string replaced = "A newer enrolment of this key was begun.";
+    Execute(t.sql,
+            "UPDATE enrolments SET state = 'failed', error = :error WHERE device_id = :device AND "
+            "state IN ('waiting', 'granted')",
+            replaced, enrolment.device.Hex());
+    const std::string state = Name(enrolment.state);
+    const long long simulator = enrolment.simulator, created = enrolment.created,
+                    expires = enrolment.expires;
+    Execute(t.sql,
+            "INSERT INTO enrolments (enrolment_id, device_id, account_id, login, display_name, "
+            "workstation_id, state, error, actor_login, enrol_cert, begin_body, activation_hash, "
+            "statement, grant_bytes, simulator, created, expires) VALUES (:id, :device, :account, "
+            ":login, :display_name, :workstation, :state, :error, :actor, :cert, :begin, "
+            ":activation, :statement, :grant, :simulator, :created, :expires)",
+            enrolment.id.Hex(), enrolment.device.Hex(), enrolment.account.Hex(), enrolment.login,
+            enrolment.display_name, enrolment.workstation.Hex(), state, enrolment.error,
+            enrolment.actor_login, ToBase64(enrolment.enrol_cert), ToBase64(enrolment.begin),
+            ToHex(enrolment.activation_hash), ToBase64(enrolment.statement),
+            ToBase64(enrolment.grant), simulator, created, expires);
+    AppendChained(t.sql, audit);
+    return {};
+  });
+}
+
+Result<std::optional<EnrolmentRecord>> SqlStore::FindEnrolment(const EnrolmentId& id) {
+  return database_.Read([&](soci::session& sql) -> Result<std::optional<EnrolmentRecord>> {
+    return FirstOf(
+        Select<EnrolmentColumns>(sql, SelectEnrolments("WHERE enrolment_id = :id"), id.Hex()));
+  });
+}
+
+Result<std::vector<EnrolmentRecord>> SqlStore::OpenEnrolments(std::int64_t now) {
+  return database_.Read([&](soci::session& sql) -> Result<std::vector<EnrolmentRecord>> {
+    const long long moment = now;
+    return Select<EnrolmentColumns>(
+        sql,
+        SelectEnrolments(
+            "WHERE state IN ('waiting', 'granted') AND expires > :now ORDER BY number"),
+        moment);
+  });
+}
+
+Result<void> SqlStore::GrantEnrolment(const EnrolmentRecord& enrolment, const AuditEntry& audit) {
+  return database_.Write([&](Transaction& t) -> Result<void> {
+    const long long simulator = enrolment.simulator;
+    if (Execute(t.sql,
+                "UPDATE enrolments SET state = 'granted', statement = :statement, grant_bytes = "
+                ":grant, simulator = :simulator WHERE enrolment_id = :id AND state = 'waiting'",
+                ToBase64(enrolment.statement), ToBase64(enrolment.grant), simulator,
+                enrolment.id.Hex()) == 0) {
+      return Fail(ErrorCode::kConflict, "This enrolment is no longer waiting for the key.");
+    }
+    AppendChained(t.sql, audit);
+    return {};
+  });
+}
+
+Result<std::vector<JobRecord>> SqlStore::FinishEnrolment(const EnrolmentId& id,
+                                                         const KeyRecord& key, const Bytes& receipt,
+                                                         const AuditEntry& audit) {
+  return database_.Write([&](Transaction& t) -> Result<std::vector<JobRecord>> {
+    std::vector<JobRecord> cancelled;
+    const std::string enrolment = id.Hex(), device = key.device.Hex(), account = key.account.Hex();
+    const auto row = FirstOf(
+        Select<EnrolmentColumns>(t.sql, SelectEnrolments("WHERE enrolment_id = :id"), enrolment));
+    if (!row || row->state != EnrolmentState::kGranted) {
+      return Fail(ErrorCode::kConflict, "This enrolment is no longer open.");
+    }
+    Execute(t.sql, "UPDATE enrolments SET state = 'done' WHERE enrolment_id = :id", enrolment);
+    const std::string reason = "The key was enrolled anew; set a new password.";
+    CancelOpenJobs(t.sql, device, reason, cancelled);
+    for (const KeyRecord& other : Select<KeyColumns>(
+             t.sql,
+             SelectKeys("WHERE account_id = :account AND device_id <> :device AND state <> "
+                        "'revoked'"),
+             account, device)) {
+      const std::string lost = "The key was replaced by another; set a new password.";
+      CancelOpenJobs(t.sql, other.device.Hex(), lost, cancelled);
+      Execute(t.sql, "UPDATE device_keys SET state = 'revoked' WHERE device_id = :device",
+              other.device.Hex());
+    }
+    Execute(t.sql, "DELETE FROM device_keys WHERE device_id = :device", device);
+    const std::string state = Name(key.state);
+    const long long simulator = key.simulator, next_seq = Signed(key.next_seq),
+                    firmware = key.firmware, pin_set = key.pin_set, epoch = key.epoch,
+                    last_seq = Signed(key.last_seq), ctr = Signed(key.receipt_ctr),
+                    enrolled = key.enrolled, last_seen = key.last_seen;
+    Execute(t.sql,
+            "INSERT INTO device_keys (device_id, enrolment_id, account_id, login, display_name, "
+            "state, simulator, sig_pub, record, next_seq, firmware, pin_set, epoch, recipient_pub, "
+            "last_seq, receipt_ctr, receipt_hash, enrolled, last_seen, alarm) VALUES (:device, "
+            ":enrolment, :account, :login, :display_name, :state, :simulator, :sig_pub, :record, "
+            ":next_seq, :firmware, :pin_set, :epoch, :recipient, :last_seq, :ctr, :hash, "
+            ":enrolled, :last_seen, :alarm)",
+            device, enrolment, account, key.login, key.display_name, state, simulator,
+            ToHex(key.sig_pub), ToBase64(key.record), next_seq, firmware, pin_set, epoch,
+            ToHex(key.recipient_pub), last_seq, ctr, ToHex(key.receipt_hash), enrolled, last_seen,
+            key.alarm);
+    ReceiptUpdate first;
+    first.device = key.device;
+    first.enrolment = id;
+    first.receipt_ctr = key.receipt_ctr;
+    first.hash = key.receipt_hash;
+    first.receipt = receipt;
+    first.workstation = row->workstation;
+    first.time = key.enrolled;
+    InsertReceipt(t.sql, first);
+    AppendChained(t.sql, audit);
+    return cancelled;
+  });
+}
+
+Result<void> SqlStore::FailEnrolment(const EnrolmentId& id, std::string_view error,
+                                     const AuditEntry& audit) {
+  return database_.Write([&](Transaction& t) -> Result<void> {
+    const std::string text(error);
+    if (Execute(t.sql,
+                "UPDATE enrolments SET state = 'failed', error = :error WHERE enrolment_id = :id "
+                "AND state IN ('waiting', 'granted')",
+                text, id.Hex()) == 0) {
+      t.commit = false;
+      return {};
+    }
+    AppendChained(t.sql, audit);
+    return {};
+  });
+}
+
+}  // namespace keyferry::server

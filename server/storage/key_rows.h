@@ -1,0 +1,38 @@
+#pragma once
+
+#include <string>
+
+#include "server/core/records.h"
+#include "server/storage/rows.h"
+
+namespace keyferry::server {
+
+struct KeyColumns {
+  static constexpr const char* kList =
+      "device_id, enrolment_id, account_id, login, display_name, state, simulator, sig_pub, "
+      "record, next_seq, firmware, pin_set, epoch, recipient_pub, last_seq, receipt_ctr, "
+      "receipt_hash, enrolled, last_seen, alarm";
+
+  std::string device, enrolment, account, login, display_name, state, sig_pub, record,
+      recipient_pub, receipt_hash, alarm;
+  long long simulator = 0, next_seq = 0, firmware = 0, pin_set = 0, epoch = 0, last_seq = 0,
+            receipt_ctr = 0, enrolled = 0, last_seen = 0;
+
+  template <typename Prepared>
+  void Into(Prepared& p) {
+    p, soci::into(device), soci::into(enrolment), soci::into(account), soci::into(login),
+        soci::into(display_name), soci::into(state), soci::into(simulator), soci::into(sig_pub),
+        soci::into(record), soci::into(next_seq), soci::into(firmware), soci::into(pin_set),
+        soci::into(epoch), soci::into(recipient_pub), soci::into(last_seq), soci::into(receipt_ctr),
+        soci::into(receipt_hash), soci::into(enrolled), soci::into(last_seen), soci::into(alarm);
+  }
+  KeyRecord Read() const;
+};
+
+inline std::string SelectKeys(const std::string& rest) {
+  return std::string("SELECT ") + KeyColumns::kList + " FROM device_keys " + rest;
+}
+
+void InsertReceipt(soci::session& sql, const ReceiptUpdate& update);
+
+}  // namespace keyferry::server

@@ -1,0 +1,186 @@
+#include <string>
+
+#include "server/storage/job_rows.h"
+#include "server/storage/key_rows.h"
+#include "server/storage/sql_store.h"
+
+namespace keyferry::server {
+namespace {
+
+struct ReceiptColumns {
+  long long receipt_ctr = 0;
+  std::string hash, receipt;
+  template <typename Prepared>
+  void Into(Prepared& p) {
+    p, soci::into(receipt_ctr), soci::into(hash), soci::into(receipt);
+  }
+  KeyStore::Journalled Read() const {
+    return {Unsigned(receipt_ctr), ReadFixed<32>(hash), ReadBytes(receipt)};
+  }
+};
+
+}  // namespace
+
+KeyRecord KeyColumns::Read() const {
+  KeyRecord key;
+  key.device = ReadId<DeviceId>(device);
+  key.enrolment = ReadId<EnrolmentId>(enrolment);
+  key.account = ReadId<AccountId>(account);
+  key.login = login;
+  key.display_name = display_name;
+  key.state = ReadState(state, KeyState::kRevoked);
+  key.simulator = simulator != 0;
+  key.sig_pub = ReadFixed<65>(sig_pub);
+  key.record = ReadBytes(record);
+  key.next_seq = Unsigned(next_seq);
+  key.firmware = static_cast<std::uint32_t>(firmware);
+  key.pin_set = pin_set != 0;
+  key.epoch = static_cast<std::uint32_t>(epoch);
+  key.recipient_pub = ReadFixed<32>(recipient_pub);
+  key.last_seq = Unsigned(last_seq);
+  key.receipt_ctr = Unsigned(receipt_ctr);
+  key.receipt_hash = ReadFixed<32>(receipt_hash);
+  key.enrolled = enrolled;
+  key.last_seen = last_seen;
+  key.alarm = alarm;
+  return key;
+}
+
+void InsertReceipt(soci::session& sql, const ReceiptUpdate& update) {
+  const long long ctr = Signed(update.receipt_ctr);
+  const long long now = update.time;
+  Execute(sql,
+          "INSERT INTO receipts (enrolment_id, receipt_ctr, device_id, job_id, hash, receipt, "
+          "workstation_id, received) VALUES (:enrolment, :ctr, :device, :job, :hash, :receipt, "
+          ":workstation, :now)",
+          update.enrolment.Hex(), ctr, update.device.Hex(), WriteOptionalId(update.job),
+          ToHex(update.hash), ToBase64(update.receipt), update.workstation.Hex(), now);
+}
+
+Result<std::vector<KeyRecord>> SqlStore::Keys() {
+  return database_.Read([](soci::session& sql) -> Result<std::vector<KeyRecord>> {
+    return Select<KeyColumns>(sql, SelectKeys("ORDER BY display_name, device_id"));
+  });
+}
+
+Result<std::vector<KeyRecord>> SqlStore::KeysOf(const AccountId& account) {
+  return database_.Read([&](soci::session& sql) -> Result<std::vector<KeyRecord>> {
+    return Select<KeyColumns>(sql, SelectKeys("WHERE account_id = :account ORDER BY enrolled DESC"),
+                              account.Hex());
+  });
+}
+
+Result<std::optional<KeyRecord>> SqlStore::FindKey(const DeviceId& device) {
+  return database_.Read([&](soci::session& sql) -> Result<std::optional<KeyRecord>> {
+    return FirstOf(Select<KeyColumns>(sql, SelectKeys("WHERE device_id = :device"), device.Hex()));
+  });
+}
+
+Result<void> SqlStore::TouchKeys(const std::vector<DeviceId>& seen, std::int64_t time) {
+  return database_.Write([&](Transaction& t) -> Result<void> {
+    const long long now = time;
+    long long touched = 0;
+    for (const DeviceId& device : seen) {
+      touched += Execute(t.sql, "UPDATE device_keys SET last_seen = :now WHERE device_id = :device",
+                         now, device.Hex());
+    }
+    t.commit = touched != 0;
+    return {};
+  });
+}
+
+Result<std::optional<KeyStore::Journalled>> SqlStore::FindReceipt(const EnrolmentId& enrolment,
+                                                                  std::uint64_t receipt_ctr) {
+  return database_.Read([&](soci::session& sql) -> Result<std::optional<Journalled>> {
+    const long long ctr = Signed(receipt_ctr);
+    return FirstOf(Select<ReceiptColumns>(
+        sql,
+        "SELECT receipt_ctr, hash, receipt FROM receipts WHERE enrolment_id = :enrolment AND "
+        "receipt_ctr = :ctr",
+        enrolment.Hex(), ctr));
+  });
+}
+
+Result<bool> SqlStore::TakeReceipt(const ReceiptUpdate& update, const AuditEntry& audit) {
+  return database_.Write([&](Transaction& t) -> Result<bool> {
+    const long long ctr = Signed(update.receipt_ctr), expected = Signed(update.expected_ctr),
+                    seq = Signed(update.seq), epoch = update.epoch, firmware = update.firmware,
+                    pin_set = update.pin_set, now = update.time;
+    const std::string device = update.device.Hex(), enrolment = update.enrolment.Hex(),
+                      hash = ToHex(update.hash), job = update.job.Hex();
+    // A late receipt leaves the key's row alone, but must still meet the counter it was judged by.
+    const long long met =
+        update.late
+            ? Execute(t.sql,
+                      "UPDATE device_keys SET receipt_ctr = receipt_ctr WHERE device_id = :device "
+                      "AND enrolment_id = :enrolment AND receipt_ctr = :expected",
+                      device, enrolment, expected)
+            : Execute(t.sql,
+                      "UPDATE device_keys SET receipt_ctr = :ctr, receipt_hash = :hash, last_seq = "
+                      ":seq, epoch = :epoch, recipient_pub = :recipient, firmware = :firmware, "
+                      "pin_set = :pin WHERE device_id = :device AND enrolment_id = :enrolment AND "
+                      "receipt_ctr = :expected",
+                      ctr, hash, seq, epoch, ToHex(update.recipient_pub), firmware, pin_set, device,
+                      enrolment, expected);
+    if (met == 0) {
+      t.commit = false;
+      return false;
+    }
+    InsertReceipt(t.sql, update);
+    Execute(t.sql,
+            "UPDATE jobs SET state = 'delivered', sealed = '', delivered = :now, workstation_id = "
+            ":workstation, receipt_ctr = :ctr, receipt_hash = :hash, last_error = '' WHERE job_id "
+            "= :job",
+            now, update.workstation.Hex(), ctr, hash, job);
+    Execute(t.sql, "UPDATE changes SET state = 'done' WHERE job_id = :job AND state = 'confirmed'",
+            job);
+    if (!update.late) RefuseDeadJobs(t.sql, update.device, update.epoch);
+    AppendChained(t.sql, audit);
+    return true;
+  });
+}
+
+Result<JobRecord> SqlStore::TakeRefusal(const RefusalUpdate& update, const AuditEntry& audit) {
+  return database_.Write([&](Transaction& t) -> Result<JobRecord> {
+    const std::string job = update.job.Hex();
+    if (update.give_up) {
+      Execute(
+          t.sql,
+          "UPDATE jobs SET state = 'refused', sealed = '', last_error = :reason, workstation_id "
+          "= :workstation WHERE job_id = :job AND state IN ('ready', 'spooled', 'superseded')",
+          update.reason, update.workstation.Hex(), job);
+    } else {
+      Execute(t.sql,
+              "UPDATE jobs SET last_error = :reason, workstation_id = :workstation WHERE job_id = "
+              ":job AND state IN ('ready', 'spooled')",
+              update.reason, update.workstation.Hex(), job);
+    }
+    if (update.reseal) {
+      const long long seq = Signed(update.reseal->seq), epoch = update.reseal->epoch,
+                      expected = Signed(update.reseal->expected_ctr);
+      Execute(t.sql,
+              "UPDATE device_keys SET last_seq = :seq, epoch = :epoch, recipient_pub = :recipient "
+              "WHERE device_id = :device AND receipt_ctr = :expected AND epoch < :same",
+              seq, epoch, ToHex(update.reseal->recipient_pub), update.device.Hex(), expected,
+              epoch);
+      RefuseDeadJobs(t.sql, update.device, update.reseal->epoch);
+    }
+    AppendChained(t.sql, audit);
+    auto row = JobById(t.sql, update.job);
+    if (!row) return Fail(ErrorCode::kNotFound, "There is no such job.");
+    return *std::move(row);
+  });
+}
+
+Result<void> SqlStore::RaiseAlarm(const DeviceId& device, std::string_view alarm,
+                                  const AuditEntry& audit) {
+  return database_.Write([&](Transaction& t) -> Result<void> {
+    const std::string text(alarm);
+    Execute(t.sql, "UPDATE device_keys SET alarm = :text WHERE device_id = :device AND alarm = ''",
+            text, device.Hex());
+    AppendChained(t.sql, audit);
+    return {};
+  });
+}
+
+}  // namespace keyferry::server

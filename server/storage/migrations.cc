@@ -1,0 +1,151 @@
+#include "server/storage/migrations.h"
+
+#include <string>
+#include <vector>
+
+#include "server/storage/rows.h"
+
+namespace keyferry::server {
+namespace {
+
+struct Migration {
+  const char* name;
+  std::vector<const char*> statements;  // @ID@ = a growing primary key
+};
+
+// Never edited after a release: a change is a new entry at the end.
+const std::vector<Migration>& Migrations() {
+  static const std::vector<Migration> migrations = {
+      {"first schema",
+       {
+           R"(CREATE TABLE audit (
+  number BIGINT NOT NULL PRIMARY KEY, time BIGINT NOT NULL, actor TEXT NOT NULL,
+  action TEXT NOT NULL, target TEXT NOT NULL, outcome TEXT NOT NULL, detail TEXT NOT NULL,
+  address TEXT NOT NULL, previous TEXT NOT NULL, hash TEXT NOT NULL))",
+           R"(CREATE TABLE audit_head (
+  id BIGINT NOT NULL PRIMARY KEY, number BIGINT NOT NULL, hash TEXT NOT NULL))",
+           R"(INSERT INTO audit_head (id, number, hash) VALUES (1, 0,
+  '0000000000000000000000000000000000000000000000000000000000000000'))",
+
+           R"(CREATE TABLE enrolments (
+  number @ID@, enrolment_id TEXT NOT NULL UNIQUE, device_id TEXT NOT NULL,
+  account_id TEXT NOT NULL, login TEXT NOT NULL, display_name TEXT NOT NULL,
+  workstation_id TEXT NOT NULL, state TEXT NOT NULL, error TEXT NOT NULL,
+  actor_login TEXT NOT NULL, enrol_cert TEXT NOT NULL, begin_body TEXT NOT NULL,
+  activation_hash TEXT NOT NULL, statement TEXT NOT NULL, grant_bytes TEXT NOT NULL,
+  simulator BIGINT NOT NULL, created BIGINT NOT NULL, expires BIGINT NOT NULL))",
+           R"(CREATE INDEX enrolments_open ON enrolments (expires)
+  WHERE state IN ('waiting', 'granted'))",
+
+           R"(CREATE TABLE device_keys (
+  device_id TEXT NOT NULL PRIMARY KEY,
+  enrolment_id TEXT NOT NULL REFERENCES enrolments (enrolment_id),
+  account_id TEXT NOT NULL, login TEXT NOT NULL, display_name TEXT NOT NULL,
+  state TEXT NOT NULL, simulator BIGINT NOT NULL, sig_pub TEXT NOT NULL, record TEXT NOT NULL,
+  next_seq BIGINT NOT NULL, firmware BIGINT NOT NULL, pin_set BIGINT NOT NULL,
+  epoch BIGINT NOT NULL, recipient_pub TEXT NOT NULL, last_seq BIGINT NOT NULL,
+  receipt_ctr BIGINT NOT NULL, receipt_hash TEXT NOT NULL, enrolled BIGINT NOT NULL,
+  last_seen BIGINT NOT NULL, alarm TEXT NOT NULL))",
+           "CREATE INDEX device_keys_account ON device_keys (account_id)",
+
+           R"(CREATE TABLE changes (
+  number @ID@, change_id TEXT NOT NULL UNIQUE, account_id TEXT NOT NULL, login TEXT NOT NULL,
+  actor_id TEXT NOT NULL, actor_login TEXT NOT NULL, address TEXT NOT NULL,
+  idempotency_key TEXT NOT NULL, request_hash TEXT NOT NULL, reason TEXT NOT NULL,
+  generated BIGINT NOT NULL, must_change BIGINT NOT NULL, unlock_account BIGINT NOT NULL,
+  state TEXT NOT NULL, error TEXT NOT NULL, error_code TEXT NOT NULL, server TEXT NOT NULL,
+  password_last_set BIGINT NOT NULL, created BIGINT NOT NULL, attempted BIGINT NOT NULL,
+  confirmed BIGINT NOT NULL, device_id TEXT NOT NULL, job_id TEXT NOT NULL,
+  UNIQUE (actor_id, idempotency_key)))",
+           // One open change an account, whatever the number of threads and servers.
+           R"(CREATE UNIQUE INDEX changes_open ON changes (account_id)
+  WHERE state IN ('intent', 'held', 'attempt', 'unknown'))",
+           "CREATE INDEX changes_account ON changes (account_id, number)",
+
+           R"(CREATE TABLE jobs (
+  number @ID@, job_id TEXT NOT NULL UNIQUE, device_id TEXT NOT NULL,
+  enrolment_id TEXT NOT NULL REFERENCES enrolments (enrolment_id), account_id TEXT NOT NULL,
+  change_id TEXT REFERENCES changes (change_id), seq BIGINT NOT NULL, base_seq BIGINT NOT NULL,
+  epoch BIGINT NOT NULL, sealed TEXT NOT NULL, hash TEXT NOT NULL, state TEXT NOT NULL,
+  last_error TEXT NOT NULL, created BIGINT NOT NULL, queued BIGINT NOT NULL,
+  handed BIGINT NOT NULL, spooled BIGINT NOT NULL, delivered BIGINT NOT NULL,
+  used BIGINT NOT NULL, workstation_id TEXT NOT NULL, receipt_ctr BIGINT NOT NULL,
+  receipt_hash TEXT NOT NULL, UNIQUE (enrolment_id, seq)))",
+           "CREATE UNIQUE INDEX jobs_hash ON jobs (enrolment_id, hash)",
+           R"(CREATE INDEX jobs_open ON jobs (device_id, seq) WHERE state IN ('ready', 'spooled'))",
+           R"(CREATE INDEX jobs_unanswered ON jobs (enrolment_id, seq)
+  WHERE handed > 0 AND receipt_ctr = 0 AND state <> 'refused')",
+
+           R"(CREATE TABLE receipts (
+  number @ID@, enrolment_id TEXT NOT NULL REFERENCES enrolments (enrolment_id),
+  receipt_ctr BIGINT NOT NULL, device_id TEXT NOT NULL, job_id TEXT NOT NULL,
+  hash TEXT NOT NULL, receipt TEXT NOT NULL, workstation_id TEXT NOT NULL,
+  received BIGINT NOT NULL, UNIQUE (enrolment_id, receipt_ctr)))",
+
+           R"(CREATE TABLE workstations (
+  number @ID@, workstation_id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, os TEXT NOT NULL,
+  version TEXT NOT NULL, fingerprint TEXT NOT NULL, state TEXT NOT NULL,
+  address TEXT NOT NULL, csr_pem TEXT NOT NULL, deliver_noise_pub TEXT NOT NULL,
+  login_noise_pub TEXT NOT NULL, poll_token_hash TEXT NOT NULL, created BIGINT NOT NULL,
+  last_seen BIGINT NOT NULL, certificate_pem TEXT NOT NULL, certificate_sha256 TEXT NOT NULL,
+  deliver_cert TEXT NOT NULL, login_cert TEXT NOT NULL, host_certs_end BIGINT NOT NULL))",
+           R"(CREATE UNIQUE INDEX workstations_certificate ON workstations (certificate_sha256)
+  WHERE certificate_sha256 <> '')",
+           "CREATE INDEX workstations_pending ON workstations (created) WHERE state = 'pending'",
+           "CREATE INDEX workstations_address ON workstations (address, created)",
+
+           R"(CREATE TABLE sessions (
+  token_hash TEXT NOT NULL PRIMARY KEY, actor_id TEXT NOT NULL, login TEXT NOT NULL,
+  display_name TEXT NOT NULL, role BIGINT NOT NULL, csrf TEXT NOT NULL,
+  created BIGINT NOT NULL, expires BIGINT NOT NULL, idle_until BIGINT NOT NULL))",
+           "CREATE INDEX sessions_idle ON sessions (idle_until)",
+
+           R"(CREATE TABLE failures (
+  counter TEXT NOT NULL PRIMARY KEY, failures BIGINT NOT NULL, first BIGINT NOT NULL,
+  blocked_until BIGINT NOT NULL, forget_after BIGINT NOT NULL))",
+           "CREATE INDEX failures_forget ON failures (forget_after)",
+       }},
+  };
+  return migrations;
+}
+
+std::string WithGrowingId(std::string statement, const char* type) {
+  const std::string token = "@ID@";
+  const std::size_t at = statement.find(token);
+  if (at != std::string::npos) statement.replace(at, token.size(), type);
+  return statement;
+}
+
+}  // namespace
+
+Result<void> Migrate(Database& database) {
+  auto present = database.Write([](Transaction& transaction) -> Result<long long> {
+    transaction.sql << "CREATE TABLE IF NOT EXISTS migrations (number BIGINT NOT NULL PRIMARY KEY, "
+                       "name TEXT NOT NULL)";
+    return SelectNumber(transaction.sql, "SELECT COALESCE(MAX(number), 0) FROM migrations");
+  });
+  if (!present) return tl::unexpected(present.error());
+  const auto count = static_cast<long long>(Migrations().size());
+  if (*present > count) {
+    return Fail(ErrorCode::kUnsupported,
+                "The database was made by a newer server; run that version, or restore a backup "
+                "of this one.",
+                "migration " + std::to_string(*present));
+  }
+  for (long long number = *present + 1; number <= count; ++number) {
+    const Migration& migration = Migrations()[static_cast<std::size_t>(number - 1)];
+    auto done = database.Write([&](Transaction& transaction) -> Result<void> {
+      for (const char* statement : migration.statements) {
+        transaction.sql << WithGrowingId(statement, database.backend().GrowingId());
+      }
+      const std::string name = migration.name;
+      Execute(transaction.sql, "INSERT INTO migrations (number, name) VALUES (:number, :name)",
+              number, name);
+      return {};
+    });
+    if (!done) return done;
+  }
+  return {};
+}
+
+}  // namespace keyferry::server

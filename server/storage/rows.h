@@ -1,0 +1,116 @@
+#pragma once
+
+#include <soci/soci.h>
+
+#include <array>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "server/core/encoding.h"
+#include "server/core/records.h"
+
+// Between records and columns. Identifiers and hashes are hex text, other bytes base64 text: both
+// databases carry them unharmed. No column is NULL but jobs.change_id.
+namespace keyferry::server {
+
+// A row that this server cannot have written.
+class DamagedRow : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+template <typename Id>
+Id ReadId(const std::string& hex) {
+  const auto id = Id::Parse(hex);
+  if (!id) throw DamagedRow("identifier " + hex.substr(0, 40));
+  return *id;
+}
+
+// An empty column is the zero identifier.
+template <typename Id>
+Id ReadOptionalId(const std::string& hex) {
+  return hex.empty() ? Id{} : ReadId<Id>(hex);
+}
+
+template <typename Id>
+std::string WriteOptionalId(const Id& id) {
+  return id == Id{} ? std::string() : id.Hex();
+}
+
+template <std::size_t N>
+std::array<std::uint8_t, N> ReadFixed(const std::string& hex) {
+  const auto bytes = FromHex(hex);
+  if (!bytes || bytes->size() != N) throw DamagedRow("bytes " + hex.substr(0, 40));
+  std::array<std::uint8_t, N> out{};
+  std::copy(bytes->begin(), bytes->end(), out.begin());
+  return out;
+}
+
+inline Bytes ReadBytes(const std::string& base64) {
+  auto bytes = FromBase64(base64);
+  if (!bytes) throw DamagedRow("base64 " + base64.substr(0, 40));
+  return *std::move(bytes);
+}
+
+// The state with this name among 0 … last.
+template <typename State>
+State ReadState(const std::string& name, State last) {
+  for (int i = 0; i <= static_cast<int>(last); ++i) {
+    if (name == Name(static_cast<State>(i))) return static_cast<State>(i);
+  }
+  throw DamagedRow("state " + name.substr(0, 40));
+}
+
+const char* Name(EnrolmentState state);
+
+inline long long Signed(std::uint64_t value) { return static_cast<long long>(value); }
+inline std::uint64_t Unsigned(long long value) { return static_cast<std::uint64_t>(value); }
+
+// Runs a statement that returns no rows; the number of rows it touched.
+template <typename... Values>
+long long Execute(soci::session& sql, const std::string& query, const Values&... values) {
+  auto prepared = (sql.prepare << query);
+  ((prepared, soci::use(values)), ...);
+  soci::statement statement(prepared);
+  statement.execute(true);
+  return statement.get_affected_rows();
+}
+
+// Runs a SELECT. `Columns` has Into(prepared) and Read() -> Record.
+template <typename Columns, typename... Values>
+auto Select(soci::session& sql, const std::string& query, const Values&... values) {
+  Columns columns;
+  auto prepared = (sql.prepare << query);
+  columns.Into(prepared);
+  ((prepared, soci::use(values)), ...);
+  soci::statement statement(prepared);
+  statement.execute();
+  std::vector<decltype(columns.Read())> rows;
+  while (statement.fetch()) rows.push_back(columns.Read());
+  return rows;
+}
+
+template <typename Rows>
+auto FirstOf(Rows rows) -> std::optional<typename Rows::value_type> {
+  if (rows.empty()) return std::nullopt;
+  return std::move(rows.front());
+}
+
+// One number, 0 when there is no row.
+template <typename... Values>
+long long SelectNumber(soci::session& sql, const std::string& query, const Values&... values) {
+  long long number = 0;
+  auto prepared = (sql.prepare << query);
+  prepared, soci::into(number);
+  ((prepared, soci::use(values)), ...);
+  soci::statement statement(prepared);
+  statement.execute(true);
+  return number;
+}
+
+// Appends to the audit chain inside the caller's transaction (audit.cc).
+void AppendChained(soci::session& sql, const AuditEntry& entry);
+
+}  // namespace keyferry::server

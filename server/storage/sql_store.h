@@ -1,0 +1,100 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "server/core/store.h"
+#include "server/storage/database.h"
+
+namespace keyferry::server {
+
+// The Store port over SQL. One .cc a part: changes, keys, enrolments, workstations, sessions,
+// audit.
+class SqlStore final : public Store {
+ public:
+  explicit SqlStore(std::unique_ptr<Backend> backend) : database_(std::move(backend)) {}
+  Result<void> Open();
+
+  Result<Begun> BeginChange(const ChangeRecord& change, const JobRecord& job,
+                            const AuditEntry& audit) override;
+  Result<Confirmed> ConfirmChange(const ChangeId& id, std::int64_t time, bool key_seen,
+                                  const AuditEntry& audit) override;
+  Result<ChangeRow> CloseChange(const ChangeId& id, ChangeState final, const Error& reason,
+                                const AuditEntry& audit) override;
+  Result<ChangeRow> MarkUnknown(const ChangeId& id, std::string_view error,
+                                const AuditEntry& audit) override;
+  Result<std::optional<ChangeRow>> FindChange(const ChangeId& id) override;
+  Result<std::optional<ChangeRow>> FindRepeated(const AccountId& actor,
+                                                std::string_view idempotency_key) override;
+  Result<std::vector<ChangeRow>> History(const AccountId& account, std::size_t limit) override;
+  Result<std::vector<ChangeRow>> OpenChanges() override;
+
+  Result<std::vector<KeyRecord>> Keys() override;
+  Result<std::vector<KeyRecord>> KeysOf(const AccountId& account) override;
+  Result<std::optional<KeyRecord>> FindKey(const DeviceId& device) override;
+  Result<void> TouchKeys(const std::vector<DeviceId>& seen, std::int64_t time) override;
+  Result<std::optional<JobRecord>> FindJob(const JobId& id) override;
+  Result<std::optional<JobRecord>> FindJobByHash(const EnrolmentId& enrolment,
+                                                 const Hash32& hash) override;
+  Result<std::optional<JobRecord>> TakeReady(const DeviceId& device, std::int64_t time) override;
+  Result<std::uint64_t> CountUnanswered(const EnrolmentId& enrolment, std::uint64_t seq) override;
+  Result<JobRecord> MarkSpooled(const JobId& id, const WorkstationId& workstation,
+                                std::int64_t time) override;
+  Result<JobRecord> NoteProblem(const JobId& id, const WorkstationId& workstation,
+                                std::string_view message) override;
+  Result<JobRecord> MarkUsed(const DeviceId& device, std::uint64_t seq, std::int64_t time,
+                             const AuditEntry& audit) override;
+  Result<std::optional<Journalled>> FindReceipt(const EnrolmentId& enrolment,
+                                                std::uint64_t receipt_ctr) override;
+  Result<bool> TakeReceipt(const ReceiptUpdate& update, const AuditEntry& audit) override;
+  Result<JobRecord> TakeRefusal(const RefusalUpdate& update, const AuditEntry& audit) override;
+  Result<void> RaiseAlarm(const DeviceId& device, std::string_view alarm,
+                          const AuditEntry& audit) override;
+
+  Result<void> BeginEnrolment(const EnrolmentRecord& enrolment, const AuditEntry& audit) override;
+  Result<std::optional<EnrolmentRecord>> FindEnrolment(const EnrolmentId& id) override;
+  Result<std::vector<EnrolmentRecord>> OpenEnrolments(std::int64_t now) override;
+  Result<void> GrantEnrolment(const EnrolmentRecord& enrolment, const AuditEntry& audit) override;
+  Result<std::vector<JobRecord>> FinishEnrolment(const EnrolmentId& id, const KeyRecord& key,
+                                                 const Bytes& receipt,
+                                                 const AuditEntry& audit) override;
+  Result<void> FailEnrolment(const EnrolmentId& id, std::string_view error,
+                             const AuditEntry& audit) override;
+
+  Result<std::vector<WorkstationRecord>> Workstations() override;
+  Result<std::optional<WorkstationRecord>> FindWorkstation(const WorkstationId& id) override;
+  Result<std::optional<WorkstationRecord>> FindByCertificate(const Hash32& sha256) override;
+  Result<void> AddWorkstation(const WorkstationRecord& record, const RegisterLimits& limits,
+                              const AuditEntry& audit) override;
+  Result<void> ApproveWorkstation(const WorkstationRecord& record,
+                                  const AuditEntry& audit) override;
+  Result<void> RevokeWorkstation(const WorkstationId& id, const AuditEntry& audit) override;
+  Result<void> RenewHostCerts(const WorkstationRecord& record) override;
+  Result<void> TouchWorkstation(const WorkstationId& id, std::int64_t time) override;
+
+  Result<void> AddSession(const StoredSession& session, std::int64_t now,
+                          const std::vector<std::string>& cleared,
+                          const AuditEntry& audit) override;
+  Result<std::optional<Session>> FindSession(const Hash32& token_hash) override;
+  Result<void> RenewSession(const Hash32& token_hash, std::int64_t idle_until) override;
+  Result<void> EndSession(const Hash32& token_hash, const AuditEntry& audit) override;
+  Result<FailureCount> FindFailures(std::string_view counter) override;
+  Result<void> AddFailure(const std::vector<FailureRule>& rules, std::int64_t now,
+                          const AuditEntry& audit) override;
+
+  Result<void> AppendAudit(const AuditEntry& audit) override;
+  Result<std::vector<Row>> AuditBefore(std::uint64_t before, std::size_t limit) override;
+  Result<std::vector<Row>> AuditAfter(std::uint64_t after, std::size_t limit) override;
+  Result<Head> AuditHead() override;
+
+  std::uint64_t Transactions() const override { return database_.transactions(); }
+
+ private:
+  Database database_;
+};
+
+}  // namespace keyferry::server
