@@ -1,0 +1,375 @@
+#include "client-daemon/core/key_broker.h"
+
+#include <algorithm>
+#include <ctime>
+#include <utility>
+
+#include "client-daemon/core/log.h"
+
+namespace keyferry::daemon {
+
+using SteadyClock = std::chrono::steady_clock;
+
+namespace {
+
+constexpr auto kNever = SteadyClock::time_point::max();
+
+}  // namespace
+
+// A relay's channel. When it closes, the state of the key may have changed (a PIN was set, say).
+class KeyBroker::RelayLink final : public device::MessageLink {
+ public:
+  RelayLink(std::unique_ptr<device::MessageLink> link, std::shared_ptr<Signals> signals)
+      : link_(std::move(link)), signals_(std::move(signals)) {}
+  ~RelayLink() override {
+    link_.reset();
+    const std::scoped_lock lock(signals_->mutex);
+    signals_->refresh = true;
+    signals_->changed.notify_all();
+  }
+
+  Result<device::Message> Transact(std::uint8_t command, std::span<const std::uint8_t> payload,
+                                   const device::Patience& patience,
+                                   const device::KeepaliveHandler& on_keepalive) override {
+    return link_->Transact(command, payload, patience, on_keepalive);
+  }
+  Result<void> Post(std::uint8_t command, std::span<const std::uint8_t> payload) override {
+    return link_->Post(command, payload);
+  }
+  device::TransportKind Kind() const override { return link_->Kind(); }
+
+ private:
+  std::unique_ptr<device::MessageLink> link_;
+  const std::shared_ptr<Signals> signals_;
+};
+
+KeyBroker::KeyBroker(std::string path, OpenTransport open, BrokerHost& host, BrokerPauses pauses)
+    : path_(std::move(path)), open_(std::move(open)), host_(host), pauses_(pauses) {}
+
+KeyBroker::~KeyBroker() {
+  {
+    const std::scoped_lock lock(signals_->mutex);
+    signals_->stopping = true;
+    signals_->changed.notify_all();
+  }
+  std::shared_ptr<device::HidPort> port;
+  {
+    const std::scoped_lock lock(mutex_);
+    port = port_;
+  }
+  if (port) port->Close();  // ends a transaction that is waiting
+  if (thread_.joinable()) thread_.join();
+}
+
+void KeyBroker::Start() {
+  thread_ = std::thread([this] { Run(); });
+}
+
+void KeyBroker::Wake() {
+  const std::scoped_lock lock(signals_->mutex);
+  signals_->woken = true;
+  signals_->changed.notify_all();
+}
+
+KeyReport KeyBroker::Report() const {
+  KeyReport out;
+  const std::scoped_lock lock(mutex_);
+  out.path = path_;
+  out.seen = seen_;
+  out.last_delivery = last_delivery_;
+  out.trouble = trouble_;
+  return out;
+}
+
+std::optional<SeenKey> KeyBroker::Seen() const {
+  const std::scoped_lock lock(mutex_);
+  return seen_;
+}
+
+Result<RelayGrant> KeyBroker::OpenRelay() {
+  std::shared_ptr<device::HidPort> port;
+  RelayGrant grant;
+  {
+    const std::scoped_lock lock(mutex_);
+    if (!port_ || !seen_) return Fail(ErrorCode::kNotFound, "The security key is not plugged in.");
+    port = port_;
+    grant.device = seen_->device;
+    grant.transport = seen_->transport;
+    grant.info = info_;
+  }
+  auto link = port->OpenLink({});
+  if (!link) return tl::unexpected(link.error());
+  grant.link = std::make_unique<RelayLink>(*std::move(link), signals_);
+  return grant;
+}
+
+bool KeyBroker::stopping() const {
+  const std::scoped_lock lock(signals_->mutex);
+  return signals_->stopping;
+}
+
+bool KeyBroker::Pause(SteadyClock::time_point next) {
+  std::unique_lock lock(signals_->mutex);
+  const auto ready = [this] {
+    return signals_->stopping || signals_->woken || signals_->refresh || signals_->gone;
+  };
+  if (next == kNever) {
+    signals_->changed.wait(lock, ready);
+  } else {
+    signals_->changed.wait_until(lock, next, ready);
+  }
+  return !signals_->stopping && !signals_->gone;
+}
+
+void KeyBroker::SetTrouble(const std::string& trouble) {
+  {
+    const std::scoped_lock lock(mutex_);
+    if (trouble_ == trouble) return;
+    trouble_ = trouble;
+  }
+  if (!trouble.empty()) Log(LogLevel::kWarning, "key at " + path_ + ": " + trouble);
+}
+
+// As long as the path is there the key may come: a simulator that restarts, a device that is still
+// setting itself up. One that leaves again at once, or misbehaves, is met with growing pauses.
+void KeyBroker::Run() {
+  auto pause = pauses_.attach_first;
+  while (!stopping()) {
+    {
+      const std::scoped_lock lock(signals_->mutex);
+      signals_->gone.reset();
+    }
+    const auto began = SteadyClock::now();
+    const auto attached = Attach();
+    if (attached) {
+      Serve();
+    } else if (attached.error().code != ErrorCode::kUnavailable) {
+      SetTrouble(attached.error().message);
+    }
+    Detach();
+    bool misbehaved = false;
+    {
+      const std::scoped_lock lock(signals_->mutex);
+      misbehaved = signals_->gone && signals_->gone->code == ErrorCode::kProtocol;
+      if (misbehaved) SetTrouble(signals_->gone->message);
+      signals_->gone.reset();
+      signals_->woken = signals_->refresh = false;
+    }
+    if (!misbehaved && SteadyClock::now() - began > pauses_.attach_longest) {
+      pause = pauses_.attach_first;
+    }
+    Pause(SteadyClock::now() + pause);
+    pause = std::min(pause * 2, misbehaved ? pauses_.longest : pauses_.attach_longest);
+  }
+}
+
+Result<void> KeyBroker::Attach() {
+  if (!lock_) {
+    auto lock = FileLock::Take(path_ + ".lock");
+    if (lock) {
+      lock_ = *std::move(lock);
+    } else if (lock.error().code == ErrorCode::kConflict) {
+      return Fail(ErrorCode::kConflict, "The security key at " + path_ + " is used by process " +
+                                            lock.error().detail +
+                                            "; only one keyferryd can have it.");
+    }  // where no lock file can be made, nobody else of us can make one either
+  }
+  auto transport = open_(path_);
+  if (!transport) return tl::unexpected(transport.error());
+  const auto kind = (*transport)->Describe().kind;
+  auto port = device::HidPort::Start(*std::move(transport), [signals = signals_](const Error& why) {
+    const std::scoped_lock lock(signals->mutex);
+    signals->gone = why;
+    signals->changed.notify_all();
+  });
+  {
+    const std::scoped_lock lock(mutex_);
+    port_ = port;
+  }
+  if (stopping()) return Fail(ErrorCode::kUnavailable, "Stopped.");
+  auto link = port->OpenLink({});
+  if (!link) return tl::unexpected(link.error());
+  client_ = std::make_unique<device::KeyClient>(*std::move(link));
+  const auto info = client_->ReadInfo();
+  if (!info) return tl::unexpected(info.error());
+  if (!host_.Claim(info->device_id, path_)) {
+    return Fail(ErrorCode::kConflict,
+                "Two security keys with the same number are plugged in; one is "
+                "a copy. Unplug both and tell the administrator.");
+  }
+  {
+    const std::scoped_lock lock(mutex_);
+    seen_ = SeenKey{info->device_id, 0, kind, info->firmware, info->simulator};
+  }
+  TakeInfo(*info);
+  Log(LogLevel::kInfo, "key " + Hex(info->device_id) + " attached at " + path_);
+  host_.KeysChanged();
+  return {};
+}
+
+void KeyBroker::TakeInfo(const protocol::Info& info) {
+  const std::scoped_lock lock(mutex_);
+  seen_->state = static_cast<int>(info.state);
+  seen_->firmware = info.firmware;
+  info_ = client_->info_bytes();
+}
+
+void KeyBroker::Detach() {
+  client_.reset();
+  session_identity_.reset();
+  attempts_.clear();
+  std::optional<SeenKey> was;
+  std::shared_ptr<device::HidPort> port;
+  {
+    const std::scoped_lock lock(mutex_);
+    was = std::exchange(seen_, std::nullopt);
+    port = std::exchange(port_, nullptr);
+  }
+  if (port) port->Close();
+  if (was) {
+    Log(LogLevel::kInfo, "key " + Hex(was->device) + " gone from " + path_);
+    host_.Release(was->device, path_);
+    host_.KeysChanged();
+  }
+}
+
+void KeyBroker::Serve() {
+  while (true) {
+    bool refresh = false;
+    {
+      const std::scoped_lock lock(signals_->mutex);
+      if (signals_->stopping || signals_->gone) return;
+      refresh = std::exchange(signals_->refresh, false);
+      if (std::exchange(signals_->woken, false)) {
+        for (auto& [id, attempts] : attempts_) attempts.parked = false;
+      }
+    }
+    if (refresh) RefreshInfo();
+    const auto next = WorkOnce();
+    if (next > SteadyClock::now() && !Pause(next)) return;
+  }
+}
+
+void KeyBroker::RefreshInfo() {
+  const auto before = client_->info();
+  const auto info = client_->ReadInfo();
+  if (!info) return;  // a key that is gone says so elsewhere
+  if (info->device_id != before->device_id) {
+    SetTrouble("The security key changed its number; it is not used any more.");
+    const std::scoped_lock lock(signals_->mutex);
+    signals_->gone = Error{ErrorCode::kProtocol, "The security key changed its number.", {}, 0};
+    return;
+  }
+  TakeInfo(*info);
+  if (info->state != before->state || info->firmware != before->firmware) host_.KeysChanged();
+}
+
+bool KeyBroker::Due(const Id& work, SteadyClock::time_point& next) const {
+  const auto known = attempts_.find(work);
+  if (known == attempts_.end()) return true;
+  if (known->second.next <= SteadyClock::now()) return true;
+  next = std::min(next, known->second.next);
+  return false;
+}
+
+SteadyClock::time_point KeyBroker::WorkOnce() {
+  const Id device = Seen()->device;
+  auto next = kNever;
+  if (const auto enrolment = host_.Enrolment(device)) {
+    auto& attempts = attempts_[enrolment->enrolment];
+    if (!attempts.parked) {
+      if (!Due(enrolment->enrolment, next)) return next;
+      const auto done = Enrol(*enrolment);
+      client_->Close();
+      session_identity_.reset();
+      if (done) {
+        attempts_.erase(enrolment->enrolment);
+        host_.EnrolmentDone(*enrolment);
+        SetTrouble("");
+      } else {
+        Failed(attempts, done.error(), Post::kEnrolmentProblem, enrolment->enrolment);
+      }
+      RefreshInfo();
+      return SteadyClock::now();
+    }
+  }
+  const auto known = host_.Known(device);
+  if (!known) return next;  // what may be in the spool waits for the proof of who this key is
+  for (const SpooledJob& job : host_.spool().JobsOf(device)) {
+    auto& attempts = attempts_[job.job];
+    if (attempts.parked) continue;
+    if (!Due(job.job, next)) return next;  // later jobs keep their place behind it
+    if (const auto done = Deliver(job, *known); !done) {
+      Failed(attempts, done.error(), Post::kJobProblem, job.job);
+    } else {
+      attempts_.erase(job.job);
+      SetTrouble("");
+      RefreshInfo();
+    }
+    return SteadyClock::now();
+  }
+  return next;
+}
+
+// Three quick tries, then pauses that double. What repeating cannot mend is parked until something
+// changes; the server learns each new reason once.
+void KeyBroker::Failed(Attempts& attempts, const Error& error, Post::Kind kind, const Id& id) {
+  ++attempts.failures;
+  const auto status = static_cast<protocol::Status>(error.key_status);
+  auto pause = std::chrono::milliseconds(0);
+  if (attempts.failures > 3) {
+    const int doublings = std::min(attempts.failures - 4, 16);
+    pause = std::min(pauses_.longest, pauses_.first * (1 << doublings));
+  }
+  std::string code = "key_unreachable";
+  bool tell = attempts.failures > 3;
+  switch (error.code) {
+    case ErrorCode::kKeyRefused:
+      code = "key_" + std::string(protocol::Name(status));
+      std::transform(code.begin(), code.end(), code.begin(),
+                     [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+      tell = true;
+      if (status == protocol::Status::kTouchTimeout || status == protocol::Status::kCancelled) {
+        pause = std::max(pause, pauses_.first * 5);
+      } else {
+        attempts.parked = true;
+      }
+      break;
+    case ErrorCode::kPermissionDenied:
+      code = "certificate_refused";
+      tell = true;
+      attempts.parked = true;
+      break;
+    case ErrorCode::kInvalidArgument:
+    case ErrorCode::kConflict:
+      code = "not_possible";
+      break;
+    case ErrorCode::kProtocol:
+      code = "key_misbehaves";
+      tell = true;
+      pause = std::max(pause, pauses_.first);
+      break;
+    case ErrorCode::kIo:
+      code = "disk";
+      tell = true;
+      pause = std::max(pause, pauses_.first);
+      break;
+    default:
+      break;
+  }
+  attempts.next = SteadyClock::now() + pause;
+  if (error.code != ErrorCode::kUnavailable) SetTrouble(error.message);
+  Log(LogLevel::kDebug, "key at " + path_ + ": " + code + ": " + error.message +
+                            (error.detail.empty() ? "" : " [" + error.detail + "]"));
+  if (tell && attempts.told != code) {
+    attempts.told = code;
+    Post post;
+    post.kind = kind;
+    post.id = id;
+    post.code = code;
+    post.message = error.message;
+    host_.outbox().Put(std::move(post));
+  }
+}
+
+}  // namespace keyferry::daemon

@@ -1,0 +1,142 @@
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "client-daemon/core/files.h"
+#include "client-daemon/core/key_records.h"
+#include "client-daemon/core/local_api.h"
+#include "client-daemon/core/outbox.h"
+#include "client-daemon/core/server_port.h"
+#include "client-daemon/core/spool.h"
+#include "device/hid_port.h"
+#include "device/key_client.h"
+
+namespace keyferry::daemon {
+
+// What a broker needs of the daemon around it. Thread-safe.
+class BrokerHost {
+ public:
+  virtual ~BrokerHost() = default;
+  virtual Spool& spool() = 0;
+  virtual Outbox& outbox() = 0;
+  // kConflict while this workstation is not approved.
+  virtual Result<device::HostIdentity> DeliverIdentity() = 0;
+  virtual Result<device::HostIdentity> EnrolIdentity(const EnrolEvent& enrolment) = 0;
+  virtual std::optional<KnownKey> Known(const Id& device) = 0;
+  virtual std::optional<EnrolEvent> Enrolment(const Id& device) = 0;
+  virtual void EnrolmentDone(const EnrolEvent& enrolment) = 0;
+  virtual Result<std::array<std::uint8_t, 204>> AskForGrant(
+      const EnrolEvent& enrolment, std::span<const std::uint8_t> statement,
+      std::span<const std::uint8_t> attestation) = 0;
+  // False when a key of the same number is attached elsewhere.
+  virtual bool Claim(const Id& device, const std::string& path) = 0;
+  virtual void Release(const Id& device, const std::string& path) = 0;
+  virtual void KeysChanged() = 0;
+};
+
+// Pauses between tries; a test sets them to nothing.
+struct BrokerPauses {
+  std::chrono::milliseconds first{1000};  // after three quick tries; doubled each time
+  std::chrono::milliseconds longest{60000};
+  std::chrono::milliseconds attach_first{20};  // while a path is there and nobody answers
+  std::chrono::milliseconds attach_longest{2000};
+};
+
+// Everything that happens with the key at one path, on a thread of its own: attaches (again and
+// again as long as the path is there), says who it is, runs enrolments and delivers what the spool
+// holds, in the order of seq and each job exactly once. Relays share the key: one transaction at a
+// time, in the order of asking (device::HidPort).
+//
+// A key that misbehaves (kProtocol) loses its session and is flagged in Report().trouble; it is
+// tried again with growing pauses, and nothing else of the daemon notices.
+class KeyBroker {
+ public:
+  using OpenTransport =
+      std::function<Result<std::unique_ptr<device::Transport>>(const std::string& path)>;
+
+  KeyBroker(std::string path, OpenTransport open, BrokerHost& host, BrokerPauses pauses = {});
+  ~KeyBroker();  // ends the thread and every relay
+
+  void Start();
+  // There may be something to do: a job, an enrolment, a record, new certificates. Ends every
+  // pause.
+  void Wake();
+
+  KeyReport Report() const;
+  std::optional<SeenKey> Seen() const;
+  // A channel of its own for a local program, and INFO.
+  Result<RelayGrant> OpenRelay();
+
+ private:
+  class RelayLink;
+  struct Attempts {
+    int failures = 0;
+    std::chrono::steady_clock::time_point next{};
+    std::string told;     // code of the problem that the server knows
+    bool parked = false;  // not tried again before something changes
+  };
+
+  void Run();
+  Result<void> Attach();
+  void Detach();
+  void Serve();
+  // Does what is due, one thing; returns when to look again.
+  std::chrono::steady_clock::time_point WorkOnce();
+  void TakeInfo(const protocol::Info& info);
+  void RefreshInfo();
+  // Waits until `next`, a signal or the end. False at the end, or when the key is gone.
+  bool Pause(std::chrono::steady_clock::time_point next);
+  bool stopping() const;
+
+  Result<void> Deliver(const SpooledJob& job, const KnownKey& known);
+  Result<protocol::Receipt> LookForReceipt(const SpooledJob& job, const protocol::Receipt& refusal,
+                                           const KnownKey& known);
+  Result<void> CheckReceipt(const protocol::Receipt& receipt, const KnownKey& known) const;
+  Result<void> OpenSession(const KnownKey& known);
+  Result<void> Enrol(const EnrolEvent& enrolment);
+  Result<protocol::Receipt> EnrolFresh(const EnrolEvent& enrolment);
+  void Failed(Attempts& attempts, const Error& error, Post::Kind kind, const Id& id);
+  void SetTrouble(const std::string& trouble);
+  bool Due(const Id& work, std::chrono::steady_clock::time_point& next) const;
+
+  const std::string path_;
+  const OpenTransport open_;
+  BrokerHost& host_;
+  const BrokerPauses pauses_;
+
+  // Of the thread alone.
+  std::optional<FileLock> lock_;
+  std::unique_ptr<device::KeyClient> client_;
+  std::optional<device::HostIdentity> session_identity_;
+  std::map<Id, Attempts> attempts_;  // by job or enrolment
+
+  // Set from other threads, some of which may outlive the broker (a relay, the port's reader).
+  struct Signals {
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool stopping = false;
+    bool woken = false;
+    bool refresh = false;  // INFO may have changed
+    std::optional<Error> gone;
+  };
+  const std::shared_ptr<Signals> signals_ = std::make_shared<Signals>();
+
+  mutable std::mutex mutex_;  // all below
+  std::shared_ptr<device::HidPort> port_;
+  std::optional<SeenKey> seen_;
+  std::array<std::uint8_t, 56> info_{};
+  std::int64_t last_delivery_ = 0;
+  std::string trouble_;
+
+  std::thread thread_;
+};
+
+}  // namespace keyferry::daemon

@@ -1,0 +1,71 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "client-daemon/core/encoding.h"
+#include "client-daemon/core/server_port.h"
+#include "client-daemon/core/spool.h"
+#include "client-daemon/core/uplink_status.h"
+#include "device/link.h"
+#include "protocol/result.h"
+
+// What local programs may ask of the daemon (docs/local-ipc.md section 1), as types.
+namespace keyferry::daemon {
+
+struct KeyReport {
+  std::string path;                // where it is attached
+  std::optional<SeenKey> seen;     // nothing: it did not answer yet
+  bool known = false;              // the server's proof of its identity is here
+  std::string login;               // whose it is, empty = not known
+  std::int64_t last_delivery = 0;  // Unix seconds, 0 = none since the start
+  std::size_t jobs_waiting = 0;
+  std::string trouble;  // a sentence, empty = none
+};
+
+struct StatusReport {
+  std::string name;
+  std::string server_url;
+  UplinkStatus uplink;
+  std::optional<Id> workstation;
+  bool approved = false;
+  std::string agent;  // "none", "waiting" (its key is not certified yet), "certified" or "changed"
+  std::vector<KeyReport> keys;
+  SpoolCounts spool;
+};
+
+struct AgentAnswer {
+  Id workstation{};
+  std::optional<std::array<std::uint8_t, 144>> login_cert;
+  std::array<std::uint8_t, 161> issuer_cert{};
+  std::array<std::uint8_t, 65> root{};
+};
+
+struct RelayGrant {
+  Id device{};
+  device::TransportKind transport = device::TransportKind::kSocket;
+  std::array<std::uint8_t, 56> info{};
+  std::optional<std::array<std::uint8_t, 690>> record;
+  std::string login;
+  std::optional<Id> account;
+  std::unique_ptr<device::MessageLink> link;
+};
+
+// Thread-safe.
+class LocalApi {
+ public:
+  virtual ~LocalApi() = default;
+  virtual StatusReport Status() = 0;
+  // kUnavailable while the workstation is not approved (the key is kept and goes into the request).
+  virtual Result<AgentAnswer> Agent(const std::array<std::uint8_t, 32>& login_noise_pub) = 0;
+  // Blocks for at most a few seconds. kNotFound: no such key is plugged in.
+  virtual Result<RelayGrant> OpenRelay(const Id& device) = 0;
+  virtual Result<RelayGrant> OpenRelayFor(const std::string& login) = 0;
+  virtual Result<void> Used(const Id& device, std::uint64_t seq) = 0;
+};
+
+}  // namespace keyferry::daemon

@@ -1,0 +1,87 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "client-daemon/core/encoding.h"
+#include "device/transport.h"
+#include "protocol/result.h"
+
+// What passes between the daemon's core and the server, as types: docs/workstation-api.md. The
+// uplink turns them into HTTPS; a test hands them over directly.
+namespace keyferry::daemon {
+
+// A key that this workstation sees now.
+struct SeenKey {
+  Id device{};
+  int state = 0;  // INFO state, PROTOCOL.md section 5
+  device::TransportKind transport = device::TransportKind::kSocket;
+  std::uint32_t firmware = 0;
+  bool simulator = false;
+  bool operator==(const SeenKey&) const = default;
+};
+
+struct Certificates {
+  std::array<std::uint8_t, 144> deliver{};               // HostCert
+  std::optional<std::array<std::uint8_t, 144>> login{};  // HostCert of the login agent
+  std::array<std::uint8_t, 161> issuer{};                // IssuerCert
+};
+
+// `key`: a key that the server knows, and the proof of its identity.
+struct KeyEvent {
+  enum State : std::uint8_t { kActive = 0, kSuspended = 1, kRevoked = 2 };
+  Id device{};
+  State state = kActive;
+  std::string login;  // 1…104 bytes, or empty
+  Id account{};
+  std::array<std::uint8_t, 690> record{};  // IssuerCert ‖ Statement ‖ EnrolGrant
+};
+
+struct JobEvent {
+  Id job{};
+  Id device{};
+  std::uint64_t seq = 0;
+  Bytes sealed;
+};
+
+struct EnrolEvent {
+  Id enrolment{};
+  Id device{};
+  std::array<std::uint8_t, 144> certificate{};  // HostCert with role ENROLL for our hop key
+  std::array<std::uint8_t, 258> begin{};        // body of ENROLL_BEGIN
+};
+
+struct Post;
+
+// What the server said to a post. Every answer is final.
+struct PostResult {
+  std::string refused;  // why, a sentence; empty: taken
+};
+
+// What the server tells us. Called on the uplink's thread; returns soon, may wait for the disk.
+class ServerEvents {
+ public:
+  virtual ~ServerEvents() = default;
+  virtual void OnConnected(const Certificates& certificates) = 0;
+  virtual void OnKey(const KeyEvent& event) = 0;
+  virtual void OnJob(const JobEvent& event) = 0;
+  virtual void OnVoid(const Id& job) = 0;
+  virtual void OnEnrol(const EnrolEvent& event) = 0;
+  // Called before the post leaves the outbox. On the uplink's other thread.
+  virtual void OnPosted(const Post& post, const PostResult& result) = 0;
+};
+
+// The one question to the server that an enrolment waits for. Any thread; blocks at most 30 s.
+class GrantSource {
+ public:
+  virtual ~GrantSource() = default;
+  // The statement and attestation certificate of a key → the issuer's EnrolGrant.
+  virtual Result<std::array<std::uint8_t, 204>> AskForGrant(
+      const Id& enrolment, std::span<const std::uint8_t> statement,
+      std::span<const std::uint8_t> attestation) = 0;
+};
+
+}  // namespace keyferry::daemon

@@ -1,0 +1,333 @@
+#include "client-daemon/core/workstation.h"
+
+#include <utility>
+
+#include "client-daemon/core/approval.h"
+#include "client-daemon/core/log.h"
+#include "protocol/job.h"
+
+namespace keyferry::daemon {
+namespace {
+
+constexpr std::size_t kMaxEnrolments = 64;
+constexpr std::size_t kMaxReported = 16;  // docs/workstation-api.md
+
+}  // namespace
+
+Workstation::Workstation(WorkstationSettings settings, IdentityStore& identity, Spool& spool,
+                         KeyRecords& records, Outbox& outbox)
+    : settings_(std::move(settings)),
+      identity_(identity),
+      spool_(spool),
+      records_(records),
+      outbox_(outbox) {}
+
+Workstation::~Workstation() { Stop(); }
+
+void Workstation::Start(Surroundings surroundings, std::unique_ptr<device::Discovery> discovery,
+                        KeyBroker::OpenTransport open) {
+  surroundings_ = std::move(surroundings);
+  open_ = std::move(open);
+  discovery_ = std::move(discovery);
+  for (SpooledReceipt& receipt : spool_.Receipts()) {
+    Post post;
+    post.kind = receipt.enrolment ? Post::kEnrolmentReceipt : Post::kReceipt;
+    post.id = receipt.enrolment.value_or(Id{});
+    post.device = receipt.device;
+    post.bytes = std::move(receipt.receipt);
+    post.name = std::move(receipt.name);
+    outbox_.Put(std::move(post));
+  }
+  for (const auto& [device, seq] : spool_.Used()) {
+    Post post;
+    post.kind = Post::kUsed;
+    post.device = device;
+    post.seq = seq;
+    outbox_.Put(std::move(post));
+  }
+  discovery_thread_ = std::thread([this] { Discover(); });
+}
+
+void Workstation::Stop() {
+  if (discovery_) discovery_->Stop();
+  if (discovery_thread_.joinable()) discovery_thread_.join();
+  std::map<std::string, std::shared_ptr<KeyBroker>> ended;
+  {
+    const std::scoped_lock lock(mutex_);
+    ended.swap(brokers_);
+  }
+  ended.clear();  // outside the lock: the brokers' threads may be waiting for it
+}
+
+void Workstation::Discover() {
+  while (true) {
+    const auto event = discovery_->Next();
+    if (!event) {
+      if (event.error().code != ErrorCode::kUnavailable) {
+        Log(LogLevel::kError, event.error().message + " [" + event.error().detail + "]");
+      }
+      return;
+    }
+    std::shared_ptr<KeyBroker> ended;
+    std::shared_ptr<KeyBroker> begun;
+    {
+      const std::scoped_lock lock(mutex_);
+      const auto known = brokers_.find(event->path);
+      if (known != brokers_.end()) {
+        ended = std::move(known->second);
+        brokers_.erase(known);
+      }
+      if (event->kind == device::DiscoveryEvent::kAppeared) {
+        begun = std::make_shared<KeyBroker>(event->path, open_, static_cast<BrokerHost&>(*this),
+                                            settings_.pauses);
+        brokers_.emplace(event->path, begun);
+      }
+    }
+    ended.reset();  // the old one lets the key go before the new one takes it
+    if (begun) begun->Start();
+  }
+}
+
+void Workstation::Wake(const std::optional<Id>& device) {
+  const std::scoped_lock lock(mutex_);
+  for (const auto& [path, broker] : brokers_) {
+    const auto seen = broker->Seen();
+    if (!device || (seen && seen->device == *device)) broker->Wake();
+  }
+}
+
+void Workstation::Problem(Post::Kind kind, const Id& id, const std::string& code,
+                          const std::string& message) {
+  Log(LogLevel::kError, Hex(id) + ": " + message);
+  Post post;
+  post.kind = kind;
+  post.id = id;
+  post.code = code;
+  post.message = message;
+  outbox_.Put(std::move(post));
+}
+
+void Workstation::OnConnected(const Certificates&) {
+  PutKeys();
+  Wake(std::nullopt);
+}
+
+void Workstation::OnKey(const KeyEvent& event) {
+  const auto approval = identity_.GetApproval();
+  if (!approval) return;
+  if (auto put = records_.Put(event, approval->root); !put) {
+    Log(LogLevel::kError, "key " + Hex(event.device) + ": " + put.error().message);
+    return;
+  }
+  Wake(event.device);
+}
+
+void Workstation::OnJob(const JobEvent& event) {
+  if (spool_.HasReceiptFor(protocol::JobHash(event.sealed))) return;  // done; the server hears soon
+  if (auto put = spool_.PutJob({event.job, event.device, event.seq, event.sealed}); !put) {
+    return Problem(Post::kJobProblem, event.job, "spool", put.error().message);
+  }
+  Wake(event.device);
+  Post post;
+  post.kind = Post::kSpooled;
+  post.id = event.job;
+  outbox_.Put(std::move(post));
+}
+
+void Workstation::OnVoid(const Id& job) {
+  if (auto gone = spool_.RemoveJob(job); !gone) Log(LogLevel::kError, gone.error().message);
+}
+
+void Workstation::OnEnrol(const EnrolEvent& event) {
+  {
+    const std::scoped_lock lock(mutex_);
+    if (enrolments_.size() >= kMaxEnrolments && enrolments_.count(event.device) == 0) {
+      Log(LogLevel::kError, "too many enrolments wait; one was dropped");
+      return;
+    }
+    enrolments_[event.device] = event;
+  }
+  Wake(event.device);
+}
+
+void Workstation::OnPosted(const Post& post, const PostResult& result) {
+  if (!result.refused.empty()) {
+    const Id& subject =
+        post.kind == Post::kReceipt || post.kind == Post::kUsed ? post.device : post.id;
+    Log(LogLevel::kError,
+        "the server refused what we told it about " + Hex(subject) + ": " + result.refused);
+  }
+  Result<void> removed;
+  if (post.kind == Post::kReceipt || post.kind == Post::kEnrolmentReceipt) {
+    removed = spool_.RemoveReceipt(post.name);
+  } else if (post.kind == Post::kUsed) {
+    removed = spool_.RemoveUsed(post.device, post.seq);
+  }
+  if (!removed) Log(LogLevel::kError, removed.error().message);
+}
+
+StatusReport Workstation::Status() {
+  StatusReport out;
+  out.name = settings_.name;
+  out.server_url = settings_.server_url;
+  if (surroundings_.uplink_status) out.uplink = surroundings_.uplink_status();
+  const auto approval = identity_.GetApproval();
+  const auto registration = identity_.GetRegistration();
+  out.approved = approval.has_value();
+  if (approval) out.workstation = approval->workstation;
+  if (!approval && registration) out.workstation = registration->workstation;
+  const auto login = identity_.LoginPublic();
+  if (!login) {
+    out.agent = "none";
+  } else if (!approval) {
+    out.agent = "waiting";
+  } else {
+    const auto& certificate = approval->certificates.login;
+    out.agent = certificate && HopKeyOf(*certificate) == login ? "certified" : "changed";
+  }
+  std::vector<std::shared_ptr<KeyBroker>> brokers;
+  {
+    const std::scoped_lock lock(mutex_);
+    for (const auto& [path, broker] : brokers_) brokers.push_back(broker);
+  }
+  for (const auto& broker : brokers) {
+    KeyReport key = broker->Report();
+    if (key.seen) {
+      key.jobs_waiting = spool_.JobsOf(key.seen->device).size();
+      if (const auto known = records_.Find(key.seen->device)) {
+        key.known = true;
+        key.login = known->event.login;
+      }
+    }
+    out.keys.push_back(std::move(key));
+  }
+  out.spool = spool_.Counts();
+  return out;
+}
+
+Result<AgentAnswer> Workstation::Agent(const std::array<std::uint8_t, 32>& login_noise_pub) {
+  const auto changed = identity_.SetLoginPublic(login_noise_pub);
+  if (!changed) return tl::unexpected(changed.error());
+  if (*changed && surroundings_.agent_key_changed) surroundings_.agent_key_changed();
+  const auto approval = identity_.GetApproval();
+  if (!approval) {
+    return Fail(ErrorCode::kUnavailable, "This workstation waits for an administrator's approval.");
+  }
+  AgentAnswer answer;
+  answer.workstation = approval->workstation;
+  answer.issuer_cert = approval->certificates.issuer;
+  answer.root = approval->root;
+  const auto& certificate = approval->certificates.login;
+  if (certificate && HopKeyOf(*certificate) == login_noise_pub) answer.login_cert = certificate;
+  return answer;
+}
+
+std::shared_ptr<KeyBroker> Workstation::BrokerOf(const Id& device) {
+  const std::scoped_lock lock(mutex_);
+  for (const auto& [path, broker] : brokers_) {
+    const auto seen = broker->Seen();
+    if (seen && seen->device == device) return broker;
+  }
+  return nullptr;
+}
+
+Result<RelayGrant> Workstation::OpenRelay(const Id& device) {
+  const auto broker = BrokerOf(device);
+  if (!broker) return Fail(ErrorCode::kNotFound, "The security key is not plugged in.");
+  auto grant = broker->OpenRelay();
+  if (!grant) return grant;
+  if (const auto known = records_.Find(device)) {
+    grant->record = known->event.record;
+    grant->login = known->event.login;
+    grant->account = known->event.account;
+  }
+  return grant;
+}
+
+Result<RelayGrant> Workstation::OpenRelayFor(const std::string& login) {
+  const auto keys = records_.OfLogin(login);
+  for (const KnownKey& key : keys) {
+    if (BrokerOf(key.event.device)) return OpenRelay(key.event.device);
+  }
+  return Fail(ErrorCode::kNotFound, keys.empty() ? "No security key of this person is known here."
+                                                 : "Plug in the security key of this person.");
+}
+
+Result<void> Workstation::Used(const Id& device, std::uint64_t seq) {
+  if (auto kept = spool_.PutUsed(device, seq); !kept) return kept;
+  Post post;
+  post.kind = Post::kUsed;
+  post.device = device;
+  post.seq = seq;
+  outbox_.Put(std::move(post));
+  return {};
+}
+
+Result<device::HostIdentity> Workstation::DeliverIdentity() {
+  const auto approval = identity_.GetApproval();
+  if (!approval) {
+    return Fail(ErrorCode::kConflict, "This workstation is not approved by an administrator yet.");
+  }
+  return device::HostIdentity{identity_.HopPrivate(), approval->certificates.deliver};
+}
+
+Result<device::HostIdentity> Workstation::EnrolIdentity(const EnrolEvent& enrolment) {
+  if (HopKeyOf(enrolment.certificate) != identity_.HopPublic()) {
+    return Fail(ErrorCode::kPermissionDenied,
+                "The server's permission to enrol this key is for another workstation.");
+  }
+  return device::HostIdentity{identity_.HopPrivate(), enrolment.certificate};
+}
+
+std::optional<KnownKey> Workstation::Known(const Id& device) { return records_.Find(device); }
+
+std::optional<EnrolEvent> Workstation::Enrolment(const Id& device) {
+  const std::scoped_lock lock(mutex_);
+  const auto found = enrolments_.find(device);
+  if (found == enrolments_.end()) return std::nullopt;
+  return found->second;
+}
+
+void Workstation::EnrolmentDone(const EnrolEvent& enrolment) {
+  const std::scoped_lock lock(mutex_);
+  const auto found = enrolments_.find(enrolment.device);
+  if (found != enrolments_.end() && found->second.enrolment == enrolment.enrolment) {
+    enrolments_.erase(found);
+  }
+}
+
+Result<std::array<std::uint8_t, 204>> Workstation::AskForGrant(
+    const EnrolEvent& enrolment, std::span<const std::uint8_t> statement,
+    std::span<const std::uint8_t> attestation) {
+  return surroundings_.grants->AskForGrant(enrolment.enrolment, statement, attestation);
+}
+
+bool Workstation::Claim(const Id& device, const std::string& path) {
+  const std::scoped_lock lock(mutex_);
+  return claims_.emplace(device, path).first->second == path;
+}
+
+void Workstation::Release(const Id& device, const std::string& path) {
+  {
+    const std::scoped_lock lock(mutex_);
+    const auto claim = claims_.find(device);
+    if (claim == claims_.end() || claim->second != path) return;
+    claims_.erase(claim);
+  }
+  if (surroundings_.key_gone) surroundings_.key_gone(device);
+}
+
+void Workstation::KeysChanged() { PutKeys(); }
+
+void Workstation::PutKeys() {
+  Post post;
+  post.kind = Post::kKeys;
+  const std::scoped_lock lock(mutex_);
+  for (const auto& [path, broker] : brokers_) {
+    const auto seen = broker->Seen();
+    if (seen && post.keys.size() < kMaxReported) post.keys.push_back(*seen);
+  }
+  outbox_.Put(std::move(post));
+}
+
+}  // namespace keyferry::daemon

@@ -1,0 +1,104 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "client-daemon/core/identity.h"
+#include "client-daemon/core/key_broker.h"
+#include "client-daemon/core/key_records.h"
+#include "client-daemon/core/local_api.h"
+#include "client-daemon/core/outbox.h"
+#include "client-daemon/core/server_port.h"
+#include "client-daemon/core/spool.h"
+#include "device/discovery/discovery.h"
+
+namespace keyferry::daemon {
+
+struct WorkstationSettings {
+  std::string name;
+  std::string server_url;
+  BrokerPauses pauses;
+};
+
+// The parts around the core, given once before Start; each may be called from any thread.
+struct Surroundings {
+  GrantSource* grants = nullptr;
+  std::function<UplinkStatus()> uplink_status;
+  std::function<void()> agent_key_changed;
+  std::function<void(const Id&)> key_gone;  // ends relays
+};
+
+// The heart of keyferryd: takes what the server says into the spool, has one KeyBroker for each key
+// that is attached, and answers local programs. What it owns is given to the constructor and
+// outlives it. Thread-safe.
+class Workstation final : public ServerEvents, public LocalApi, private BrokerHost {
+ public:
+  Workstation(WorkstationSettings settings, IdentityStore& identity, Spool& spool,
+              KeyRecords& records, Outbox& outbox);
+  ~Workstation() override;  // Stop()
+
+  // Puts what the spool kept into the outbox and begins to look for keys.
+  void Start(Surroundings surroundings, std::unique_ptr<device::Discovery> discovery,
+             KeyBroker::OpenTransport open);
+  // Ends all brokers; their keys are left in peace.
+  void Stop();
+
+  // ServerEvents
+  void OnConnected(const Certificates& certificates) override;
+  void OnKey(const KeyEvent& event) override;
+  void OnJob(const JobEvent& event) override;
+  void OnVoid(const Id& job) override;
+  void OnEnrol(const EnrolEvent& event) override;
+  void OnPosted(const Post& post, const PostResult& result) override;
+
+  // LocalApi
+  StatusReport Status() override;
+  Result<AgentAnswer> Agent(const std::array<std::uint8_t, 32>& login_noise_pub) override;
+  Result<RelayGrant> OpenRelay(const Id& device) override;
+  Result<RelayGrant> OpenRelayFor(const std::string& login) override;
+  Result<void> Used(const Id& device, std::uint64_t seq) override;
+
+ private:
+  // BrokerHost
+  Spool& spool() override { return spool_; }
+  Outbox& outbox() override { return outbox_; }
+  Result<device::HostIdentity> DeliverIdentity() override;
+  Result<device::HostIdentity> EnrolIdentity(const EnrolEvent& enrolment) override;
+  std::optional<KnownKey> Known(const Id& device) override;
+  std::optional<EnrolEvent> Enrolment(const Id& device) override;
+  void EnrolmentDone(const EnrolEvent& enrolment) override;
+  Result<std::array<std::uint8_t, 204>> AskForGrant(
+      const EnrolEvent& enrolment, std::span<const std::uint8_t> statement,
+      std::span<const std::uint8_t> attestation) override;
+  bool Claim(const Id& device, const std::string& path) override;
+  void Release(const Id& device, const std::string& path) override;
+  void KeysChanged() override;
+
+  void Discover();
+  void PutKeys();
+  void Wake(const std::optional<Id>& device);
+  std::shared_ptr<KeyBroker> BrokerOf(const Id& device);
+  void Problem(Post::Kind kind, const Id& id, const std::string& code, const std::string& message);
+
+  const WorkstationSettings settings_;
+  IdentityStore& identity_;
+  Spool& spool_;
+  KeyRecords& records_;
+  Outbox& outbox_;
+  Surroundings surroundings_;
+  KeyBroker::OpenTransport open_;
+  std::unique_ptr<device::Discovery> discovery_;
+  std::thread discovery_thread_;
+
+  std::mutex mutex_;                                           // all below
+  std::map<std::string, std::shared_ptr<KeyBroker>> brokers_;  // by path
+  std::map<Id, std::string> claims_;                           // device → path
+  std::map<Id, EnrolEvent> enrolments_;                        // by device
+};
+
+}  // namespace keyferry::daemon

@@ -1,0 +1,259 @@
+#include "client-daemon/ipc/ipc_server.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "client-daemon/core/log.h"
+#include "client-daemon/ipc/messages.h"
+#include "client-daemon/ipc/relay.h"
+
+namespace keyferry::daemon {
+namespace {
+
+constexpr std::size_t kMaxRequest = 4096;
+constexpr int kAskTimeoutMs = 10'000;
+
+bool PeerOf(int fd, ucred& peer) {
+  socklen_t size = sizeof peer;
+  return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0;
+}
+
+void SendAnswer(int fd, const std::string& answer) {
+  [[maybe_unused]] const ssize_t n =
+      send(fd, answer.data(), answer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+// A socket left by a daemon that died is removed; one that answers is not.
+Result<void> ClearTheWay(const sockaddr_un& address) {
+  const std::string path = address.sun_path;
+  const int probe = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (probe < 0) return Fail(ErrorCode::kIo, "No socket can be made.", std::strerror(errno));
+  const int connected = connect(probe, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  const int error = errno;
+  ucred peer{};
+  const bool known = connected == 0 && PeerOf(probe, peer);
+  close(probe);
+  if (connected == 0 || error == EAGAIN) {
+    return Fail(ErrorCode::kConflict, "Another keyferryd (process " +
+                                          (known ? std::to_string(peer.pid) : std::string("?")) +
+                                          ") listens at " + path +
+                                          "; stop it or choose another `socket`.");
+  }
+  struct stat info {};
+  if (lstat(path.c_str(), &info) != 0) return {};
+  if (!S_ISSOCK(info.st_mode)) {
+    return Fail(ErrorCode::kInvalidArgument,
+                path + " is in the way of `socket` and is no socket; move it away.");
+  }
+  if (unlink(path.c_str()) != 0) {
+    return Fail(ErrorCode::kIo, "The old socket " + path + " cannot be removed.",
+                std::strerror(errno));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<IpcServer>> IpcServer::Start(IpcSettings settings, LocalApi& api) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (settings.path.empty() || settings.path.size() >= sizeof address.sun_path) {
+    return Fail(ErrorCode::kInvalidArgument, "`socket` must have 1 to 107 characters.");
+  }
+  std::memcpy(address.sun_path, settings.path.data(), settings.path.size());
+  if (auto clear = ClearTheWay(address); !clear) return tl::unexpected(clear.error());
+  const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  const int stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  // Anyone may ask for `status`; the rest is decided by SO_PEERCRED.
+  if (fd < 0 || stop_fd < 0 ||
+      bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+      chmod(settings.path.c_str(), 0666) != 0 || listen(fd, 64) != 0) {
+    const int error = errno;
+    if (fd >= 0) close(fd);
+    if (stop_fd >= 0) close(stop_fd);
+    return Fail(ErrorCode::kIo,
+                "The socket " + settings.path + " cannot be made: " + std::strerror(error) +
+                    "; its directory must exist and be writable by keyferryd.",
+                std::strerror(error));
+  }
+  std::unique_ptr<IpcServer> server(new IpcServer(std::move(settings), api, fd, stop_fd));
+  server->thread_ = std::thread([raw = server.get()] { raw->AcceptLoop(); });
+  return server;
+}
+
+IpcServer::IpcServer(IpcSettings settings, LocalApi& api, int listen_fd, int stop_fd)
+    : settings_(std::move(settings)), api_(api), listen_fd_(listen_fd), stop_fd_(stop_fd) {}
+
+IpcServer::~IpcServer() {
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const ssize_t n = write(stop_fd_, &one, sizeof one);
+  thread_.join();
+  {
+    const std::scoped_lock lock(mutex_);
+    for (const Connection& connection : connections_) shutdown(connection.fd, SHUT_RDWR);
+  }
+  for (Connection& connection : connections_) {
+    connection.thread.join();
+    close(connection.fd);
+  }
+  unlink(settings_.path.c_str());
+  close(listen_fd_);
+  close(stop_fd_);
+}
+
+bool IpcServer::Trusted(uid_t uid) const {
+  return uid == 0 || uid == geteuid() ||
+         std::find(settings_.allow_users.begin(), settings_.allow_users.end(), uid) !=
+             settings_.allow_users.end();
+}
+
+void IpcServer::AcceptLoop() {
+  while (true) {
+    pollfd fds[2] = {{listen_fd_, POLLIN, 0}, {stop_fd_, POLLIN, 0}};
+    if (poll(fds, 2, -1) < 0 && errno != EINTR) return;
+    if (fds[1].revents != 0) return;
+    const int fd = accept4(listen_fd_, nullptr, nullptr, SOCK_CLOEXEC);
+    Reap();
+    if (fd >= 0) {
+      Admit(fd);
+    } else if (errno == EMFILE || errno == ENFILE) {
+      // Nothing can be accepted until somebody leaves; look again soon instead of spinning.
+      poll(&fds[1], 1, 100);
+    }
+  }
+}
+
+void IpcServer::Reap() {
+  std::list<Connection> ended;
+  {
+    const std::scoped_lock lock(mutex_);
+    for (auto it = connections_.begin(); it != connections_.end();) {
+      const auto next = std::next(it);
+      if (it->done) ended.splice(ended.end(), connections_, it);
+      it = next;
+    }
+  }
+  for (Connection& connection : ended) {
+    connection.thread.join();
+    close(connection.fd);
+  }
+}
+
+void IpcServer::Admit(int fd) {
+  ucred peer{};
+  if (!PeerOf(fd, peer)) {
+    close(fd);
+    return;
+  }
+  const std::scoped_lock lock(mutex_);
+  const auto of_user =
+      std::count_if(connections_.begin(), connections_.end(),
+                    [&](const Connection& other) { return other.uid == peer.uid; });
+  if (connections_.size() >= kMaxConnections ||
+      (peer.uid != 0 && static_cast<std::size_t>(of_user) >= kMaxPerUser)) {
+    SendAnswer(fd, FormatError({ErrorCode::kRateLimited,
+                                "Too many programs are asking keyferryd at once; try again.",
+                                {},
+                                0}));
+    close(fd);
+    return;
+  }
+  Connection& connection = connections_.emplace_back();
+  connection.fd = fd;
+  connection.uid = peer.uid;
+  connection.thread = std::thread([this, &connection] {
+    Serve(connection);
+    // The peer learns it now; the descriptor stays ours until the thread is joined.
+    shutdown(connection.fd, SHUT_RDWR);
+    const std::scoped_lock done(mutex_);
+    connection.done = true;
+  });
+}
+
+void IpcServer::Serve(Connection& connection) {
+  std::array<char, kMaxRequest> buffer;
+  while (true) {
+    pollfd fd{connection.fd, POLLIN, 0};
+    const int ready = poll(&fd, 1, kAskTimeoutMs);
+    if (ready < 0 && errno == EINTR) continue;
+    if (ready <= 0) return;
+    const ssize_t size =
+        recv(connection.fd, buffer.data(), buffer.size(), MSG_TRUNC | MSG_DONTWAIT);
+    if (size < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+    if (size <= 0) return;
+    if (static_cast<std::size_t>(size) > buffer.size()) {
+      SendAnswer(
+          connection.fd,
+          FormatError(
+              {ErrorCode::kInvalidArgument, "A request may have at most 4096 bytes.", {}, 0}));
+      return;
+    }
+    std::optional<RelayGrant> relay;
+    SendAnswer(connection.fd,
+               Answer(connection, {buffer.data(), static_cast<std::size_t>(size)}, relay));
+    if (relay) return Relay(connection, *relay);
+  }
+}
+
+std::string IpcServer::Answer(Connection& connection, std::string_view text,
+                              std::optional<RelayGrant>& relay) {
+  const auto request = ParseRequest(text);
+  if (!request) return FormatError(request.error());
+  if (request->op == IpcRequest::kStatus) return FormatStatus(api_.Status());
+  if (!Trusted(connection.uid)) {
+    Log(LogLevel::kWarning, "user " + std::to_string(connection.uid) +
+                                " asked for what only the login agent may have; refused");
+    return FormatError({ErrorCode::kPermissionDenied,
+                        "Only root and the users named by allow_users may ask for this.",
+                        {},
+                        0});
+  }
+  switch (request->op) {
+    case IpcRequest::kAgent: {
+      const auto answer = api_.Agent(request->login_noise_pub);
+      return answer ? FormatAgent(*answer) : FormatError(answer.error());
+    }
+    case IpcRequest::kRelay: {
+      auto grant =
+          request->device ? api_.OpenRelay(*request->device) : api_.OpenRelayFor(request->login);
+      if (!grant) return FormatError(grant.error());
+      relay = *std::move(grant);
+      const std::scoped_lock lock(mutex_);
+      connection.relayed = relay->device;
+      return FormatRelay(*relay);
+    }
+    case IpcRequest::kUsed: {
+      const auto used = api_.Used(*request->device, request->seq);
+      return used ? FormatOk() : FormatError(used.error());
+    }
+    case IpcRequest::kStatus:
+      break;
+  }
+  return FormatError({ErrorCode::kInvalidArgument, "There is no such request.", {}, 0});
+}
+
+void IpcServer::Relay(Connection& connection, RelayGrant& grant) {
+  Log(LogLevel::kDebug,
+      "relay to key " + Hex(grant.device) + " opened for user " + std::to_string(connection.uid));
+  RunRelay(connection.fd, *grant.link);
+  Log(LogLevel::kDebug, "relay to key " + Hex(grant.device) + " closed");
+}
+
+void IpcServer::KeyGone(const Id& device) {
+  const std::scoped_lock lock(mutex_);
+  for (const Connection& connection : connections_) {
+    if (connection.relayed == device && !connection.done) shutdown(connection.fd, SHUT_RDWR);
+  }
+}
+
+}  // namespace keyferry::daemon

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <list>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "client-daemon/core/local_api.h"
+#include "protocol/result.h"
+
+namespace keyferry::daemon {
+
+struct IpcSettings {
+  std::string path;                // of the socket
+  std::vector<uid_t> allow_users;  // may use `agent`, `relay`, `used`, besides root and ourselves
+};
+
+// The daemon's AF_UNIX SOCK_SEQPACKET socket: docs/local-ipc.md section 1. Who asks is known by
+// SO_PEERCRED. One thread a connection, at most kMaxConnections in all and kMaxPerUser for each
+// user but root; a further one is told so and closed. A peer that does not ask anything for 10 s (a
+// relay: 5 minutes) is closed.
+class IpcServer {
+ public:
+  static constexpr std::size_t kMaxConnections = 64;
+  static constexpr std::size_t kMaxPerUser = 16;
+
+  // kConflict, naming the process, when another daemon listens at the path.
+  static Result<std::unique_ptr<IpcServer>> Start(IpcSettings settings, LocalApi& api);
+  ~IpcServer();  // closes all connections, waits for their threads, removes the socket
+
+  // Ends the relays to this key.
+  void KeyGone(const Id& device);
+
+ private:
+  struct Connection {
+    int fd = -1;
+    uid_t uid = 0;
+    std::optional<Id> relayed;
+    bool done = false;
+    std::thread thread;
+  };
+
+  IpcServer(IpcSettings settings, LocalApi& api, int listen_fd, int stop_fd);
+  void AcceptLoop();
+  void Admit(int fd);
+  void Serve(Connection& connection);
+  // The answer to one request; when it opens a relay, `relay` is set.
+  std::string Answer(Connection& connection, std::string_view request,
+                     std::optional<RelayGrant>& relay);
+  void Relay(Connection& connection, RelayGrant& grant);
+  bool Trusted(uid_t uid) const;
+  void Reap();
+
+  const IpcSettings settings_;
+  LocalApi& api_;
+  const int listen_fd_;
+  const int stop_fd_;
+  std::mutex mutex_;
+  std::list<Connection> connections_;
+  std::thread thread_;
+};
+
+}  // namespace keyferry::daemon

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <array>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "client-daemon/core/local_api.h"
+#include "protocol/result.h"
+
+// The JSON of the daemon's socket (docs/local-ipc.md section 1).
+namespace keyferry::daemon {
+
+struct IpcRequest {
+  enum Op { kStatus, kAgent, kRelay, kUsed } op = kStatus;
+  std::array<std::uint8_t, 32> login_noise_pub{};  // kAgent
+  std::optional<Id> device;                        // kRelay (or `login`), kUsed
+  std::string login;                               // kRelay
+  std::uint64_t seq = 0;                           // kUsed
+};
+
+Result<IpcRequest> ParseRequest(std::string_view text);
+
+std::string FormatOk();
+std::string FormatError(const Error& error);
+std::string FormatStatus(const StatusReport& status);
+std::string FormatAgent(const AgentAnswer& answer);
+std::string FormatRelay(const RelayGrant& grant);
+
+// "enrolled, no PIN" and so on: INFO's state (PROTOCOL.md section 5) in words.
+const char* KeyStateName(int state);
+// 1.2.3 from a firmware word.
+std::string FirmwareName(std::uint32_t firmware);
+
+}  // namespace keyferry::daemon

@@ -1,0 +1,23 @@
+#pragma once
+
+#include <string>
+
+#include "protocol/result.h"
+
+namespace keyferry::daemon {
+
+// The workstation's TLS identity: a P-256 key that never leaves the machine, and what is asked of
+// the server for it.
+struct TlsRequest {
+  std::string csr_pem;      // PKCS#10, subject CN = the workstation's name
+  std::string fingerprint;  // SHA-256 of the SubjectPublicKeyInfo, hex digits in groups of four
+};
+
+// Loads the key at `key_file` (PEM, 0600), making it first when there is none. `name` is cut to the
+// 64 bytes that a CN may have.
+Result<TlsRequest> LoadOrMakeTlsKey(const std::string& key_file, const std::string& name);
+
+// Whether `certificate_pem` is one X.509 certificate for the key in `key_file`, else kProtocol.
+Result<void> CheckCertificate(const std::string& certificate_pem, const std::string& key_file);
+
+}  // namespace keyferry::daemon
