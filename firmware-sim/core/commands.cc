@@ -13,7 +13,7 @@ using protocol::Status;
 
 constexpr std::uint8_t kAny = protocol::kRoleDeliver | protocol::kRoleLogin | protocol::kRoleEnroll;
 
-// The roles that may ask for an op; 0 for one that does not exist or is reserved.
+// The roles that may ask for an op; 0 for one that does not exist.
 std::uint8_t RolesOf(std::uint8_t op) {
   switch (static_cast<Op>(op)) {
     case Op::kGetInfo:
@@ -32,12 +32,11 @@ std::uint8_t RolesOf(std::uint8_t op) {
     case Op::kRelease:
     case Op::kConfirmLogin:
     case Op::kWipeLocal:
+    case Op::kOfflineChallenge:
+    case Op::kOfflineApply:
       return protocol::kRoleLogin;
     case Op::kAssert:
       return protocol::kRoleLogin | protocol::kRoleDeliver;
-    case Op::kOfflineChallenge:
-    case Op::kOfflineApply:
-      break;
   }
   return 0;
 }
@@ -126,9 +125,9 @@ void Key::Execute() {
       return body_size_ == 0 ? BeginWait(true) : Respond(Status::kBadFormat);
     case Op::kOfflineChallenge:
     case Op::kOfflineApply:
-      break;
+      return Respond(Status::kBadFormat);  // reserved
   }
-  Respond(Status::kBadFormat);
+  Respond(Status::kInternal);
 }
 
 // Goes on with the request that waited for a touch.
