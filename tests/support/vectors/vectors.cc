@@ -1,10 +1,7 @@
 #include "tests/support/vectors/vectors.h"
 
-#include <boost/json.hpp>
 #include <fstream>
 #include <sstream>
-#include <stdexcept>
-#include <vector>
 
 #include "protocol/attestation.h"
 #include "protocol/certs.h"
@@ -14,53 +11,12 @@
 #include "protocol/messages.h"
 #include "protocol/noise.h"
 #include "protocol/receipt.h"
+#include "tests/support/vectors/json_fields.h"
 
 namespace keyferry::vectors {
 namespace {
 
 using namespace protocol;  // NOLINT: this file speaks of nothing else
-namespace json = boost::json;
-using Blob = std::vector<std::uint8_t>;
-
-Blob Unhex(std::string_view hex) {
-  Blob out;
-  if (hex.size() % 2 != 0) throw std::runtime_error("odd hex");
-  for (std::size_t i = 0; i < hex.size(); i += 2) {
-    out.push_back(
-        static_cast<std::uint8_t>(std::stoul(std::string(hex.substr(i, 2)), nullptr, 16)));
-  }
-  return out;
-}
-
-Blob Get(const json::object& o, const char* name) {
-  return Unhex(std::string_view(o.at(name).as_string()));
-}
-std::string Text(const json::object& o, const char* name) {
-  return std::string(o.at(name).as_string());
-}
-std::uint64_t Number(const json::object& o, const char* name) {
-  return o.at(name).to_number<std::uint64_t>();
-}
-
-template <std::size_t N>
-Bytes<N> Array(const json::object& o, const char* name) {
-  const Blob blob = Get(o, name);
-  if (blob.size() != N) throw std::runtime_error(std::string(name) + " has the wrong size");
-  Bytes<N> out{};
-  std::copy(blob.begin(), blob.end(), out.begin());
-  return out;
-}
-
-template <std::size_t N>
-Secret<N> Private(const json::object& o, const char* name) {
-  return Secret<N>(Array<N>(o, name));
-}
-
-template <typename A>
-bool Same(const A& a, const Blob& b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end());
-}
-
 void RunHpke(const json::object& file, const Report& report) {
   for (const auto& value : file.at("cases").as_array()) {
     const json::object& c = value.as_object();
@@ -400,8 +356,11 @@ void RunFile(const std::string& path, const Report& report) {
       RunNoise(file, report);
     } else if (file.contains("exchanges")) {
       RunHid(file, report);
+      RunHidExchanges(file, report);
     } else if (file.contains("host_cert")) {
       RunCertificates(file, report);
+    } else if (file.contains("state")) {
+      RunKeyJobs(file, report);
     } else if (file.contains("recipient_priv")) {
       RunJobs(file, report);
     } else if (file.contains("cases") &&

@@ -10,7 +10,8 @@ TEST_CASE("the protocol reproduces the test vectors") {
       {"sealed_job", 108},
       {"receipt", 112},
       {"noise_xx_hop", 72},
-      {"framing_hid", 14},
+      {"framing_hid", 42},
+      {"negative_jobs", 510},
       {"framing_ble", 56},
       {"hostcert_issuercert_statement_grant_assertion", 79},
   }));
