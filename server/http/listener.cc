@@ -51,6 +51,8 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::seconds kPingEvery{15};
 constexpr std::chrono::seconds kGraceForBody{5};
+constexpr std::size_t kOneRecord =
+    12 * 1024;  // header and body up to here go out in one TLS record
 
 // Request bytes may hold a password, so the read buffer is overwritten before it is given back.
 template <typename T>
@@ -416,12 +418,16 @@ class Connection : public std::enable_shared_from_this<Connection> {
   asio::awaitable<bool> Write(Response& response, bool keep, bool head) {
     error_code ec;
     const std::string& body = response.shared_body ? *response.shared_body : response.body;
-    const std::string block = HeaderBlock(response, body.size(), keep);
+    std::string first = HeaderBlock(response, body.size(), keep);
     const bool bodyless = head || response.status == 204 || response.status == 304;
-    const std::array<asio::const_buffer, 2> parts = {
-        asio::buffer(block), bodyless ? asio::const_buffer() : asio::buffer(body)};
+    const bool together = !bodyless && body.size() <= kOneRecord;
+    if (together) first += body;
     Lowest().expires_after(limits_.write);
-    co_await asio::async_write(stream_, parts, redirect_error(use_awaitable, ec));
+    co_await asio::async_write(stream_, asio::buffer(first), redirect_error(use_awaitable, ec));
+    if (!ec && !bodyless && !together) {
+      co_await asio::async_write(stream_, asio::buffer(body), redirect_error(use_awaitable, ec));
+    }
+    Wipe(first.data(), first.size());
     Wipe(response.body.data(), response.body.size());
     co_return !ec;
   }

@@ -125,7 +125,7 @@ const std::vector<std::pair<std::string, std::string>>& SecurityHeaders() {
       {"Cross-Origin-Embedder-Policy", "require-corp"},
       {"Permissions-Policy",
        "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=(), "
-       "serial=(), bluetooth=(), hid=()"},
+       "serial=(), hid=()"},
   };
   return headers;
 }

@@ -28,6 +28,18 @@ bool IsDelivered(const ChangeView& change) {
   return change.job_state == JobState::kDelivered || change.job_state == JobState::kUsed;
 }
 
+// As Time, but only hours, minutes and seconds when it was on the same day as `begun`.
+Data TimeOnDay(std::int64_t millis, std::int64_t begun) {
+  constexpr std::int64_t kDay = 86400000;
+  Data data = Time(millis);
+  if (data.is_false() || millis / kDay != begun / kDay) return data;
+  const std::tm parts = Utc(millis);
+  char text[32];
+  Put(data, "words", std::string(text, std::strftime(text, sizeof text, "%H:%M:%S UTC", &parts)));
+  PutFlag(data, "short", true);
+  return data;
+}
+
 // One stop of the road.
 struct Stop {
   const char* step;
@@ -38,7 +50,7 @@ struct Stop {
   std::string note;
 };
 
-Data StopData(const Catalog& catalog, const Stop& stop, bool now) {
+Data StopData(const Catalog& catalog, const Stop& stop, bool now, std::int64_t begun) {
   Data data;
   Put(data, "step", stop.step);
   Put(data, "done", stop.done ? "true" : "false");
@@ -49,7 +61,7 @@ Data StopData(const Catalog& catalog, const Stop& stop, bool now) {
       catalog.Text(stop.done ? "employee.spoken_done"
                    : now     ? "employee.spoken_now"
                              : "employee.spoken_open"));
-  data["when"] = Time(stop.when);
+  data["when"] = TimeOnDay(stop.when, begun);
   PutMaybe(data, "note", stop.note);
   return data;
 }
@@ -114,6 +126,7 @@ Data Time(std::int64_t millis) {
   const std::string fraction = std::to_string(1000 + millis % 1000).substr(1);
   Put(data, "iso", std::string(iso, size) + "." + fraction + "Z");
   Put(data, "words", TimeWords(millis));
+  PutFlag(data, "short", false);
   return data;
 }
 
@@ -199,7 +212,8 @@ Data ChangeData(const Catalog& catalog, const ChangeView& change) {
   data["badge"] = ChangeBadge(catalog, change);
   Put(data, "made",
       catalog.Text(change.generated ? "employee.made_generated" : "employee.made_typed",
-                   {change.login, change.actor_login}));
+                   {change.actor_login}));
+  data["created"] = Time(change.created);
   PutMaybe(data, "reason",
            change.reason.empty() ? std::string()
                                  : catalog.Text("employee.reason_line", {change.reason}));
@@ -228,7 +242,7 @@ Data ChangeData(const Catalog& catalog, const ChangeView& change) {
   for (const Stop& stop : stops) {
     const bool now = !stop.done && !now_given && std::string_view(stop.step) != "used";
     now_given = now_given || now;
-    steps << StopData(catalog, stop, now);
+    steps << StopData(catalog, stop, now, change.created);
   }
   data["steps"] = std::move(steps);
   data["receipt"] = Data(false);

@@ -22,12 +22,13 @@ function refresh(url = document.body.dataset.refresh ?? location.href, then = ()
 
 /** Times arrive in UTC; people think in their own. */
 function localTimes(root = document) {
-  const format = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: 'medium', timeStyle: 'medium' });
+  const long = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
+  const short = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' });
   for (const element of root.querySelectorAll('time[datetime]:not([data-local])')) {
     const time = new Date(element.dateTime);
     if (Number.isNaN(time.getTime())) continue;
     element.title = element.textContent;
-    element.textContent = format.format(time);
+    element.textContent = ('short' in element.dataset ? short : long).format(time);
     element.dataset.local = '';
   }
 }

@@ -1,0 +1,209 @@
+#include <cstdio>
+
+#include "fake_services.h"
+
+namespace keyferry::server::fake {
+namespace {
+
+struct Sample {
+  const char* name;
+  const char* login;
+  const char* title;
+  const char* department;
+};
+
+constexpr Sample kPeople[] = {
+    {"Anna Kovalenko", "anna.kovalenko", "Accountant", "Finance"},
+    {"Ben Okafor", "ben.okafor", "Service technician", "Field service"},
+    {"Chiara Rossi", "chiara.rossi", "Head of purchasing", "Purchasing"},
+    {"Dmytro Shevchuk", "dmytro.shevchuk", "Developer", "Engineering"},
+    {"Elif Yılmaz", "elif.yilmaz", "Nurse", "Ward 3"},
+    {"Freya Lindqvist", "freya.lindqvist", "Designer", "Marketing"},
+    {"Georgi Petrov", "georgi.petrov", "Warehouse lead", "Logistics"},
+    {"Hannah Weiß", "hannah.weiss", "Assistant", "Management"},
+    {"Ines Moreau", "ines.moreau", "Lawyer", "Legal"},
+    {"Jonas Berg", "jonas.berg", "Electrician", "Maintenance"},
+    {"Katarzyna Nowak-Wiśniewska", "k.nowak", "Payroll specialist", "Human resources"},
+    {"Luis Fernández", "luis.fernandez", "Sales", "Sales"},
+    {"Mei Tanaka", "mei.tanaka", "Data analyst", "Controlling"},
+    {"Nikhil Rao", "nikhil.rao", "Support engineer", "IT"},
+    {"Olena Bondar", "olena.bondar", "Receptionist", "Front desk"},
+    {"Pavel Novák", "pavel.novak", "Driver", "Logistics"},
+    {"Quinn Murphy", "quinn.murphy", "Trainee", ""},
+    {"Rosa Marques", "rosa.marques", "Cook", "Canteen"},
+    {"Samuel Adeyemi", "samuel.adeyemi", "Physician", "Ward 1"},
+    {"Tove Hansen", "tove.hansen", "Librarian", "Archive"},
+    {"Ugo Bianchi", "ugo.bianchi", "Machinist", "Production"},
+    {"Vera Horvat", "vera.horvat", "Quality manager", "Production"},
+};
+
+constexpr std::int64_t kNow = 1795243680000;  // 21 Nov 2026, 06:48 UTC
+
+ChangeView Change(const AccountId& account, const std::string& login, std::uint8_t number) {
+  ChangeView change;
+  change.id = MakeId<ChangeId>(number);
+  change.account = account;
+  change.login = login;
+  change.state = ChangeState::kConfirmed;
+  change.actor_login = "alice.admin";
+  change.reason = "INC-20417: forgot the password";
+  change.created = kNow - 60000;
+  change.ad_set = change.created + 240;
+  change.queued = change.ad_set + 12;
+  change.server = "dc1.demo.test";
+  change.device = MakeId<DeviceId>(0xD1);
+  change.job = MakeId<JobId>(number);
+  change.seq = 3;
+  change.job_state = JobState::kReady;
+  return change;
+}
+
+ChangeView Delivered(ChangeView change) {
+  change.state = ChangeState::kDone;
+  change.job_state = JobState::kDelivered;
+  change.spooled = change.queued + 40;
+  change.delivered = change.queued + 620;
+  change.workstation = "front-desk-2";
+  change.receipt_ctr = 5;
+  change.receipt_hash = "9f2c4e7ab1d05568c3e1f0472b9a8d6e5c70a1b2c3d4e5f60718293a4b5c6d7e";
+  return change;
+}
+
+KeyView Key(std::uint8_t device, const PersonDetail& owner) {
+  KeyView key;
+  key.device = MakeId<DeviceId>(device);
+  key.device.bytes[0] = static_cast<std::uint8_t>(device * 7);
+  key.device.bytes[1] = 0x3c;
+  key.device.bytes[2] = static_cast<std::uint8_t>(device + 0x91);
+  key.state = KeyState::kActive;
+  key.account = owner.person.id;
+  key.login = owner.person.login;
+  key.display_name = owner.person.display_name;
+  key.pin_set = true;
+  key.last_seq = 2;
+  key.enrolled = kNow - 90000000;
+  key.last_seen = kNow - 7200000;
+  return key;
+}
+
+void AddWorkstations(World& world) {
+  const auto add = [&world](std::uint8_t number, const char* name, WorkstationState state) {
+    WorkstationView view;
+    view.id = MakeId<WorkstationId>(number);
+    view.name = name;
+    view.os = "Debian GNU/Linux 12";
+    view.version = "0.1.0";
+    view.fingerprint =
+        "3F2A 91C4 77B0 1E5D 0C88 A6F3 52D9 4B17 E0A1 6C3B 98F4 2D70 5BE6 13CA 84F9 07D2";
+    view.state = state;
+    view.address = "10.20.4." + std::to_string(number);
+    view.created = kNow - 400000;
+    view.last_seen = kNow - 30000;
+    view.connected = state == WorkstationState::kApproved;
+    view.keys_seen = 1;
+    world.workstations.workstations.push_back(view);
+  };
+  add(11, "reception-1", WorkstationState::kPending);
+  add(12, "front-desk-2", WorkstationState::kApproved);
+  add(13, "ward-3-left", WorkstationState::kApproved);
+  add(14, "old-laptop", WorkstationState::kRevoked);
+  world.workstations.workstations[2].connected = false;
+}
+
+void AddAudit(World& world) {
+  constexpr const char* kActions[][4] = {
+      {"alice.admin", "password.set", "anna.kovalenko", "New password set in Active Directory."},
+      {"workstation front-desk-2", "key.receipt", "anna.kovalenko", "Receipt verified."},
+      {"alice.admin", "workstation.approve", "front-desk-2", ""},
+      {"alice.admin", "signin", "alice.admin", ""},
+      {"system", "signin", "mallory", "Wrong name or password."},
+  };
+  for (std::uint64_t number = 60; number > 0; --number) {
+    const auto& action = kActions[number % 5];
+    AuditView row;
+    row.number = number;
+    row.time = kNow - static_cast<std::int64_t>(60 - number) * 90000;
+    row.actor = action[0];
+    row.action = action[1];
+    row.target = action[2];
+    row.detail = action[3];
+    row.outcome = number % 5 == 4 ? "unauthenticated" : "ok";
+    row.address = "10.20.4.7";
+    row.hash = "9f2c4e7ab1d05568c3e1f0472b9a8d6e5c70a1b2c3d4e5f60718293a4b5c6d7e";
+    world.audit.rows.push_back(row);
+  }
+}
+
+}  // namespace
+
+void Populate(World& world) {
+  std::uint8_t number = 1;
+  for (const Sample& sample : kPeople) {
+    PersonDetail detail;
+    detail.person.id = MakeId<AccountId>(number++);
+    detail.person.display_name = sample.name;
+    detail.person.login = sample.login;
+    detail.person.upn = std::string(sample.login) + "@demo.test";
+    detail.person.title = sample.title;
+    detail.person.department = sample.department;
+    detail.person.mail = std::string(sample.login) + "@demo.test";
+    detail.person.phone = "+380 44 555 01 " + std::to_string(number + 10);
+    detail.person.employee_id = std::to_string(40000 + number * 13);
+    world.directory.people.push_back(detail);
+  }
+  auto& people = world.directory.people;
+  people[3].state.locked = true;
+  people[6].state.is_protected = true;
+  people[6].state.protected_reason = "Member of Domain Admins";
+  for (const std::size_t index : {0u, 1u, 2u, 3u, 6u, 8u}) {
+    world.keys.keys.push_back(Key(static_cast<std::uint8_t>(0x10 + index), people[index]));
+  }
+  world.keys.keys[0].seen_at = "front-desk-2";
+  world.keys.keys[3].state = KeyState::kSuspended;
+  world.keys.keys[4].alarm = "The key's counter went back: it may be a copy.";
+
+  const auto history = [&](std::size_t index) -> std::vector<ChangeView>& {
+    return world.changes.history[people[index].person.id];
+  };
+  ChangeView first = Delivered(Change(people[0].person.id, people[0].person.login, 1));
+  first.device = world.keys.keys[0].device;
+  ChangeView earlier = first;
+  earlier.created -= 86400000 * 20LL;
+  earlier.job_state = JobState::kUsed;
+  earlier.reason = "First password on the new key";
+  ChangeView failed = earlier;
+  failed.state = ChangeState::kFailed;
+  failed.created -= 86400000;
+  failed.generated = false;
+  history(0) = {first, earlier, failed};
+
+  ChangeView ahead = Change(people[1].person.id, people[1].person.login, 2);
+  ahead.last_error = "The key was unplugged during the delivery.";
+  ahead.device = world.keys.keys[1].device;
+  history(1) = {ahead, earlier};
+  ChangeView unknown = Change(people[2].person.id, people[2].person.login, 3);
+  unknown.state = ChangeState::kUnknown;
+  unknown.ad_set = unknown.queued = 0;
+  history(2) = {unknown};
+  ChangeView refused = failed;
+  refused.error = "The domain's password policy refused it: it is in the password history.";
+  refused.ad_set = refused.queued = refused.spooled = refused.delivered = 0;
+  refused.job_state = JobState::kCancelled;
+  history(3) = {refused};
+
+  NewKeyView fresh;
+  fresh.device = MakeId<DeviceId>(0xF4);
+  fresh.device.bytes[1] = 0x2a;
+  fresh.workstation = MakeId<WorkstationId>(12);
+  fresh.workstation_name = "front-desk-2";
+  fresh.transport = "hid";
+  fresh.simulator = true;
+  world.keys.unassigned.push_back(fresh);
+  world.keys.enrolment.account = people[4].person.id;
+  world.changes.preflight.key_seen = true;
+  world.changes.preflight.seen_at = "front-desk-2";
+  AddWorkstations(world);
+  AddAudit(world);
+}
+
+}  // namespace keyferry::server::fake

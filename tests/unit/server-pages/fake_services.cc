@@ -1,0 +1,331 @@
+#include "fake_services.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "server/http/target.h"
+
+namespace keyferry::server::fake {
+
+Result<SignedIn> FakeSessions::SignIn(std::string_view name, const SecureBytes& password,
+                                      std::string_view) {
+  ++sign_ins;
+  if (sign_in_error) return tl::unexpected(*sign_in_error);
+  if (name != "alice.admin" || password.view() != "right") {
+    return Fail(ErrorCode::kUnauthenticated, "The user name or the password is wrong.");
+  }
+  return SignedIn{World::kToken, sessions.at(World::kToken)};
+}
+
+Result<Session> FakeSessions::Find(std::string_view token, std::string_view) {
+  const auto found = sessions.find(token);
+  if (found == sessions.end()) return Fail(ErrorCode::kUnauthenticated, "Please sign in.");
+  return found->second;
+}
+
+void FakeSessions::SignOut(std::string_view token) {
+  const auto found = sessions.find(token);
+  if (found != sessions.end()) sessions.erase(found);
+}
+
+Result<PersonPage> FakeDirectory::Search(std::string_view query, std::size_t limit,
+                                         std::string_view cursor) {
+  if (down) return tl::unexpected(*down);
+  PersonPage page;
+  std::size_t skip = cursor.empty() ? 0 : 20;
+  const std::size_t most = std::min<std::size_t>(limit, 20);
+  for (const PersonDetail& detail : people) {
+    if (detail.person.display_name.find(query) == std::string::npos &&
+        detail.person.login.find(query) == std::string::npos) {
+      continue;
+    }
+    if (skip > 0) {
+      --skip;
+      continue;
+    }
+    if (page.people.size() == most) {
+      page.next = "cursor&2";
+      break;
+    }
+    page.people.push_back(detail.person);
+  }
+  return page;
+}
+
+Result<PersonDetail> FakeDirectory::Get(const AccountId& id) {
+  if (down) return tl::unexpected(*down);
+  for (const PersonDetail& detail : people) {
+    if (detail.person.id == id) return detail;
+  }
+  return Fail(ErrorCode::kNotFound, "This person is not in Active Directory.");
+}
+
+Result<SignInFacts> FakeDirectory::SignIn(std::string_view, const SecureBytes&) {
+  return SignInFacts{};
+}
+Result<ChangeTarget> FakeDirectory::Pin(const AccountId&) { return ChangeTarget{}; }
+Result<void> FakeDirectory::SetPassword(const ChangeTarget&, const AccountId&, const SecureBytes&,
+                                        SetOptions) {
+  return {};
+}
+Result<std::int64_t> FakeDirectory::PasswordLastSet(const ChangeTarget&, const AccountId&) {
+  return 0;
+}
+Result<void> FakeDirectory::Ping() {
+  ++pings;
+  if (down) return tl::unexpected(*down);
+  return {};
+}
+
+Result<Preflight> FakeChanges::Check(const Actor&, const AccountId&) { return preflight; }
+
+Result<ChangeView> FakeChanges::Start(const Actor& actor, ChangeRequest request) {
+  started.push_back({actor.login, request.reason, request.idempotency_key,
+                     std::string(request.typed.view()), request.generate});
+  if (start_error) return tl::unexpected(*start_error);
+  ChangeView view;
+  view.account = request.account;
+  view.state = ChangeState::kConfirmed;
+  view.job_state = JobState::kReady;
+  return view;
+}
+
+Result<std::vector<ChangeView>> FakeChanges::History(const AccountId& account, std::size_t limit) {
+  std::vector<ChangeView> views = history[account];
+  if (views.size() > limit) views.resize(limit);
+  return views;
+}
+
+Result<ChangeView> FakeChanges::Get(const ChangeId& id) {
+  for (const auto& [unused, views] : history) {
+    for (const ChangeView& view : views) {
+      if (view.id == id) return view;
+    }
+  }
+  return Fail(ErrorCode::kNotFound, "There is no such change.");
+}
+
+Result<std::vector<KeyView>> FakeKeys::OfAccount(const AccountId& account) {
+  std::vector<KeyView> own;
+  for (const KeyView& key : keys) {
+    if (key.account == account) own.push_back(key);
+  }
+  return own;
+}
+
+Result<EnrolmentStarted> FakeKeys::BeginEnrolment(const Actor& actor, const AccountId&,
+                                                  const DeviceId& device, const WorkstationId&) {
+  calls.push_back("begin " + actor.login + " " + device.Hex());
+  enrolment.device = device;
+  return EnrolmentStarted{enrolment.id, "7KQM-2XWD-94TB-ZR6H"};
+}
+
+Result<EnrolmentView> FakeKeys::Enrolment(const EnrolmentId& id) {
+  if (id != enrolment.id) return Fail(ErrorCode::kNotFound, "There is no such enrolment.");
+  return enrolment;
+}
+
+Result<std::vector<std::uint8_t>> FakeKeys::AcceptStatement(const WorkstationId&,
+                                                            const EnrolmentId&,
+                                                            std::span<const std::uint8_t>,
+                                                            std::span<const std::uint8_t>) {
+  calls.push_back("statement");
+  return std::vector<std::uint8_t>(204, 1);
+}
+
+Result<ReceiptVerdict> FakeKeys::FinishEnrolment(const WorkstationId&, const EnrolmentId&,
+                                                 std::span<const std::uint8_t>) {
+  calls.push_back("finish");
+  return ReceiptVerdict{ReceiptVerdict::kStored, ""};
+}
+
+Result<void> FakeKeys::EnrolmentProblem(const WorkstationId&, const EnrolmentId&,
+                                        std::string_view code, std::string_view) {
+  calls.push_back("problem " + std::string(code));
+  return {};
+}
+
+Result<ReceiptVerdict> FakeKeys::AcceptReceipt(const WorkstationId&, const DeviceId&,
+                                               std::span<const std::uint8_t>) {
+  calls.push_back("receipt");
+  return ReceiptVerdict{ReceiptVerdict::kDuplicate, "seen before"};
+}
+
+Result<void> FakeKeys::Used(const WorkstationId&, const DeviceId&, std::uint64_t seq) {
+  calls.push_back("used " + std::to_string(seq));
+  return {};
+}
+
+Result<WorkstationRegistered> FakeWorkstations::Register(const WorkstationRequest& request) {
+  registered.push_back(request);
+  return WorkstationRegistered{MakeId<WorkstationId>(7), "poll-token", "AB12 CD34"};
+}
+
+Result<WorkstationEnrolment> FakeWorkstations::Enrolment(const WorkstationId&,
+                                                         std::string_view token) {
+  if (token != "poll-token") return Fail(ErrorCode::kUnauthenticated, "Unknown token.");
+  WorkstationEnrolment enrolment;
+  enrolment.state = WorkstationState::kApproved;
+  enrolment.certificates.emplace();
+  enrolment.certificates->certificate_pem = "PEM";
+  enrolment.certificates->deliver_cert.assign(144, 2);
+  return enrolment;
+}
+
+Result<void> FakeWorkstations::Approve(const Actor& actor, const WorkstationId& id) {
+  calls.push_back("approve " + actor.login + " " + id.Hex());
+  return {};
+}
+
+Result<void> FakeWorkstations::Revoke(const Actor& actor, const WorkstationId& id) {
+  calls.push_back("revoke " + actor.login + " " + id.Hex());
+  return {};
+}
+
+Result<WorkstationId> FakeWorkstations::Authenticate(const std::array<std::uint8_t, 32>&) {
+  if (!caller) return Fail(ErrorCode::kPermissionDenied, "This workstation is not approved.");
+  return *caller;
+}
+
+Result<std::vector<WorkstationEvent>> FakeWorkstations::Connected(const WorkstationId&) {
+  calls.push_back("connected");
+  return std::vector<WorkstationEvent>{{"hello", "{\"protocol\":1}"}};
+}
+
+void FakeWorkstations::Disconnected(const WorkstationId&) { calls.push_back("disconnected"); }
+
+Result<void> FakeWorkstations::SeenKeys(const WorkstationId&, std::span<const SeenKey> keys) {
+  calls.push_back("keys " + std::to_string(keys.size()));
+  return {};
+}
+
+Result<void> FakeWorkstations::Spooled(const WorkstationId&, const JobId& job) {
+  calls.push_back("spooled " + job.Hex());
+  return {};
+}
+
+Result<void> FakeWorkstations::JobProblem(const WorkstationId&, const JobId&, std::string_view code,
+                                          std::string_view message) {
+  calls.push_back("problem " + std::string(code) + " " + std::string(message));
+  return {};
+}
+
+Result<std::vector<AuditView>> FakeAudit::List(std::uint64_t before, std::size_t limit) {
+  std::vector<AuditView> out;
+  for (const AuditView& row : rows) {
+    if ((before == 0 || row.number < before) && out.size() < limit) out.push_back(row);
+  }
+  return out;
+}
+
+namespace {
+struct FakeSubscription final : EventBus::Subscription {
+  FakeSubscription(FakeBus& owner, int number) : bus(owner), id(number) {}
+  ~FakeSubscription() override {
+    const std::lock_guard lock(bus.mutex);
+    bus.subscribers.erase(id);
+  }
+  FakeBus& bus;
+  int id;
+};
+}  // namespace
+
+std::unique_ptr<EventBus::Subscription> FakeBus::Subscribe(std::string topic, Callback callback) {
+  const std::lock_guard lock(mutex);
+  const int id = next++;
+  subscribers[id] = {std::move(topic), std::move(callback)};
+  return std::make_unique<FakeSubscription>(*this, id);
+}
+
+void FakeBus::Publish(std::string_view topic, BusEvent event) {
+  const std::lock_guard lock(mutex);
+  for (const auto& [unused, subscriber] : subscribers) {
+    if (subscriber.first == topic) subscriber.second(event);
+  }
+}
+
+bool FakeStream::Send(std::string_view name, std::string_view data) {
+  if (closed) return false;
+  sent.push_back(std::string(name) + " " + std::string(data));
+  return true;
+}
+
+void FakeStream::Close() {
+  if (closed) return;
+  closed = true;
+  if (on_closed) on_closed();
+}
+
+void FakeStream::OnClosed(std::function<void()> callback) {
+  on_closed = std::move(callback);
+  if (closed) on_closed();
+}
+
+World::World(const std::string& web_directory)
+    : services{sessions,
+               changes,
+               keys,
+               workstations,
+               audit,
+               directory,
+               bus,
+               clock,
+               "0.1.0",
+               "https://localhost:8444",
+               [this](const Request&, const Error& error) {
+                 const std::lock_guard lock(reported_mutex);
+                 reported.push_back(error);
+               }} {
+  auto loaded = Catalog::Load(web_directory);
+  if (!loaded) throw std::runtime_error(loaded.error().message);
+  catalog = std::move(*loaded);
+  Session session;
+  session.actor = {MakeId<AccountId>(0xAA), "alice.admin", "Alice Admin", Role::kAdministrator,
+                   "127.0.0.1"};
+  session.csrf = kCsrf;
+  sessions.sessions[kToken] = session;
+  session.actor = {MakeId<AccountId>(0xAB), "henry.desk", "Henry Desk", Role::kHelpDesk,
+                   "127.0.0.1"};
+  sessions.sessions[kHelpDeskToken] = session;
+  changes.preflight.allowed = true;
+  changes.preflight.typing_allowed = true;
+  changes.preflight.device = MakeId<DeviceId>(0xD1);
+  keys.enrolment.id = MakeId<EnrolmentId>(0xE1);
+
+  for (const auto& router : {browser, workstation}) {
+    const auto page = MakeErrorPage(services, *catalog);
+    auto guard = std::make_shared<Guard>(services, page);
+    router->SetErrorPage(page);
+    router->SetGuard(
+        [guard](Request& request, const Route& route) { return guard->Check(request, route); });
+  }
+  AddEnrolmentRoutes(*browser, services);
+  AddAdminRoutes(*browser, services, streams);
+  AddPageRoutes(*browser, services, *catalog, streams);
+  AddWorkstationRoutes(*workstation, services, streams);
+}
+
+Request World::Get(const std::string& target) const {
+  Request request;
+  request.id = "0123456789abcdef";
+  request.address = "127.0.0.1";
+  auto parsed = ParseTarget(target);
+  if (!parsed) throw std::runtime_error("bad target " + target);
+  request.path = parsed->path;
+  request.query = parsed->query;
+  request.headers["host"] = "localhost:8443";
+  request.headers["cookie"] = std::string(kSessionCookie) + "=" + kToken;
+  return request;
+}
+
+Request World::Post(const std::string& target, const std::string& form) const {
+  Request request = Get(target);
+  request.method = Method::kPost;
+  request.headers["content-type"] = "application/x-www-form-urlencoded";
+  request.headers["origin"] = "https://localhost:8443";
+  request.headers["sec-fetch-site"] = "same-origin";
+  request.body = SecureBytes::CopyOf(std::string_view(form));
+  return request;
+}
+
+}  // namespace keyferry::server::fake

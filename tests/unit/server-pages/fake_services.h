@@ -1,0 +1,170 @@
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "server/api/admin_api.h"
+#include "server/api/guard.h"
+#include "server/api/services.h"
+#include "server/api/workstation_api.h"
+#include "server/http/router.h"
+#include "server/pages/pages.h"
+
+// Services that answer from memory, for the tests of API and pages and for the preview of the
+// pages. Plain data: tests set what the services say and read what they were asked.
+namespace keyferry::server::fake {
+
+template <typename Id>
+Id MakeId(std::uint8_t fill) {
+  Id id;
+  id.bytes.fill(fill);
+  return id;
+}
+
+struct FakeSessions final : SessionService {
+  Result<SignedIn> SignIn(std::string_view name, const SecureBytes& password,
+                          std::string_view address) override;
+  Result<Session> Find(std::string_view token, std::string_view address) override;
+  void SignOut(std::string_view token) override;
+  std::map<std::string, Session, std::less<>> sessions;  // by token
+  std::optional<Error> sign_in_error;
+  int sign_ins = 0;
+};
+
+struct FakeDirectory final : Directory {
+  Result<PersonPage> Search(std::string_view query, std::size_t limit,
+                            std::string_view cursor) override;
+  Result<PersonDetail> Get(const AccountId& id) override;
+  Result<SignInFacts> SignIn(std::string_view, const SecureBytes&) override;
+  Result<ChangeTarget> Pin(const AccountId&) override;
+  Result<void> SetPassword(const ChangeTarget&, const AccountId&, const SecureBytes&,
+                           SetOptions) override;
+  Result<std::int64_t> PasswordLastSet(const ChangeTarget&, const AccountId&) override;
+  Result<void> Unlock(const AccountId&) override { return {}; }
+  Result<void> RequireChange(const AccountId&, bool) override { return {}; }
+  Result<void> Ping() override;
+  std::vector<PersonDetail> people;
+  std::optional<Error> down;
+  std::atomic<int> pings{0};
+};
+
+struct FakeChanges final : ChangeService {
+  Result<Preflight> Check(const Actor& actor, const AccountId& account) override;
+  Result<ChangeView> Start(const Actor& actor, ChangeRequest request) override;
+  Result<std::vector<ChangeView>> History(const AccountId& account, std::size_t limit) override;
+  Result<ChangeView> Get(const ChangeId& id) override;
+  void Reconcile() override {}
+  Preflight preflight;
+  std::map<AccountId, std::vector<ChangeView>> history;
+  std::optional<Error> start_error;
+  struct Started {
+    std::string actor, reason, key, typed;
+    bool generate = false;
+  };
+  std::vector<Started> started;
+};
+
+struct FakeKeys final : KeyService {
+  Result<std::vector<KeyView>> List() override { return keys; }
+  Result<std::vector<KeyView>> OfAccount(const AccountId& account) override;
+  Result<std::vector<NewKeyView>> Unassigned() override { return unassigned; }
+  Result<EnrolmentStarted> BeginEnrolment(const Actor&, const AccountId&, const DeviceId&,
+                                          const WorkstationId&) override;
+  Result<EnrolmentView> Enrolment(const EnrolmentId& id) override;
+  Result<std::vector<std::uint8_t>> AcceptStatement(const WorkstationId&, const EnrolmentId&,
+                                                    std::span<const std::uint8_t>,
+                                                    std::span<const std::uint8_t>) override;
+  Result<ReceiptVerdict> FinishEnrolment(const WorkstationId&, const EnrolmentId&,
+                                         std::span<const std::uint8_t>) override;
+  Result<void> EnrolmentProblem(const WorkstationId&, const EnrolmentId&, std::string_view,
+                                std::string_view) override;
+  Result<ReceiptVerdict> AcceptReceipt(const WorkstationId&, const DeviceId&,
+                                       std::span<const std::uint8_t>) override;
+  Result<void> Used(const WorkstationId&, const DeviceId&, std::uint64_t seq) override;
+  std::vector<KeyView> keys;
+  std::vector<NewKeyView> unassigned;
+  EnrolmentView enrolment;
+  std::vector<std::string> calls;
+};
+
+struct FakeWorkstations final : WorkstationService {
+  Result<std::vector<WorkstationView>> List() override { return workstations; }
+  Result<WorkstationRegistered> Register(const WorkstationRequest& request) override;
+  Result<WorkstationEnrolment> Enrolment(const WorkstationId&, std::string_view token) override;
+  Result<void> Approve(const Actor&, const WorkstationId& id) override;
+  Result<void> Revoke(const Actor&, const WorkstationId& id) override;
+  Result<WorkstationId> Authenticate(const std::array<std::uint8_t, 32>&) override;
+  Result<std::vector<WorkstationEvent>> Connected(const WorkstationId& id) override;
+  void Disconnected(const WorkstationId& id) override;
+  Result<void> SeenKeys(const WorkstationId&, std::span<const SeenKey> keys) override;
+  Result<void> Spooled(const WorkstationId&, const JobId& job) override;
+  Result<void> JobProblem(const WorkstationId&, const JobId&, std::string_view code,
+                          std::string_view message) override;
+  std::vector<WorkstationView> workstations;
+  std::optional<WorkstationId> caller;  // whose certificate every certificate is
+  std::vector<std::string> calls;
+  std::vector<WorkstationRequest> registered;
+};
+
+struct FakeAudit final : AuditService {
+  Result<std::vector<AuditView>> List(std::uint64_t before, std::size_t limit) override;
+  Result<std::uint64_t> Verify() override { return rows.size(); }
+  std::vector<AuditView> rows;
+};
+
+// Delivers on the publisher's thread.
+struct FakeBus final : EventBus {
+  std::unique_ptr<Subscription> Subscribe(std::string topic, Callback callback) override;
+  void Publish(std::string_view topic, BusEvent event) override;
+  std::mutex mutex;
+  std::map<int, std::pair<std::string, Callback>> subscribers;
+  int next = 0;
+};
+
+// A stream that remembers what was sent.
+struct FakeStream final : EventStream {
+  bool Send(std::string_view name, std::string_view data) override;
+  void Close() override;
+  void OnClosed(std::function<void()> callback) override;
+  std::vector<std::string> sent;  // "name data"
+  bool closed = false;
+  std::function<void()> on_closed;
+};
+
+// Everything together, with the router of the browser listener and that of the workstations.
+struct World {
+  explicit World(const std::string& web_directory);
+
+  FakeSessions sessions;
+  FakeDirectory directory;
+  FakeChanges changes;
+  FakeKeys keys;
+  FakeWorkstations workstations;
+  FakeAudit audit;
+  FakeBus bus;
+  SystemClock clock;
+  std::vector<Error> reported;
+  std::mutex reported_mutex;
+  Services services;
+  std::unique_ptr<Catalog> catalog;
+  std::shared_ptr<WorkstationStreams> streams = std::make_shared<WorkstationStreams>();
+  std::shared_ptr<Router> browser = std::make_shared<Router>();
+  std::shared_ptr<Router> workstation = std::make_shared<Router>();
+
+  static constexpr char kToken[] = "administrator-token";
+  static constexpr char kHelpDeskToken[] = "help-desk-token";
+  static constexpr char kCsrf[] = "csrf-of-the-session";
+
+  // A request as a browser with the administrator's session would send it.
+  Request Get(const std::string& target) const;
+  Request Post(const std::string& target, const std::string& form) const;
+  Response Send(Request request) const { return browser->Dispatch(request); }
+};
+
+// Twenty-five employees, keys, workstations and audit rows that look like a real company.
+void Populate(World& world);
+
+}  // namespace keyferry::server::fake
