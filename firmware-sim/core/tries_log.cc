@@ -74,7 +74,7 @@ MountResult TriesLog::Mount() {
     for (std::uint32_t i = 0; i < kEntries; ++i) {
       std::uint64_t generation = 0;
       Tries tries;
-      if (!ReadEntry(pages_[p], i, &generation, &tries)) continue;
+      if (EntryIsBlank(pages_[p], i) || !ReadEntry(pages_[p], i, &generation, &tries)) continue;
       if (generation > newest) {
         newest = generation;
         newest_tries = tries;

@@ -55,9 +55,11 @@ FlashResult MemoryFlash::ErasePage(std::uint32_t page) {
 }
 
 void MemoryFlash::Read(std::uint32_t address, std::span<std::uint8_t> out) const {
-  for (std::size_t i = 0; i < out.size(); ++i) {
-    out[i] = address + i < image_.bytes.size() ? image_.bytes[address + i] : kFlashBlank;
-  }
+  const std::size_t size = image_.bytes.size();
+  const std::size_t begin = std::min<std::size_t>(address, size);
+  const std::size_t part = std::min(out.size(), size - begin);
+  std::copy_n(image_.bytes.begin() + static_cast<std::ptrdiff_t>(begin), part, out.begin());
+  std::fill(out.begin() + static_cast<std::ptrdiff_t>(part), out.end(), kFlashBlank);
 }
 
 std::uint64_t MemoryFlash::Read(CounterId id) const {
