@@ -154,5 +154,104 @@ TEST_CASE("a session message opens once, in order, under its own frame command")
   }
 }
 
+// One side of the pattern with any payload, as the published vector has them; the hop channel's
+// classes fix the payloads.
+class Xx {
+ public:
+  Xx(std::string_view own_static, std::string_view ephemeral, ByteView prologue)
+      : symmetric_(prologue),
+        static_(test::Fixed<32>(own_static)),
+        e_(test::Fixed<32>(ephemeral)) {}
+
+  void PublicKey(const X25519Public& key) { symmetric_.MixHash(key); }
+  void Mix(bool with_static, const X25519Public& peer) {
+    Secret<32> dh;
+    REQUIRE(X25519Agree(with_static ? static_ : e_, peer, dh));
+    symmetric_.MixKey(dh);
+  }
+  std::string Encrypt(ByteView plain) {
+    std::vector<std::uint8_t> out(plain.size() + kTagSize);
+    REQUIRE(symmetric_.EncryptAndHash(plain, out));
+    return test::Hex(out);
+  }
+  noise_internal::Symmetric& symmetric() { return symmetric_; }
+
+ private:
+  noise_internal::Symmetric symmetric_;
+  X25519Private static_;
+  X25519Private e_;
+};
+
+TEST_CASE("Noise_XX_25519_ChaChaPoly_SHA256: the published vector") {
+  const auto prologue = test::Unhex("4a6f686e2047616c74");
+  constexpr char kInitStatic[] = "e61ef9919cde45dd5f82166404bd08e38bceb5dfdfded0a34c8df7ed542214d1";
+  constexpr char kInitEphemeral[] =
+      "893e28b9dc6ca8d611ab664754b8ceb7bac5117349a4439a6b0569da977c464a";
+  constexpr char kRespStatic[] = "4a3acbfdb163dec651dfa3194dece676d437029c62a408b4c5ea9114246e4893";
+  constexpr char kRespEphemeral[] =
+      "bbdb4cdbd309f1a1f2e1456967fe288cadd6f712d65dc7b7793d5e63da6b375b";
+  const auto public_of = [](const char* hex) {
+    X25519Public pub{};
+    REQUIRE(X25519DerivePublic(X25519Private(test::Fixed<32>(hex)), pub));
+    return pub;
+  };
+  const X25519Public init_e = public_of(kInitEphemeral);
+  const X25519Public init_s = public_of(kInitStatic);
+  const X25519Public resp_e = public_of(kRespEphemeral);
+  const X25519Public resp_s = public_of(kRespStatic);
+  Xx init(kInitStatic, kInitEphemeral, prologue);
+  Xx resp(kRespStatic, kRespEphemeral, prologue);
+
+  const auto first = test::Unhex("4c756477696720766f6e204d69736573");
+  for (Xx* side : {&init, &resp}) {
+    side->PublicKey(init_e);
+    side->symmetric().MixHash(first);
+  }
+  CHECK(test::Hex(init_e) == "ca35def5ae56cec33dc2036731ab14896bc4c75dbb07a61f879f8e3afa4c7944");
+
+  for (Xx* side : {&init, &resp}) side->PublicKey(resp_e);
+  resp.Mix(false, init_e);
+  std::string second = test::Hex(resp_e) + resp.Encrypt(resp_s);
+  resp.Mix(true, init_e);
+  second += resp.Encrypt(test::Unhex("4d757272617920526f746862617264"));
+  CHECK(
+      second ==
+      "95ebc60d2b1fa672c1f46a8aa265ef51bfe38e7ccb39ec5be34069f14480884381cbad1f276e038c48378ffce2b6"
+      "5285e08d6b68aaa3629a5a8639392490e5b9bd5269c2f1e4f488ed8831161f19b7815528f8982ffe09be9b5c412f"
+      "8a0db50f8814c7194e83f23dbd8d162c9326ad");
+  const auto raw = test::Unhex(second);
+  X25519Public got{};
+  std::vector<std::uint8_t> payload(15);
+  init.Mix(false, resp_e);
+  REQUIRE(init.symmetric().DecryptAndHash(ByteView(raw).subspan(32, 48), got));
+  CHECK(got == resp_s);
+  init.Mix(false, resp_s);
+  REQUIRE(init.symmetric().DecryptAndHash(ByteView(raw).subspan(80), payload));
+
+  std::string third = init.Encrypt(init_s);
+  init.Mix(true, resp_e);
+  third += init.Encrypt(test::Unhex("462e20412e20486179656b"));
+  CHECK(
+      third ==
+      "c7195ffacac1307ff99046f219750fc47693e23c3cb08b89c2af808b444850a80ae475b9df0f169ae80a89be0865"
+      "b57f58c9fea0d4ec82a286427402f113e4b6ae769a1d95941d49b25030");
+  CHECK(test::Hex(init.symmetric().hash()) ==
+        "c8e5f64e846193be2a834104c2a009868d6c9f3bd3c186299888b488b2f1f58e");
+
+  CipherState to_resp;
+  CipherState to_init;
+  init.symmetric().Split(to_resp, to_init);
+  const auto sealed = [](const CipherState& cipher, const char* plain_hex) {
+    const auto plain = test::Unhex(plain_hex);
+    std::vector<std::uint8_t> out(plain.size() + kTagSize);
+    REQUIRE(AeadSeal(cipher.key(), {}, {}, plain, out));  // the vector has no AD; nonce 0
+    return test::Hex(out);
+  };
+  CHECK(sealed(to_init, "4361726c204d656e676572") ==
+        "96763ed773f8e47bb3712f0e29b3060ffc956ffc146cee53d5e1df");
+  CHECK(sealed(to_resp, "4a65616e2d426170746973746520536179") ==
+        "3e40f15f6f3a46ae446b253bf8b1d9ffb6ed9b174d272328ff91a7e2e5c79c07f5");
+}
+
 }  // namespace
 }  // namespace keyferry::protocol

@@ -105,19 +105,35 @@ TEST_CASE("RFC 7748: X25519") {
       scalar, Fixed<32>("e6db6867583030db3594c1a424b15f7c726624ec26b3353b10a903a6d0ab1c4c"), out));
   CHECK(Hex(out.view()) == "c3da55379de9c6908e94ea4df28d084f32eccf03491c71f754b4075577a28552");
 
-  const X25519Private alice(
-      Fixed<32>("77076d0a7318a57d3c16c17251b26645c6c1f1b2e6b7b3d3a3b3d2bba4b2a92a"));
-  const X25519Private a(
-      Fixed<32>("77076d0a7318a57d3c16c17251b26645df4e5b0e1a2f2a4a4a9a3d2b1f6b9a2c"));
-  X25519Public alice_pub{};
-  X25519Public a_pub{};
-  Secret<32> first;
-  Secret<32> second;
-  REQUIRE(X25519DerivePublic(alice, alice_pub));
-  REQUIRE(X25519DerivePublic(a, a_pub));
-  REQUIRE(X25519Agree(alice, a_pub, first));
-  REQUIRE(X25519Agree(a, alice_pub, second));
-  CHECK(first.bytes == second.bytes);
+  const X25519Private second(
+      Fixed<32>("4b66e9d4d1b4673c5ad22691957d6af5c11b6421e0ea01d42ca4169e7918ba0d"));
+  REQUIRE(X25519Agree(  // its top bit is ignored
+      second, Fixed<32>("e5210f12786811d3f4b7959d0538ae2c31dbe7106fc03c3efc4cd549c715a493"), out));
+  CHECK(Hex(out.view()) == "95cbde9476e8907d7aade45cb4b873f88b595a68799fa152e6f8f7647aac7957");
+
+  const X25519Private bob(
+      Fixed<32>("5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb"));
+  X25519Public bob_pub{};
+  REQUIRE(X25519DerivePublic(bob, bob_pub));
+  CHECK(Hex(bob_pub) == "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f");
+  REQUIRE(X25519Agree(
+      bob, Fixed<32>("8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a"), out));
+  CHECK(Hex(out.view()) == "4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742");
+}
+
+TEST_CASE("RFC 7748 section 5.2: X25519 a thousand times over") {
+  Secret<32> k;
+  k.bytes[0] = 9;
+  X25519Public u = k.bytes;
+  for (int i = 1; i <= 1000; ++i) {
+    Secret<32> next;
+    REQUIRE(X25519Agree(k, u, next));
+    u = k.bytes;
+    k = next;
+    if (i == 1)
+      CHECK(Hex(k.view()) == "422c8e7a6227d7bca1350b3e2bb7279f7897b87bb6854b783c60e80311ae3079");
+  }
+  CHECK(Hex(k.view()) == "684cf59ba83309552800ef566f2f4d3c1c3887c49360e3875f2eb94d99532c51");
 }
 
 TEST_CASE("X25519 refuses points of low order") {
