@@ -164,16 +164,6 @@ void KeyBroker::Run() {
 }
 
 Result<void> KeyBroker::Attach() {
-  if (!lock_) {
-    auto lock = FileLock::Take(path_ + ".lock");
-    if (lock) {
-      lock_ = *std::move(lock);
-    } else if (lock.error().code == ErrorCode::kConflict) {
-      return Fail(ErrorCode::kConflict, "The security key at " + path_ + " is used by process " +
-                                            lock.error().detail +
-                                            "; only one keyferryd can have it.");
-    }  // where no lock file can be made, nobody else of us can make one either
-  }
   auto transport = open_(path_);
   if (!transport) return tl::unexpected(transport.error());
   const auto kind = (*transport)->Describe().kind;

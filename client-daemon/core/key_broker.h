@@ -10,7 +10,6 @@
 #include <string>
 #include <thread>
 
-#include "client-daemon/core/files.h"
 #include "client-daemon/core/key_records.h"
 #include "client-daemon/core/local_api.h"
 #include "client-daemon/core/outbox.h"
@@ -113,7 +112,6 @@ class KeyBroker {
   const BrokerPauses pauses_;
 
   // Of the thread alone.
-  std::optional<FileLock> lock_;
   std::unique_ptr<device::KeyClient> client_;
   std::optional<device::HostIdentity> session_identity_;
   std::map<Id, Attempts> attempts_;  // by job or enrolment

@@ -22,20 +22,25 @@ Result<void> WriteChecked(const std::string& path, std::span<const std::uint8_t>
   return WriteDurably(path, file);
 }
 
+Result<Bytes> ParseChecked(std::span<const std::uint8_t> file) {
+  constexpr char kDamaged[] = "The file is damaged.";
+  if (file.size() < kMagic.size() + kHash ||
+      !std::equal(kMagic.begin(), kMagic.end(), file.begin())) {
+    return Fail(ErrorCode::kProtocol, kDamaged);
+  }
+  const auto body = file.first(file.size() - kHash);
+  const auto hash = protocol::Sha256Of(body);
+  if (!std::equal(hash.begin(), hash.end(), file.last(kHash).begin())) {
+    return Fail(ErrorCode::kProtocol, kDamaged);
+  }
+  const auto payload = body.subspan(kMagic.size());
+  return Bytes(payload.begin(), payload.end());
+}
+
 Result<Bytes> ReadChecked(const std::string& path) {
-  auto file = ReadBounded(path, kMagic.size() + kMaxPayload + kHash);
+  const auto file = ReadBounded(path, kMagic.size() + kMaxPayload + kHash);
   if (!file) return file;
-  const std::string damaged = path + " is damaged.";
-  if (file->size() < kMagic.size() + kHash ||
-      !std::equal(kMagic.begin(), kMagic.end(), file->begin())) {
-    return Fail(ErrorCode::kProtocol, damaged);
-  }
-  const auto body = std::span(*file).first(file->size() - kHash);
-  const auto hash = protocol::Sha256Of(protocol::ByteView(body));
-  if (!std::equal(hash.begin(), hash.end(), file->end() - kHash)) {
-    return Fail(ErrorCode::kProtocol, damaged);
-  }
-  return Bytes(body.begin() + kMagic.size(), body.end());
+  return ParseChecked(*file);
 }
 
 Result<std::size_t> LoadChecked(const std::string& directory, const std::string& bad_directory,

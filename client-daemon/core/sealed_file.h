@@ -15,7 +15,8 @@ inline constexpr std::size_t kMaxPayload = 4096;
 
 Result<void> WriteChecked(const std::string& path, std::span<const std::uint8_t> payload);
 
-// kProtocol when the file is damaged.
+// The payload of a file's bytes; kProtocol when it is damaged or none of these.
+Result<Bytes> ParseChecked(std::span<const std::uint8_t> file);
 Result<Bytes> ReadChecked(const std::string& path);
 
 // Reads every file of `directory` in the order of names. One that is damaged, or that `take`

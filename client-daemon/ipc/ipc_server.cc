@@ -64,40 +64,38 @@ Result<void> ClearTheWay(const sockaddr_un& address) {
 
 }  // namespace
 
-Result<std::unique_ptr<IpcServer>> IpcServer::Start(IpcSettings settings, LocalApi& api) {
+IpcServer::IpcServer(IpcSettings settings, LocalApi& api)
+    : settings_(std::move(settings)), api_(api) {}
+
+Result<void> IpcServer::Start() {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (settings.path.empty() || settings.path.size() >= sizeof address.sun_path) {
+  if (settings_.path.empty() || settings_.path.size() >= sizeof address.sun_path) {
     return Fail(ErrorCode::kInvalidArgument, "`socket` must have 1 to 107 characters.");
   }
-  std::memcpy(address.sun_path, settings.path.data(), settings.path.size());
-  if (auto clear = ClearTheWay(address); !clear) return tl::unexpected(clear.error());
-  const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  const int stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  std::memcpy(address.sun_path, settings_.path.data(), settings_.path.size());
+  if (auto clear = ClearTheWay(address); !clear) return clear;
+  listen_fd_ = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  stop_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   // Anyone may ask for `status`; the rest is decided by SO_PEERCRED.
-  if (fd < 0 || stop_fd < 0 ||
-      bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
-      chmod(settings.path.c_str(), 0666) != 0 || listen(fd, 64) != 0) {
+  if (listen_fd_ < 0 || stop_fd_ < 0 ||
+      bind(listen_fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+      chmod(settings_.path.c_str(), 0666) != 0 || listen(listen_fd_, 64) != 0) {
     const int error = errno;
-    if (fd >= 0) close(fd);
-    if (stop_fd >= 0) close(stop_fd);
     return Fail(ErrorCode::kIo,
-                "The socket " + settings.path + " cannot be made: " + std::strerror(error) +
+                "The socket " + settings_.path + " cannot be made: " + std::strerror(error) +
                     "; its directory must exist and be writable by keyferryd.",
                 std::strerror(error));
   }
-  std::unique_ptr<IpcServer> server(new IpcServer(std::move(settings), api, fd, stop_fd));
-  server->thread_ = std::thread([raw = server.get()] { raw->AcceptLoop(); });
-  return server;
+  thread_ = std::thread([this] { AcceptLoop(); });
+  return {};
 }
-
-IpcServer::IpcServer(IpcSettings settings, LocalApi& api, int listen_fd, int stop_fd)
-    : settings_(std::move(settings)), api_(api), listen_fd_(listen_fd), stop_fd_(stop_fd) {}
 
 IpcServer::~IpcServer() {
   const std::uint64_t one = 1;
   [[maybe_unused]] const ssize_t n = write(stop_fd_, &one, sizeof one);
-  thread_.join();
+  const bool started = thread_.joinable();
+  if (started) thread_.join();
   {
     const std::scoped_lock lock(mutex_);
     for (const Connection& connection : connections_) shutdown(connection.fd, SHUT_RDWR);
@@ -106,9 +104,9 @@ IpcServer::~IpcServer() {
     connection.thread.join();
     close(connection.fd);
   }
-  unlink(settings_.path.c_str());
-  close(listen_fd_);
-  close(stop_fd_);
+  if (started) unlink(settings_.path.c_str());
+  if (listen_fd_ >= 0) close(listen_fd_);
+  if (stop_fd_ >= 0) close(stop_fd_);
 }
 
 bool IpcServer::Trusted(uid_t uid) const {

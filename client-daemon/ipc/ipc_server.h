@@ -3,7 +3,6 @@
 #include <sys/types.h>
 
 #include <list>
-#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -29,9 +28,11 @@ class IpcServer {
   static constexpr std::size_t kMaxConnections = 64;
   static constexpr std::size_t kMaxPerUser = 16;
 
-  // kConflict, naming the process, when another daemon listens at the path.
-  static Result<std::unique_ptr<IpcServer>> Start(IpcSettings settings, LocalApi& api);
+  IpcServer(IpcSettings settings, LocalApi& api);
   ~IpcServer();  // closes all connections, waits for their threads, removes the socket
+
+  // kConflict, naming the process, when another daemon listens at the path.
+  Result<void> Start();
 
   // Ends the relays to this key.
   void KeyGone(const Id& device);
@@ -45,7 +46,6 @@ class IpcServer {
     std::thread thread;
   };
 
-  IpcServer(IpcSettings settings, LocalApi& api, int listen_fd, int stop_fd);
   void AcceptLoop();
   void Admit(int fd);
   void Serve(Connection& connection);
@@ -58,8 +58,8 @@ class IpcServer {
 
   const IpcSettings settings_;
   LocalApi& api_;
-  const int listen_fd_;
-  const int stop_fd_;
+  int listen_fd_ = -1;
+  int stop_fd_ = -1;
   std::mutex mutex_;
   std::list<Connection> connections_;
   std::thread thread_;

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+#include "protocol/result.h"
+
+namespace keyferry::daemon {
+
+// /etc/keyferry/keyferryd.toml; every key is described in docs/configuration.md.
+struct Config {
+  std::string server_url;                // https://host[:port], required
+  std::string server_ca;                 // PEM file, required
+  std::string state_dir;                 // required
+  std::string socket;                    // required
+  std::vector<uid_t> allow_users;        // who may ask for `agent` and `relay`, besides root
+  std::vector<std::string> key_sockets;  // simulated keys
+  std::string name;                      // shown to the administrator; default: the host name
+  std::string log_level = "info";        // trace, debug, info, warn, error
+  std::string log_file;                  // empty: standard error
+  int agent_wait =
+      10;  // seconds that the first registration waits for the login agent's key, 0…600
+};
+
+// Reads and checks the file. Unknown keys, wrong types, bad values, and files that other users may
+// write are refused: the message names file, line and remedy.
+Result<Config> LoadConfig(const std::string& path);
+
+}  // namespace keyferry::daemon
