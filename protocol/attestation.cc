@@ -118,41 +118,54 @@ bool DeviceIdOf(const mbedtls_x509_crt& certificate, Id& id) {
   return true;
 }
 
-}  // namespace
-
-Result<Attestation> VerifyAttestation(ByteView der, std::string_view ca_pem) {
+Result<Attestation> Read(ByteView der, Certificate& certificate) {
   if (der.empty() || der.size() > kMaxAttestation)
     return Bad("The key's attestation certificate has an impossible size.");
-  Certificate certificate;
-  Certificate ca;
-  const std::string terminated(ca_pem);  // the parser wants the closing NUL counted
-  if (mbedtls_x509_crt_parse_der(&certificate.value, der.data(), der.size()) != 0 ||
-      certificate.value.next != nullptr || certificate.value.raw.len != der.size()) {
+  mbedtls_x509_crt& crt = certificate.value;
+  if (mbedtls_x509_crt_parse_der(&crt, der.data(), der.size()) != 0 || crt.next != nullptr ||
+      crt.raw.len != der.size()) {
     return Bad("The key's attestation certificate cannot be read.");
   }
+  if (mbedtls_pk_get_type(&crt.pk) != MBEDTLS_PK_ECKEY ||
+      mbedtls_pk_ec(crt.pk)->grp.id != MBEDTLS_ECP_DP_SECP256R1) {
+    return Bad("The key's attestation certificate has no P-256 key.");
+  }
+  Attestation out;
+  std::size_t written = 0;
+  const mbedtls_ecp_keypair* pair = mbedtls_pk_ec(crt.pk);
+  if (mbedtls_ecp_point_write_binary(&pair->grp, &pair->Q, MBEDTLS_ECP_PF_UNCOMPRESSED, &written,
+                                     out.pub.data(), out.pub.size()) != 0 ||
+      written != out.pub.size() || !DeviceIdOf(crt, out.device_id)) {
+    return Bad("The key's attestation certificate does not name a device.");
+  }
+  return out;
+}
+
+}  // namespace
+
+Result<Attestation> ReadAttestation(ByteView der) {
+  Certificate certificate;
+  return Read(der, certificate);
+}
+
+Result<Attestation> VerifyAttestation(ByteView der, std::string_view ca_pem) {
+  Certificate certificate;
+  Certificate ca;
+  Result<Attestation> out = Read(der, certificate);
+  if (!out) return out;
+  const std::string terminated(ca_pem);  // the parser wants the closing NUL counted
   if (mbedtls_x509_crt_parse(&ca.value, reinterpret_cast<const unsigned char*>(terminated.c_str()),
                              terminated.size() + 1) != 0) {
     return Fail(ErrorCode::kInvalidArgument,
                 "The vendor CA file cannot be read; it has to hold PEM certificates.");
   }
   std::uint32_t flags = 0;
-  mbedtls_x509_crt_verify(&certificate.value, &ca.value, nullptr, nullptr, &flags, nullptr,
-                          nullptr);
+  const int verified = mbedtls_x509_crt_verify(&certificate.value, &ca.value, nullptr, nullptr,
+                                               &flags, nullptr, nullptr);
   constexpr std::uint32_t kDates = MBEDTLS_X509_BADCERT_EXPIRED | MBEDTLS_X509_BADCERT_FUTURE;
-  if ((flags & ~kDates) != 0)
+  // A check that could not be made (out of memory) sets every flag.
+  if ((verified != 0 && verified != MBEDTLS_ERR_X509_CERT_VERIFY_FAILED) || (flags & ~kDates) != 0)
     return Bad("The key's attestation certificate is not signed by a trusted vendor.");
-  if (mbedtls_pk_get_type(&certificate.value.pk) != MBEDTLS_PK_ECKEY ||
-      mbedtls_pk_ec(certificate.value.pk)->grp.id != MBEDTLS_ECP_DP_SECP256R1) {
-    return Bad("The key's attestation certificate has no P-256 key.");
-  }
-  Attestation out;
-  std::size_t written = 0;
-  const mbedtls_ecp_keypair* pair = mbedtls_pk_ec(certificate.value.pk);
-  if (mbedtls_ecp_point_write_binary(&pair->grp, &pair->Q, MBEDTLS_ECP_PF_UNCOMPRESSED, &written,
-                                     out.pub.data(), out.pub.size()) != 0 ||
-      written != out.pub.size() || !DeviceIdOf(certificate.value, out.device_id)) {
-    return Bad("The key's attestation certificate does not name a device.");
-  }
   return out;
 }
 

@@ -297,6 +297,17 @@ void RunCertificates(const json::object& file, const Report& report) {
   const auto attestation_pub = Array<65>(attestation, "pub");
   report("attestation hash", Same(ByteView(Sha256Of(der)).first(20), Get(attestation, "hash20")));
 
+  const auto named = [&](const Blob& raw) {
+    const auto read = ReadAttestation(raw);
+    return read && read->pub == attestation_pub &&
+           Same(read->device_id, Get(attestation, "device_id"));
+  };
+  report("attestation certificate", named(der));
+  for (const auto& value : attestation.at("bad").as_array()) {
+    report("attestation certificate: " + Text(value.as_object(), "reason"),
+           !named(Get(value.as_object(), "cert")));
+  }
+
   const json::object& statement = file.at("statement").as_object();
   const auto good_statement = [&](const Blob& raw) {
     const auto parsed = Statement::Parse(raw);
@@ -319,6 +330,11 @@ void RunCertificates(const json::object& file, const Report& report) {
                ActivationHash(g.device_id, AsBytes(Text(grant, "activation_code")));
   };
   RunSigned<EnrolGrant>(grant, "grant", issuer_pub, granted, "EnrolGrant", report);
+  const auto first = Receipt::Parse(Get(grant, "receipt_1"));
+  report("receipt number 1", first && first->VerifySignature(parsed_statement->sig_pub) &&
+                                 first->receipt_ctr == 1 && first->seq == 0 &&
+                                 first->job_hash == Sha256Of(Get(grant, "grant")) &&
+                                 IsAllZero(first->previous_hash));
 
   const json::object& activation = file.at("activation").as_object();
   for (const auto& value : activation.at("cases").as_array()) {
