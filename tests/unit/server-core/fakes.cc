@@ -1,0 +1,120 @@
+#include "fakes.h"
+
+#include "protocol/secure/system_random.h"
+
+namespace keyferry::server::testing {
+
+AccountId FakeDirectory::Add(const std::string& login) {
+  const std::lock_guard lock(mutex_);
+  AccountId id;
+  OsRandom().Fill(id.bytes);
+  Entry entry;
+  entry.detail.person.id = id;
+  entry.detail.person.login = login;
+  entry.detail.person.display_name = "Person " + login;
+  entry.detail.state.password_last_set = ++ticks_;
+  entry.password = "old password of " + login;
+  people_[id] = entry;
+  return id;
+}
+
+void FakeDirectory::Apply(const AccountId& id, std::string password, bool must_change) {
+  Entry& entry = people_.at(id);
+  entry.password = std::move(password);
+  entry.detail.state.password_last_set = must_change ? 0 : ++ticks_;
+}
+
+void FakeDirectory::ApplyLate() {
+  const std::lock_guard lock(mutex_);
+  late_();
+}
+
+Result<PersonPage> FakeDirectory::Search(std::string_view, std::size_t, std::string_view) {
+  return PersonPage{};
+}
+
+Result<PersonDetail> FakeDirectory::Get(const AccountId& id) {
+  const std::lock_guard lock(mutex_);
+  if (down) return Fail(ErrorCode::kUnavailable, "The directory cannot be reached.");
+  const auto found = people_.find(id);
+  if (found == people_.end()) return Fail(ErrorCode::kNotFound, "There is no such employee.");
+  return found->second.detail;
+}
+
+Result<SignInFacts> FakeDirectory::SignIn(std::string_view name, const SecureBytes& password) {
+  const std::lock_guard lock(mutex_);
+  ++sign_ins;
+  if (down) return Fail(ErrorCode::kUnavailable, "The directory cannot be reached.");
+  SignInFacts facts;
+  for (const auto& [id, entry] : people_) {
+    // Like the directory, it takes "name", "DOMAIN\name" and "name@domain".
+    const std::string& login = entry.detail.person.login;
+    const bool same = name == login || name == "CORP\\" + login || name == login + "@corp.example";
+    if (!same) continue;
+    facts.account = id;
+    if (entry.detail.state.locked) {
+      facts.outcome = BindOutcome::kLocked;
+    } else if (password.view() == entry.password) {
+      facts.outcome = BindOutcome::kAccepted;
+      facts.person = entry.detail.person;
+      facts.group_dns = entry.groups;
+    }
+  }
+  return facts;
+}
+
+Result<ChangeTarget> FakeDirectory::Pin(const AccountId& id) {
+  const std::lock_guard lock(mutex_);
+  if (down) return Fail(ErrorCode::kUnavailable, "The directory cannot be reached.");
+  return ChangeTarget{"ldaps://dc1.corp.example", people_.at(id).detail.state.password_last_set};
+}
+
+Result<void> FakeDirectory::SetPassword(const ChangeTarget&, const AccountId& id,
+                                        const SecureBytes& password, SetOptions options) {
+  if (on_write) on_write();
+  const std::lock_guard lock(mutex_);
+  ++writes;
+  Write write = Write::kApply;
+  if (!script.empty()) {
+    write = script.front();
+    script.pop_front();
+  }
+  const std::string text(password.view());
+  switch (write) {
+    case Write::kApply:
+      Apply(id, text, options.must_change);
+      return {};
+    case Write::kPolicy:
+      return Fail(ErrorCode::kPolicyRefused,
+                  "The directory refused it: the password is too short.");
+    case Write::kRights:
+      return Fail(ErrorCode::kPermissionDenied,
+                  "The service account may not reset passwords in this unit.");
+    case Write::kUnavailable:
+      return Fail(ErrorCode::kUnavailable, "The directory cannot be reached; nothing was changed.");
+    case Write::kLostThenApplied:
+      Apply(id, text, options.must_change);
+      return Fail(ErrorCode::kOutcomeUnknown, "No answer came.");
+    case Write::kLostThenNotApplied:
+      return Fail(ErrorCode::kOutcomeUnknown, "No answer came.");
+    case Write::kLostAndAppliedLate:
+      late_ = [this, id, text, options] { Apply(id, text, options.must_change); };
+      return Fail(ErrorCode::kOutcomeUnknown, "No answer came.");
+    case Write::kCrashBefore:
+      throw Crash{};
+    case Write::kCrashAfter:
+      Apply(id, text, options.must_change);
+      throw Crash{};
+  }
+  return {};
+}
+
+Result<std::int64_t> FakeDirectory::PasswordLastSet(const ChangeTarget&, const AccountId& id) {
+  const std::lock_guard lock(mutex_);
+  if (down) return Fail(ErrorCode::kUnavailable, "The directory cannot be reached.");
+  const auto found = people_.find(id);
+  if (found == people_.end()) return Fail(ErrorCode::kNotFound, "There is no such employee.");
+  return found->second.detail.state.password_last_set;
+}
+
+}  // namespace keyferry::server::testing

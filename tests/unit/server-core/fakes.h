@@ -1,0 +1,125 @@
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "server/core/ca.h"
+#include "server/core/clock.h"
+#include "server/core/directory.h"
+#include "server/core/encoding.h"
+#include "server/core/waiter.h"
+
+namespace keyferry::server::testing {
+
+class FakeClock final : public Clock {
+ public:
+  std::int64_t UnixMillis() const override { return millis_; }
+  std::chrono::steady_clock::time_point Now() const override {
+    return std::chrono::steady_clock::time_point(std::chrono::milliseconds(steady_));
+  }
+  void Advance(std::chrono::milliseconds by) {
+    millis_ += by.count();
+    steady_ += by.count();
+  }
+  // The wall clock jumps; measured time does not.
+  void Jump(std::chrono::milliseconds by) { millis_ += by.count(); }
+
+ private:
+  std::atomic<std::int64_t> millis_{1'800'000'000'000};
+  std::atomic<std::int64_t> steady_{5'000'000};
+};
+
+class FakeWaiter final : public Waiter {
+ public:
+  void Until(std::chrono::steady_clock::time_point moment) override {
+    const std::lock_guard lock(mutex_);
+    waits_.push_back(moment);
+  }
+  std::vector<std::chrono::steady_clock::time_point> waits() {
+    const std::lock_guard lock(mutex_);
+    return waits_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::chrono::steady_clock::time_point> waits_;
+};
+
+// Thrown out of SetPassword in place of a SIGKILL: nothing of the service runs after it.
+struct Crash {};
+
+// What one write to the directory does.
+enum class Write {
+  kApply,
+  kPolicy,
+  kRights,
+  kUnavailable,
+  kLostThenApplied,     // no answer; it was applied
+  kLostThenNotApplied,  // no answer; it was not
+  kLostAndAppliedLate,  // no answer; it is applied when the test says so
+  kCrashBefore,         // the server dies before the request left
+  kCrashAfter,          // the server dies after the directory applied it
+};
+
+// A directory with people in memory.
+class FakeDirectory final : public Directory {
+ public:
+  struct Entry {
+    PersonDetail detail;
+    std::string password;
+    std::vector<std::string> groups;
+  };
+
+  AccountId Add(const std::string& login);
+  Entry& At(const AccountId& id) { return people_.at(id); }
+  // Taken one a write; kApply when empty.
+  std::deque<Write> script;
+  std::atomic<int> writes{0};
+  bool down = false;               // every read fails
+  std::function<void()> on_write;  // inside SetPassword, before it answers
+  // Applies what kLostAndAppliedLate held back.
+  void ApplyLate();
+
+  Result<PersonPage> Search(std::string_view, std::size_t, std::string_view) override;
+  Result<PersonDetail> Get(const AccountId& id) override;
+  Result<SignInFacts> SignIn(std::string_view name, const SecureBytes& password) override;
+  Result<ChangeTarget> Pin(const AccountId& id) override;
+  Result<void> SetPassword(const ChangeTarget& target, const AccountId& id,
+                           const SecureBytes& password, SetOptions options) override;
+  Result<std::int64_t> PasswordLastSet(const ChangeTarget& target, const AccountId& id) override;
+  Result<void> Unlock(const AccountId&) override { return {}; }
+  Result<void> RequireChange(const AccountId&, bool) override { return {}; }
+  Result<void> Ping() override { return {}; }
+
+  int sign_ins = 0;
+
+ private:
+  void Apply(const AccountId& id, std::string password, bool must_change);
+
+  std::mutex mutex_;
+  std::map<AccountId, Entry> people_;
+  std::int64_t ticks_ = 134'000'000'000'000'000;
+  std::function<void()> late_;
+};
+
+// Certificates by name only; the real authority has its own tests.
+class FakeAuthority final : public CertificateAuthority {
+ public:
+  Result<RequestFacts> Inspect(std::string_view pem) override {
+    if (pem != "good request" && pem.substr(0, 8) != "request ") {
+      return Fail(ErrorCode::kInvalidArgument, "The certificate request is not PKCS#10 in PEM.");
+    }
+    return RequestFacts{Sha256(pem)};
+  }
+  Result<IssuedCertificate> SignWorkstation(std::string_view, const WorkstationId& id, std::int64_t,
+                                            std::int64_t) override {
+    return IssuedCertificate{"certificate of " + id.Hex(), Sha256(id.Hex())};
+  }
+};
+
+}  // namespace keyferry::server::testing

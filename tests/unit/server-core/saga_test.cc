@@ -1,0 +1,546 @@
+// The change saga over a real store: every outcome of the directory, every crash, every repeat.
+#include <catch2/catch.hpp>
+#include <thread>
+
+#include "company.h"
+
+using namespace keyferry;
+using namespace keyferry::server;
+using namespace keyferry::server::testing;
+
+namespace {
+
+// A company in which Alice has a key that is plugged in at her desk.
+struct Office : Company {
+  explicit Office(ChangeConfig config = {}) : Company(config), key(maker) {
+    desk = AddWorkstation("desk-1");
+    Enrol(key, alice, *desk);
+    desk->Forget();
+  }
+  // Everything in memory is lost; the workstation connects again.
+  void Reboot() {
+    desk->subscription.reset();
+    Restart();
+    Connect(*desk);
+    REQUIRE(Sees(*desk, {&key}));
+  }
+  std::string AdPassword() { return directory.At(alice).password; }
+
+  TestKey key;
+  std::unique_ptr<TestWorkstation> desk;
+};
+
+void Wait(Company& company, std::chrono::seconds time) { company.clock.Advance(time); }
+
+}  // namespace
+
+TEST_CASE("a change goes from the page to the key in two transactions") {
+  Office office;
+  const std::uint64_t before = office.store->Transactions();
+  const auto view = office.Change(office.alice, "request-0001");
+  REQUIRE(view);
+  CHECK(office.store->Transactions() - before == 2);
+  CHECK(view->state == ChangeState::kConfirmed);
+  CHECK(view->job_state == JobState::kReady);
+  CHECK(view->ad_set == office.clock.UnixMillis());
+  CHECK(view->server == "ldaps://dc1.corp.example");
+  CHECK(view->generated);
+  CHECK(office.AdPassword().size() == 24);
+
+  REQUIRE(office.desk->Named("job").size() == 1);
+  const auto verdict = office.Deliver(*office.desk, office.key);
+  REQUIRE(verdict);
+  CHECK(verdict->kind == ReceiptVerdict::kStored);
+  CHECK(office.key.password == office.AdPassword());
+  CHECK(office.key.login == "alice");
+
+  const ChangeView done = office.Newest(office.alice);
+  CHECK(done.state == ChangeState::kDone);
+  CHECK(done.job_state == JobState::kDelivered);
+  CHECK(done.workstation == "desk-1");
+  CHECK(done.receipt_ctr == 2);
+  CHECK(done.receipt_hash.size() == 64);
+  CHECK(done.delivered != 0);
+
+  REQUIRE(office.keys->Used(office.desk->id, DeviceId{office.key.device_id}, done.seq));
+  CHECK(office.Newest(office.alice).job_state == JobState::kUsed);
+}
+
+TEST_CASE("a generated password has every class and no look-alikes, a typed one travels as typed") {
+  ChangeConfig config;
+  config.allow_typing = true;
+  Office office(config);
+  REQUIRE(office.Change(office.alice, "request-0001"));
+  CHECK(office.AdPassword().find_first_of("0O1lI") == std::string::npos);
+
+  ChangeRequest typed = office.Request(office.alice, "request-0002");
+  typed.generate = false;
+  typed.typed = SecureBytes::CopyOf(std::string_view("Grüße, neues Passwort 7"));
+  REQUIRE(office.changes->Start(office.admin, std::move(typed)));
+  CHECK(office.AdPassword() == "Grüße, neues Passwort 7");
+  REQUIRE(office.Deliver(*office.desk, office.key));
+  CHECK(office.key.password == "Grüße, neues Passwort 7");
+}
+
+TEST_CASE("requests that are wrong are refused before anything happens") {
+  Office office;
+  const auto refused = [&](ChangeRequest request, ErrorCode code) {
+    const auto view = office.changes->Start(office.admin, std::move(request));
+    REQUIRE_FALSE(view);
+    CHECK(view.error().code == code);
+    CHECK(office.directory.writes == 0);
+  };
+  SECTION("short idempotency key") {
+    refused(office.Request(office.alice, "short"), ErrorCode::kInvalidArgument);
+  }
+  SECTION("long reason") {
+    auto request = office.Request(office.alice, "request-0001");
+    request.reason = std::string(501, 'x');
+    refused(std::move(request), ErrorCode::kInvalidArgument);
+  }
+  SECTION("line break in the reason") {
+    auto request = office.Request(office.alice, "request-0001");
+    request.reason = "a\nb";
+    refused(std::move(request), ErrorCode::kInvalidArgument);
+  }
+  SECTION("typing where it is not allowed") {
+    auto request = office.Request(office.alice, "request-0001");
+    request.generate = false;
+    request.typed = SecureBytes::CopyOf(std::string_view("typed"));
+    refused(std::move(request), ErrorCode::kPermissionDenied);
+  }
+}
+
+TEST_CASE("preflight refuses with a sentence and an audit row, and leaves the directory alone") {
+  Office office;
+  AccountState& state = office.directory.At(office.alice).detail.state;
+  std::string word;
+  Actor actor = office.admin;
+  AccountId account = office.alice;
+  SECTION("protected") {
+    state.is_protected = true;
+    state.protected_reason = "member of Domain Admins";
+    word = "Domain Admins";
+  }
+  SECTION("disabled") {
+    state.disabled = true;
+    word = "disabled";
+  }
+  SECTION("expired") {
+    state.account_expired = true;
+    word = "expired";
+  }
+  SECTION("smart card") {
+    state.smartcard_required = true;
+    word = "smart card";
+  }
+  SECTION("oneself") {
+    actor.id = office.alice;
+    word = "own password";
+  }
+  SECTION("no role") {
+    actor.role = Role::kNone;
+    word = "not allowed";
+  }
+  SECTION("no key") {
+    account = office.directory.Add("bob");
+    word = "no active key";
+  }
+  const auto check = office.changes->Check(actor, account);
+  REQUIRE(check);
+  CHECK_FALSE(check->allowed);
+  CHECK_THAT(check->reason, Catch::Contains(word));
+  const auto view = office.changes->Start(actor, office.Request(account, "request-0001"));
+  REQUIRE_FALSE(view);
+  CHECK_THAT(view.error().message, Catch::Contains(word));
+  CHECK(office.directory.writes == 0);
+  CHECK(office.audit->List(0, 1).value().front().action == "password.refused");
+}
+
+TEST_CASE("preflight says where the key is") {
+  Office office;
+  auto check = office.changes->Check(office.admin, office.alice);
+  REQUIRE(check);
+  CHECK(check->allowed);
+  CHECK(check->key_seen);
+  CHECK(check->seen_at == "desk-1");
+  REQUIRE(office.Sees(*office.desk, {}));
+  check = office.changes->Check(office.admin, office.alice);
+  REQUIRE(check);
+  CHECK(check->allowed);
+  CHECK_FALSE(check->key_seen);
+}
+
+TEST_CASE("what the directory surely refused is failed, and the sealed job is gone") {
+  Office office;
+  const auto [write, code] = GENERATE(table<Write, ErrorCode>({
+      {Write::kPolicy, ErrorCode::kPolicyRefused},
+      {Write::kRights, ErrorCode::kPermissionDenied},
+      {Write::kUnavailable, ErrorCode::kUnavailable},
+  }));
+  office.directory.script = {write};
+  const std::string before = office.AdPassword();
+  const auto view = office.Change(office.alice, "request-0001");
+  REQUIRE_FALSE(view);
+  CHECK(view.error().code == code);
+  const ChangeView failed = office.Newest(office.alice);
+  CHECK(failed.state == ChangeState::kFailed);
+  CHECK(failed.error == view.error().message);
+  CHECK(failed.job_state == JobState::kCancelled);
+  CHECK(office.desk->Named("job").empty());
+  CHECK(office.AdPassword() == before);
+
+  // The same request again gets the same answer, without another write.
+  const auto again = office.Change(office.alice, "request-0001");
+  REQUIRE_FALSE(again);
+  CHECK(again.error().code == code);
+  CHECK(again.error().message == view.error().message);
+  CHECK(office.directory.writes == 1);
+  // A new one works, and its number leaves a gap that the key accepts.
+  REQUIRE(office.Change(office.alice, "request-0002"));
+  CHECK(office.Deliver(*office.desk, office.key)->kind == ReceiptVerdict::kStored);
+  CHECK(office.key.password == office.AdPassword());
+}
+
+TEST_CASE("a directory that is down leaves nothing behind") {
+  Office office;
+  office.directory.down = true;
+  const auto view = office.Change(office.alice, "request-0001");
+  REQUIRE_FALSE(view);
+  CHECK(view.error().code == ErrorCode::kUnavailable);
+  CHECK(office.changes->History(office.alice, 10)->empty());
+  office.directory.down = false;
+  CHECK(office.Change(office.alice, "request-0001"));
+}
+
+TEST_CASE("a lost answer is decided by the directory's record") {
+  Office office;
+  office.directory.script = {Write::kLostThenApplied};
+  const auto view = office.Change(office.alice, "request-0001");
+  REQUIRE(view);
+  CHECK(view->state == ChangeState::kConfirmed);
+  REQUIRE(office.Deliver(*office.desk, office.key));
+  CHECK(office.key.password == office.AdPassword());
+  CHECK(office.directory.writes == 1);
+}
+
+TEST_CASE("an outcome that nobody knows is not claimed, and settles after the socket died") {
+  Office office;
+  const bool applied_late = GENERATE(true, false);
+  office.directory.script = {applied_late ? Write::kLostAndAppliedLate
+                                          : Write::kLostThenNotApplied};
+  const std::string before = office.AdPassword();
+  const auto view = office.Change(office.alice, "request-0001");
+  REQUIRE_FALSE(view);
+  CHECK(view.error().code == ErrorCode::kOutcomeUnknown);
+  CHECK(office.Newest(office.alice).state == ChangeState::kUnknown);
+  CHECK(office.desk->Named("job").empty());
+
+  // Too early to say no, however far the wall clock jumps.
+  office.clock.Jump(std::chrono::hours(5));
+  Wait(office, std::chrono::seconds(30));
+  office.changes->Reconcile();
+  CHECK(office.Newest(office.alice).state == ChangeState::kUnknown);
+  // Nor may anybody begin another change meanwhile.
+  const auto other = office.Change(office.alice, "request-0002");
+  REQUIRE_FALSE(other);
+  CHECK(other.error().code == ErrorCode::kConflict);
+
+  if (applied_late) office.directory.ApplyLate();
+  Wait(office, std::chrono::seconds(31));
+  office.changes->Reconcile();
+  if (applied_late) {
+    CHECK(office.Newest(office.alice).state == ChangeState::kConfirmed);
+    REQUIRE(office.Deliver(*office.desk, office.key));
+    CHECK(office.key.password == office.AdPassword());
+  } else {
+    CHECK(office.Newest(office.alice).state == ChangeState::kFailed);
+    CHECK(office.Newest(office.alice).job_state == JobState::kCancelled);
+    CHECK(office.AdPassword() == before);
+  }
+  CHECK(office.Change(office.alice, "request-0003"));
+}
+
+TEST_CASE("an unknown outcome stays unknown while the directory is down") {
+  Office office;
+  office.directory.script = {Write::kLostThenApplied};
+  office.directory.on_write = [&] { office.directory.down = true; };
+  REQUIRE_FALSE(office.Change(office.alice, "request-0001"));
+  Wait(office, std::chrono::hours(2));
+  office.changes->Reconcile();
+  CHECK(office.Newest(office.alice).state == ChangeState::kUnknown);
+  office.directory.on_write = nullptr;
+  office.directory.down = false;
+  office.changes->Reconcile();
+  CHECK(office.Newest(office.alice).state == ChangeState::kConfirmed);
+  REQUIRE(office.Deliver(*office.desk, office.key));
+  CHECK(office.key.password == office.AdPassword());
+}
+
+TEST_CASE(
+    "must-change is evidence too, and what can never be known is superseded by a new change") {
+  Office office;
+  auto request = office.Request(office.alice, "request-0001");
+  request.must_change = true;
+  SECTION("pwdLastSet went to zero") {
+    office.directory.script = {Write::kLostThenApplied};
+    CHECK(office.changes->Start(office.admin, std::move(request)));
+  }
+  SECTION("it was zero before") {
+    office.directory.At(office.alice).detail.state.password_last_set = 0;
+    office.directory.script = {Write::kLostThenApplied};
+    CHECK_FALSE(office.changes->Start(office.admin, std::move(request)));
+    Wait(office, std::chrono::seconds(100));
+    office.changes->Reconcile();
+    CHECK(office.Newest(office.alice).state == ChangeState::kUnknown);
+    CHECK(office.Change(office.alice, "request-0002"));
+    const auto history = office.changes->History(office.alice, 10).value();
+    REQUIRE(history.size() == 2);
+    CHECK(history[1].state == ChangeState::kSuperseded);
+    CHECK(history[1].job_state == JobState::kCancelled);
+    REQUIRE(office.Deliver(*office.desk, office.key));
+    CHECK(office.key.password == office.AdPassword());
+  }
+}
+
+TEST_CASE("a crash around the write to the directory loses nothing and claims nothing") {
+  Office office;
+  SECTION("before the request left") {
+    office.directory.script = {Write::kCrashBefore};
+    CHECK_THROWS_AS(office.Change(office.alice, "request-0001"), Crash);
+    office.Reboot();
+    office.changes->Reconcile();
+    CHECK(office.Newest(office.alice).state == ChangeState::kUnknown);
+    const auto repeated = office.Change(office.alice, "request-0001");
+    REQUIRE_FALSE(repeated);
+    CHECK(repeated.error().code == ErrorCode::kOutcomeUnknown);
+    Wait(office, std::chrono::seconds(61));
+    office.changes->Reconcile();
+    CHECK(office.Newest(office.alice).state == ChangeState::kFailed);
+    CHECK(office.directory.writes == 1);
+  }
+  SECTION("after the directory took it") {
+    office.directory.script = {Write::kCrashAfter};
+    CHECK_THROWS_AS(office.Change(office.alice, "request-0001"), Crash);
+    office.Reboot();
+    CHECK(office.desk->Named("job").empty());
+    office.changes->Reconcile();
+    CHECK(office.Newest(office.alice).state == ChangeState::kConfirmed);
+    const auto repeated = office.Change(office.alice, "request-0001");
+    REQUIRE(repeated);
+    CHECK(repeated->state == ChangeState::kConfirmed);
+    REQUIRE(office.Deliver(*office.desk, office.key));
+    CHECK(office.key.password == office.AdPassword());
+    CHECK(office.directory.writes == 1);
+  }
+}
+
+TEST_CASE("a crash after the confirmation hands the job out again") {
+  Office office;
+  REQUIRE(office.Change(office.alice, "request-0001"));
+  const Blob job = office.NewestJob(*office.desk);
+  office.desk->Forget();
+  office.Reboot();
+  REQUIRE(office.desk->Named("job").size() == 1);
+  CHECK(office.NewestJob(*office.desk) == job);
+  CHECK(office.Deliver(*office.desk, office.key)->kind == ReceiptVerdict::kStored);
+}
+
+TEST_CASE("rows of a saga that stopped earlier are cancelled") {
+  Office office;
+  const auto key = office.store->FindKey(DeviceId{office.key.device_id}).value().value();
+  const auto state = GENERATE(ChangeState::kIntent, ChangeState::kHeld);
+  ChangeRow row;
+  OsRandom().Fill(row.change.id.bytes);
+  OsRandom().Fill(row.change.job.bytes);
+  row.change.account = office.alice;
+  row.change.actor = office.admin.id;
+  row.change.idempotency_key = "request-0001";
+  row.change.state = state;
+  row.change.device = key.device;
+  row.job.id = row.change.job;
+  row.job.change = row.change.id;
+  row.job.device = key.device;
+  row.job.enrolment = key.enrolment;
+  row.job.account = office.alice;
+  row.job.seq = key.next_seq;
+  row.job.base_seq = key.last_seq;
+  row.job.epoch = key.epoch;
+  row.job.sealed = {1, 2, 3};
+  const auto begun = office.store->BeginChange(row.change, row.job, {});
+  REQUIRE(begun);
+  REQUIRE(begun->claim == ChangeStore::Claim::kBegun);
+  office.Reboot();
+  office.changes->Reconcile();
+  CHECK(office.Newest(office.alice).state == ChangeState::kFailed);
+  CHECK(office.Newest(office.alice).job_state == JobState::kCancelled);
+  CHECK(office.store->FindJob(row.job.id)->value().sealed.empty());
+  CHECK(office.directory.writes == 0);
+}
+
+TEST_CASE("one idempotency key is one change") {
+  Office office;
+  const auto first = office.Change(office.alice, "request-0001");
+  REQUIRE(first);
+  const auto second = office.Change(office.alice, "request-0001");
+  REQUIRE(second);
+  CHECK(second->id == first->id);
+  CHECK(office.directory.writes == 1);
+  SECTION("another request under it is refused") {
+    auto other = office.Request(office.alice, "request-0001");
+    other.must_change = true;
+    const auto refused = office.changes->Start(office.admin, std::move(other));
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == ErrorCode::kConflict);
+  }
+  SECTION("another person may use the same text") {
+    Actor colleague = office.admin;
+    colleague.id = office.directory.Add("colleague");
+    const auto other =
+        office.changes->Start(colleague, office.Request(office.alice, "request-0001"));
+    REQUIRE(other);
+    CHECK(other->id != first->id);
+  }
+  SECTION("also after a restart") {
+    office.Reboot();
+    const auto third = office.Change(office.alice, "request-0001");
+    REQUIRE(third);
+    CHECK(third->id == first->id);
+    CHECK(office.directory.writes == 1);
+  }
+}
+
+TEST_CASE("eight threads with one idempotency key make one change and get one answer") {
+  Office office;
+  std::vector<std::thread> threads;
+  std::mutex mutex;
+  std::vector<Result<ChangeView>> answers;
+  for (int i = 0; i < 8; ++i) {
+    threads.emplace_back([&] {
+      auto view = office.Change(office.alice, "request-0001");
+      const std::lock_guard lock(mutex);
+      answers.push_back(std::move(view));
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  REQUIRE(answers.size() == 8);
+  for (const auto& answer : answers) {
+    REQUIRE(answer);
+    CHECK(answer->id == answers.front()->id);
+    CHECK(answer->state == ChangeState::kConfirmed);
+  }
+  CHECK(office.directory.writes == 1);
+  CHECK(office.changes->History(office.alice, 10)->size() == 1);
+  REQUIRE(office.Deliver(*office.desk, office.key));
+  CHECK(office.key.password == office.AdPassword());
+}
+
+TEST_CASE("eight threads with their own keys: whoever wins, directory and key agree") {
+  Office office;
+  std::vector<std::thread> threads;
+  std::atomic<int> done{0};
+  for (int i = 0; i < 8; ++i) {
+    threads.emplace_back([&, i] {
+      const auto view = office.Change(office.alice, "request-000" + std::to_string(i));
+      if (view) {
+        ++done;
+      } else if (view.error().code != ErrorCode::kConflict) {
+        done = -100;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(done >= 1);
+  CHECK(office.directory.writes == done);
+  REQUIRE(office.Sees(*office.desk, {}));
+  REQUIRE(office.Sees(*office.desk, {&office.key}));
+  if (done <= 2) {
+    REQUIRE(office.Deliver(*office.desk, office.key));
+    CHECK(office.key.password == office.AdPassword());
+  }
+}
+
+TEST_CASE("while the key is away the newest change wins, however many there are") {
+  Office office;
+  REQUIRE(office.Sees(*office.desk, {}));
+  for (int i = 1; i <= 4; ++i) {
+    REQUIRE(office.Change(office.alice, "request-000" + std::to_string(i)));
+  }
+  CHECK(office.desk->Named("job").empty());
+  const auto history = office.changes->History(office.alice, 10).value();
+  REQUIRE(history.size() == 4);
+  CHECK(history[0].state == ChangeState::kConfirmed);
+  for (std::size_t i = 1; i < 4; ++i) {
+    CHECK(history[i].state == ChangeState::kSuperseded);
+    CHECK(history[i].job_state == JobState::kSuperseded);
+    CHECK(office.store->FindJob(history[i].job)->value().sealed.empty());
+  }
+  REQUIRE(office.Sees(*office.desk, {&office.key}));
+  REQUIRE(office.desk->Named("job").size() == 1);
+  REQUIRE(office.Deliver(*office.desk, office.key));
+  CHECK(office.key.password == office.AdPassword());
+  CHECK(office.Newest(office.alice).state == ChangeState::kDone);
+}
+
+TEST_CASE("a superseded job is taken back from whoever spooled it") {
+  Office office;
+  const auto first = office.Change(office.alice, "request-0001");
+  REQUIRE(first);
+  REQUIRE(office.workstations->Spooled(office.desk->id, first->job));
+  CHECK(office.Newest(office.alice).job_state == JobState::kSpooled);
+  CHECK(office.Newest(office.alice).workstation == "desk-1");
+  REQUIRE(office.Sees(*office.desk, {}));
+  REQUIRE(office.Change(office.alice, "request-0002"));
+  const auto voids = office.desk->Named("void");
+  REQUIRE(voids.size() == 1);
+  CHECK(Member(voids[0], "job_id") == first->job.Hex());
+}
+
+TEST_CASE("of the jobs sealed to one epoch no more than two go out without a receipt") {
+  Office office;
+  REQUIRE(office.Change(office.alice, "request-0001"));
+  const Blob first = office.NewestJob(*office.desk);
+  REQUIRE(office.Change(office.alice, "request-0002"));
+  const Blob second = office.NewestJob(*office.desk);
+  REQUIRE(office.Change(office.alice, "request-0003"));
+  CHECK(office.desk->Named("job").size() == 2);  // the third is held back
+  office.desk->Forget();
+  office.Reboot();
+  CHECK(office.desk->Named("job").empty());  // and a restart does not forget that
+
+  SECTION("a receipt of the first sets it free") {
+    const Blob receipt = office.key.Put(first);
+    CHECK(office.Return(*office.desk, office.key, receipt)->kind == ReceiptVerdict::kStored);
+    REQUIRE(office.desk->Named("job").size() == 1);
+    REQUIRE(office.Deliver(*office.desk, office.key));
+    CHECK(office.key.password == office.AdPassword());
+    CHECK(office.Newest(office.alice).state == ChangeState::kDone);
+  }
+  SECTION("when the key took both, the third can never be opened, and the page says so") {
+    const Blob one = office.key.Put(first);
+    const Blob two = office.key.Put(second);
+    CHECK(office.Return(*office.desk, office.key, two)->kind == ReceiptVerdict::kStored);
+    CHECK(office.Return(*office.desk, office.key, one)->kind == ReceiptVerdict::kStored);
+    CHECK(office.desk->Named("job").empty());
+    const ChangeView stuck = office.Newest(office.alice);
+    CHECK(stuck.job_state == JobState::kRefused);
+    CHECK_FALSE(stuck.last_error.empty());
+    REQUIRE(office.Change(office.alice, "request-0004"));
+    REQUIRE(office.Deliver(*office.desk, office.key));
+    CHECK(office.key.password == office.AdPassword());
+  }
+}
+
+TEST_CASE("help desk may change passwords; the page's live topic is told") {
+  Office office;
+  std::vector<std::string> told;
+  const auto subscription = office.bus->Subscribe(
+      "account/" + office.alice.Hex(), [&](const BusEvent& event) { told.push_back(event.name); });
+  Actor helper = office.admin;
+  helper.role = Role::kHelpDesk;
+  REQUIRE(office.changes->Start(helper, office.Request(office.alice, "request-0001")));
+  const std::size_t after_change = told.size();
+  CHECK(after_change >= 2);
+  REQUIRE(office.Deliver(*office.desk, office.key));
+  CHECK(told.size() > after_change);
+}

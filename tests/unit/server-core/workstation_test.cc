@@ -1,0 +1,209 @@
+// Workstations: registration, approval, their event stream.
+#include <catch2/catch.hpp>
+
+#include "company.h"
+#include "protocol/certs.h"
+#include "protocol/messages.h"
+
+using namespace keyferry;
+using namespace keyferry::server;
+using namespace keyferry::server::testing;
+
+namespace {
+
+WorkstationRequest Request(const std::string& name) {
+  WorkstationRequest request;
+  request.name = name;
+  request.os = "Debian 12";
+  request.version = "1.0";
+  request.csr_pem = "request of " + name;
+  request.deliver_noise_pub.fill(1);
+  request.address = "192.0.2.7";
+  return request;
+}
+
+}  // namespace
+
+TEST_CASE("a workstation waits for approval and then gets its certificates") {
+  Company c;
+  const auto registered = c.workstations->Register(Request("desk-1"));
+  REQUIRE(registered);
+  CHECK(registered->poll_token.size() == 43);
+  CHECK(registered->fingerprint.size() == 79);
+  CHECK(c.workstations->Enrolment(registered->id, registered->poll_token)->state ==
+        WorkstationState::kPending);
+  CHECK(c.workstations->Enrolment(registered->id, "wrong").error().code ==
+        ErrorCode::kUnauthenticated);
+  CHECK_FALSE(c.workstations->Connected(registered->id));
+
+  Actor helper = c.admin;
+  helper.role = Role::kHelpDesk;
+  CHECK(c.workstations->Approve(helper, registered->id).error().code ==
+        ErrorCode::kPermissionDenied);
+  REQUIRE(c.workstations->Approve(c.admin, registered->id));
+  CHECK(c.workstations->Approve(c.admin, registered->id).error().code == ErrorCode::kConflict);
+  const auto enrolment = c.workstations->Enrolment(registered->id, registered->poll_token);
+  REQUIRE(enrolment);
+  REQUIRE(enrolment->certificates);
+  const auto deliver = protocol::HostCert::Parse(enrolment->certificates->deliver_cert);
+  REQUIRE(deliver);
+  CHECK(deliver->role == protocol::kRoleDeliver);
+  CHECK(deliver->host_id == registered->id.bytes);
+  CHECK(enrolment->certificates->login_cert.empty());  // it had no login key
+  CHECK(enrolment->certificates->root_pub.size() == 65);
+  const auto issuer = protocol::IssuerCert::Parse(enrolment->certificates->issuer_cert);
+  REQUIRE(issuer);
+  CHECK(deliver->VerifySignature(issuer->issuer_pub));
+
+  const auto sha256 = Sha256(registered->id.Hex());
+  CHECK(c.workstations->Authenticate(sha256).value() == registered->id);
+  REQUIRE(c.workstations->Revoke(c.admin, registered->id));
+  CHECK(c.workstations->Authenticate(sha256).error().code == ErrorCode::kPermissionDenied);
+  CHECK(c.workstations->Enrolment(registered->id, registered->poll_token)->state ==
+        WorkstationState::kRevoked);
+  CHECK(c.workstations->Authenticate(Sha256("nobody")).error().code ==
+        ErrorCode::kPermissionDenied);
+}
+
+TEST_CASE("bad registrations are refused") {
+  Company c;
+  WorkstationRequest request = Request("desk-1");
+  SECTION("no name") { request.name.clear(); }
+  SECTION("long name") { request.name = std::string(65, 'x'); }
+  SECTION("control character") { request.name = "a\nb"; }
+  SECTION("bad UTF-8") { request.os = "\xC3"; }
+  SECTION("bad request") { request.csr_pem = "nonsense"; }
+  const auto refused = c.workstations->Register(request);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == ErrorCode::kInvalidArgument);
+  CHECK(c.workstations->List()->empty());
+}
+
+TEST_CASE("pending registrations are limited by address, in all, and in time") {
+  Company c;
+  for (int i = 0; i < 20; ++i) {
+    REQUIRE(c.workstations->Register(Request("desk-" + std::to_string(i))));
+  }
+  CHECK(c.workstations->Register(Request("one-more")).error().code == ErrorCode::kRateLimited);
+  c.clock.Advance(std::chrono::minutes(61));
+  CHECK(c.workstations->Register(Request("one-more")));
+  for (int i = 21; i < 200; ++i) {
+    WorkstationRequest request = Request("desk-" + std::to_string(i));
+    request.address = "198.51.100." + std::to_string(i);
+    REQUIRE(c.workstations->Register(request));
+  }
+  WorkstationRequest request = Request("too-many");
+  request.address = "203.0.113.1";
+  CHECK(c.workstations->Register(request).error().code == ErrorCode::kRateLimited);
+  c.clock.Advance(std::chrono::hours(25));
+  CHECK(c.workstations->Register(request));
+  CHECK(c.workstations->List()->size() == 1);
+}
+
+TEST_CASE("hello comes first, with both certificates, renewed before they run out") {
+  Company c;
+  auto desk = c.AddWorkstation("desk-1");
+  REQUIRE(desk->events.size() == 1);
+  const std::string hello = desk->Named("hello").front();
+  CHECK(Member(hello, "version") == "1.0");
+  CHECK_THAT(hello, Catch::Contains("\"protocol\":1"));
+  const auto login = protocol::HostCert::Parse(Base64Member(hello, "login_cert"));
+  REQUIRE(login);
+  CHECK(login->role == protocol::kRoleLogin);
+  CHECK(login->host_noise_pub[0] == 2);
+  const auto first = Base64Member(hello, "deliver_cert");
+  c.Disconnect(*desk);
+  c.Connect(*desk);
+  CHECK(Base64Member(desk->Named("hello").back(), "deliver_cert") == first);
+  c.clock.Advance(std::chrono::hours(24 * 300));
+  c.Connect(*desk);
+  const auto renewed =
+      protocol::HostCert::Parse(Base64Member(desk->Named("hello").back(), "deliver_cert"));
+  REQUIRE(renewed);
+  CHECK(renewed->not_after > protocol::HostCert::Parse(first)->not_after);
+}
+
+TEST_CASE("a newer stream of one workstation outlives the older one's end") {
+  Company c;
+  auto desk = c.AddWorkstation("desk-1");
+  TestKey key(c.maker);
+  REQUIRE(c.Sees(*desk, {&key}));
+  REQUIRE(c.workstations->Connected(desk->id));
+  c.workstations->Disconnected(desk->id);
+  CHECK(c.workstations->List()->front().connected);
+  CHECK(c.workstations->List()->front().keys_seen == 1);
+  c.workstations->Disconnected(desk->id);
+  CHECK_FALSE(c.workstations->List()->front().connected);
+  CHECK(c.workstations->List()->front().keys_seen == 0);
+  c.workstations->Disconnected(desk->id);  // one too many does no harm
+  CHECK_FALSE(c.workstations->List()->front().connected);
+}
+
+TEST_CASE("what is due comes once per change of the list, and again on reconnect") {
+  Company c;
+  auto desk = c.AddWorkstation("desk-1");
+  TestKey key(c.maker);
+  c.Enrol(key, c.alice, *desk);
+  REQUIRE(c.Change(c.alice, "request-0001"));
+  desk->Forget();
+  REQUIRE(c.Sees(*desk, {&key}));  // nothing new
+  CHECK(desk->events.empty());
+  c.Connect(*desk);
+  CHECK(desk->Named("key").size() == 1);
+  CHECK(desk->Named("job").size() == 1);
+  REQUIRE(c.workstations->Spooled(desk->id, c.Newest(c.alice).job));
+  c.Connect(*desk);  // spooled is not delivered
+  CHECK(desk->Named("job").size() == 2);
+  REQUIRE(c.Deliver(*desk, key));
+  desk->Forget();
+  c.Connect(*desk);
+  CHECK(desk->Named("job").empty());
+}
+
+TEST_CASE("reported keys are checked") {
+  Company c;
+  auto desk = c.AddWorkstation("desk-1");
+  std::vector<SeenKey> list(1);
+  list[0].transport = "hid";
+  const auto code = [&] { return c.workstations->SeenKeys(desk->id, list).error().code; };
+  SECTION("too many") {
+    list.resize(17, list[0]);
+    for (std::size_t i = 0; i < list.size(); ++i) {
+      list[i].device.bytes[0] = static_cast<std::uint8_t>(i);
+    }
+  }
+  SECTION("twice the same") { list.push_back(list[0]); }
+  SECTION("state") { list[0].state = 7; }
+  SECTION("transport") { list[0].transport = "smoke"; }
+  CHECK(code() == ErrorCode::kInvalidArgument);
+}
+
+TEST_CASE("problems with a job are shown, and gone when it arrives") {
+  Company c;
+  auto desk = c.AddWorkstation("desk-1");
+  TestKey key(c.maker);
+  c.Enrol(key, c.alice, *desk);
+  REQUIRE(c.Change(c.alice, "request-0001"));
+  REQUIRE(c.workstations->JobProblem(desk->id, c.Newest(c.alice).job, "busy",
+                                     "Another program uses the key.\x1b[31m"));
+  CHECK(c.Newest(c.alice).last_error == "Another program uses the key.?[31m (busy)");
+  REQUIRE(c.Deliver(*desk, key));
+  CHECK(c.Newest(c.alice).last_error.empty());
+  CHECK(c.workstations->JobProblem(desk->id, JobId{}, "x", "y").error().code ==
+        ErrorCode::kNotFound);
+  CHECK(c.workstations->Spooled(desk->id, JobId{}).error().code == ErrorCode::kNotFound);
+}
+
+TEST_CASE("a revoked workstation is told, forgotten and gets nothing") {
+  Company c;
+  auto desk = c.AddWorkstation("desk-1");
+  TestKey key(c.maker);
+  c.Enrol(key, c.alice, *desk);
+  desk->Forget();
+  REQUIRE(c.workstations->Revoke(c.admin, desk->id));
+  CHECK(desk->Named("revoked").size() == 1);
+  REQUIRE(c.Change(c.alice, "request-0001"));
+  CHECK(desk->Named("job").empty());
+  CHECK_FALSE(c.Sees(*desk, {&key}));
+  CHECK_FALSE(c.workstations->Connected(desk->id));
+}
