@@ -1,0 +1,319 @@
+// The embedded database: what survives, what is noticed, what is said.
+#include <fcntl.h>
+#include <sched.h>
+#include <soci/soci.h>
+#include <soci/sqlite3/soci-sqlite3.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <csignal>
+#include <fstream>
+#include <thread>
+
+#include "company.h"
+#include "server/core/services.h"
+#include "server/storage/sqlite_store.h"
+
+using namespace keyferry;
+using namespace keyferry::server;
+using namespace keyferry::server::testing;
+
+namespace {
+
+AuditEntry Line(int number) {
+  return {number, "test", "line", std::to_string(number), "ok", "", ""};
+}
+
+std::filesystem::path FileIn(const TempFolder& folder) { return folder.path / "server.db"; }
+
+// Whoever has the file can do this; the chain must tell.
+void Tamper(const std::filesystem::path& file, const std::string& sql) {
+  soci::session session(soci::sqlite3, "db=" + file.string());
+  session << sql;
+}
+
+std::string TextOf(const std::filesystem::path& file, const std::string& sql) {
+  soci::session session(soci::sqlite3, "db=" + file.string());
+  std::string text;
+  session << sql, soci::into(text);
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("a store is opened again with all that it held") {
+  TempFolder folder;
+  {
+    const auto store = OpenSqliteStore(FileIn(folder));
+    REQUIRE(store);
+    for (int i = 1; i <= 5; ++i) REQUIRE((*store)->AppendAudit(Line(i)));
+    struct stat facts {};
+    REQUIRE(stat(FileIn(folder).c_str(), &facts) == 0);
+    CHECK((facts.st_mode & 0777) == 0600);
+    for (const auto& entry : std::filesystem::directory_iterator(folder.path)) {
+      REQUIRE(stat(entry.path().c_str(), &facts) == 0);
+      CHECK((facts.st_mode & 0077) == 0);
+    }
+  }
+  const auto store = OpenSqliteStore(FileIn(folder));
+  REQUIRE(store);
+  CHECK((*store)->AuditHead()->number == 5);
+  CHECK(MakeAuditService(**store)->Verify().value() == 5);
+  CHECK(TextOf(FileIn(folder), "PRAGMA journal_mode") == "wal");
+}
+
+TEST_CASE("one server a file") {
+  TempFolder folder;
+  const auto first = OpenSqliteStore(FileIn(folder));
+  REQUIRE(first);
+  const auto second = OpenSqliteStore(FileIn(folder));
+  REQUIRE_FALSE(second);
+  CHECK(second.error().code == ErrorCode::kUnavailable);
+  CHECK_THAT(second.error().message, Catch::Contains("Another server"));
+}
+
+TEST_CASE("files that cannot be a database are refused in words") {
+  TempFolder folder;
+  const auto refused = [&](const std::filesystem::path& file, ErrorCode code,
+                           const std::string& word) {
+    const auto store = OpenSqliteStore(file);
+    REQUIRE_FALSE(store);
+    CHECK(store.error().code == code);
+    CHECK_THAT(store.error().message, Catch::Contains(word));
+  };
+  SECTION("relative path") { refused("server.db", ErrorCode::kInvalidArgument, "absolute"); }
+  SECTION("missing folder") {
+    refused(folder.path / "no" / "server.db", ErrorCode::kUnavailable, "No such file");
+  }
+  SECTION("a folder") {
+    std::filesystem::create_directory(FileIn(folder));
+    refused(FileIn(folder), ErrorCode::kUnavailable, "Is a directory");
+  }
+  SECTION("a link") {
+    std::filesystem::create_symlink("/etc/passwd", FileIn(folder));
+    refused(FileIn(folder), ErrorCode::kUnavailable, "cannot be opened");
+  }
+  SECTION("readable by others") {
+    { REQUIRE(OpenSqliteStore(FileIn(folder))); }
+    chmod(FileIn(folder).c_str(), 0640);
+    refused(FileIn(folder), ErrorCode::kPermissionDenied, "chmod 600");
+  }
+  SECTION("something else") {
+    std::ofstream(FileIn(folder)) << std::string(9000, 'x');
+    chmod(FileIn(folder).c_str(), 0600);
+    refused(FileIn(folder), ErrorCode::kIo, "damaged");
+  }
+  SECTION("a newer server's") {
+    { REQUIRE(OpenSqliteStore(FileIn(folder))); }
+    Tamper(FileIn(folder), "INSERT INTO migrations (number, name) VALUES (999, 'future')");
+    refused(FileIn(folder), ErrorCode::kUnsupported, "newer server");
+  }
+}
+
+TEST_CASE("damage to the file is found at start") {
+  TempFolder folder;
+  {
+    const auto store = OpenSqliteStore(FileIn(folder));
+    REQUIRE(store);
+    for (int i = 1; i <= 200; ++i) REQUIRE((*store)->AppendAudit(Line(i)));
+  }
+  // Zeroes a page that is not the first: what a lost write leaves behind.
+  const auto size = std::filesystem::file_size(FileIn(folder));
+  REQUIRE(size > 8 * 4096);
+  int found = 0;
+  const std::filesystem::path copy = folder.path / "copy.db";
+  for (std::uintmax_t page = 1; page < size / 4096; ++page) {
+    std::filesystem::copy_file(FileIn(folder), copy,
+                               std::filesystem::copy_options::overwrite_existing);
+    std::fstream file(copy, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(static_cast<std::streamoff>(page * 4096));
+    file << std::string(4096, '\xA5');
+    file.close();
+    const auto store = OpenSqliteStore(copy);
+    if (!store && store.error().code == ErrorCode::kIo) ++found;
+  }
+  CHECK(found == static_cast<int>(size / 4096 - 1));
+}
+
+TEST_CASE("every way of bending the audit log is found") {
+  Company c;
+  for (int i = 1; i <= 20; ++i) REQUIRE(c.store->AppendAudit(Line(i)));
+  REQUIRE(c.audit->Verify().value() == 20);
+  c.StopStore();
+  const auto [sql, word] = GENERATE(table<std::string, std::string>({
+      {"UPDATE audit SET detail = 'x' WHERE number = 7", "row 7 was altered"},
+      {"UPDATE audit SET time = time + 1 WHERE number = 20", "row 20 was altered"},
+      {"UPDATE audit SET actor = 'tes', action = 'tline' WHERE number = 3", "row 3 was altered"},
+      {"DELETE FROM audit WHERE number = 9", "row 9 is missing"},
+      {"DELETE FROM audit WHERE number > 15", "row 16 is missing"},
+      {"DELETE FROM audit", "row 1 is missing"},
+      {"UPDATE audit SET number = 100 WHERE number = 4; ", "row 4 is missing"},
+      {"UPDATE audit SET hash = previous WHERE number = 5", "row 5 was altered"},
+      {"UPDATE audit_head SET hash = (SELECT hash FROM audit WHERE number = 19)",
+       "row 20 is not the one"},
+  }));
+  Tamper(c.database, sql);
+  c.Restart();
+  const auto verdict = c.audit->Verify();
+  REQUIRE_FALSE(verdict);
+  CHECK_THAT(verdict.error().message, Catch::Contains(word));
+}
+
+TEST_CASE("many threads write and read, and the chain holds") {
+  TempFolder folder;
+  const auto opened = OpenSqliteStore(FileIn(folder));
+  REQUIRE(opened);
+  Store& store = **opened;
+  std::vector<std::thread> threads;
+  std::atomic<int> bad{0};
+  for (int t = 0; t < 8; ++t) {
+    threads.emplace_back([&store, &bad, t] {
+      for (int i = 0; i < 25; ++i) {
+        if (!store.AppendAudit(Line(t * 100 + i))) ++bad;
+        const auto rows = store.AuditBefore(0, 5);
+        if (!rows || rows->empty()) ++bad;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(bad == 0);
+  CHECK(store.Transactions() == 200 + 2);  // two of them made the schema
+  CHECK(MakeAuditService(store)->Verify().value() == 200);
+}
+
+TEST_CASE("what was acknowledged survives SIGKILL") {
+  TempFolder folder;
+  { REQUIRE(OpenSqliteStore(FileIn(folder))); }
+  std::uint64_t acknowledged = 0;
+  for (int round = 0; round < 5; ++round) {
+    int ends[2] = {};
+    REQUIRE(pipe2(ends, O_CLOEXEC) == 0);
+    const pid_t child = fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+      const auto store = OpenSqliteStore(FileIn(folder));
+      for (int i = 0; store; ++i) {
+        if (!(*store)->AppendAudit(Line(i)) || write(ends[1], "x", 1) != 1) _exit(1);
+      }
+      _exit(1);
+    }
+    close(ends[1]);
+    char byte = 0;
+    for (int i = 0; i < 10 + round; ++i) {
+      if (read(ends[0], &byte, 1) == 1) ++acknowledged;
+    }
+    kill(child, SIGKILL);
+    int status = 0;
+    waitpid(child, &status, 0);
+    CHECK(WIFSIGNALED(status));
+    while (read(ends[0], &byte, 1) == 1) ++acknowledged;
+    close(ends[0]);
+    const auto store = OpenSqliteStore(FileIn(folder));
+    REQUIRE(store);
+    CHECK((*store)->AuditHead()->number >= acknowledged);
+    CHECK(MakeAuditService(**store)->Verify());
+    acknowledged = (*store)->AuditHead()->number;
+  }
+}
+
+namespace {
+
+constexpr int kNoMount = 77;
+
+// In a process of its own, on a small volume: 0 = as promised.
+int OnFullVolume(const std::filesystem::path& folder) {
+  if (unshare(CLONE_NEWNS) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) return kNoMount;
+  mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr);
+  if (mount("tmpfs", folder.c_str(), "tmpfs", 0, "size=1m,mode=700") != 0) return kNoMount;
+  auto opened = OpenSqliteStore(folder / "server.db");
+  if (!opened) return 1;
+  Store& store = **opened;
+  const std::filesystem::path filler = folder / "filler";
+  {
+    std::ofstream out(filler, std::ios::binary);
+    while (out << std::string(4096, 'x') && out.flush()) {
+    }
+  }
+  Result<void> written;
+  std::uint64_t stored = 0;
+  for (int i = 0; i < 5000 && written; ++i) {
+    written = store.AppendAudit(Line(i));
+    if (written) ++stored;
+  }
+  if (written || written.error().code != ErrorCode::kUnavailable) return 2;
+  if (written.error().message.find(folder.string()) == std::string::npos) return 3;
+  if (written.error().message.find("full") == std::string::npos) return 4;
+  if (store.AuditHead()->number != stored) return 5;  // reading still works
+  std::filesystem::remove(filler);
+  if (!store.AppendAudit(Line(1))) return 6;  // and writing, once there is space
+  if (MakeAuditService(store)->Verify().value_or(0) != stored + 1) return 7;
+  return 0;
+}
+
+}  // namespace
+
+TEST_CASE("a full volume is named, loses nothing and recovers by itself") {
+  TempFolder folder;
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) _exit(OnFullVolume(folder.path));
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  REQUIRE(WIFEXITED(status));
+  if (WEXITSTATUS(status) == kNoMount) {
+    WARN("This machine lets the test mount nothing: not run.");
+    return;
+  }
+  CHECK(WEXITSTATUS(status) == 0);
+}
+
+TEST_CASE("two changes can never be open for one account, whoever inserts") {
+  Company c;
+  auto desk = c.AddWorkstation("desk-1");
+  TestKey key(c.maker);
+  c.Enrol(key, c.alice, *desk);
+  const auto row = c.store->FindKey(DeviceId{key.device_id})->value();
+  const auto begin = [&](const std::string& idempotency_key, std::uint64_t seq) {
+    ChangeRow change;
+    OsRandom().Fill(change.change.id.bytes);
+    OsRandom().Fill(change.change.job.bytes);
+    OsRandom().Fill(change.job.hash);
+    change.change.account = c.alice;
+    change.change.actor = c.admin.id;
+    change.change.idempotency_key = idempotency_key;
+    change.change.state = ChangeState::kAttempt;
+    change.change.device = row.device;
+    change.job.id = change.change.job;
+    change.job.change = change.change.id;
+    change.job.device = row.device;
+    change.job.enrolment = row.enrolment;
+    change.job.account = c.alice;
+    change.job.seq = seq;
+    change.job.base_seq = row.last_seq;
+    change.job.epoch = row.epoch;
+    return c.store->BeginChange(change.change, change.job, {}).value();
+  };
+  using Claim = ChangeStore::Claim;
+  const std::uint64_t before = c.store->Transactions();
+  CHECK(begin("request-0001", 7).claim == Claim::kSeqTaken);
+  CHECK(c.store->Transactions() == before);
+  const auto first = begin("request-0001", row.next_seq);
+  CHECK(first.claim == Claim::kBegun);
+  CHECK(begin("request-0001", row.next_seq + 1).claim == Claim::kRepeated);
+  const auto busy = begin("request-0002", row.next_seq + 1);
+  CHECK(busy.claim == Claim::kAccountBusy);
+  CHECK(busy.row.change.id == first.row.change.id);
+  CHECK(c.store->Transactions() == before + 1);
+
+  const ChangeId id = first.row.change.id;
+  REQUIRE(c.store->MarkUnknown(id, "?", {}));
+  CHECK(c.store->MarkUnknown(id, "?", {}).error().code == ErrorCode::kConflict);
+  REQUIRE(c.store->ConfirmChange(id, 5, false, {}));
+  CHECK(c.store->ConfirmChange(id, 5, false, {}).error().code == ErrorCode::kConflict);
+  CHECK(c.store->CloseChange(id, ChangeState::kFailed, {}, {}).error().code ==
+        ErrorCode::kConflict);
+  CHECK(begin("request-0003", row.next_seq + 1).claim == Claim::kBegun);
+}
