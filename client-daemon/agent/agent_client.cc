@@ -44,8 +44,11 @@ AgentClient::Answer AgentClient::Ask(Buffer& buffer, std::size_t size, TouchNoti
                                      void* context) {
   if (size == 0) return {Outcome::kGarbage};
   const ssize_t sent = send(fd_, buffer.data(), size, MSG_NOSIGNAL);
+  const int send_error = errno;
   buffer.Wipe();
-  if (sent != static_cast<ssize_t>(size)) return {Outcome::kDown};
+  // An agent that has closed may have said why.
+  const bool closed = sent < 0 && (send_error == EPIPE || send_error == ECONNRESET);
+  if (sent != static_cast<ssize_t>(size) && !closed) return {Outcome::kDown};
   Answer answer = Receive(buffer, left_ms_);
   if (answer.outcome == Outcome::kAnswer && answer.type == Type::kTouch && notice != nullptr) {
     notice(context);
@@ -71,7 +74,8 @@ AgentClient::Answer AgentClient::Receive(Buffer& buffer, int& left_ms) {
     if (ready <= 0) return {Outcome::kTimeout};
     // MSG_TRUNC: the true length, so that an over-long datagram is seen as what it is.
     const ssize_t got = recv(fd_, buffer.data(), buffer.size(), MSG_TRUNC);
-    if (got < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+    // ECONNRESET comes once, before what the agent said when it closed.
+    if (got < 0 && (errno == EINTR || errno == EAGAIN || errno == ECONNRESET)) continue;
     if (got <= 0) return {Outcome::kDown};
     const auto size = static_cast<std::size_t>(got);
     const auto type = size <= buffer.size() ? TypeOf(buffer.first(size)) : std::nullopt;
