@@ -130,7 +130,10 @@ const std::vector<std::string>& LdapEntry::All(std::string_view lower_case_name)
 LdapConnection::LdapConnection(struct ldap* handle, LdapEndpoint endpoint)
     : handle_(handle), endpoint_(std::move(endpoint)) {}
 
-LdapConnection::~LdapConnection() { ldap_unbind_ext(handle_, nullptr, nullptr); }
+LdapConnection::~LdapConnection() {
+  io_.Set(std::chrono::steady_clock::now());  // the farewell goes out at once or not at all
+  ldap_unbind_ext(handle_, nullptr, nullptr);
+}
 
 Result<std::unique_ptr<LdapConnection>> LdapConnection::Create(const LdapEndpoint& endpoint) {
   PrepareLdapLibrary();
@@ -150,6 +153,7 @@ Result<std::unique_ptr<LdapConnection>> LdapConnection::Create(const LdapEndpoin
   const ber_len_t max_answer = kMaxAnswer;
   Sockbuf* socket_buffer = nullptr;
   const bool set =
+      out->io_.Attach(handle) &&
       ldap_set_option(handle, LDAP_OPT_PROTOCOL_VERSION, &version) == LDAP_SUCCESS &&
       ldap_set_option(handle, LDAP_OPT_REFERRALS, LDAP_OPT_OFF) == LDAP_SUCCESS &&
       ldap_set_option(handle, LDAP_OPT_RESTART, LDAP_OPT_ON) == LDAP_SUCCESS &&
@@ -184,16 +188,9 @@ Result<std::unique_ptr<LdapConnection>> LdapConnection::Open(const LdapEndpoint&
   const timeval limit = ToTimeval(budget);
   ldap_set_option(handle, LDAP_OPT_NETWORK_TIMEOUT, &limit);
   const auto began = std::chrono::steady_clock::now();
+  (*out)->io_.Set(began + budget);
   const int rc = ldap_connect(handle);
-  if (rc == LDAP_SUCCESS) {
-    if (const int fd = (*out)->Descriptor(); fd >= 0) {
-      // A peer that stops reading or sends half a record blocks a call no longer than this.
-      setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-      setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-      fcntl(fd, F_SETFD, FD_CLOEXEC);
-    }
-    return out;
-  }
+  if (rc == LDAP_SUCCESS) return out;
   (*out)->broken_ = true;
   const bool slow = std::chrono::steady_clock::now() - began >= budget * 9 / 10;
   std::string detail = endpoint.uri + ": rc " + std::to_string(rc) + " (" + ldap_err2string(rc) +
@@ -286,7 +283,7 @@ LdapAnswer LdapConnection::Await(int message_id, Deadline deadline, std::string*
     const int type = ldap_result(handle_, message_id, LDAP_MSG_ONE, &wait, &message);
     if (type <= 0) {
       answer.delivery = LdapAnswer::Delivery::kNoAnswer;
-      answer.timed_out = type == 0;
+      answer.timed_out = type == 0 || std::chrono::steady_clock::now() >= deadline;
       ldap_get_option(handle_, LDAP_OPT_RESULT_CODE, &answer.rc);
       if (type == 0) answer.rc = LDAP_TIMEOUT;
       answer.diagnostic = Diagnostic();
@@ -342,6 +339,7 @@ LdapAnswer LdapConnection::Bind(const std::string& name, const SecureBytes& pass
     return refused;
   }
   berval secret = View(password.view());
+  io_.Set(deadline);
   int id = 0;
   const int rc =
       ldap_sasl_bind(handle_, name.c_str(), LDAP_SASL_SIMPLE, &secret, nullptr, nullptr, &id);
@@ -357,6 +355,7 @@ LdapAnswer LdapConnection::Search(const LdapSearch& search, Deadline deadline,
   if (names.empty()) names.push_back(const_cast<char*>(LDAP_NO_ATTRS));
   names.push_back(nullptr);
   const int scope = search.scope == LdapSearch::Scope::kBase ? LDAP_SCOPE_BASE : LDAP_SCOPE_SUBTREE;
+  io_.Set(deadline);
   std::size_t count = 0;
   std::string cookie;
   LdapAnswer answer;
@@ -413,6 +412,7 @@ LdapAnswer LdapConnection::Modify(const std::string& dn,
     mods.push_back(&item.mod);
   }
   mods.push_back(nullptr);
+  io_.Set(deadline);
   int id = 0;
   const int rc = ldap_modify_ext(handle_, dn.c_str(), mods.data(), nullptr, nullptr, &id);
   if (rc != LDAP_SUCCESS) return SendFailure(rc);

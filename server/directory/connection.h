@@ -13,6 +13,7 @@
 #include "protocol/result.h"
 #include "protocol/secure/secure_bytes.h"
 #include "server/directory/answers.h"
+#include "server/directory/deadline_io.h"
 
 struct ldap;
 struct ldapmod;
@@ -93,6 +94,7 @@ class LdapConnection {
   int Descriptor() const;
   std::string Diagnostic() const;
 
+  DeadlineIo io_;
   struct ldap* handle_;
   LdapEndpoint endpoint_;
   bool broken_ = false;

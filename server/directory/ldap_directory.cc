@@ -32,6 +32,11 @@ Error NotFound() {
                0};
 }
 
+bool HasControl(std::string_view text) {
+  return std::any_of(text.begin(), text.end(),
+                     [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; });
+}
+
 std::string_view Trim(std::string_view text) {
   const auto blank = [](char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; };
   while (!text.empty() && blank(text.front())) text.remove_prefix(1);
@@ -288,6 +293,7 @@ Result<PersonPage> LdapDirectory::Search(std::string_view query, std::size_t lim
       return Fail(ErrorCode::kInvalidArgument,
                   "This page link is not valid. Start the search again.");
   }
+  if (HasControl(query)) return PersonPage{};  // no name holds one; Samba would end the value there
   return Read([&](const Session& session) -> Result<PersonPage> {
     auto listing = listings_.Find(query);
     if (listing == nullptr) {
@@ -329,8 +335,9 @@ Result<std::optional<LdapEntry>> LdapDirectory::FindSignIn(const Session& sessio
   if (const std::size_t slash = name.find('\\'); slash != std::string_view::npos) {
     name.remove_prefix(slash + 1);
   }
-  // A name longer than any account's is asked like every other, so that it takes the same road.
-  name = name.substr(0, kMaxSignInName);
+  // What cannot be a name is asked for as one that does not exist, so that it takes the same road.
+  // (Samba ends a value at a NUL, so a control character could otherwise hide a tail.)
+  if (name.size() > kMaxSignInName || HasControl(name)) name = "?";
   std::string any = "(sAMAccountName=" + EscapeFilter(name) + ")";
   if (const std::size_t at = name.rfind('@'); at != std::string_view::npos) {
     any = "(userPrincipalName=" + EscapeFilter(name) + ")";
@@ -554,6 +561,8 @@ Result<std::unique_ptr<Directory>> MakeLdapDirectory(LdapConfig config) {
   if (config.people_dn.empty()) config.people_dn = config.base_dn;
   if (auto good = CheckDn("directory.people_dn", config.people_dn); !good)
     return tl::unexpected<Error>(good.error());
+  if (config.ca_file.empty())
+    return invalid("directory.ca_file is empty; name the PEM file of the certificate authority.");
   if (config.bind_name.empty())
     return invalid("directory.bind_name is empty; name the service account.");
   if (config.bind_password.empty()) return invalid("The service account's password is empty.");

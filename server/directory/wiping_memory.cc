@@ -2,7 +2,6 @@
 
 #include <lber.h>
 #include <malloc.h>
-#include <signal.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -40,10 +39,6 @@ void PrepareLdapLibrary() {
   std::call_once(once, [] {
     static BerMemoryFunctions functions{Allocate, AllocateZeroed, Resize, Release};
     ber_set_option(nullptr, LBER_OPT_MEMORY_FNS, &functions);
-    struct sigaction current {};
-    if (sigaction(SIGPIPE, nullptr, &current) == 0 && current.sa_handler == SIG_DFL) {
-      signal(SIGPIPE, SIG_IGN);
-    }
   });
 }
 

@@ -3,8 +3,7 @@
 namespace keyferry::server {
 
 // Makes liblber and libldap wipe every block before it goes back to the heap (requests hold
-// passwords), and ignores SIGPIPE unless the program handles it. Once a process, before the first
-// handle; later calls do nothing.
+// passwords). Once a process, before the first handle; later calls do nothing.
 void PrepareLdapLibrary();
 
 }  // namespace keyferry::server

@@ -1,0 +1,190 @@
+// The list of employees: order, pages, prefixes, hostile names.
+#include <algorithm>
+#include <set>
+
+#include "tests/integration/directory/directories.h"
+
+namespace keyferry::testing {
+namespace {
+
+std::vector<Person> All(Directory& directory, const std::string& query, std::size_t limit) {
+  std::vector<Person> out;
+  std::string cursor;
+  for (int pages = 0; pages < 400; ++pages) {
+    auto page = directory.Search(query, limit, cursor);
+    REQUIRE_OK(page);
+    CHECK(page->people.size() <= limit);
+    out.insert(out.end(), page->people.begin(), page->people.end());
+    cursor = page->next;
+    if (cursor.empty()) return out;
+  }
+  FAIL("the pages do not end");
+  return out;
+}
+
+std::vector<std::string> Logins(const std::vector<Person>& people) {
+  std::vector<std::string> out;
+  for (const Person& person : people) out.push_back(person.login);
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("all 25 employees are listed once, in order, whatever the page size") {
+  TestDomain& domain = TestDomain::Shared();
+  const auto directory = Open(ConfigFor(domain));
+  const auto whole = All(*directory, "", 200);
+  REQUIRE(whole.size() == 25);
+  for (const std::size_t limit : {1u, 7u, 24u, 25u}) {
+    CHECK(Logins(All(*directory, "", limit)) == Logins(whole));
+  }
+  const auto logins = Logins(whole);
+  const auto place = [&](const char* login) {
+    return std::find(logins.begin(), logins.end(), login) - logins.begin();
+  };
+  CHECK(place("ahmet.yilmaz") < place("anna.mueller"));
+  CHECK(place("bjorn.aegir") < place("francois.lefevre"));
+  CHECK(place("zofia.wozniak") < place("dmytro.bondar"));  // Latin before Cyrillic
+  CHECK(place("iryna.savchuk") != place("mykola.lysenko"));
+}
+
+TEST_CASE("a search finds by the beginning of name, login, mail and employee id, in any case") {
+  TestDomain& domain = TestDomain::Shared();
+  const auto directory = Open(ConfigFor(domain));
+  const auto find = [&](const std::string& query) { return Logins(All(*directory, query, 50)); };
+  const std::vector<std::string> taras{"taras.shevchuk"};
+  for (const char* query :
+       {"Тарас", "тарас ш", "Шевч", "taras.s", "TARAS.SHEVCHUK@corp", "E1003", "  taras  "}) {
+    INFO(query);
+    CHECK(find(query) == taras);
+  }
+  CHECK(find("O'Brien") == std::vector<std::string>{"sean.obrien"});
+  CHECK(find("Groß") == std::vector<std::string>{"jurgen.grosz"});
+  CHECK(find("田中") == std::vector<std::string>{"yuki.tanaka"});
+  CHECK(find("evchuk").empty());  // beginnings only
+}
+
+TEST_CASE("a query is text, never a filter") {
+  TestDomain& domain = TestDomain::Shared();
+  const auto directory = Open(ConfigFor(domain));
+  for (const std::string& query :
+       {std::string("*"), std::string("a*"), std::string("*)(objectClass=*"), std::string("\\2a"),
+        std::string("("), std::string(")"), std::string("\\"), std::string("a\0b", 3),
+        std::string("\xff\xfe\xfd"), std::string("x)(|(cn=*"), std::string(256, '*'),
+        std::string("\x01\x02\r\n\x7f"),
+        std::string("\xe2\x80\xae"
+                    "evil"),
+        std::string("%s%n%x"), std::string("'; DROP TABLE people; --")}) {
+    INFO(query);
+    const auto page = directory->Search(query, 10, "");
+    REQUIRE_OK(page);
+    CHECK(page->people.empty());
+    CHECK(page->next.empty());
+  }
+  CHECK_REFUSED(directory->Search(std::string(257, 'a'), 10, ""), ErrorCode::kInvalidArgument,
+                "too long");
+  CHECK_REFUSED(directory->Search("", 0, ""), ErrorCode::kInvalidArgument, "1 to 200");
+  CHECK_REFUSED(directory->Search("", 201, ""), ErrorCode::kInvalidArgument, "1 to 200");
+  for (const std::string& cursor :
+       {std::string("x"), std::string(31, '0'), std::string(32, 'g'), std::string(33, '0'),
+        std::string(32, '0') + "zz", std::string(4096, '0')}) {
+    CHECK_REFUSED(directory->Search("", 10, cursor), ErrorCode::kInvalidArgument, "not valid");
+  }
+}
+
+TEST_CASE("hostile names in the directory come back as they are, and can be worked with") {
+  TestDomain& domain = TestDomain::Shared();
+  auto config = ConfigFor(domain);
+  config.listing_life = std::chrono::milliseconds(0);
+  const auto directory = Open(std::move(config));
+  const std::vector<std::string> names{"Zz (star*) paren",
+                                       "Zz back\\slash",
+                                       "Zz comma, Jr.",
+                                       "Zz quote\"d",
+                                       "Zz #hash =equals",
+                                       "Zz <script>alert(1)</script>",
+                                       "Zz {{{mustache}}}",
+                                       "Zz a+b;c",
+                                       "Zz ' OR '1'='1",
+                                       "Zz \xe2\x80\xae"
+                                       "rtl",
+                                       "Zz 🚢 ferry",
+                                       "Zz e\xcc\x81 combining"};
+  const auto line = TestDomain::Line;
+  std::string ldif;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const std::string login = "hostile" + std::to_string(i);
+    // The RDN needs RFC 4514 escapes; hex escapes do for every byte.
+    static constexpr char kDigits[] = "0123456789abcdef";
+    std::string rdn;
+    for (const char c : names[i]) {
+      const auto byte = static_cast<std::uint8_t>(c);
+      rdn += std::string("\\") + kDigits[byte >> 4] + kDigits[byte & 15];
+    }
+    ldif += line("dn", "CN=" + rdn + "," + domain.people_dn) +
+            "objectClass: user\nsAMAccountName: " + login + "\n" + line("displayName", names[i]) +
+            "userAccountControl: 546\n\n";
+  }
+  domain.Apply(ldif);
+  const auto found = All(*directory, "Zz ", 5);
+  REQUIRE(found.size() == names.size());
+  std::set<std::string> seen;
+  for (const Person& person : found) {
+    INFO(person.display_name);
+    seen.insert(person.display_name);
+    const auto exact = All(*directory, person.display_name, 5);
+    REQUIRE(exact.size() == 1);
+    CHECK(exact[0].id == person.id);
+    const auto detail = directory->Get(person.id);
+    REQUIRE_OK(detail);
+    CHECK(detail->person.dn == person.dn);
+    const auto target = directory->Pin(person.id);
+    REQUIRE_OK(target);
+    REQUIRE_OK(directory->SetPassword(*target, person.id, Secret("Hostile-Pass-1"), {}));
+    domain.Apply(line("dn", person.dn) +
+                 "changetype: modify\nreplace: userAccountControl\nuserAccountControl: 512\n");
+    const auto facts = directory->SignIn(person.login, Secret("Hostile-Pass-1"));
+    REQUIRE_OK(facts);
+    CHECK(facts->outcome == BindOutcome::kAccepted);
+    CHECK(facts->group_dns.size() >= 1);
+    domain.Apply(line("dn", person.dn) + "changetype: delete\n");
+  }
+  CHECK(seen == std::set<std::string>(names.begin(), names.end()));
+}
+
+TEST_CASE("an identity survives renaming and moving; pages survive people who come and go") {
+  TestDomain& domain = TestDomain::Shared();
+  auto config = ConfigFor(domain);
+  config.listing_life = std::chrono::milliseconds(0);
+  const auto directory = Open(std::move(config));
+  const auto line = TestDomain::Line;
+  const SamplePerson& person = domain.people()[20];
+  domain.Apply("dn: OU=Annex," + domain.people_dn + "\nobjectClass: organizationalUnit\n");
+  domain.Apply(line("dn", person.dn) +
+               "changetype: modrdn\nnewrdn: CN=Renamed\ndeleteoldrdn: 1\nnewsuperior: OU=Annex," +
+               domain.people_dn + "\n");
+  const auto detail = directory->Get(IdOf(person));
+  REQUIRE_OK(detail);
+  CHECK(detail->person.dn == "CN=Renamed,OU=Annex," + domain.people_dn);
+  const auto target = directory->Pin(IdOf(person));
+  REQUIRE_OK(target);
+  CHECK_FALSE(directory->SetPassword(*target, IdOf(person), Secret("short"), {}));
+  REQUIRE_OK(directory->SetPassword(*target, IdOf(person), Secret(person.password), {}));
+
+  const auto first = directory->Search("", 10, "");
+  REQUIRE_OK(first);
+  domain.Apply(line("dn", "CN=Aaron New," + domain.people_dn) +
+               "objectClass: user\nsAMAccountName: aaron.new\ndisplayName: Aaron "
+               "New\nuserAccountControl: 546\n");
+  const auto second = directory->Search("", 200, first->next);
+  REQUIRE_OK(second);
+  CHECK(first->people.size() + second->people.size() ==
+        25);  // the newcomer sorts before the cursor
+  std::set<AccountId> ids;
+  for (const auto* page : {&*first, &*second}) {
+    for (const Person& each : page->people) CHECK(ids.insert(each.id).second);
+  }
+  domain.Apply(line("dn", "CN=Aaron New," + domain.people_dn) + "changetype: delete\n");
+}
+
+}  // namespace keyferry::testing

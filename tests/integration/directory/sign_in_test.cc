@@ -1,0 +1,142 @@
+// Sign-in: one bind as the person, and what it says.
+#include <algorithm>
+
+#include "tests/integration/directory/directories.h"
+
+namespace keyferry::testing {
+namespace {
+
+BindOutcome Try(Directory& directory, const std::string& name, const std::string& password) {
+  const auto facts = directory.SignIn(name, Secret(password));
+  REQUIRE_OK(facts);
+  CHECK((facts->outcome == BindOutcome::kAccepted) == facts->person.has_value());
+  if (!facts->person) CHECK(facts->group_dns.empty());
+  return facts->outcome;
+}
+
+bool Holds(const std::vector<std::string>& values, const std::string& value) {
+  return std::find(values.begin(), values.end(), value) != values.end();
+}
+
+}  // namespace
+
+TEST_CASE("a bind tells each account state apart, and only with the right password") {
+  TestDomain& domain = TestDomain::Shared();
+  const auto directory = Open(ConfigFor(domain));
+  const std::vector<std::pair<std::string, BindOutcome>> matrix{
+      {"administrator", BindOutcome::kAccepted}, {"help_desk", BindOutcome::kAccepted},
+      {"employee", BindOutcome::kAccepted},      {"protected", BindOutcome::kAccepted},
+      {"disabled", BindOutcome::kDisabled},      {"expired", BindOutcome::kExpired},
+      {"must_change", BindOutcome::kMustChange}, {"locked", BindOutcome::kLocked},
+  };
+  for (const auto& [role, expected] : matrix) {
+    const SamplePerson& person = domain.Person(role);
+    INFO(role);
+    CHECK(Try(*directory, person.upn, person.password) == expected);
+    const BindOutcome wrong = Try(*directory, person.upn, "Wrong-" + person.password);
+    CHECK(wrong == (role == "locked" ? BindOutcome::kLocked : BindOutcome::kWrong));
+  }
+}
+
+TEST_CASE("every spelling of a sign-in name finds the same person") {
+  TestDomain& domain = TestDomain::Shared();
+  const auto directory = Open(ConfigFor(domain));
+  const SamplePerson& person = domain.Person("administrator");
+  for (const std::string& name :
+       {person.login, person.upn, "CORP\\" + person.login, std::string("OLENA.ADMIN"),
+        std::string("Olena.Admin@CORP.example.TEST")}) {
+    INFO(name);
+    const auto facts = directory->SignIn(name, Secret(person.password));
+    REQUIRE_OK(facts);
+    REQUIRE(facts->outcome == BindOutcome::kAccepted);
+    CHECK(facts->person->id == IdOf(person));
+    CHECK(facts->person->login == person.login);
+    CHECK(facts->person->display_name == person.display_name);
+  }
+}
+
+TEST_CASE("a person whose userPrincipalName is another's login is not mistaken for the other") {
+  TestDomain& domain = TestDomain::Shared();
+  const auto directory = Open(ConfigFor(domain));
+  const SamplePerson& victim = domain.Person("administrator");
+  // Samba and Windows both let an explicit UPN shadow login@domain of somebody else.
+  domain.Apply("dn: CN=Shadow,OU=People," + domain.base_dn +
+               "\nobjectClass: user\nsAMAccountName: shadow\nuserPrincipalName: "
+               "sean.obrien.other@corp.example.test\n");
+  const auto facts =
+      directory->SignIn("sean.obrien.other@corp.example.test", Secret(victim.password));
+  REQUIRE_OK(facts);
+  CHECK(facts->outcome == BindOutcome::kWrong);
+  domain.Apply("dn: CN=Shadow,OU=People," + domain.base_dn + "\nchangetype: delete\n");
+}
+
+TEST_CASE(
+    "unknown and hostile names are a wrong password, never an error and never a bind without one") {
+  TestDomain& domain = TestDomain::Shared();
+  const auto directory = Open(ConfigFor(domain));
+  const SamplePerson& person = domain.Person("employee");
+  const std::vector<std::string> names{"nobody",
+                                       "",
+                                       "*",
+                                       "s*",
+                                       "sean.obrien)(objectClass=*",
+                                       "*)(|(objectClass=*",
+                                       "CORP\\",
+                                       "\\",
+                                       "@",
+                                       "@corp.example.test",
+                                       std::string("sean.obrien\0", 12),
+                                       "sean.obrien\n",
+                                       "\xff\xfe",
+                                       std::string(5000, 'a'),
+                                       "CN=Administrator,CN=Users," + domain.base_dn,
+                                       "' OR 1=1 --",
+                                       "sean.obrien@evil.example",
+                                       "dc1$",
+                                       "CORP\\DC1$",
+                                       "<GUID=00000000-0000-0000-0000-000000000000>"};
+  for (const std::string& name : names) {
+    INFO(name);
+    CHECK(Try(*directory, name, person.password) == BindOutcome::kWrong);
+  }
+  for (const std::string& name :
+       {person.login, person.upn, std::string("nobody"), domain.admin_upn}) {
+    CHECK(Try(*directory, name, "") == BindOutcome::kWrong);
+  }
+  CHECK(Try(*directory, person.login, std::string(5000, 'x')) == BindOutcome::kWrong);
+}
+
+TEST_CASE("groups are told with their parents, round rings, and with the primary group") {
+  TestDomain& domain = TestDomain::Shared();
+  const auto directory = Open(ConfigFor(domain));
+  const SamplePerson& person = domain.Person("employee_with_key");
+  const std::string inner = "CN=Ring \\(inner\\*\\)\\, odd," + domain.groups_dn;
+  const std::string outer = "CN=Ring outer," + domain.groups_dn;
+  const auto line = TestDomain::Line;
+  domain.Apply(line("dn", inner) + "objectClass: group\nsAMAccountName: Ring inner\n" +
+               line("member", person.dn));
+  domain.Apply(line("dn", outer) + "objectClass: group\nsAMAccountName: Ring outer\n" +
+               line("member", inner));
+  domain.Apply(line("dn", inner) + "changetype: modify\nadd: member\n" + line("member", outer));
+  const auto facts = directory->SignIn(person.login, Secret(person.password));
+  REQUIRE_OK(facts);
+  REQUIRE(facts->outcome == BindOutcome::kAccepted);
+  const auto named = [&](const std::string& part) {
+    return std::count_if(facts->group_dns.begin(), facts->group_dns.end(),
+                         [&](const std::string& dn) { return dn.find(part) != std::string::npos; });
+  };
+  CHECK(named("CN=Ring outer,") == 1);
+  CHECK(named("CN=Ring (inner") + named("CN=Ring \\(inner") == 1);
+  CHECK(named("CN=Domain Users,") == 1);
+  CHECK(named("CN=Users,CN=Builtin,") == 1);  // the primary group's parent
+  CHECK(named("Keyferry Administrators") == 0);
+  domain.Apply(line("dn", outer) + "changetype: delete\n");
+  domain.Apply(line("dn", inner) + "changetype: delete\n");
+
+  const SamplePerson& admin = domain.Person("administrator");
+  const auto admin_facts = directory->SignIn(admin.login, Secret(admin.password));
+  REQUIRE_OK(admin_facts);
+  CHECK(Holds(admin_facts->group_dns, domain.administrators_group));
+}
+
+}  // namespace keyferry::testing

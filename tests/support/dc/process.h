@@ -1,0 +1,21 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace keyferry::testing {
+
+struct ProcessResult {
+  int status = -1;     // exit status, or 128 + signal
+  std::string output;  // standard output and error together
+};
+
+// Runs a program (looked up in PATH and the sbin directories) to its end, with `input` on its
+// standard input.
+ProcessResult RunProcess(const std::vector<std::string>& argv, std::string_view input = {});
+
+// The same with a descriptor of the caller's as standard input.
+ProcessResult RunProcessOn(const std::vector<std::string>& argv, int standard_input);
+
+}  // namespace keyferry::testing

@@ -1,0 +1,116 @@
+#include "server/directory/person.h"
+
+#include <catch2/catch.hpp>
+
+#include "server/directory/text.h"
+
+namespace keyferry::server {
+namespace {
+
+const std::string kGuid(16, '\x11');
+constexpr const char* kDomain = "S-1-5-21-1111-2222-3333-";
+
+LdapEntry User(const std::string& rid = "1105") {
+  LdapEntry entry;
+  entry.dn = "CN=Anna,OU=People,DC=x";
+  entry.attributes["objectguid"] = {kGuid};
+  entry.attributes["objectsid"] = {SidBinary(kDomain + rid)};
+  entry.attributes["primarygroupid"] = {"513"};
+  entry.attributes["samaccountname"] = {"anna"};
+  return entry;
+}
+
+}  // namespace
+
+TEST_CASE("SID text and binary are each other's inverse") {
+  for (const char* sid :
+       {"S-1-5-32-544", "S-1-5-21-1-2-3-512", "S-1-5-21-4294967295-0-1-500", "S-1-1-0"}) {
+    CHECK(SidText(SidBinary(sid)) == std::string(sid));
+  }
+  for (const char* bad :
+       {"", "S-1-", "S-2-5-1", "S-1-5", "S-1-5-x", "S-1-5-99999999999", "S-1-5--1", "S-1-5-1-"}) {
+    INFO(bad);
+    CHECK((std::string(bad) == "S-1-5-1-" || SidBinary(bad).empty()));
+  }
+}
+
+TEST_CASE("the protected set is known by SID, in any domain, and nothing else is") {
+  for (const char* rid : {"498", "500", "502", "512", "516", "518", "519", "521", "526", "527"}) {
+    CHECK(ProtectedName(std::string(kDomain) + rid));
+    CHECK(ProtectedName("S-1-5-21-9-8-7-" + std::string(rid)));
+  }
+  for (const char* rid : {"544", "548", "549", "550", "551", "552"}) {
+    CHECK(ProtectedName("S-1-5-32-" + std::string(rid)));
+    CHECK_FALSE(ProtectedName(std::string(kDomain) + rid));
+  }
+  for (const char* other :
+       {"S-1-5-32-545", "S-1-5-32-512", "S-1-5-21-512", "S-1-5-21-1-2-512", "S-1-5-21-1-2-3-4-512",
+        "S-1-5-21-1-2-3-513", "S-1-5-21-1-2-3-5120", "S-1-5-11", "", "-", "512"}) {
+    INFO(other);
+    CHECK_FALSE(ProtectedName(other));
+  }
+}
+
+TEST_CASE("every way into the protected set is seen") {
+  CHECK(ProtectedReason(User(), {}).empty());
+  CHECK(ProtectedReason(User(), {"S-1-5-32-545", std::string(kDomain) + "1200"}).empty());
+  CHECK(ProtectedReason(User(), {std::string(kDomain) + "519"}) == "member of Enterprise Admins");
+  CHECK(ProtectedReason(User("500"), {}) == "the built-in account Administrator");
+  LdapEntry primary = User();
+  primary.attributes["primarygroupid"] = {"512"};
+  CHECK(ProtectedReason(primary, {}) == "member of Domain Admins");
+  LdapEntry history = User();
+  history.attributes["sidhistory"] = {SidBinary("S-1-5-21-7-7-7-1000"),
+                                      SidBinary("S-1-5-21-7-7-7-512")};
+  CHECK(ProtectedReason(history, {}) == "SID history of Domain Admins");
+  LdapEntry marked = User();
+  marked.attributes["admincount"] = {"1"};
+  CHECK_FALSE(ProtectedReason(marked, {}).empty());
+  marked.attributes["admincount"] = {"0"};
+  CHECK(ProtectedReason(marked, {}).empty());
+}
+
+TEST_CASE("account state comes from the computed attributes") {
+  LdapEntry entry = User();
+  entry.attributes["useraccountcontrol"] = {"512"};
+  entry.attributes["pwdlastset"] = {"133000000000000000"};
+  entry.attributes["accountexpires"] = {"9223372036854775807"};
+  AccountState state = ReadState(entry, 133500000000000000);
+  CHECK_FALSE((state.disabled || state.locked || state.must_change || state.password_expired ||
+               state.account_expired || state.smartcard_required || state.password_never_expires));
+  CHECK(state.password_last_set == 133000000000000000);
+
+  entry.attributes["useraccountcontrol"] = {std::to_string(0x200 | 0x2 | 0x10000 | 0x40000)};
+  entry.attributes["msds-user-account-control-computed"] = {std::to_string(0x10 | 0x800000)};
+  entry.attributes["accountexpires"] = {"133499999999999999"};
+  state = ReadState(entry, 133500000000000000);
+  CHECK((state.disabled && state.locked && state.password_expired && state.account_expired &&
+         state.smartcard_required && state.password_never_expires));
+  entry.attributes["pwdlastset"] = {"0"};
+  state = ReadState(entry, 133500000000000000);
+  CHECK(state.must_change);
+  CHECK_FALSE(state.password_expired);
+  entry.attributes["accountexpires"] = {"0"};
+  CHECK_FALSE(ReadState(entry, 133500000000000000).account_expired);
+}
+
+TEST_CASE("malformed attributes are nobody, or nothing") {
+  LdapEntry entry = User();
+  CHECK(ReadPerson(entry)->display_name == "anna");
+  entry.attributes["cn"] = {"Anna M."};
+  CHECK(ReadPerson(entry)->display_name == "Anna M.");
+  entry.attributes["displayname"] = {"Anna \xff"};
+  CHECK(ReadPerson(entry)->display_name == "Anna \xEF\xBF\xBD");
+  for (const char* bad : {"", "x", "1x", "99999999999999999999", " 1"}) {
+    entry.attributes["pwdlastset"] = {bad};
+    CHECK(ReadInteger(entry, "pwdlastset") == 0);
+  }
+  entry.attributes["pwdlastset"] = {"-1"};
+  CHECK(ReadInteger(entry, "pwdlastset") == -1);
+  entry.attributes["objectguid"] = {std::string(15, 'x')};
+  CHECK_FALSE(ReadPerson(entry));
+  entry.attributes.erase("objectguid");
+  CHECK_FALSE(ReadPerson(entry));
+}
+
+}  // namespace keyferry::server
