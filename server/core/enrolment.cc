@@ -109,9 +109,6 @@ Result<EnrolmentStarted> BeginEnrolment(const CorePorts& ports, const KeyConfig&
 
   auto code = GenerateActivationCode(ports.random);
   if (!code) return tl::unexpected(std::move(code.error()));
-  std::string symbols = *code;
-  std::erase(symbols, '-');
-
   protocol::EnrollBegin begin;
   EnrolmentRecord enrolment;
   const auto issuer_cert = protocol::IssuerCert::Parse(ports.issuer.certificate());
@@ -137,10 +134,9 @@ Result<EnrolmentStarted> BeginEnrolment(const CorePorts& ports, const KeyConfig&
   enrolment.actor_login = actor.login;
   enrolment.enrol_cert = *std::move(cert);
   enrolment.begin.assign(begin_bytes.begin(), begin_bytes.end());
-  enrolment.activation_hash = protocol::ActivationHash(device.bytes, protocol::AsBytes(symbols));
+  enrolment.activation_hash = protocol::ActivationHash(device.bytes, protocol::AsBytes(*code));
   enrolment.created = ports.clock.UnixMillis();
   enrolment.expires = enrolment.created + config.enrolment_seconds * 1000;
-  Wipe(symbols.data(), symbols.size());
   auto stored = ports.store.BeginEnrolment(
       enrolment, AuditOf(ports.clock, actor, "key.enrol", device.Hex(), "ok",
                          "Begun for " + login + " at " + (*host)->name + "."));

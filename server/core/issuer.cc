@@ -53,8 +53,10 @@ Result<Authority> MakeAuthority(protocol::RandomSource& random, std::int64_t not
   return authority;
 }
 
-Issuer::Issuer(SecureBytes issuer_private, Bytes issuer_cert, Bytes root_pub)
+Issuer::Issuer(SecureBytes issuer_private, const protocol::Kid& kid, Bytes issuer_cert,
+               Bytes root_pub)
     : private_(std::move(issuer_private)),
+      kid_(kid),
       certificate_(std::move(issuer_cert)),
       root_pub_(std::move(root_pub)) {}
 
@@ -83,24 +85,21 @@ Result<std::unique_ptr<Issuer>> Issuer::Load(SecureBytes issuer_private, Bytes i
     return Fail(ErrorCode::kInvalidArgument,
                 "The issuer certificate is outside its dates; make a new issuer with the root.");
   }
-  return std::unique_ptr<Issuer>(
-      new Issuer(std::move(issuer_private), std::move(issuer_cert), std::move(root_pub)));
+  return std::unique_ptr<Issuer>(new Issuer(std::move(issuer_private), protocol::KidOf(derived),
+                                            std::move(issuer_cert), std::move(root_pub)));
 }
 
 Result<Bytes> Issuer::HostCert(std::uint8_t role, const WorkstationId& host,
                                const std::array<std::uint8_t, 32>& noise_pub,
                                std::int64_t not_before, std::int64_t not_after) const {
-  const protocol::P256Private key = Scalar(private_);
-  protocol::P256Public pub{};
-  if (!protocol::P256DerivePublic(key, pub)) return Primitive("issuer key");
   protocol::HostCert cert;
   cert.role = role;
   cert.host_id = host.bytes;
   cert.host_noise_pub = noise_pub;
-  cert.issuer_kid = protocol::KidOf(pub);
+  cert.issuer_kid = kid_;
   cert.not_before = static_cast<std::uint64_t>(not_before);
   cert.not_after = static_cast<std::uint64_t>(not_after);
-  if (!cert.Sign(key)) return Primitive("HostCert");
+  if (!cert.Sign(Scalar(private_))) return Primitive("HostCert");
   return ToVector(cert.Encode());
 }
 
@@ -135,9 +134,6 @@ Result<SealedJob> Issuer::SealPassword(const SealRequest& request, const SecureB
   protocol::X25519Private ephemeral;
   if (body_size == 0 || !random.Fill(ephemeral.span())) return Primitive("SET_PASSWORD body");
 
-  const protocol::P256Private key = Scalar(private_);
-  protocol::P256Public pub{};
-  if (!protocol::P256DerivePublic(key, pub)) return Primitive("issuer key");
   protocol::JobHeader header;
   header.type = protocol::JobType::kSetPassword;
   header.device_id = request.device.bytes;
@@ -150,8 +146,8 @@ Result<SealedJob> Issuer::SealPassword(const SealRequest& request, const SecureB
   SealedJob sealed;
   sealed.bytes.resize(protocol::kMaxJobSize);
   const std::size_t size =
-      protocol::SealJob(header, body.span().first(body_size), request.recipient_pub, key,
-                        protocol::KidOf(pub), ephemeral, sealed.bytes);
+      protocol::SealJob(header, body.span().first(body_size), request.recipient_pub,
+                        Scalar(private_), kid_, ephemeral, sealed.bytes);
   if (size == 0) return Primitive("SealJob");
   sealed.bytes.resize(size);
   sealed.hash = protocol::JobHash(sealed.bytes);

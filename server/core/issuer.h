@@ -80,8 +80,9 @@ class Issuer {
                                  protocol::RandomSource& random) const;
 
  private:
-  Issuer(SecureBytes issuer_private, Bytes issuer_cert, Bytes root_pub);
+  Issuer(SecureBytes issuer_private, const protocol::Kid& kid, Bytes issuer_cert, Bytes root_pub);
   SecureBytes private_;
+  protocol::Kid kid_;
   Bytes certificate_;
   Bytes root_pub_;
 };

@@ -49,7 +49,9 @@ struct NewKeyView {
 
 struct EnrolmentStarted {
   EnrolmentId id;
-  std::string activation_code;  // 16 symbols in groups of four; shown once, never stored in clear
+  // 16 symbols in groups of four, "ABCD-EFGH-JKMN-PQRS": the key compares exactly these 19
+  // characters, hyphens and capitals included. Shown once, never stored in clear.
+  std::string activation_code;
 };
 
 enum class EnrolmentState { kWaiting, kGranted, kDone, kFailed };

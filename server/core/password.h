@@ -22,8 +22,8 @@ Result<SecureBytes> GeneratePassword(std::size_t length, protocol::RandomSource&
 // what is wrong without saying anything of the password.
 Result<void> CheckTypedPassword(const SecureBytes& password);
 
-// Activation code: 16 symbols of Crockford's base32 (80 bits), in groups of four: "ABCD-…".
-// The key hashes the 16 symbols without the hyphens.
+// Activation code: 16 symbols of Crockford's base32 (80 bits) in groups of four with hyphens, 19
+// characters in all. The key compares exactly these, hyphens included.
 Result<std::string> GenerateActivationCode(protocol::RandomSource& random);
 
 }  // namespace keyferry::server
