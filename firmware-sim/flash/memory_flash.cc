@@ -5,9 +5,9 @@
 namespace keyferry::sim {
 
 bool MemoryFlash::Fails(std::uint32_t page, FlashResult* result) {
-  if (fail_count_ == 0 || fail_page_ != page) return false;
-  --fail_count_;
-  *result = fail_result_;
+  if (fail_count_[page] == 0) return false;
+  --fail_count_[page];
+  *result = fail_result_[page];
   return true;
 }
 
@@ -78,9 +78,8 @@ void MemoryFlash::NoteSend() {
 }
 
 void MemoryFlash::FailPage(std::uint32_t page, FlashResult result, std::uint32_t count) {
-  fail_page_ = page;
-  fail_result_ = result;
-  fail_count_ = count;
+  fail_result_[page] = result;
+  fail_count_[page] = count;
 }
 
 }  // namespace keyferry::sim

@@ -66,9 +66,8 @@ class MemoryFlash : public Flash, public MonotonicCounters {
   std::vector<FlashStep>* log_ = nullptr;
   std::uint32_t violations_ = 0;
   std::uint32_t weak_pages_ = 0;
-  std::uint32_t fail_page_ = 0;
-  std::uint32_t fail_count_ = 0;
-  FlashResult fail_result_ = FlashResult::kOk;
+  std::array<std::uint32_t, kPages> fail_count_{};
+  std::array<FlashResult, kPages> fail_result_{};
 };
 
 }  // namespace keyferry::sim

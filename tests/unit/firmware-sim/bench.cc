@@ -144,7 +144,7 @@ std::optional<Bench::Answer> Bench::Receive(std::uint32_t cid, std::uint64_t pat
 
 Host::Host(Bench& bench, const Issuer& issuer, std::uint8_t role, std::uint32_t host_epoch,
            std::uint64_t seed)
-    : bench_(bench), seed_(seed) {
+    : bench_(&bench), seed_(seed) {
   ScriptedRandom random(seed);
   REQUIRE(protocol::X25519Generate(random, static_, cert.host_noise_pub));
   cert.role = role;
@@ -157,8 +157,8 @@ Host::Host(Bench& bench, const Issuer& issuer, std::uint8_t role, std::uint32_t 
 
 void Host::Init() {
   const Blob nonce{1, 2, 3, 4, 5, 6, 7, 8};
-  bench_.Send(protocol::kBroadcastCid, FrameCommand::kInit, nonce);
-  const auto answer = bench_.Receive(protocol::kBroadcastCid);
+  bench_->Send(protocol::kBroadcastCid, FrameCommand::kInit, nonce);
+  const auto answer = bench_->Receive(protocol::kBroadcastCid);
   REQUIRE(answer.has_value());
   REQUIRE(answer->command == FrameCommand::kInit);
   const auto init = protocol::InitResponse::Parse(answer->data);
@@ -168,8 +168,8 @@ void Host::Init() {
 
 bool Host::Connect() {
   if (cid_ == 0) Init();
-  bench_.Send(cid_, FrameCommand::kInfo, {});
-  const auto info = bench_.Receive(cid_);
+  bench_->Send(cid_, FrameCommand::kInfo, {});
+  const auto info = bench_->Receive(cid_);
   REQUIRE(info.has_value());
   REQUIRE(info->command == FrameCommand::kInfo);
   protocol::Bytes<protocol::kInfoSize> info_bytes{};
@@ -182,16 +182,16 @@ bool Host::Connect() {
                                  protocol::HopPrologue(protocol::Transport::kSocket, info_bytes));
   protocol::Bytes<protocol::kHs1Size> hs1{};
   REQUIRE(noise.WriteHs1(hs1));
-  bench_.Send(cid_, FrameCommand::kHs1, hs1);
-  const auto hs2 = bench_.Receive(cid_);
+  bench_->Send(cid_, FrameCommand::kHs1, hs1);
+  const auto hs2 = bench_->Receive(cid_);
   REQUIRE(hs2.has_value());
   if (hs2->command != FrameCommand::kHs2) return false;
   REQUIRE(noise.ReadHs2(hs2->data));
   key_static_ = noise.key_static();
   protocol::Bytes<protocol::kHs3Size> hs3{};
   REQUIRE(noise.WriteHs3(cert.Encode(), hs3, hop_));
-  bench_.Send(cid_, FrameCommand::kHs3, hs3);
-  const auto hs4 = bench_.Receive(cid_);
+  bench_->Send(cid_, FrameCommand::kHs3, hs3);
+  const auto hs4 = bench_->Receive(cid_);
   REQUIRE(hs4.has_value());
   if (hs4->command != FrameCommand::kHs4) {
     REQUIRE(hs4->data == Blob{0x13});
@@ -211,11 +211,11 @@ void Host::Ask(Op op, ByteView body) {
   plain.insert(plain.end(), body.begin(), body.end());
   Blob sealed(plain.size() + protocol::kTagSize);
   REQUIRE(hop_.send.Seal(0x24, plain, sealed));
-  bench_.Send(cid_, FrameCommand::kMsg, sealed);
+  bench_->Send(cid_, FrameCommand::kMsg, sealed);
 }
 
 Reply Host::Hear(std::uint64_t patience_ms) {
-  const auto answer = bench_.Receive(cid_, patience_ms);
+  const auto answer = bench_->Receive(cid_, patience_ms);
   REQUIRE(answer.has_value());
   Reply reply;
   if (answer->command == FrameCommand::kError) {

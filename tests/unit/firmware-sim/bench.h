@@ -139,7 +139,7 @@ class Host {
   protocol::HostCert cert;
 
  private:
-  Bench& bench_;
+  Bench* bench_;
   std::uint64_t seed_;
   protocol::X25519Private static_;
   std::uint32_t cid_ = 0;
