@@ -261,7 +261,7 @@ TEST_CASE("eight threads share four connections") {
       const SamplePerson& person = domain.people()[14 + i % 8];
       const AccountId id = IdOf(person);
       const std::string password = "Thread-" + std::to_string(i) + "-Pass";
-      for (int round = 0; round < 4; ++round) {
+      for (int round = 0; round < 2; ++round) {
         const auto target = directory->Pin(id);
         if (!target) {
           ++failures;

@@ -129,6 +129,7 @@ TEST_CASE("hostile names in the directory come back as they are, and can be work
   const auto found = All(*directory, "Zz ", 5);
   REQUIRE(found.size() == names.size());
   std::set<std::string> seen;
+  std::string enable, remove;
   for (const Person& person : found) {
     INFO(person.display_name);
     seen.insert(person.display_name);
@@ -141,14 +142,18 @@ TEST_CASE("hostile names in the directory come back as they are, and can be work
     const auto target = directory->Pin(person.id);
     REQUIRE_OK(target);
     REQUIRE_OK(directory->SetPassword(*target, person.id, Secret("Hostile-Pass-1"), {}));
-    domain.Apply(line("dn", person.dn) +
-                 "changetype: modify\nreplace: userAccountControl\nuserAccountControl: 512\n");
+    enable += line("dn", person.dn) +
+              "changetype: modify\nreplace: userAccountControl\nuserAccountControl: 512\n\n";
+    remove += line("dn", person.dn) + "changetype: delete\n\n";
+  }
+  domain.Apply(enable);
+  for (const Person& person : found) {
     const auto facts = directory->SignIn(person.login, Secret("Hostile-Pass-1"));
     REQUIRE_OK(facts);
     CHECK(facts->outcome == BindOutcome::kAccepted);
     CHECK(facts->group_dns.size() >= 1);
-    domain.Apply(line("dn", person.dn) + "changetype: delete\n");
   }
+  domain.Apply(remove);
   CHECK(seen == std::set<std::string>(names.begin(), names.end()));
 }
 
