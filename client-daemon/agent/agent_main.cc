@@ -50,6 +50,20 @@ const char* Name(LogLevel level) {
   return "error";
 }
 
+// As keyferryd's lines: 2024-06-07T12:34:56.789Z info text.
+std::string Stamp() {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  tm utc{};
+  gmtime_r(&now.tv_sec, &utc);
+  std::array<char, 32> date{};
+  const std::size_t size = strftime(date.data(), date.size(), "%Y-%m-%dT%H:%M:%S", &utc);
+  std::array<char, 8> millis{};
+  std::snprintf(millis.data(), millis.size(), ".%03dZ",
+                static_cast<int>(now.tv_nsec / 1000000 % 1000));
+  return std::string(date.data(), size) + millis.data();
+}
+
 // One write(2) a line: lines of several threads do not mix.
 bool LogTo(const AgentConfig& config) {
   int fd = STDERR_FILENO;
@@ -60,17 +74,7 @@ bool LogTo(const AgentConfig& config) {
   }
   SetLogSink([fd, least = config.log_level](LogLevel level, std::string_view text) {
     if (level < least) return;
-    timespec now{};
-    clock_gettime(CLOCK_REALTIME, &now);
-    tm local{};
-    localtime_r(&now.tv_sec, &local);
-    std::array<char, 32> stamp{};
-    const std::size_t size = strftime(stamp.data(), stamp.size(), "%Y-%m-%d %H:%M:%S", &local);
-    std::array<char, 8> millis{};
-    std::snprintf(millis.data(), millis.size(), ".%03d",
-                  static_cast<int>(now.tv_nsec / 1000000 % 1000));
-    const std::string line = std::string(stamp.data(), size) + millis.data() + " [" + Name(level) +
-                             "] " + std::string(text) + "\n";
+    const std::string line = Stamp() + " " + Name(level) + " " + std::string(text) + "\n";
     [[maybe_unused]] const ssize_t n = write(fd, line.data(), line.size());
   });
   return true;
