@@ -17,6 +17,7 @@ FlashResult MemoryFlash::Program(std::uint32_t address,
     ++violations_;
     return FlashResult::kFault;
   }
+  if (on_step_) on_step_();
   const std::uint32_t page = address / kPageSize;
   FlashResult result = FlashResult::kOk;
   if (Fails(page, &result)) return result;
@@ -45,6 +46,7 @@ FlashResult MemoryFlash::ErasePage(std::uint32_t page) {
     ++violations_;
     return FlashResult::kFault;
   }
+  if (on_step_) on_step_();
   FlashResult result = FlashResult::kOk;
   if (Fails(page, &result)) return result;
   const auto begin = image_.bytes.begin() + static_cast<std::ptrdiff_t>(page) * kPageSize;

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <utility>
 #include <vector>
 
 #include "firmware-sim/core/flash_map.h"
@@ -52,6 +53,8 @@ class MemoryFlash : public Flash, public MonotonicCounters {
   // From now on every step is appended to `log` (null: no longer). `log` must outlive its use here.
   void Record(std::vector<FlashStep>* log) { log_ = log; }
   void NoteSend();
+  // Called at every program and erase (a slow flash lets time pass in it).
+  void OnStep(std::function<void()> hook) { on_step_ = std::move(hook); }
 
   // The next `count` programs into, or erases of, `page` fail with `result` (and change nothing).
   void FailPage(std::uint32_t page, FlashResult result, std::uint32_t count);
@@ -64,6 +67,7 @@ class MemoryFlash : public Flash, public MonotonicCounters {
 
   FlashImage image_;
   std::vector<FlashStep>* log_ = nullptr;
+  std::function<void()> on_step_;
   std::uint32_t violations_ = 0;
   std::uint32_t weak_pages_ = 0;
   std::array<std::uint32_t, kPages> fail_count_{};

@@ -75,6 +75,8 @@ class Bench : public Clock, public TouchPort, public ReportSink {
   void Send(std::uint32_t cid, FrameCommand command, ByteView data);
   // Lets time pass in steps of 5 ms.
   void Pass(std::uint64_t ms);
+  // Lets time pass while the key is inside a call.
+  void Skip(std::uint64_t ms) { now_ms_ += ms; }
   // The next whole message to the cid, KEEPALIVEs left out; lets up to `patience_ms` pass.
   struct Answer {
     FrameCommand command = FrameCommand::kError;

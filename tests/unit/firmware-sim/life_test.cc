@@ -448,6 +448,19 @@ TEST_CASE("a flash that fails costs the command, not the key") {
   CHECK(owner.Release(login, kPin) == "at last");
 }
 
+TEST_CASE("a slow flash does not silence the key") {
+  Bench bench;
+  bench.PowerOn();
+  Owner owner(bench);
+  owner.Enrol();
+  Host daemon = Connected(owner.Daemon());
+  bench.keepalives = 0;
+  bench.flash().OnStep([&] { bench.Skip(2); });
+  CHECK(owner.Put(daemon, owner.SealPassword("slow")).ok());
+  CHECK(bench.keepalives >= 6);
+  CHECK(bench.touch_keepalives == 0);
+}
+
 TEST_CASE("a signature that does not verify is not sent, and nothing changes") {
   Bench bench;
   bench.PowerOn();
