@@ -72,7 +72,7 @@ struct ChangeRequest {
   AccountId account;
   std::string reason;           // 0…500 bytes of UTF-8
   std::string idempotency_key;  // 8…64 printable ASCII, unique per actor; same key + other request
-                                // → kConflict
+                                // → kConflict (a typed password is not compared)
   bool generate =
       true;  // false: `typed` is the new password (only if the configuration allows typing)
   SecureBytes typed;  // UTF-8

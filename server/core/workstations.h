@@ -83,6 +83,7 @@ class WorkstationService {
   virtual Result<WorkstationEnrolment> Enrolment(const WorkstationId& id,
                                                  std::string_view poll_token) = 0;
   virtual Result<void> Approve(const Actor& actor, const WorkstationId& id) = 0;
+  // Publishes an event named `revoked` on the workstation's topic: whoever owns its stream ends it.
   virtual Result<void> Revoke(const Actor& actor, const WorkstationId& id) = 0;
 
   // The approved workstation behind a verified TLS client certificate (SHA-256 of its DER), or

@@ -213,6 +213,15 @@ Result<ChangeStore::Confirmed> SqlStore::ConfirmChange(const ChangeId& id, std::
     Execute(t.sql,
             "UPDATE jobs SET state = 'ready', queued = :now WHERE job_id = :id AND state = 'held'",
             now, row->job.id.Hex());
+    // The key may have been replaced while the directory was asked.
+    const std::string gone =
+        "The key was replaced while this password was being set; set a new password.";
+    Execute(
+        t.sql,
+        "UPDATE jobs SET state = 'cancelled', sealed = '', last_error = :gone WHERE job_id = "
+        ":id AND NOT EXISTS (SELECT 1 FROM device_keys k WHERE k.device_id = jobs.device_id AND "
+        "k.enrolment_id = jobs.enrolment_id AND k.state <> 'revoked')",
+        gone, row->job.id.Hex());
     if (key_seen) {
       bool wrote = false;
       auto job = TakeReadyJob(t.sql, row->job.device, time, wrote);

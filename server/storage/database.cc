@@ -19,14 +19,14 @@ Database::ReaderLease::~ReaderLease() {
   database.reader_free_.notify_one();
 }
 
-tl::unexpected<Error> Database::Failure(const std::exception& error) {
+tl::unexpected<Error> Database::Failure(const std::exception& error, bool writing) {
   if (dynamic_cast<const DamagedRow*>(&error) != nullptr) {
     return Fail(ErrorCode::kInternal, "The database holds a row that this server cannot read.",
                 error.what());
   }
   bool fatal = false;
   Error translated = backend_->Translate(error, fatal);
-  if (fatal) failed_ = true;
+  if (fatal && writing) failed_ = true;
   return tl::unexpected<Error>(std::move(translated));
 }
 

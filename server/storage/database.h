@@ -86,7 +86,7 @@ class Database {
     try {
       return work(*lease.session);
     } catch (const std::exception& error) {
-      return Failure(error);
+      return Failure(error, false);
     }
   }
 
@@ -105,7 +105,8 @@ class Database {
     soci::session* session;
   };
 
-  tl::unexpected<Error> Failure(const std::exception& error);
+  // `writing`: a disk that fails now leaves it unknown what is stored.
+  tl::unexpected<Error> Failure(const std::exception& error, bool writing = true);
   void Rollback();
 
   std::unique_ptr<Backend> backend_;

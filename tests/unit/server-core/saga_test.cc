@@ -346,6 +346,23 @@ TEST_CASE("a crash after the confirmation hands the job out again") {
   CHECK(office.Deliver(*office.desk, office.key)->kind == ReceiptVerdict::kStored);
 }
 
+TEST_CASE("a key replaced in the middle of a change is not waited for") {
+  Office office;
+  TestKey next(office.maker);
+  office.directory.on_write = [&] {
+    office.directory.on_write = nullptr;
+    office.Enrol(next, office.alice, *office.desk);
+  };
+  REQUIRE(office.Change(office.alice, "request-0001"));
+  const ChangeView view = office.Newest(office.alice);
+  CHECK(view.state == ChangeState::kConfirmed);  // the directory has it
+  CHECK(view.job_state == JobState::kCancelled);
+  CHECK_THAT(view.last_error, Catch::Contains("set a new password"));
+  REQUIRE(office.Change(office.alice, "request-0002"));
+  CHECK(office.Deliver(*office.desk, next)->kind == ReceiptVerdict::kStored);
+  CHECK(next.password == office.AdPassword());
+}
+
 TEST_CASE("rows of a saga that stopped earlier are cancelled") {
   Office office;
   const auto key = office.store->FindKey(DeviceId{office.key.device_id}).value().value();
