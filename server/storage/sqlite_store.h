@@ -9,8 +9,9 @@
 namespace keyferry::server {
 
 // The embedded database: one SQLite file (mode 0600, with -wal and -shm beside it) on a local disk.
-// One connection writes and checkpoints, readers are read-only (docs/operations.md says why); WAL
-// with synchronous=FULL, so a transaction that returned survives a power cut; secure_delete on.
+// WAL with synchronous=FULL, so a transaction that returned survives a power cut; secure_delete on.
+// One connection writes and checkpoints and the readers are read-only: before 3.51.3 SQLite can
+// corrupt a database whose WAL two connections reset at once.
 // Opening creates the file, checks its integrity and runs the migrations.
 // Errors: kUnavailable (volume full, read-only, missing folder, locked by another server), kIo (the
 // file is damaged: the message says how to restore), kUnsupported (made by a newer version).
