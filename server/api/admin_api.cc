@@ -46,7 +46,7 @@ Response One(Services& services, const Request& request, const Result<View>& vie
 
 json::object WhoAmI(const Session& session) {
   return {{"login", session.actor.login},      {"display_name", session.actor.display_name},
-          {"role", Name(session.actor.role)},  {"csrf", session.csrf},
+          {"role", RoleName(session.actor.role)},  {"csrf", session.csrf},
           {"expires", session.expires * 1000}, {"idle_until", session.idle_until * 1000}};
 }
 

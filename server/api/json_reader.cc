@@ -202,12 +202,4 @@ Result<void> JsonReader::Finish() {
   return {};
 }
 
-std::string ToBase64(std::span<const std::uint8_t> bytes) {
-  std::string text(sodium_base64_ENCODED_LEN(bytes.size(), sodium_base64_VARIANT_ORIGINAL), '\0');
-  sodium_bin2base64(text.data(), text.size(), bytes.data(), bytes.size(),
-                    sodium_base64_VARIANT_ORIGINAL);
-  text.resize(text.size() - 1);  // its NUL
-  return text;
-}
-
 }  // namespace keyferry::server

@@ -58,6 +58,4 @@ class JsonReader {
   std::string complaint_;
 };
 
-std::string ToBase64(std::span<const std::uint8_t> bytes);
-
 }  // namespace keyferry::server

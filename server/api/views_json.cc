@@ -4,7 +4,7 @@ namespace keyferry::server {
 
 namespace json = boost::json;
 
-const char* Name(Role role) {
+const char* RoleName(Role role) {
   switch (role) {
     case Role::kAdministrator:
       return "administrator";
@@ -16,7 +16,7 @@ const char* Name(Role role) {
   return "none";
 }
 
-const char* Name(EnrolmentState state) {
+const char* EnrolmentName(EnrolmentState state) {
   switch (state) {
     case EnrolmentState::kWaiting:
       return "waiting";
@@ -105,7 +105,7 @@ json::object ToJson(const EnrolmentView& enrolment) {
   return {{"id", enrolment.id.Hex()},
           {"device", enrolment.device.Hex()},
           {"account", enrolment.account.Hex()},
-          {"state", Name(enrolment.state)},
+          {"state", EnrolmentName(enrolment.state)},
           {"error", enrolment.error}};
 }
 

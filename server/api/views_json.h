@@ -21,7 +21,7 @@ boost::json::object ToJson(const NewKeyView& key);
 boost::json::object ToJson(const EnrolmentView& enrolment);
 boost::json::object ToJson(const WorkstationView& workstation);
 boost::json::object ToJson(const AuditView& row);
-const char* Name(Role role);
-const char* Name(EnrolmentState state);
+const char* RoleName(Role role);
+const char* EnrolmentName(EnrolmentState state);
 
 }  // namespace keyferry::server

@@ -7,6 +7,7 @@
 
 #include "server/api/json_reader.h"
 #include "server/api/problem.h"
+#include "server/core/encoding.h"
 
 namespace keyferry::server {
 namespace {

@@ -1,0 +1,249 @@
+#include "server/app/config.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <sstream>
+
+#include "server/app/config_reader.h"
+#include "server/app/files.h"
+
+namespace keyferry::server {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool IsIpAddress(const std::string& text) {
+  unsigned char bytes[16];
+  return inet_pton(AF_INET, text.c_str(), bytes) == 1 ||
+         inet_pton(AF_INET6, text.c_str(), bytes) == 1;
+}
+
+bool IsHostName(const std::string& text) {
+  if (text.empty() || text.size() > 253 || text.front() == '-' || text.front() == '.' ||
+      text.back() == '.') {
+    return false;
+  }
+  return std::all_of(text.begin(), text.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.';
+  });
+}
+
+class Parser {
+ public:
+  Parser(const toml::table& document, const std::string& file_name, fs::path directory)
+      : reader_(document, file_name), directory_(std::move(directory)) {}
+
+  Result<ServerConfig> Run() {
+    ReadServer();
+    ReadDirectory();
+    ReadRest();
+    if (auto done = reader_.Finish(ConfigKeys()); !done) return tl::unexpected(done.error());
+    return config_;
+  }
+
+ private:
+  fs::path Path(const char* key, bool required) {
+    const std::string text = reader_.Text(key, required);
+    return text.empty() ? fs::path() : Absolute(text);
+  }
+  std::vector<fs::path> Paths(const char* key) {
+    std::vector<fs::path> paths;
+    for (const std::string& text : reader_.Texts(key, false)) paths.push_back(Absolute(text));
+    return paths;
+  }
+  fs::path Absolute(const std::string& text) const {
+    const fs::path path(text);
+    return path.is_absolute() ? path : directory_ / path;
+  }
+
+  ServerConfig::Endpoint Endpoint(const char* key) {
+    const std::string text = reader_.Text(key, true);
+    ServerConfig::Endpoint endpoint;
+    const std::size_t colon = text.rfind(':');
+    int port = -1;
+    if (colon != std::string::npos && text.size() - colon - 1 <= 5 && colon + 1 < text.size()) {
+      const std::string digits = text.substr(colon + 1);
+      if (std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; })) {
+        port = std::stoi(digits);
+      }
+      endpoint.address = text.substr(0, colon);
+      if (endpoint.address.size() > 2 && endpoint.address.front() == '[' &&
+          endpoint.address.back() == ']') {
+        endpoint.address = endpoint.address.substr(1, endpoint.address.size() - 2);
+      }
+    }
+    if (port < 1 || port > 65535 || !IsIpAddress(endpoint.address)) {
+      reader_.Complain(key, "must be an IP address and a port, like \"0.0.0.0:443\".");
+      return endpoint;
+    }
+    endpoint.port = static_cast<std::uint16_t>(port);
+    return endpoint;
+  }
+
+  void ReadServer() {
+    config_.state_dir = Path("server.state_dir", true);
+    config_.listen = Endpoint("server.listen");
+    config_.workstation_listen = Endpoint("server.workstation_listen");
+    if (config_.listen.port != 0 && config_.listen.port == config_.workstation_listen.port) {
+      reader_.Complain("server.workstation_listen",
+                       "must have another port than server.listen: browsers are never asked for "
+                       "a certificate, workstations always are.");
+    }
+    config_.names = reader_.Texts("server.names", true);
+    for (const std::string& name : config_.names) {
+      if (IsIpAddress(name) || IsHostName(name)) continue;
+      reader_.Complain("server.names", "holds \"" + name +
+                                           "\", which is neither a host name in lower case nor "
+                                           "an IP address.");
+    }
+    config_.web_dir = Path("server.web_dir", false);
+    config_.workers = reader_.Number("server.workers", config_.workers, 2, 256);
+    config_.max_connections =
+        reader_.Number("server.max_connections", config_.max_connections, 16, 100000);
+    config_.max_connections_per_address = reader_.Number(
+        "server.max_connections_per_address", config_.max_connections_per_address, 4, 100000);
+  }
+
+  void ReadDirectory() {
+    auto& directory = config_.directory;
+    directory.uris = reader_.Texts("directory.uris", true);
+    for (const std::string& uri : directory.uris) {
+      if (uri.compare(0, 8, "ldaps://") == 0 && uri.size() > 8) continue;
+      reader_.Complain("directory.uris", "holds \"" + uri +
+                                             "\"; only ldaps:// is spoken, with a verified "
+                                             "certificate.");
+    }
+    directory.ca_file = Path("directory.ca_file", true);
+    directory.base_dn = reader_.Text("directory.base_dn", true);
+    directory.people_dn = reader_.Text("directory.people_dn", false);
+    directory.bind_name = reader_.Text("directory.bind_name", true);
+    directory.password_file = Path("directory.password_file", true);
+    directory.timeout_ms = reader_.Number("directory.timeout_ms", directory.timeout_ms, 500, 60000);
+    directory.connections = reader_.Number("directory.connections", directory.connections, 1, 64);
+    directory.administrator_groups = reader_.Texts("directory.administrator_groups", true);
+    directory.help_desk_groups = reader_.Texts("directory.help_desk_groups", false);
+  }
+
+  void ReadRest() {
+    auto& sessions = config_.sessions;
+    sessions.idle_minutes = reader_.Number("sessions.idle_minutes", sessions.idle_minutes, 1, 720);
+    sessions.absolute_hours =
+        reader_.Number("sessions.absolute_hours", sessions.absolute_hours, 1, 24);
+    sessions.failures_per_account =
+        reader_.Number("sessions.failures_per_account", sessions.failures_per_account, 1, 100);
+    sessions.failures_per_address =
+        reader_.Number("sessions.failures_per_address", sessions.failures_per_address, 1, 10000);
+    sessions.block_minutes =
+        reader_.Number("sessions.block_minutes", sessions.block_minutes, 1, 1440);
+
+    config_.passwords.length =
+        reader_.Number("passwords.length", config_.passwords.length, 12, 128);
+    config_.passwords.allow_typing =
+        reader_.Flag("passwords.allow_typing", config_.passwords.allow_typing);
+
+    auto& keys = config_.keys;
+    keys.vendor_ca = Paths("keys.vendor_ca");
+    keys.allow_simulator = reader_.Flag("keys.allow_simulator", keys.allow_simulator);
+    keys.simulator_ca = Paths("keys.simulator_ca");
+    if (keys.allow_simulator && keys.simulator_ca.empty()) {
+      reader_.Complain("keys.allow_simulator", "is on, but keys.simulator_ca names no CA file.");
+    }
+    if (keys.vendor_ca.empty() && !keys.allow_simulator) {
+      reader_.Complain("keys.vendor_ca",
+                       "is missing: no key could be enrolled. Name the CA file that came with the "
+                       "keys.");
+    }
+    keys.pin_min = reader_.Number("keys.pin_min", keys.pin_min, 6, 63);
+    keys.pin_tries = reader_.Number("keys.pin_tries", keys.pin_tries, 1, 8);
+    keys.touch_to_store = reader_.Flag("keys.touch_to_store", keys.touch_to_store);
+    keys.keep_previous = reader_.Flag("keys.keep_previous", keys.keep_previous);
+    keys.max_offline_days = reader_.Number("keys.max_offline_days", keys.max_offline_days, 0, 3650);
+    keys.enrolment_minutes =
+        reader_.Number("keys.enrolment_minutes", keys.enrolment_minutes, 1, 1440);
+
+    auto& workstations = config_.workstations;
+    workstations.certificate_days =
+        reader_.Number("workstations.certificate_days", workstations.certificate_days, 1, 1825);
+    workstations.max_pending =
+        reader_.Number("workstations.max_pending", workstations.max_pending, 1, 100000);
+    workstations.max_per_address_hour = reader_.Number(
+        "workstations.max_per_address_hour", workstations.max_per_address_hour, 1, 100000);
+
+    config_.log.level = reader_.OneOf("log.level", config_.log.level,
+                                      {"trace", "debug", "info", "warning", "error"});
+    config_.log.file = Path("log.file", false);
+  }
+
+  ConfigReader reader_;
+  fs::path directory_;
+  ServerConfig config_;
+};
+
+}  // namespace
+
+const std::vector<std::string>& ConfigKeys() {
+  static const std::vector<std::string> keys = {
+      "server.state_dir",
+      "server.listen",
+      "server.workstation_listen",
+      "server.names",
+      "server.web_dir",
+      "server.workers",
+      "server.max_connections",
+      "server.max_connections_per_address",
+      "directory.uris",
+      "directory.ca_file",
+      "directory.base_dn",
+      "directory.people_dn",
+      "directory.bind_name",
+      "directory.password_file",
+      "directory.timeout_ms",
+      "directory.connections",
+      "directory.administrator_groups",
+      "directory.help_desk_groups",
+      "sessions.idle_minutes",
+      "sessions.absolute_hours",
+      "sessions.failures_per_account",
+      "sessions.failures_per_address",
+      "sessions.block_minutes",
+      "passwords.length",
+      "passwords.allow_typing",
+      "keys.vendor_ca",
+      "keys.allow_simulator",
+      "keys.simulator_ca",
+      "keys.pin_min",
+      "keys.pin_tries",
+      "keys.touch_to_store",
+      "keys.keep_previous",
+      "keys.max_offline_days",
+      "keys.enrolment_minutes",
+      "workstations.certificate_days",
+      "workstations.max_pending",
+      "workstations.max_per_address_hour",
+      "log.level",
+      "log.file",
+  };
+  return keys;
+}
+
+Result<ServerConfig> ServerConfig::Parse(std::string_view text, const std::string& file_name,
+                                         const fs::path& directory) {
+  try {
+    const toml::table document = toml::parse(text, file_name);
+    return Parser(document, file_name, directory).Run();
+  } catch (const toml::parse_error& failure) {
+    std::ostringstream message;
+    message << file_name << ":" << failure.source().begin.line
+            << ": not valid TOML: " << failure.description();
+    return Fail(ErrorCode::kInvalidArgument, message.str());
+  }
+}
+
+Result<ServerConfig> ServerConfig::Load(const fs::path& file) {
+  auto text = ReadTextFile(file, Sharing::kOthersMayRead);
+  if (!text) return tl::unexpected(text.error());
+  return Parse(*text, file.string(), fs::absolute(file).parent_path());
+}
+
+}  // namespace keyferry::server

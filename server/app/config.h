@@ -1,0 +1,89 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "protocol/result.h"
+
+namespace keyferry::server {
+
+// keyferry-server.toml, read and checked. Every key is explained in docs/configuration.md; a test
+// compares ConfigKeys() with that page. Relative paths count from the file's folder.
+struct ServerConfig {
+  struct Endpoint {
+    std::string address;
+    std::uint16_t port = 0;
+  };
+  std::filesystem::path state_dir;
+  Endpoint listen;
+  Endpoint workstation_listen;
+  std::vector<std::string> names;  // DNS names and IP addresses of this server, first = the URL's
+  std::filesystem::path web_dir;   // empty = beside the program
+  std::int64_t workers = 16;
+  std::int64_t max_connections = 4096;
+  std::int64_t max_connections_per_address = 256;
+
+  struct {
+    std::vector<std::string> uris;
+    std::filesystem::path ca_file;
+    std::string base_dn;
+    std::string people_dn;
+    std::string bind_name;
+    std::filesystem::path password_file;
+    std::int64_t timeout_ms = 5000;
+    std::int64_t connections = 4;
+    std::vector<std::string> administrator_groups;
+    std::vector<std::string> help_desk_groups;
+  } directory;
+
+  struct {
+    std::int64_t idle_minutes = 15;
+    std::int64_t absolute_hours = 8;
+    std::int64_t failures_per_account = 10;
+    std::int64_t failures_per_address = 50;
+    std::int64_t block_minutes = 15;
+  } sessions;
+
+  struct {
+    std::int64_t length = 24;
+    bool allow_typing = false;
+  } passwords;
+
+  struct {
+    std::vector<std::filesystem::path> vendor_ca;
+    bool allow_simulator = false;
+    std::vector<std::filesystem::path> simulator_ca;
+    std::int64_t pin_min = 6;
+    std::int64_t pin_tries = 8;
+    bool touch_to_store = false;
+    bool keep_previous = true;
+    std::int64_t max_offline_days = 0;
+    std::int64_t enrolment_minutes = 10;
+  } keys;
+
+  struct {
+    std::int64_t certificate_days = 365;
+    std::int64_t max_pending = 200;
+    std::int64_t max_per_address_hour = 20;
+  } workstations;
+
+  struct {
+    std::string level = "info";
+    std::filesystem::path file;  // empty = standard error
+  } log;
+
+  // kInvalidArgument, message "FILE:LINE: what is wrong and how to mend it". Nothing but the text
+  // is looked at; `directory` is the folder that relative paths count from.
+  static Result<ServerConfig> Parse(std::string_view text, const std::string& file_name,
+                                    const std::filesystem::path& directory);
+  // Reads and parses; also refuses a file that others may change.
+  static Result<ServerConfig> Load(const std::filesystem::path& file);
+};
+
+// "table.key" of every key there is.
+const std::vector<std::string>& ConfigKeys();
+
+}  // namespace keyferry::server

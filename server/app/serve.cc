@@ -1,0 +1,390 @@
+#include "server/app/serve.h"
+
+#include <signal.h>
+#include <systemd/sd-daemon.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <optional>
+
+#include "protocol/secure/system_random.h"
+#include "server/api/admin_api.h"
+#include "server/api/guard.h"
+#include "server/api/problem.h"
+#include "server/api/workstation_api.h"
+#include "server/app/background.h"
+#include "server/app/files.h"
+#include "server/app/log.h"
+#include "server/app/state.h"
+#include "server/core/services.h"
+#include "server/directory/ldap_directory.h"
+#include "server/http/listener.h"
+#include "server/pages/pages.h"
+#include "server/storage/sqlite_store.h"
+
+#ifndef KEYFERRY_VERSION
+#error "KEYFERRY_VERSION comes from CMake"
+#endif
+
+namespace keyferry::server {
+namespace {
+
+constexpr std::chrono::seconds kGrace{8};
+constexpr std::chrono::minutes kReconcileEvery{1};
+constexpr std::chrono::seconds kReadAuditEvery{1};
+
+Result<std::unique_ptr<Directory>> OpenDirectory(const ServerConfig& config) {
+  LdapConfig ldap;
+  ldap.uris = config.directory.uris;
+  ldap.ca_file = config.directory.ca_file.string();
+  ldap.base_dn = config.directory.base_dn;
+  ldap.people_dn = config.directory.people_dn;
+  ldap.bind_name = config.directory.bind_name;
+  auto password = ReadSecretLine(config.directory.password_file);
+  if (!password) return tl::unexpected(password.error());
+  ldap.bind_password = std::move(*password);
+  ldap.timeout = std::chrono::milliseconds(config.directory.timeout_ms);
+  ldap.connections = static_cast<std::size_t>(config.directory.connections);
+  return MakeLdapDirectory(std::move(ldap));
+}
+
+Result<std::unique_ptr<Store>> OpenStore(const ServerConfig& config) {
+  if (auto done = CheckPrivateFolder(config.state_dir); !done) return tl::unexpected(done.error());
+  const StateFiles files(config.state_dir);
+  std::error_code ec;
+  if (!std::filesystem::exists(files.database, ec)) {
+    return Fail(ErrorCode::kIo,
+                config.state_dir.string() + " is not initialised. Run: keyferry-server init");
+  }
+  return OpenSqliteStore(files.database);
+}
+
+std::filesystem::path WebFolder(const ServerConfig& config) {
+  if (!config.web_dir.empty()) return config.web_dir;
+  std::error_code ec;
+  const auto program = std::filesystem::read_symlink("/proc/self/exe", ec);
+  return program.parent_path().parent_path() / "share" / "keyferry" / "web";
+}
+
+SessionConfig SessionsOf(const ServerConfig& config) {
+  SessionConfig out;
+  out.administrator_groups = config.directory.administrator_groups;
+  out.help_desk_groups = config.directory.help_desk_groups;
+  out.idle_seconds = config.sessions.idle_minutes * 60;
+  out.absolute_seconds = config.sessions.absolute_hours * 3600;
+  out.failures_per_account = static_cast<std::uint32_t>(config.sessions.failures_per_account);
+  out.failures_per_address = static_cast<std::uint32_t>(config.sessions.failures_per_address);
+  out.failure_window_seconds = out.block_seconds = config.sessions.block_minutes * 60;
+  return out;
+}
+
+ChangeConfig ChangesOf(const ServerConfig& config) {
+  ChangeConfig out;
+  out.password_length = static_cast<std::size_t>(config.passwords.length);
+  out.allow_typing = config.passwords.allow_typing;
+  return out;
+}
+
+KeyConfig KeysOf(const ServerConfig& config) {
+  KeyConfig out;
+  out.pin_min = static_cast<std::uint8_t>(config.keys.pin_min);
+  out.pin_tries = static_cast<std::uint8_t>(config.keys.pin_tries);
+  out.touch_to_store = config.keys.touch_to_store;
+  out.keep_previous = config.keys.keep_previous;
+  out.max_offline_days = static_cast<std::uint16_t>(config.keys.max_offline_days);
+  out.enrolment_seconds = config.keys.enrolment_minutes * 60;
+  return out;
+}
+
+WorkstationConfig WorkstationsOf(const ServerConfig& config) {
+  WorkstationConfig out;
+  out.server_version = KEYFERRY_VERSION;
+  out.certificate_days = config.workstations.certificate_days;
+  out.max_pending = static_cast<std::size_t>(config.workstations.max_pending);
+  out.max_per_address_hour = static_cast<std::size_t>(config.workstations.max_per_address_hour);
+  return out;
+}
+
+std::string UrlOf(const std::string& name, std::uint16_t port) {
+  const bool v6 = name.find(':') != std::string::npos;
+  return "https://" + (v6 ? "[" + name + "]" : name) + ":" + std::to_string(port);
+}
+
+std::string AccessLine(const AccessRecord& record) {
+  if (record.method.empty()) {
+    return record.listener + " " + record.address + " " + record.detail;
+  }
+  std::string line = record.listener + " " + record.address + " " + record.method + " " +
+                     record.path + " " + std::to_string(record.status) + " " +
+                     std::to_string(record.millis) + " ms id=" + record.id;
+  if (!record.login.empty()) line += " by " + record.login;
+  if (!record.workstation.empty()) line += " by workstation " + record.workstation;
+  return line;
+}
+
+// The audit log as a readable stream: what is told here has happened, durably.
+class AuditReader {
+ public:
+  AuditReader(Store& store, Log& log) : store_(store), log_(log) {
+    if (const auto head = store_.AuditHead()) last_ = head->number;
+  }
+
+  void Read() {
+    for (;;) {
+      const auto rows = store_.AuditAfter(last_, 100);
+      if (!rows || rows->empty()) return;
+      for (const AuditStore::Row& row : *rows) {
+        last_ = row.number;
+        const AuditEntry& entry = row.entry;
+        std::string line = "event " + entry.action;
+        if (!entry.target.empty()) line += " " + entry.target;
+        line += " by " + entry.actor;
+        if (!entry.address.empty()) line += " from " + entry.address;
+        line += ": " + entry.outcome;
+        if (!entry.detail.empty()) line += " – " + entry.detail;
+        log_.Info(line);
+      }
+    }
+  }
+
+ private:
+  Store& store_;
+  Log& log_;
+  std::uint64_t last_ = 0;
+};
+
+// The adapters and services, in the order in which they stand on each other.
+class Parts {
+ public:
+  static Result<std::unique_ptr<Parts>> Open(const ServerConfig& config, Log& log) {
+    auto parts = std::unique_ptr<Parts>(new Parts(log));
+    if (auto done = parts->Load(config); !done) return tl::unexpected(done.error());
+    return parts;
+  }
+
+  Store& store() { return *store_; }
+  EventBus& bus() { return *bus_; }
+  ChangeService& changes() { return *changes_; }
+
+  Services MakeServices(const ServerConfig& config) {
+    Log& log = log_;
+    return Services{*sessions_,
+                    *changes_,
+                    *keys_,
+                    *workstations_,
+                    *audit_,
+                    *directory_,
+                    *bus_,
+                    clock_,
+                    KEYFERRY_VERSION,
+                    UrlOf(config.names.front(), config.workstation_listen.port),
+                    [&log](const Request& request, const Error& error) {
+                      log.Warning("request " + request.id + ": " + CodeName(error.code) + ": " +
+                                  error.message +
+                                  (error.detail.empty() ? "" : " [" + error.detail + "]"));
+                    }};
+  }
+
+ private:
+  explicit Parts(Log& log) : log_(log) {}
+
+  Result<void> Load(const ServerConfig& config) {
+    auto store = OpenStore(config);
+    if (!store) return tl::unexpected(store.error());
+    store_ = std::move(*store);
+    auto issuer = LoadIssuer(config, clock_.UnixSeconds());
+    if (!issuer) return tl::unexpected(issuer.error());
+    issuer_ = std::move(*issuer);
+    auto ca = LoadAuthority(config);
+    if (!ca) return tl::unexpected(ca.error());
+    ca_ = std::move(*ca);
+    auto attestation = LoadAttestation(config);
+    if (!attestation) return tl::unexpected(attestation.error());
+    attestation_ = std::move(*attestation);
+    auto directory = OpenDirectory(config);
+    if (!directory) return tl::unexpected(directory.error());
+    directory_ = std::move(*directory);
+    bus_ = MakeEventBus();
+    waiter_ = MakeThreadWaiter();
+    Log& log = log_;
+    const CorePorts ports{*store_,
+                          *directory_,
+                          clock_,
+                          OsRandom(),
+                          *bus_,
+                          *issuer_,
+                          *ca_,
+                          *attestation_,
+                          *waiter_,
+                          presence_,
+                          [&log](std::string_view line) { log.Warning(line); }};
+    sessions_ = MakeSessionService(ports, SessionsOf(config));
+    changes_ = MakeChangeService(ports, ChangesOf(config));
+    keys_ = MakeKeyService(ports, KeysOf(config));
+    workstations_ = MakeWorkstationService(ports, WorkstationsOf(config));
+    audit_ = MakeAuditService(*store_);
+    return {};
+  }
+
+  Log& log_;
+  SystemClock clock_;
+  Presence presence_;
+  std::unique_ptr<Store> store_;
+  std::unique_ptr<Issuer> issuer_;
+  std::unique_ptr<CertificateAuthority> ca_;
+  std::unique_ptr<AttestationVerifier> attestation_;
+  std::unique_ptr<Directory> directory_;
+  std::unique_ptr<EventBus> bus_;
+  std::unique_ptr<Waiter> waiter_;
+  std::unique_ptr<SessionService> sessions_;
+  std::unique_ptr<ChangeService> changes_;
+  std::unique_ptr<KeyService> keys_;
+  std::unique_ptr<WorkstationService> workstations_;
+  std::unique_ptr<AuditService> audit_;
+};
+
+std::shared_ptr<Router> MakeRouter(Services& services, const Catalog& catalog) {
+  auto router = std::make_shared<Router>();
+  const auto page = MakeErrorPage(services, catalog);
+  const auto guard = std::make_shared<Guard>(services, page);
+  router->SetErrorPage(page);
+  router->SetGuard(
+      [guard](Request& request, const Route& route) { return guard->Check(request, route); });
+  return router;
+}
+
+ListenerOptions ListenerOf(const ServerConfig& config, const char* name,
+                           const ServerConfig::Endpoint& endpoint, const ServerIdentity& identity) {
+  ListenerOptions options;
+  options.name = name;
+  options.address = endpoint.address;
+  options.port = endpoint.port;
+  options.tls.certificate_pem = identity.certificate_pem;
+  options.tls.private_key_pem = identity.key_pem.Clone();
+  for (const std::string& host : config.names) {
+    options.hosts.push_back(host.find(':') != std::string::npos ? "[" + host + "]" : host);
+  }
+  options.limits.connections = static_cast<std::size_t>(config.max_connections);
+  options.limits.connections_per_address =
+      static_cast<std::size_t>(config.max_connections_per_address);
+  return options;
+}
+
+void WaitForEnd() {
+  sigset_t ends;
+  sigemptyset(&ends);
+  sigaddset(&ends, SIGINT);
+  sigaddset(&ends, SIGTERM);
+  int signal = 0;
+  while (sigwait(&ends, &signal) != 0) {
+  }
+}
+
+}  // namespace
+
+Result<void> Serve(const ServerConfig& config) {
+  auto opened_log = Log::Open(config);
+  if (!opened_log) return tl::unexpected(opened_log.error());
+  Log& log = **opened_log;
+  const auto failed = [&log](const Error& error) {
+    log.Problem(error.message + (error.detail.empty() ? "" : " [" + error.detail + "]"));
+    return tl::unexpected<Error>(error);
+  };
+
+  auto parts = Parts::Open(config, log);
+  if (!parts) return failed(parts.error());
+  auto catalog = Catalog::Load(WebFolder(config));
+  if (!catalog) return failed(catalog.error());
+  auto identity = LoadIdentity(config, SystemClock().UnixSeconds());
+  if (!identity) return failed(identity.error());
+  if (identity->renewed) log.Info("made a new server certificate");
+
+  Services services = (*parts)->MakeServices(config);
+  const auto streams = std::make_shared<WorkstationStreams>();
+  const auto pages = MakeRouter(services, **catalog);
+  AddEnrolmentRoutes(*pages, services);
+  AddAdminRoutes(*pages, services, streams);
+  AddPageRoutes(*pages, services, **catalog, streams);
+  const auto work = MakeRouter(services, **catalog);
+  AddWorkstationRoutes(*work, services, streams);
+
+  HttpServerOptions http;
+  http.workers = static_cast<std::size_t>(config.workers);
+  http.log = [&log](const AccessRecord& record) {
+    if (record.status >= 500) {
+      log.Warning(AccessLine(record));
+    } else {
+      log.Debug(AccessLine(record));
+    }
+  };
+  const auto server = HttpServer::Create(std::move(http));
+  auto page_port = server->Listen(ListenerOf(config, "pages", config.listen, *identity), pages);
+  if (!page_port) return failed(page_port.error());
+  ListenerOptions options =
+      ListenerOf(config, "workstations", config.workstation_listen, *identity);
+  options.tls.client_ca_pem = identity->ca_pem;
+  auto work_port = server->Listen(std::move(options), work);
+  if (!work_port) return failed(work_port.error());
+  identity->key_pem.Clear();
+
+  {
+    AuditReader reader((*parts)->store(), log);
+    Background events(kReadAuditEvery, [&reader] { reader.Read(); });
+    std::vector<std::unique_ptr<EventBus::Subscription>> nudges;
+    for (const char* topic : {"jobs", "keys", "workstations"}) {
+      nudges.push_back(
+          (*parts)->bus().Subscribe(topic, [&events](const BusEvent&) { events.Nudge(); }));
+    }
+    Background reconciler(kReconcileEvery, [&parts] { (*parts)->changes().Reconcile(); });
+    server->Start();
+    const std::string url = UrlOf(config.names.front(), *page_port) + "/";
+    log.Info("ready: pages at " + url + ", workstations at " + services.daemon_url);
+    std::printf("ready %s\n", url.c_str());
+    std::fflush(stdout);
+    sd_notify(0, "READY=1");
+    WaitForEnd();
+    sd_notify(0, "STOPPING=1");
+    log.Info("ending");
+    server->Stop(kGrace);
+  }
+  log.Info("ended");
+  return {};
+}
+
+bool CheckConfig(const ServerConfig& config) {
+  bool good = true;
+  const auto say = [&good](const char* what, const Error* error, const std::string& fine = {}) {
+    if (error == nullptr) {
+      std::printf("ok       %s%s\n", what, fine.c_str());
+    } else {
+      std::printf("problem  %s: %s\n", what, OneLine(error->message).c_str());
+      good = false;
+    }
+  };
+  const std::int64_t now = SystemClock().UnixSeconds();
+  const auto store = OpenStore(config);
+  say("database", store ? nullptr : &store.error());
+  const auto issuer = LoadIssuer(config, now);
+  say("issuer of the keys", issuer ? nullptr : &issuer.error());
+  const auto ca = LoadAuthority(config);
+  say("TLS authority", ca ? nullptr : &ca.error());
+  const auto attestation = LoadAttestation(config);
+  say("CA of the keys' makers", attestation ? nullptr : &attestation.error());
+  const auto catalog = Catalog::Load(WebFolder(config));
+  say("pages", catalog ? nullptr : &catalog.error());
+  auto directory = OpenDirectory(config);
+  say("directory settings", directory ? nullptr : &directory.error());
+  if (directory) {
+    const auto ping = (*directory)->Ping();
+    say("directory answers", ping ? nullptr : &ping.error());
+  }
+  return good;
+}
+
+Result<std::uint64_t> VerifyAudit(const ServerConfig& config) {
+  auto store = OpenStore(config);
+  if (!store) return tl::unexpected(store.error());
+  return MakeAuditService(**store)->Verify();
+}
+
+}  // namespace keyferry::server

@@ -1,0 +1,187 @@
+#include "server/app/state.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "protocol/secure/system_random.h"
+#include "server/app/files.h"
+#include "server/storage/sqlite_store.h"
+#include "server/tls/ca.h"
+
+namespace keyferry::server {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::int64_t kDay = 24 * 3600;
+constexpr std::int64_t kAuthorityDays = 3650;
+constexpr std::int64_t kServerDays = 397;
+constexpr std::int64_t kRenewDays = 30;
+constexpr std::int64_t kSkew = 300;  // clocks of others may be behind by this much
+constexpr unsigned kSecretMode = 0600;
+constexpr unsigned kPublicMode = 0644;  // certificates; the folder keeps others out all the same
+
+Result<Bytes> ReadBytes(const fs::path& file) {
+  auto text = ReadTextFile(file, Sharing::kOthersMayRead);
+  if (!text) return tl::unexpected(text.error());
+  return Bytes(text->begin(), text->end());
+}
+
+Result<void> Put(const fs::path& file, std::span<const std::uint8_t> bytes, unsigned mode) {
+  return CreateFile(file, bytes, mode);
+}
+
+// Names as the certificate reports them, for the comparison with the configuration.
+bool SameNames(std::vector<std::string> a, std::vector<std::string> b) {
+  std::sort(a.begin(), a.end());
+  std::sort(b.begin(), b.end());
+  return a == b;
+}
+
+Result<void> MakeKeyAuthority(const StateFiles& files, std::int64_t now) {
+  auto authority = MakeAuthority(OsRandom(), now - kSkew, now + kAuthorityDays * kDay);
+  if (!authority) return tl::unexpected(authority.error());
+  if (auto done = Put(files.root_key, authority->root_private.span(), kSecretMode); !done) {
+    return done;
+  }
+  if (auto done = Put(files.root_pub, authority->root_pub, kPublicMode); !done) return done;
+  if (auto done = Put(files.issuer_key, authority->issuer_private.span(), kSecretMode); !done) {
+    return done;
+  }
+  return Put(files.issuer_cert, authority->issuer_cert, kPublicMode);
+}
+
+Result<void> MakeTls(const ServerConfig& config, const StateFiles& files, std::int64_t now) {
+  auto ca =
+      MakeCa("Keyferry CA of " + config.names.front(), now - kSkew, now + kAuthorityDays * kDay);
+  if (!ca) return tl::unexpected(ca.error());
+  if (auto done = Put(files.ca_key, ca->key_pem.span(), kSecretMode); !done) return done;
+  if (auto done = CreateFile(files.ca_cert, ca->certificate_pem, kPublicMode); !done) return done;
+  auto server = MakeServerCertificate(ca->certificate_pem, ca->key_pem, config.names, now - kSkew,
+                                      now + kServerDays * kDay);
+  if (!server) return tl::unexpected(server.error());
+  if (auto done = Put(files.server_key, server->key_pem.span(), kSecretMode); !done) return done;
+  return CreateFile(files.server_cert, server->certificate_pem, kPublicMode);
+}
+
+}  // namespace
+
+StateFiles::StateFiles(const fs::path& folder)
+    : root_key(folder / "root.key"),
+      root_pub(folder / "root.pub"),
+      issuer_key(folder / "issuer.key"),
+      issuer_cert(folder / "issuer.cert"),
+      ca_cert(folder / "ca.pem"),
+      ca_key(folder / "ca.key"),
+      server_cert(folder / "server.pem"),
+      server_key(folder / "server.key"),
+      database(folder / "keyferry.db") {}
+
+Result<void> Initialise(const ServerConfig& config, std::int64_t now) {
+  std::error_code ec;
+  const fs::path& folder = config.state_dir;
+  if (!fs::exists(folder, ec) && ::mkdir(folder.c_str(), 0700) != 0) {
+    return Fail(ErrorCode::kIo,
+                "Cannot make the folder " + folder.string() + ": " + std::strerror(errno) + ".");
+  }
+  if (auto done = CheckPrivateFolder(folder); !done) return done;
+  const StateFiles files(folder);
+  for (const fs::path* file :
+       {&files.root_key, &files.root_pub, &files.issuer_key, &files.issuer_cert, &files.ca_key,
+        &files.ca_cert, &files.server_key, &files.server_cert, &files.database}) {
+    if (!fs::exists(*file, ec)) continue;
+    const bool finished = fs::exists(files.database, ec);
+    return Fail(ErrorCode::kConflict,
+                finished ? file->string() +
+                               " is there already. This server is initialised; nothing was changed."
+                         : folder.string() + " holds the files of an init that did not finish (" +
+                               file->filename().string() + "). Empty the folder and try again.");
+  }
+  if (auto done = MakeKeyAuthority(files, now); !done) return done;
+  if (auto done = MakeTls(config, files, now); !done) return done;
+  auto store = OpenSqliteStore(files.database);  // last: with it the folder counts as initialised
+  if (!store) return tl::unexpected(store.error());
+  return {};
+}
+
+Result<std::unique_ptr<Issuer>> LoadIssuer(const ServerConfig& config, std::int64_t now) {
+  const StateFiles files(config.state_dir);
+  auto key = ReadSecretFile(files.issuer_key);
+  if (!key) return tl::unexpected(key.error());
+  auto certificate = ReadBytes(files.issuer_cert);
+  if (!certificate) return tl::unexpected(certificate.error());
+  auto root = ReadBytes(files.root_pub);
+  if (!root) return tl::unexpected(root.error());
+  return Issuer::Load(std::move(*key), std::move(*certificate), std::move(*root), now);
+}
+
+Result<std::unique_ptr<CertificateAuthority>> LoadAuthority(const ServerConfig& config) {
+  const StateFiles files(config.state_dir);
+  auto certificate = ReadTextFile(files.ca_cert, Sharing::kOthersMayRead);
+  if (!certificate) return tl::unexpected(certificate.error());
+  auto key = ReadSecretFile(files.ca_key);
+  if (!key) return tl::unexpected(key.error());
+  return LoadCertificateAuthority(*certificate, *key);
+}
+
+Result<std::unique_ptr<AttestationVerifier>> LoadAttestation(const ServerConfig& config) {
+  AttestationTrust trust;
+  trust.allow_simulator = config.keys.allow_simulator;
+  const auto read = [](const std::vector<fs::path>& paths,
+                       std::vector<std::string>& pems) -> Result<void> {
+    for (const fs::path& path : paths) {
+      auto pem = ReadTextFile(path, Sharing::kOthersMayRead);
+      if (!pem) return tl::unexpected(pem.error());
+      pems.push_back(std::move(*pem));
+    }
+    return {};
+  };
+  if (auto done = read(config.keys.vendor_ca, trust.vendor_ca_pems); !done) {
+    return tl::unexpected(done.error());
+  }
+  if (auto done = read(config.keys.simulator_ca, trust.simulator_ca_pems); !done) {
+    return tl::unexpected(done.error());
+  }
+  return MakeAttestationVerifier(std::move(trust));
+}
+
+Result<ServerIdentity> LoadIdentity(const ServerConfig& config, std::int64_t now) {
+  const StateFiles files(config.state_dir);
+  ServerIdentity identity;
+  auto ca = ReadTextFile(files.ca_cert, Sharing::kOthersMayRead);
+  if (!ca) return tl::unexpected(ca.error());
+  identity.ca_pem = std::move(*ca);
+  auto certificate = ReadTextFile(files.server_cert, Sharing::kOthersMayRead);
+  if (!certificate) return tl::unexpected(certificate.error());
+  auto key = ReadSecretFile(files.server_key);
+  if (!key) return tl::unexpected(key.error());
+  const auto facts = InspectCertificate(*certificate);
+  if (!facts) return tl::unexpected(facts.error());
+  if (facts->not_after - now > kRenewDays * kDay && SameNames(facts->names, config.names)) {
+    identity.certificate_pem = std::move(*certificate);
+    identity.key_pem = std::move(*key);
+    return identity;
+  }
+  auto ca_key = ReadSecretFile(files.ca_key);
+  if (!ca_key) return tl::unexpected(ca_key.error());
+  auto fresh = MakeServerCertificate(identity.ca_pem, *ca_key, config.names, now - kSkew,
+                                     now + kServerDays * kDay);
+  if (!fresh) return tl::unexpected(fresh.error());
+  // Key first: should the machine die in between, the pair does not fit and the next start says so
+  // by making it anew.
+  if (auto done = ReplaceFile(files.server_key, fresh->key_pem.view(), kSecretMode); !done) {
+    return tl::unexpected(done.error());
+  }
+  if (auto done = ReplaceFile(files.server_cert, fresh->certificate_pem, kPublicMode); !done) {
+    return tl::unexpected(done.error());
+  }
+  identity.certificate_pem = std::move(fresh->certificate_pem);
+  identity.key_pem = std::move(fresh->key_pem);
+  identity.renewed = true;
+  return identity;
+}
+
+}  // namespace keyferry::server

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "protocol/result.h"
+#include "protocol/secure/secure_bytes.h"
+#include "server/app/config.h"
+#include "server/core/ca.h"
+#include "server/core/issuer.h"
+#include "server/http/listener.h"
+
+namespace keyferry::server {
+
+// What `keyferry-server init` makes in the state folder (docs/operations.md says what to keep
+// where). All files are 0600, the folder 0700.
+struct StateFiles {
+  explicit StateFiles(const std::filesystem::path& folder);
+  std::filesystem::path root_key, root_pub, issuer_key, issuer_cert;  // what the keys trust
+  std::filesystem::path ca_cert, ca_key;                              // TLS authority
+  std::filesystem::path server_cert, server_key;                      // TLS server certificate
+  std::filesystem::path database;
+};
+
+// Makes root, issuer, TLS authority, server certificate and database. Refuses to overwrite
+// anything: kConflict names the first file that is there.
+Result<void> Initialise(const ServerConfig& config, std::int64_t now);
+
+Result<std::unique_ptr<Issuer>> LoadIssuer(const ServerConfig& config, std::int64_t now);
+Result<std::unique_ptr<CertificateAuthority>> LoadAuthority(const ServerConfig& config);
+Result<std::unique_ptr<AttestationVerifier>> LoadAttestation(const ServerConfig& config);
+
+// The server certificate and its key. Makes a new one when it ends within 30 days or its names are
+// no longer those of the configuration; `renewed` says so.
+struct ServerIdentity {
+  std::string certificate_pem;
+  SecureBytes key_pem;
+  std::string ca_pem;
+  bool renewed = false;
+};
+Result<ServerIdentity> LoadIdentity(const ServerConfig& config, std::int64_t now);
+
+}  // namespace keyferry::server
