@@ -204,15 +204,12 @@ bool MultiplyMontgomery(const X25519Private& key, const Bytes<32>& u, MutableByt
   X25519Private clamped = key;
   clamped.bytes[0] = static_cast<std::uint8_t>(clamped.bytes[0] & 248);
   clamped.bytes[31] = static_cast<std::uint8_t>((clamped.bytes[31] & 127) | 64);
-  Bytes<32> masked = u;
-  masked[31] =
-      static_cast<std::uint8_t>(masked[31] & 127);  // RFC 7748 section 5: the top bit is ignored
   Mpi scalar;
   Point in;
   Point product;
   std::size_t written = 0;
   return curve.ready && mbedtls_mpi_read_binary_le(scalar.get(), clamped.bytes.data(), 32) == 0 &&
-         mbedtls_ecp_point_read_binary(&curve.group, in.get(), masked.data(), masked.size()) == 0 &&
+         mbedtls_ecp_point_read_binary(&curve.group, in.get(), u.data(), u.size()) == 0 &&
          mbedtls_ecp_mul(&curve.group, product.get(), scalar.get(), in.get(), nullptr, nullptr) ==
              0 &&
          mbedtls_ecp_point_write_binary(&curve.group, product.get(), MBEDTLS_ECP_PF_UNCOMPRESSED,

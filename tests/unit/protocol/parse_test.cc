@@ -129,6 +129,23 @@ TEST_CASE("PIN and code fields: length and padding tell") {
   CHECK_FALSE(EncodeField(AsBytes(std::string(32, 'x')), code));
 }
 
+TEST_CASE("a receipt's result is a status of the specification, its flags are the three") {
+  Receipt receipt;
+  std::size_t accepted = 0;
+  for (int value = 0; value < 256; ++value) {
+    receipt.result = static_cast<Status>(value);
+    accepted += Receipt::Parse(receipt.Encode()) ? 1u : 0u;
+  }
+  CHECK(accepted == 30);
+  receipt.result = Status::kOk;
+  receipt.flags = 7;
+  CHECK(Receipt::Parse(receipt.Encode()));
+  receipt.flags = 8;
+  CHECK(Receipt::Parse(receipt.Encode()).error() == Status::kBadFormat);
+  receipt.flags = 0x0100;
+  CHECK(Receipt::Parse(receipt.Encode()).error() == Status::kBadFormat);
+}
+
 TEST_CASE("assembler: sequence, claimed length, surplus") {
   Assembler assembler;
   CHECK(assembler.Begin(0x24, kMaxMessage + 1, {}) == Assembler::Step::kBadLength);
