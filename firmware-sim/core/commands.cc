@@ -164,8 +164,8 @@ void Key::Respond(Status status, ByteView body) {
                     session->hop.send.Seal(static_cast<std::uint8_t>(FrameCommand::kMsgResp),
                                            plain.view().first(writer.size()),
                                            protocol::MutableBytes(sealed).first(size));
-  body_ = {};
-  opened_ = {};
+  protocol::Wipe(body_.span());
+  Renew(opened_);
   vault_priv_ = {};
   if (!good) {
     sessions_.End(*session);

@@ -16,7 +16,7 @@ void Key::EnrolBeginTouched() {
   const auto begin = protocol::EnrollBegin::Parse(body());
   if (!begin) return Respond(Status::kInternal);
   Enrolment& enrolment = session_->enrolment;
-  enrolment = {};
+  Renew(enrolment);
   const Factory& factory = storage_.factory();
   if (!protocol::P256Generate(hal_.random, enrolment.sig_priv, enrolment.sig_pub) ||
       !protocol::X25519Generate(hal_.random, enrolment.noise_priv, enrolment.noise_pub) ||
@@ -61,7 +61,7 @@ void Key::EnrolFinish() {
   const Status secret = FromStore(storage_.NewSecret());
   if (secret != Status::kOk) return Respond(secret);
   Persistent& draft = storage_.Draft();
-  draft = {};
+  Renew(draft);
   draft.phase = Phase::kEnrolled;
   draft.account_id = grant->account_id;
   draft.root_pub = enrolment.root_pub;

@@ -115,8 +115,8 @@ void Key::OnAbort() {
   EndWait();
   resetting_ = false;
   session_ = nullptr;
-  body_ = {};
-  opened_ = {};
+  protocol::Wipe(body_.span());
+  Renew(opened_);
   vault_priv_ = {};
 }
 

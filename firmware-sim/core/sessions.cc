@@ -55,10 +55,9 @@ Handshake* Sessions::Waiting(std::uint32_t cid, std::uint64_t now_ms) {
   return nullptr;
 }
 
-// Assigning a fresh value overwrites the secrets that were there.
-void Sessions::End(Session& session) { session = Session{}; }
+void Sessions::End(Session& session) { Renew(session); }
 
-void Sessions::End(Handshake& handshake) { handshake = Handshake{}; }
+void Sessions::End(Handshake& handshake) { Renew(handshake); }
 
 void Sessions::EndChannel(std::uint32_t cid) {
   for (Session& session : sessions_) {

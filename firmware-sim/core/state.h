@@ -3,12 +3,21 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 #include "protocol/certs.h"
 #include "protocol/messages.h"
 #include "protocol/receipt.h"
 
 namespace keyferry::sim {
+
+// Overwrites `object` with a fresh one where it lies: no second copy of a large object on a small
+// stack, and the secrets in it wipe themselves.
+template <typename T>
+void Renew(T& object) {
+  std::destroy_at(&object);
+  std::construct_at(&object);
+}
 
 // What a slot holds in the clear, only ever in RAM: RELEASE's whole body, one size for every
 // password.
@@ -28,7 +37,7 @@ struct Slot {
   protocol::Id job_id{};
   protocol::Bytes<kSlotSealed> sealed{};
 
-  void Clear() { *this = Slot{}; }
+  void Clear() { Renew(*this); }
 };
 
 // The vault key: its public half seals, its private half is wrapped by device secret and PIN

@@ -53,7 +53,7 @@ void Storage::Mount() {
   bool readable = true;
   if (!record_.data().empty()) {
     readable = DecodeState(record_.data(), have_secret ? &secret_ : nullptr, &state_);
-    if (!readable) state_ = Persistent{};
+    if (!readable) Renew(state_);
   }
   record_.ClearBuffer();
   const MountResult log = log_.Mount();
@@ -85,7 +85,7 @@ StoreResult Storage::Commit() {
   const std::size_t length = EncodeState(draft_, secret_, hal_.random, record_.buffer());
   const StoreResult result = length == 0 ? StoreResult::kFault : record_.Commit(length);
   if (result == StoreResult::kOk) state_ = draft_;
-  draft_ = Persistent{};
+  Renew(draft_);
   record_.ClearBuffer();
   return result;
 }
@@ -133,7 +133,7 @@ StoreResult Storage::Wipe() {
     tampered_ = false;
     FinishWipe();
   }
-  draft_ = Persistent{};
+  Renew(draft_);
   record_.ClearBuffer();
   return result;
 }

@@ -21,7 +21,7 @@ Key::Status Key::Wipe(protocol::Receipt* receipt) {
   const bool signable = Enrolled();
   if (signable && !AppendReceipt(draft, *receipt)) return Status::kInternal;
   const std::uint64_t receipt_ctr = signable ? draft.receipt_ctr : 0;
-  draft = {};
+  Renew(draft);
   draft.phase = Phase::kWiped;
   draft.era = storage_.NextEra();
   draft.receipt_ctr = receipt_ctr;
