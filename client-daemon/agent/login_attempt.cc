@@ -443,6 +443,7 @@ LoginAttempt::Outcome<void> LoginAttempt::Confirm(std::uint64_t seq) {
 device::KeepaliveHandler LoginAttempt::TouchWatch() {
   return [this](device::Keepalive state) {
     if (state == device::Keepalive::kTouchNeeded && !std::exchange(touch_told_, true)) {
+      Log(LogLevel::kDebug, KeyName(identity_.device_id) + " waits for a touch");
       Wipe(buffer_.data(), buffer_.size());
       Send(WriteBare(Type::kTouch, buffer_.span()));
     }

@@ -79,7 +79,6 @@ class Conversation {
     if (size == 0) return Complain("A PIN has 4 to 63 characters, an activation code 8 to 31.");
     const auto answer = client_.Ask(
         buffer_, size, [](void*) { std::fputs("Touch your security key.\n", stderr); }, nullptr);
-    buffer_.Wipe();
     if (answer.outcome == AgentClient::Outcome::kAnswer && answer.type == expected) {
       std::puts(good);
       return kGood;

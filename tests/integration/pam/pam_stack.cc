@@ -51,21 +51,15 @@ void PamStack::Service(const std::string& name, std::string lines) {
   std::ofstream(Path("services/" + name)) << lines;
 }
 
-PamRun PamStack::Run(const std::string& service, const std::string& user,
-                     const std::vector<std::string>& operations, const std::string& typed,
-                     uid_t uid) {
-  std::vector<std::string> words = {"pamtester", service, user};
-  words.insert(words.end(), operations.begin(), operations.end());
+PamRun RunTyped(std::vector<std::string> words, const std::string& typed,
+                const std::vector<std::string>& environment, uid_t uid) {
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
-  const std::string services = "PAM_WRAPPER_SERVICE_DIR=" + Path("services");
-  std::array<const char*, 6> environment = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin",
-                                            "LD_PRELOAD=libpam_wrapper.so",
-                                            "PAM_WRAPPER=1",
-                                            services.c_str(),
-                                            "LC_ALL=C",
-                                            nullptr};
+  std::vector<std::string> variables = environment;
+  std::vector<char*> envp;
+  for (std::string& variable : variables) envp.push_back(variable.data());
+  envp.push_back(nullptr);
   int in[2];
   int out[2];
   if (pipe2(in, O_CLOEXEC) != 0 || pipe2(out, O_CLOEXEC) != 0) throw std::runtime_error("pipe2");
@@ -76,7 +70,7 @@ PamRun PamStack::Run(const std::string& service, const std::string& user,
     dup2(out[1], 1);
     dup2(out[1], 2);
     if (uid != 0 && (setgid(uid) != 0 || setuid(uid) != 0)) _exit(126);
-    execvpe(argv[0], argv.data(), const_cast<char**>(environment.data()));
+    execvpe(argv[0], argv.data(), envp.data());
     _exit(127);
   }
   close(in[0]);
@@ -108,6 +102,17 @@ PamRun PamStack::Run(const std::string& service, const std::string& user,
   waitpid(child, &status, 0);
   if (!hung) run.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   return run;
+}
+
+PamRun PamStack::Run(const std::string& service, const std::string& user,
+                     const std::vector<std::string>& operations, const std::string& typed,
+                     uid_t uid) {
+  std::vector<std::string> words = {"pamtester", service, user};
+  words.insert(words.end(), operations.begin(), operations.end());
+  return RunTyped(std::move(words), typed,
+                  {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LD_PRELOAD=libpam_wrapper.so",
+                   "PAM_WRAPPER=1", "PAM_WRAPPER_SERVICE_DIR=" + Path("services"), "LC_ALL=C"},
+                  uid);
 }
 
 std::string PamStack::TakePassword() {

@@ -17,6 +17,11 @@ struct PamRun {
   bool ok() const { return status == 0; }
 };
 
+// Runs a program with `typed` on its standard input. Killed when it takes 30 s: the guard against a
+// hang, not a measurement. `environment` is all that it gets; `uid` is who runs it.
+PamRun RunTyped(std::vector<std::string> words, const std::string& typed,
+                const std::vector<std::string>& environment, uid_t uid = 0);
+
 class PamStack {
  public:
   PamStack();
@@ -32,8 +37,7 @@ class PamStack {
   // PAM_AUTHTOK, if it is set, for TakePassword.
   void Service(const std::string& name, std::string lines);
 
-  // Runs `pamtester SERVICE USER OPERATIONS`, typing `typed` (a line each). Killed when it takes 30
-  // s: the guard against a hang, not a measurement. `uid` is who runs it.
+  // Runs `pamtester SERVICE USER OPERATIONS`, typing `typed` (a line each), as RunTyped.
   PamRun Run(const std::string& service, const std::string& user,
              const std::vector<std::string>& operations, const std::string& typed, uid_t uid = 0);
 
