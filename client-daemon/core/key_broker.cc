@@ -13,6 +13,8 @@ using SteadyClock = std::chrono::steady_clock;
 namespace {
 
 constexpr auto kNever = SteadyClock::time_point::max();
+// Statuses up to this one speak of the job's form, later ones of the key's condition.
+constexpr auto kUnreadable = protocol::Status::kUnsupportedSuite;
 
 }  // namespace
 
@@ -231,7 +233,10 @@ void KeyBroker::Serve() {
       if (signals_->stopping || signals_->gone) return;
       refresh = std::exchange(signals_->refresh, false);
       if (std::exchange(signals_->woken, false)) {
-        for (auto& [id, attempts] : attempts_) attempts.parked = false;
+        for (auto& [id, attempts] : attempts_) {
+          attempts.parked = false;
+          attempts.next = {};
+        }
       }
     }
     if (refresh) RefreshInfo();
@@ -287,7 +292,7 @@ SteadyClock::time_point KeyBroker::WorkOnce() {
   if (!known) return next;  // what may be in the spool waits for the proof of who this key is
   for (const SpooledJob& job : host_.spool().JobsOf(device)) {
     auto& attempts = attempts_[job.job];
-    if (attempts.parked) continue;
+    if (attempts.parked) continue;         // the key cannot even read it
     if (!Due(job.job, next)) return next;  // later jobs keep their place behind it
     if (const auto done = Deliver(job, *known); !done) {
       Failed(attempts, done.error(), Post::kJobProblem, job.job);
@@ -301,8 +306,8 @@ SteadyClock::time_point KeyBroker::WorkOnce() {
   return next;
 }
 
-// Three quick tries, then pauses that double. What repeating cannot mend is parked until something
-// changes; the server learns each new reason once.
+// Three quick tries, then pauses that double. A job that the key cannot read steps aside for those
+// behind it, any other keeps its place; the server learns each new reason once.
 void KeyBroker::Failed(Attempts& attempts, const Error& error, Post::Kind kind, const Id& id) {
   ++attempts.failures;
   const auto status = static_cast<protocol::Status>(error.key_status);
@@ -322,13 +327,15 @@ void KeyBroker::Failed(Attempts& attempts, const Error& error, Post::Kind kind, 
       if (status == protocol::Status::kTouchTimeout || status == protocol::Status::kCancelled) {
         pause = std::max(pause, pauses_.first * 5);
       } else {
-        attempts.parked = true;
+        pause = pauses_.longest;
+        attempts.parked = kind == Post::kEnrolmentProblem || status <= kUnreadable;
       }
       break;
     case ErrorCode::kPermissionDenied:
       code = "certificate_refused";
       tell = true;
-      attempts.parked = true;
+      pause = pauses_.longest;
+      attempts.parked = kind == Post::kEnrolmentProblem;
       break;
     case ErrorCode::kInvalidArgument:
     case ErrorCode::kConflict:

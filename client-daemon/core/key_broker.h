@@ -80,7 +80,7 @@ class KeyBroker {
     int failures = 0;
     std::chrono::steady_clock::time_point next{};
     std::string told;     // code of the problem that the server knows
-    bool parked = false;  // not tried again before something changes
+    bool parked = false;  // hopeless: not tried again before a Wake
   };
 
   void Run();

@@ -44,8 +44,8 @@ struct SpoolCounts {
 // everything else goes on. Bounded: kMaxJobs, kMaxReceipts. Thread-safe; blocks on the disk.
 class Spool {
  public:
-  static constexpr std::size_t kMaxJobs = 1024;
-  static constexpr std::size_t kMaxReceipts = 4096;
+  static constexpr std::size_t kMaxJobs = 256;
+  static constexpr std::size_t kMaxReceipts = 1024;
   using Warn = std::function<void(const std::string&)>;
 
   // Opens (and makes) the directory and reads what is there.

@@ -59,11 +59,6 @@ std::size_t OnBody(char* data, std::size_t, std::size_t size, void* user) {
 tl::unexpected<Error> CurlError(CURLcode code, const Transfer& transfer, const std::string& url) {
   const std::string detail =
       transfer.error[0] != '\0' ? std::string(transfer.error) : curl_easy_strerror(code);
-  // A CA of the same name but another key is told as a broken handshake; OpenSSL's verdict says more
-  // (0 good, 1 not looked at yet).
-  long verdict = 0;
-  curl_easy_getinfo(transfer.easy, CURLINFO_SSL_VERIFYRESULT, &verdict);
-  if (code == CURLE_SSL_CONNECT_ERROR && verdict > 1) code = CURLE_PEER_FAILED_VERIFICATION;
   switch (code) {
     case CURLE_OPERATION_TIMEDOUT:
       return Fail(ErrorCode::kDeadline, "The server at " + url + " did not answer in time.",
@@ -73,6 +68,12 @@ tl::unexpected<Error> CurlError(CURLcode code, const Transfer& transfer, const s
           ErrorCode::kPermissionDenied,
           "The server at " + url + " could not prove who it is; check server_ca and server_url.",
           detail);
+    case CURLE_SSL_CONNECT_ERROR:  // also a CA of the right name with another key
+      return Fail(ErrorCode::kPermissionDenied,
+                  "The server at " + url +
+                      " and this workstation cannot make a secure connection; check server_ca and "
+                      "server_url.",
+                  detail);
     case CURLE_SSL_CACERT_BADFILE:
       return Fail(ErrorCode::kInvalidArgument,
                   "The file named by server_ca cannot be read as PEM certificates.", detail);

@@ -1,0 +1,234 @@
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <cstring>
+#include <future>
+
+#include "client-daemon/ipc/ask.h"
+#include "client-daemon/ipc/ipc_server.h"
+#include "protocol/framing.h"
+#include "tests/unit/client-daemon/workstation_rig.h"
+
+using namespace keyferry;
+using namespace keyferry::daemon;
+using protocol::FrameCommand;
+using protocol::FrameError;
+using test::FakeKey;
+
+namespace {
+
+// A local program's connection.
+class Peer {
+ public:
+  explicit Peer(const std::string& path) : fd_(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::strcpy(address.sun_path, path.c_str());
+    REQUIRE(connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+  }
+  ~Peer() { close(fd_); }
+  void Send(const Bytes& datagram) {
+    REQUIRE(send(fd_, datagram.data(), datagram.size(), MSG_NOSIGNAL) >= 0);
+  }
+  void Send(const std::string& text) { Send(Bytes(text.begin(), text.end())); }
+  // Empty when the daemon closed.
+  Bytes Read() {
+    Bytes buffer(4096);
+    const ssize_t n = recv(fd_, buffer.data(), buffer.size(), 0);
+    buffer.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
+    return buffer;
+  }
+  std::string ReadText() {
+    const Bytes bytes = Read();
+    return {bytes.begin(), bytes.end()};
+  }
+
+ private:
+  const int fd_;
+};
+
+struct Rig : test::WorkstationRig {
+  Rig() {
+    REQUIRE(server.Start());
+    key_gone = [this](const Id& device) { server.KeyGone(device); };
+    workstation->OnKey(KeyEventOf(key));
+    Attach("/key/a", key);
+    NextPost(Post::kKeys);
+  }
+  ~Rig() { workstation->Stop(); }
+
+  std::string Ask(const std::string& request) {
+    return *AskDaemon(path, request, std::chrono::seconds(10));
+  }
+
+  FakeKey key;
+  std::string path = dir / "daemon.sock";
+  IpcServer server{{path, {}}, *workstation};
+};
+
+Bytes Datagram(FrameCommand command, const Bytes& payload = {}) {
+  Bytes out{static_cast<std::uint8_t>(command)};
+  out.insert(out.end(), payload.begin(), payload.end());
+  return out;
+}
+
+const Bytes kInvalidCommand = Datagram(FrameCommand::kError, {1});
+
+}  // namespace
+
+TEST_CASE("status, and what is no request") {
+  Rig rig;
+  CHECK(rig.Ask(R"({"op":"status"})").find("\"known\":true") != std::string::npos);
+  CHECK(rig.Ask("hello").find("invalid_request") != std::string::npos);
+  Peer peer(rig.path);
+  peer.Send(std::string(5000, ' '));
+  CHECK(peer.ReadText().find("4096") != std::string::npos);
+  CHECK(peer.Read().empty());
+}
+
+TEST_CASE("a relay ferries what it may and nothing else") {
+  Rig rig;
+  Peer peer(rig.path);
+  peer.Send(R"({"op":"relay","login":"alice"})");
+  const std::string answer = peer.ReadText();
+  CHECK(answer.find("\"transport\":3") != std::string::npos);
+  CHECK(answer.find(Base64(rig.key.info.Encode())) != std::string::npos);
+  peer.Send(Datagram(FrameCommand::kInfo));
+  const auto info = rig.key.info.Encode();
+  CHECK(peer.Read() == Datagram(FrameCommand::kInfo, {info.begin(), info.end()}));
+  peer.Send(Datagram(FrameCommand::kCancel));  // nothing runs: no answer
+  peer.Send(Datagram(FrameCommand::kMsg, Bytes(40)));
+  CHECK(peer.Read() ==
+        Datagram(FrameCommand::kError, {static_cast<std::uint8_t>(FrameError::kNoSession)}));
+  SECTION("RESET would wipe the key") {
+    peer.Send(Datagram(FrameCommand::kReset));
+    CHECK(peer.Read() == kInvalidCommand);
+  }
+  SECTION("INIT is the daemon's") {
+    peer.Send(Datagram(FrameCommand::kInit, Bytes(8)));
+    CHECK(peer.Read() == kInvalidCommand);
+  }
+  SECTION("too long") {
+    peer.Send(Datagram(FrameCommand::kMsg, Bytes(1025)));
+    CHECK(peer.Read() ==
+          Datagram(FrameCommand::kError, {static_cast<std::uint8_t>(FrameError::kInvalidLength)}));
+  }
+  CHECK(peer.Read().empty());
+}
+
+TEST_CASE("a relay to a key that is not there is refused, and one ends with its key") {
+  Rig rig;
+  CHECK(rig.Ask(R"({"op":"relay","login":"nobody"})").find("not_found") != std::string::npos);
+  CHECK(rig.Ask(R"({"op":"relay","device_id":")" + Hex(Id{9}) + "\"}").find("not_found") !=
+        std::string::npos);
+  Peer peer(rig.path);
+  peer.Send(R"({"op":"relay","login":"alice"})");
+  REQUIRE_FALSE(peer.Read().empty());
+  rig.key.Unplug();
+  CHECK(peer.Read().empty());
+}
+
+TEST_CASE("a key that does not answer a relay is told as a time-out") {
+  Rig rig;
+  Peer peer(rig.path);
+  peer.Send(R"({"op":"relay","login":"alice"})");
+  REQUIRE_FALSE(peer.Read().empty());
+  rig.key.faults.never_answer_times = 1;
+  peer.Send(Datagram(FrameCommand::kInfo));
+  CHECK(peer.Read() ==
+        Datagram(FrameCommand::kError, {static_cast<std::uint8_t>(FrameError::kTimeout)}));
+  peer.Send(Datagram(FrameCommand::kInfo));
+  CHECK(peer.Read()[0] == static_cast<std::uint8_t>(FrameCommand::kInfo));
+}
+
+TEST_CASE("relays and deliveries share the key") {
+  Rig rig;
+  auto relays = std::async(std::launch::async, [&] {
+    Peer peer(rig.path);
+    peer.Send(R"({"op":"relay","login":"alice"})");
+    int good = peer.Read().empty() ? -1000 : 0;
+    for (int i = 0; i < 200; ++i) {
+      peer.Send(Datagram(FrameCommand::kInfo));
+      good += peer.Read().size() == 57 ? 1 : 0;
+    }
+    return good;
+  });
+  for (std::uint64_t seq = 1; seq <= 20; ++seq) {
+    rig.workstation->OnJob(rig.Job(rig.key, seq));
+    CHECK(protocol::Receipt::Parse(rig.NextPost(Post::kReceipt).bytes)->seq == seq);
+  }
+  CHECK(relays.get() == 200);
+  CHECK(rig.key.stored.size() == 20);
+}
+
+TEST_CASE("a key takes a bounded number of relays; closing one makes room") {
+  Rig rig;
+  std::vector<std::unique_ptr<Peer>> peers;
+  std::string answer;
+  for (int i = 0; i < 4; ++i) {
+    peers.push_back(std::make_unique<Peer>(rig.path));
+    peers.back()->Send(R"({"op":"relay","login":"alice"})");
+    answer = peers.back()->ReadText();
+    if (i < 3) CHECK(answer.find("\"ok\":true") != std::string::npos);
+  }
+  CHECK(answer.find("busy") != std::string::npos);
+  peers.clear();
+  for (int i = 0; i < 1000 && answer.find("\"ok\":true") == std::string::npos; ++i) {
+    Peer peer(rig.path);
+    peer.Send(R"({"op":"relay","login":"alice"})");
+    answer = peer.ReadText();
+  }
+  CHECK(answer.find("\"ok\":true") != std::string::npos);
+}
+
+TEST_CASE("another user gets the status and nothing else") {
+  if (geteuid() != 0) return;  // needs a second user
+  Rig rig;
+  std::filesystem::permissions(rig.dir.path, static_cast<std::filesystem::perms>(0755));
+  const auto as_nobody = [&](const std::string& request) {
+    int fds[2];
+    REQUIRE(pipe(fds) == 0);
+    const pid_t pid = fork();
+    if (pid == 0) {
+      if (setgid(65534) != 0 || setuid(65534) != 0) _exit(1);
+      const auto answer = AskDaemon(rig.path, request, std::chrono::seconds(10));
+      const std::string text = answer ? *answer : answer.error().message;
+      _exit(write(fds[1], text.data(), text.size()) > 0 ? 0 : 1);
+    }
+    close(fds[1]);
+    char buffer[4096];
+    const ssize_t n = read(fds[0], buffer, sizeof buffer);
+    close(fds[0]);
+    waitpid(pid, nullptr, 0);
+    return std::string(buffer, n > 0 ? static_cast<std::size_t>(n) : 0);
+  };
+  CHECK(as_nobody(R"({"op":"status"})").find("\"ok\":true") != std::string::npos);
+  for (const std::string& request :
+       std::vector<std::string>{R"({"op":"relay","login":"alice"})",
+                                R"({"op":"agent","login_noise_pub":")" + Base64(Bytes(32)) + "\"}",
+                                R"({"op":"used","device_id":")" + Hex(Id{1}) + R"(","seq":1})"}) {
+    CHECK(as_nobody(request).find("permission_denied") != std::string::npos);
+  }
+}
+
+TEST_CASE("a second server at the path is refused; a dead one's socket is replaced") {
+  Rig rig;
+  IpcServer second({rig.path, {}}, *rig.workstation);
+  const auto refused = second.Start();
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == ErrorCode::kConflict);
+  CHECK(refused.error().message.find(std::to_string(getpid())) != std::string::npos);
+
+  const std::string left = rig.dir / "left.sock";
+  const int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::strcpy(address.sun_path, left.c_str());
+  REQUIRE(bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+  close(fd);
+  IpcServer third({left, {}}, *rig.workstation);
+  CHECK(third.Start());
+}

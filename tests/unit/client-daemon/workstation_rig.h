@@ -1,0 +1,78 @@
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "client-daemon/core/workstation.h"
+#include "tests/unit/client-daemon/temp_dir.h"
+#include "tests/unit/device/fake_key.h"
+#include "tests/unit/device/organisation.h"
+
+namespace keyferry::test {
+
+// Tells of keys when the test says so.
+class ScriptedDiscovery final : public device::Discovery {
+ public:
+  Result<device::DiscoveryEvent> Next() override;
+  void Stop() override;
+  void Tell(device::DiscoveryEvent::Kind kind, const std::string& path);
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<device::DiscoveryEvent> events_;
+  bool stopped_ = false;
+};
+
+// Grants every enrolment, as the server would.
+class Granter final : public daemon::GrantSource {
+ public:
+  explicit Granter(Organisation& organisation) : organisation_(organisation) {}
+  Result<std::array<std::uint8_t, 204>> AskForGrant(
+      const daemon::Id& enrolment, std::span<const std::uint8_t> statement,
+      std::span<const std::uint8_t> attestation) override;
+  protocol::Bytes<protocol::kEnrollBeginSize> begin{};
+  bool wrong_statement = false;  // grants something else
+  int asked = 0;
+
+ private:
+  Organisation& organisation_;
+};
+
+// An approved workstation with fake keys by path and no server: posts are taken by hand.
+struct WorkstationRig {
+  WorkstationRig();
+  ~WorkstationRig();
+
+  void Attach(const std::string& path, FakeKey& key);  // plugs in
+  void Remove(const std::string& path);
+  // The key's proof from this organisation, as the server sends it.
+  daemon::KeyEvent KeyEventOf(const FakeKey& key, const std::string& login = "alice");
+  daemon::JobEvent Job(const FakeKey& key, std::uint64_t seq);
+  // Takes posts until one of this kind comes, and answers it.
+  daemon::Post NextPost(daemon::Post::Kind kind);
+  // Asks until the report of the key at `path` satisfies `good`; false after 20 s.
+  bool Until(const std::string& path, const std::function<bool(const daemon::KeyReport&)>& good);
+
+  TempDir dir;
+  Organisation organisation;
+  std::unique_ptr<daemon::IdentityStore> identity;
+  std::unique_ptr<daemon::Spool> spool;
+  std::unique_ptr<daemon::KeyRecords> records;
+  daemon::Outbox outbox;
+  Granter granter{organisation};
+  ScriptedDiscovery* discovery = nullptr;
+  std::unique_ptr<daemon::Workstation> workstation;
+  std::function<void(const daemon::Id&)> key_gone;
+
+ private:
+  std::mutex mutex_;
+  std::map<std::string, FakeKey*> keys_;
+};
+
+}  // namespace keyferry::test
