@@ -1,6 +1,7 @@
 // Every datagram of the agent's socket, as it should be and as it should not.
 #include <catch2/catch.hpp>
 #include <functional>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -263,4 +264,29 @@ TEST_CASE("a message's length does not tell the secret's") {
   CHECK(Write(Released{1, "x"}, out) == Write(Released{1, std::string(256, 'x')}, out));
   CHECK(Write(PinSet{"12345678", "123456"}, out) ==
         Write(PinSet{std::string(31, '1'), std::string(63, '1')}, out));
+}
+
+TEST_CASE("random damage never makes a parser break its word") {
+  std::mt19937 random(20240607);
+  int accepted = 0;
+  for (int i = 0; i < 100000; ++i) {
+    Datagram datagram = Some(kTypes[random() % kTypes.size()]);
+    for (unsigned n = random() % 4; n > 0; --n) {
+      if (random() % 8 == 0) {
+        datagram.resize(random() % (kMaxMessage + 8));
+      } else if (!datagram.empty()) {
+        datagram[random() % datagram.size()] = static_cast<std::uint8_t>(random());
+      }
+    }
+    for (const Type type : kTypes) accepted += Parses(type, datagram) ? 1 : 0;
+    if (const auto hello = ParseHello(datagram)) {
+      CHECK((!hello->user.empty() && IsText(hello->user, kMaxLogin)));
+    }
+    if (const auto released = ParseReleased(datagram)) {
+      CHECK((!released->password.empty() && released->password.size() <= kMaxPassword));
+      CHECK(released->password.find('\0') == std::string_view::npos);
+    }
+    if (const auto refusal = ParseRefusal(datagram)) CHECK(IsText(refusal->sentence, kMaxSentence));
+  }
+  CHECK(accepted > 1000);
 }
