@@ -19,7 +19,7 @@ void Key::EnrolBeginTouched() {
   Renew(enrolment);
   const Factory& factory = storage_.factory();
   if (!protocol::P256Generate(hal_.random, enrolment.sig_priv, enrolment.sig_pub) ||
-      !protocol::X25519Generate(hal_.random, enrolment.noise_priv, enrolment.noise_pub) ||
+      !protocol::X25519Generate(hal_.random, enrolment.noise.priv, enrolment.noise.pub) ||
       !protocol::X25519Generate(hal_.random, enrolment.recipient.priv, enrolment.recipient.pub)) {
     return Respond(Status::kInternal);
   }
@@ -27,7 +27,7 @@ void Key::EnrolBeginTouched() {
   protocol::Statement statement;
   statement.device_id = factory.device_id;
   statement.sig_pub = enrolment.sig_pub;
-  statement.noise_pub = enrolment.noise_pub;
+  statement.noise_pub = enrolment.noise.pub;
   statement.recipient_pub = enrolment.recipient.pub;
   statement.begin_hash = protocol::Sha256Of(body());
   statement.firmware = config_.firmware_version;
@@ -75,8 +75,7 @@ void Key::EnrolFinish() {
   draft.activation_hash = grant->activation_hash;
   draft.sig_priv = enrolment.sig_priv;
   draft.sig_pub = enrolment.sig_pub;
-  draft.noise_priv = enrolment.noise_priv;
-  draft.noise_pub = enrolment.noise_pub;
+  draft.noise = enrolment.noise;
   draft.recipient = enrolment.recipient;
   if (!NewVault(draft)) return Respond(Status::kInternal);
   protocol::Receipt receipt = ReceiptOf(draft);

@@ -35,7 +35,7 @@ void Key::PutJob() {
   const bool before = state.epoch > 1 && header.recipient_epoch == state.epoch - 1;
   if (!present && !before) return RefuseJob(Status::kWrongEpoch);
   const auto& recipient = present ? state.recipient : state.previous_recipient;
-  auto opened = protocol::OpenJob(*job, recipient.priv);
+  auto opened = protocol::OpenJob(*job, recipient);
   if (!opened) return RefuseJob(opened.error());
   opened_ = *opened;
   const Status status = CheckOpened(header, opened_.body());

@@ -23,8 +23,8 @@ void Key::PowerOn() {
 }
 
 void Key::NewColdStatic() {
-  protocol::X25519Public unused;
-  if (!protocol::X25519Generate(hal_.random, cold_static_, unused)) cold_static_ = {};
+  if (!protocol::X25519Generate(hal_.random, cold_static_.priv, cold_static_.pub))
+    cold_static_ = {};
 }
 
 void Key::OnReport(const protocol::Report& report, Origin origin) {
@@ -188,10 +188,10 @@ void Key::OnHs1(std::uint32_t cid, ByteView payload) {
   const std::uint64_t now = hal_.clock.NowMs();
   const std::uint32_t delay_ms = hello_window_.Count(now);
   Handshake& handshake = sessions_.Begin(cid, now + delay_ms);
-  protocol::X25519Private ephemeral;
+  protocol::X25519Pair ephemeral;
   protocol::Bytes<protocol::kHs2Size> hs2{};
-  const protocol::X25519Private& own = Enrolled() ? storage_.state().noise_priv : cold_static_;
-  bool good = hal_.random.Fill(ephemeral.span());
+  const protocol::X25519Pair& own = Enrolled() ? storage_.state().noise : cold_static_;
+  bool good = protocol::X25519Generate(hal_.random, ephemeral.priv, ephemeral.pub);
   if (good) {
     handshake.noise.emplace(own, ephemeral, protocol::HopPrologue(config_.transport, MakeInfo()));
     good = handshake.noise->ReadHs1(payload) && handshake.noise->WriteHs2(hs2);

@@ -166,7 +166,7 @@ class Key final : private LinkClient, private Progress {
   LateWindow refusal_window_;
   std::uint64_t power_on_ms_ = 0;
   // While nothing is enrolled: made at power-on and at every wipe.
-  protocol::X25519Private cold_static_;
+  protocol::X25519Pair cold_static_;
   std::uint8_t wrong_pins_ = 0;  // in this power cycle
 
   // The command that is running: a request of session_, or RESET.

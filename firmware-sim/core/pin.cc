@@ -44,17 +44,16 @@ bool Key::SealSlot(const Persistent& draft, ByteView login, ByteView password, S
   released.seq = slot->seq;
   released.login = login;
   released.password = password;
-  protocol::X25519Private ephemeral;
-  protocol::X25519Public enc;
+  protocol::X25519Pair ephemeral;
   const protocol::MutableBytes sealed(slot->sealed);
-  if (!released.Encode(plain.span()) || !hal_.random.Fill(ephemeral.span()) ||
-      !protocol::HpkeSeal(ephemeral, draft.vault.pub, protocol::Label("keyferry/vault/v1"),
-                          storage_.factory().device_id, plain.view(), enc,
-                          sealed.subspan(enc.size()))) {
+  if (!released.Encode(plain.span()) ||
+      !protocol::X25519Generate(hal_.random, ephemeral.priv, ephemeral.pub)) {
     return false;
   }
-  std::copy(enc.begin(), enc.end(), sealed.begin());
-  return true;
+  std::copy(ephemeral.pub.begin(), ephemeral.pub.end(), sealed.begin());
+  return protocol::HpkeSeal(ephemeral, draft.vault.pub, protocol::Label("keyferry/vault/v1"),
+                            storage_.factory().device_id, plain.view(),
+                            sealed.subspan(ephemeral.pub.size()));
 }
 
 bool Key::OpenSlot(const Slot& slot, const protocol::X25519Private& vault_priv,
@@ -62,9 +61,9 @@ bool Key::OpenSlot(const Slot& slot, const protocol::X25519Private& vault_priv,
   const ByteView sealed(slot.sealed);
   protocol::X25519Public enc;
   std::copy_n(sealed.begin(), enc.size(), enc.begin());
-  if (!protocol::HpkeOpen(vault_priv, enc, protocol::Label("keyferry/vault/v1"),
-                          storage_.factory().device_id, sealed.subspan(enc.size()),
-                          plain->span())) {
+  if (!protocol::HpkeOpen({vault_priv, storage_.state().vault.pub}, enc,
+                          protocol::Label("keyferry/vault/v1"), storage_.factory().device_id,
+                          sealed.subspan(enc.size()), plain->span())) {
     return false;
   }
   const auto released = protocol::Released::Parse(plain->view());

@@ -19,9 +19,8 @@ struct Enrolment {
   protocol::Hash statement_hash{};
   protocol::P256Private sig_priv;
   protocol::P256Public sig_pub{};
-  protocol::X25519Private noise_priv;
-  protocol::X25519Public noise_pub{};
-  Recipient recipient;
+  protocol::X25519Pair noise;
+  protocol::X25519Pair recipient;
 };
 
 struct Session {

@@ -48,12 +48,6 @@ struct Vault {
   protocol::Bytes<32 + 16> wrapped{};  // private half, AEAD
 };
 
-// A key pair of one epoch.
-struct Recipient {
-  protocol::X25519Private priv;
-  protocol::X25519Public pub{};
-};
-
 // Everything of the key that a job, a grant or a PIN can change; written to flash as one record
 // (state_codec.h), so that each command is one atomic commit. Only the factory data, the device
 // secret and the tries live elsewhere.
@@ -91,10 +85,9 @@ struct Persistent {
   // Sealed in the record under a key made from the device secret.
   protocol::P256Private sig_priv;
   protocol::P256Public sig_pub{};
-  protocol::X25519Private noise_priv;
-  protocol::X25519Public noise_pub{};
-  Recipient recipient;           // of `epoch`
-  Recipient previous_recipient;  // of `epoch` - 1; zero at epoch 1
+  protocol::X25519Pair noise;
+  protocol::X25519Pair recipient;           // of `epoch`
+  protocol::X25519Pair previous_recipient;  // of `epoch` - 1; zero at epoch 1
 };
 
 }  // namespace keyferry::sim

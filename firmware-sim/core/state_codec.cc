@@ -103,7 +103,7 @@ void PublicFields(Archive& a, State& s) {
     a.Field(slot.sealed);
   }
   a.Field(s.sig_pub);
-  a.Field(s.noise_pub);
+  a.Field(s.noise.pub);
   a.Field(s.recipient.pub);
   a.Field(s.previous_recipient.pub);
 }
@@ -111,7 +111,7 @@ void PublicFields(Archive& a, State& s) {
 template <typename Archive, typename State>
 void PrivateFields(Archive& a, State& s) {
   a.Field(s.sig_priv);
-  a.Field(s.noise_priv);
+  a.Field(s.noise.priv);
   a.Field(s.recipient.priv);
   a.Field(s.previous_recipient.priv);
 }

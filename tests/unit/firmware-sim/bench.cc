@@ -1,11 +1,20 @@
 #include "tests/unit/firmware-sim/bench.h"
 
 #include <algorithm>
-#include <catch2/catch.hpp>
+#include <cstdio>
+#include <stdexcept>
 
 #include "firmware-sim/endpoint/simulator_ca.h"
 
+#define DEMAND(...) Demand((__VA_ARGS__), #__VA_ARGS__, __LINE__)
+
 namespace keyferry::sim::test {
+
+void Demand(bool ok, const char* what, int line) {
+  if (ok) return;
+  std::fprintf(stderr, "bench.cc:%d: does not hold: %s\n", line, what);
+  throw std::logic_error(what);
+}
 
 Blob FromHex(std::string_view text) {
   const auto nibble = [](char c) {
@@ -44,7 +53,7 @@ bool ScriptedRandom::Fill(protocol::MutableBytes out) {
 Issuer MakeIssuer(std::uint64_t seed) {
   ScriptedRandom random(seed);
   Issuer issuer;
-  REQUIRE(protocol::P256Generate(random, issuer.priv, issuer.pub));
+  DEMAND(protocol::P256Generate(random, issuer.priv, issuer.pub));
   issuer.kid = protocol::KidOf(issuer.pub);
   return issuer;
 }
@@ -54,8 +63,8 @@ const FlashImage& FactoryImage() {
     ScriptedRandom random(77);
     MemoryFlash flash;
     const auto factory = ManufactureKey(random);
-    REQUIRE(factory.has_value());
-    REQUIRE(WriteFactory(flash, *factory));
+    DEMAND(factory.has_value());
+    DEMAND(WriteFactory(flash, *factory));
     return flash.image();
   }();
   return image;
@@ -65,7 +74,7 @@ Bench::Bench() : Bench(FactoryImage()) {}
 
 Bench::Bench(FlashImage image) : flash_(std::move(image)) {
   config.firmware_version = 0x00010203;
-  REQUIRE(ReadFactory(flash_, &factory_));
+  DEMAND(ReadFactory(flash_, &factory_));
 }
 
 void Bench::PowerOn() {
@@ -103,7 +112,7 @@ void Bench::GiveTouches() {
 }
 
 void Bench::Send(const protocol::Report& report, Origin origin) {
-  CHECK(origin == 7);
+  DEMAND(origin == 7);
   flash_.NoteSend();
   out.push_back(report);
 }
@@ -119,12 +128,12 @@ std::optional<Bench::Answer> Bench::Receive(std::uint32_t cid, std::uint64_t pat
         continue;
       }
       if (!answer) {
-        REQUIRE(frame.first);
+        DEMAND(frame.first);
         answer.emplace();
         answer->command = static_cast<FrameCommand>(frame.command);
         expected = frame.length;
       } else {
-        REQUIRE(!frame.first);
+        DEMAND(!frame.first);
       }
       const std::size_t part = std::min(frame.data.size(), expected - answer->data.size());
       answer->data.insert(answer->data.end(), frame.data.begin(),
@@ -136,7 +145,7 @@ std::optional<Bench::Answer> Bench::Receive(std::uint32_t cid, std::uint64_t pat
       if (answer->data[0] == 2) ++touch_keepalives;
       answer.reset();
     }
-    REQUIRE_FALSE(answer.has_value());
+    DEMAND(!(answer.has_value()));
     if (waited >= patience_ms || !key_) return std::nullopt;
     Pass(5);
   }
@@ -146,23 +155,23 @@ Host::Host(Bench& bench, const Issuer& issuer, std::uint8_t role, std::uint32_t 
            std::uint64_t seed)
     : bench_(&bench), seed_(seed) {
   ScriptedRandom random(seed);
-  REQUIRE(protocol::X25519Generate(random, static_, cert.host_noise_pub));
+  DEMAND(protocol::X25519Generate(random, static_, cert.host_noise_pub));
   cert.role = role;
   cert.host_id.fill(static_cast<std::uint8_t>(seed));
   cert.issuer_kid = issuer.kid;
   cert.host_epoch = host_epoch;
   cert.not_after = 4'000'000'000;
-  REQUIRE(cert.Sign(issuer.priv));
+  DEMAND(cert.Sign(issuer.priv));
 }
 
 void Host::Init() {
   const Blob nonce{1, 2, 3, 4, 5, 6, 7, 8};
   bench_->Send(protocol::kBroadcastCid, FrameCommand::kInit, nonce);
   const auto answer = bench_->Receive(protocol::kBroadcastCid);
-  REQUIRE(answer.has_value());
-  REQUIRE(answer->command == FrameCommand::kInit);
+  DEMAND(answer.has_value());
+  DEMAND(answer->command == FrameCommand::kInit);
   const auto init = protocol::InitResponse::Parse(answer->data);
-  REQUIRE(init.has_value());
+  DEMAND(init.has_value());
   cid_ = init->cid;
 }
 
@@ -170,37 +179,37 @@ bool Host::Connect() {
   if (cid_ == 0) Init();
   bench_->Send(cid_, FrameCommand::kInfo, {});
   const auto info = bench_->Receive(cid_);
-  REQUIRE(info.has_value());
-  REQUIRE(info->command == FrameCommand::kInfo);
+  DEMAND(info.has_value());
+  DEMAND(info->command == FrameCommand::kInfo);
   protocol::Bytes<protocol::kInfoSize> info_bytes{};
-  REQUIRE(info->data.size() == info_bytes.size());
+  DEMAND(info->data.size() == info_bytes.size());
   std::copy(info->data.begin(), info->data.end(), info_bytes.begin());
   ScriptedRandom random(++seed_ * 1000);
   protocol::X25519Private ephemeral;
-  REQUIRE(random.Fill(ephemeral.span()));
+  DEMAND(random.Fill(ephemeral.span()));
   protocol::NoiseInitiator noise(static_, ephemeral,
                                  protocol::HopPrologue(protocol::Transport::kSocket, info_bytes));
   protocol::Bytes<protocol::kHs1Size> hs1{};
-  REQUIRE(noise.WriteHs1(hs1));
+  DEMAND(noise.WriteHs1(hs1));
   bench_->Send(cid_, FrameCommand::kHs1, hs1);
   const auto hs2 = bench_->Receive(cid_);
-  REQUIRE(hs2.has_value());
+  DEMAND(hs2.has_value());
   if (hs2->command != FrameCommand::kHs2) return false;
-  REQUIRE(noise.ReadHs2(hs2->data));
+  DEMAND(noise.ReadHs2(hs2->data));
   key_static_ = noise.key_static();
   protocol::Bytes<protocol::kHs3Size> hs3{};
-  REQUIRE(noise.WriteHs3(cert.Encode(), hs3, hop_));
+  DEMAND(noise.WriteHs3(cert.Encode(), hs3, hop_));
   bench_->Send(cid_, FrameCommand::kHs3, hs3);
   const auto hs4 = bench_->Receive(cid_);
-  REQUIRE(hs4.has_value());
+  DEMAND(hs4.has_value());
   if (hs4->command != FrameCommand::kHs4) {
-    REQUIRE(hs4->data == Blob{0x13});
+    DEMAND(hs4->data == Blob{0x13});
     return false;
   }
   protocol::Bytes<protocol::kKeyStatusSize> plain{};
-  REQUIRE(hop_.receive.Open(0x23, hs4->data, plain));
+  DEMAND(hop_.receive.Open(0x23, hs4->data, plain));
   const auto status = protocol::KeyStatus::Parse(plain);
-  REQUIRE(status.has_value());
+  DEMAND(status.has_value());
   status_ = *status;
   return true;
 }
@@ -210,26 +219,26 @@ void Host::Ask(Op op, ByteView body) {
              static_cast<std::uint8_t>(next_id_)};
   plain.insert(plain.end(), body.begin(), body.end());
   Blob sealed(plain.size() + protocol::kTagSize);
-  REQUIRE(hop_.send.Seal(0x24, plain, sealed));
+  DEMAND(hop_.send.Seal(0x24, plain, sealed));
   bench_->Send(cid_, FrameCommand::kMsg, sealed);
 }
 
 Reply Host::Hear(std::uint64_t patience_ms) {
   const auto answer = bench_->Receive(cid_, patience_ms);
-  REQUIRE(answer.has_value());
+  DEMAND(answer.has_value());
   Reply reply;
   if (answer->command == FrameCommand::kError) {
-    REQUIRE(answer->data.size() == 1);
+    DEMAND(answer->data.size() == 1);
     reply.frame_error = static_cast<protocol::FrameError>(answer->data[0]);
     return reply;
   }
-  REQUIRE(answer->command == FrameCommand::kMsgResp);
-  REQUIRE(answer->data.size() >= protocol::kRequestHeaderSize + protocol::kTagSize);
+  DEMAND(answer->command == FrameCommand::kMsgResp);
+  DEMAND(answer->data.size() >= protocol::kRequestHeaderSize + protocol::kTagSize);
   Blob plain(answer->data.size() - protocol::kTagSize);
-  REQUIRE(hop_.receive.Open(0x25, answer->data, plain));
+  DEMAND(hop_.receive.Open(0x25, answer->data, plain));
   const auto header = protocol::MessageHeader::Parse(plain);
-  REQUIRE(header.has_value());
-  REQUIRE(header->req_id == next_id_);
+  DEMAND(header.has_value());
+  DEMAND(header->req_id == next_id_);
   ++next_id_;
   reply.status = static_cast<Status>(header->status);
   reply.body.assign(plain.begin() + protocol::kRequestHeaderSize, plain.end());
@@ -244,19 +253,19 @@ Owner::Owner(Bench& bench, std::uint64_t seed)
 
 protocol::EnrollBegin Owner::Begin() {
   protocol::EnrollBegin begin;
-  REQUIRE(random_.Fill(begin.nonce));
+  DEMAND(random_.Fill(begin.nonce));
   begin.root_pub = root.pub;
   begin.issuer.issuer_epoch = 1;
   begin.issuer.issuer_pub = issuer.pub;
   begin.issuer.not_after = 4'000'000'000;
   begin.issuer.root_kid = root.kid;
-  REQUIRE(begin.issuer.Sign(root.priv));
+  DEMAND(begin.issuer.Sign(root.priv));
   return begin;
 }
 
 protocol::EnrolGrant Owner::Grant(const protocol::EnrollBegin& begin, ByteView statement_bytes) {
   const auto parsed = protocol::Statement::Parse(statement_bytes);
-  REQUIRE(parsed.has_value());
+  DEMAND(parsed.has_value());
   statement = *parsed;
   protocol::EnrolGrant grant;
   grant.device_id = statement.device_id;
@@ -265,41 +274,41 @@ protocol::EnrolGrant Owner::Grant(const protocol::EnrollBegin& begin, ByteView s
   grant.nonce = begin.nonce;
   grant.statement_hash = protocol::Sha256Of(statement_bytes);
   grant.activation_hash = protocol::ActivationHash(statement.device_id, protocol::AsBytes(code));
-  REQUIRE(grant.Sign(issuer.priv));
+  DEMAND(grant.Sign(issuer.priv));
   return grant;
 }
 
 void Owner::Enrol() {
   Host enroller = Enroller();
-  REQUIRE(enroller.Connect());
+  DEMAND(enroller.Connect());
   const protocol::EnrollBegin begin = Begin();
   const auto begin_bytes = begin.Encode();
   const Reply begun = enroller.Request(Op::kEnrollBegin, begin_bytes);
-  REQUIRE(begun.ok());
+  DEMAND(begun.ok());
   const protocol::EnrolGrant grant = Grant(begin, begun.body);
-  REQUIRE(statement.VerifySignatures(bench_.factory().attestation_pub));
-  REQUIRE(statement.begin_hash == protocol::Sha256Of(begin_bytes));
+  DEMAND(statement.VerifySignatures(bench_.factory().attestation_pub));
+  DEMAND(statement.begin_hash == protocol::Sha256Of(begin_bytes));
   last = {};
   last_bytes.clear();
   seq = 0;
   const auto grant_bytes = grant.Encode();
   const Reply finished = enroller.Request(Op::kEnrollFinish, grant_bytes);
-  REQUIRE(finished.ok());
+  DEMAND(finished.ok());
   Take(finished.body);
-  REQUIRE(last.job_hash == protocol::Sha256Of(grant_bytes));
-  REQUIRE(last.receipt_ctr == 1);
+  DEMAND(last.job_hash == protocol::Sha256Of(grant_bytes));
+  DEMAND(last.receipt_ctr == 1);
 }
 
 void Owner::Take(ByteView receipt) {
   const auto parsed = protocol::Receipt::Parse(receipt);
-  REQUIRE(parsed.has_value());
-  REQUIRE(parsed->VerifySignature(statement.sig_pub));
+  DEMAND(parsed.has_value());
+  DEMAND(parsed->VerifySignature(statement.sig_pub));
   const protocol::Hash expected =
       last_bytes.empty() ? protocol::Hash{} : protocol::ReceiptHash(last_bytes);
   if (Copy(receipt) != last_bytes) {  // a repeat is the same bytes
-    REQUIRE(parsed->previous_hash == expected);
-    REQUIRE(parsed->receipt_ctr == last.receipt_ctr + 1);
-    REQUIRE(parsed->prev_seq == last.seq);
+    DEMAND(parsed->previous_hash == expected);
+    DEMAND(parsed->receipt_ctr == last.receipt_ctr + 1);
+    DEMAND(parsed->prev_seq == last.seq);
   }
   last = *parsed;
   last_bytes = Copy(receipt);
@@ -317,12 +326,12 @@ Blob Owner::Seal(protocol::JobType type, ByteView body, std::uint8_t flags) {
   header.created = 1'700'000'000;
   header.job_id.fill(static_cast<std::uint8_t>(++job_ids_));
   protocol::X25519Private ephemeral;
-  REQUIRE(random_.Fill(ephemeral.span()));
+  DEMAND(random_.Fill(ephemeral.span()));
   const Issuer& signer = type == protocol::JobType::kIssuerRotate ? root : issuer;
   Blob job(protocol::kMaxJobSize);
   const std::size_t size =
       protocol::SealJob(header, body, last.recipient_pub, signer.priv, signer.kid, ephemeral, job);
-  REQUIRE(size != 0);
+  DEMAND(size != 0);
   job.resize(size);
   return job;
 }
@@ -333,7 +342,7 @@ Blob Owner::SealPassword(std::string_view password, std::uint8_t flags, std::str
   set.login = protocol::AsBytes(login);
   set.password = protocol::AsBytes(password);
   const std::size_t size = set.Encode(body);
-  REQUIRE(size != 0);
+  DEMAND(size != 0);
   return Seal(protocol::JobType::kSetPassword, ByteView(body).first(size), flags);
 }
 
@@ -341,20 +350,20 @@ Reply Owner::Put(Host& daemon, ByteView job) {
   const Reply reply = daemon.Request(Op::kPutJob, job);
   if (reply.ok()) {
     Take(reply.body);
-    CHECK(last.job_hash == protocol::JobHash(job));
+    DEMAND(last.job_hash == protocol::JobHash(job));
   }
   return reply;
 }
 
 Blob Owner::PinBody(std::string_view pin) {
   Blob body(protocol::kPinFieldSize);
-  REQUIRE(protocol::EncodeField(protocol::AsBytes(pin), body));
+  DEMAND(protocol::EncodeField(protocol::AsBytes(pin), body));
   return body;
 }
 
 Blob Owner::PinSetBody(std::string_view pin) const {
   Blob body(protocol::kCodeFieldSize);
-  REQUIRE(protocol::EncodeField(protocol::AsBytes(code), body));
+  DEMAND(protocol::EncodeField(protocol::AsBytes(code), body));
   const Blob field = PinBody(pin);
   body.insert(body.end(), field.begin(), field.end());
   return body;
@@ -372,7 +381,7 @@ std::string Owner::Release(Host& login, std::string_view pin, std::uint8_t slot)
   const Reply released = login.Request(Op::kRelease, ReleaseBody(slot));
   if (!released.ok()) return {};
   const auto parsed = protocol::Released::Parse(released.body);
-  REQUIRE(parsed.has_value());
+  DEMAND(parsed.has_value());
   return {reinterpret_cast<const char*>(parsed->password.data()), parsed->password.size()};
 }
 

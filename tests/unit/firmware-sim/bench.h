@@ -22,6 +22,10 @@ using protocol::Op;
 using protocol::Status;
 using Blob = std::vector<std::uint8_t>;
 
+// Throws std::logic_error, after saying why on stderr: the bench serves unit tests and fuzzers
+// alike.
+void Demand(bool ok, const char* what, int line);
+
 Blob FromHex(std::string_view text);
 std::string ToHex(ByteView bytes);
 inline Blob Copy(ByteView view) { return {view.begin(), view.end()}; }

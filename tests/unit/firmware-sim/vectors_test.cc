@@ -80,7 +80,7 @@ FlashImage Install(const json::object& state) {
   draft.pin_set = state.at("pin_set").as_bool();
   draft.sig_priv = protocol::P256Private(Array<32>(state.at("sig_priv")));
   draft.sig_pub = Array<65>(state.at("sig_pub"));
-  REQUIRE(protocol::X25519Generate(random, draft.noise_priv, draft.noise_pub));
+  REQUIRE(protocol::X25519Generate(random, draft.noise.priv, draft.noise.pub));
   const auto& recipients = state.at("recipients").as_array();
   draft.previous_recipient.priv = protocol::X25519Private(Array<32>(recipients[0].at("priv")));
   draft.previous_recipient.pub = Array<32>(recipients[0].at("pub"));
