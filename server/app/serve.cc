@@ -138,7 +138,7 @@ class AuditReader {
         const AuditEntry& entry = row.entry;
         std::string line = "event " + entry.action;
         if (!entry.target.empty()) line += " " + entry.target;
-        line += " by " + entry.actor;
+        if (!entry.actor.empty()) line += " by " + entry.actor;
         if (!entry.address.empty()) line += " from " + entry.address;
         line += ": " + entry.outcome;
         if (!entry.detail.empty()) line += " – " + entry.detail;
