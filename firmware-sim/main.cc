@@ -68,6 +68,8 @@ int main(int argc, char** argv) {
   std::string faults;
   app.add_option("--socket", options.socket_path,
                  "Unix socket to listen on (SOCK_SEQPACKET, 64-byte reports)");
+  app.add_flag("--share", options.share_socket,
+               "Let other users connect to the socket (mode 0666; its folder may narrow it)");
   app.add_option("--state", options.state_path,
                  "State file: the key's flash; made when missing or empty");
   const std::map<std::string, TouchMode> modes{

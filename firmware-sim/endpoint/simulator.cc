@@ -105,6 +105,7 @@ Simulator::Simulator(SimulatorOptions options)
 Simulator::~Simulator() = default;
 
 Result<void> Simulator::Start() {
+  if (options_.share_socket) endpoint_.server().Share();
   auto flash = FileFlash::Open(options_.state_path);
   if (!flash) return tl::unexpected(flash.error());
   flash_ = std::move(*flash);

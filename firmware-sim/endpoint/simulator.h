@@ -21,6 +21,7 @@ enum class TouchMode : std::uint8_t {
 
 struct SimulatorOptions {
   std::string socket_path;
+  bool share_socket = false;  // other users may connect
   std::string state_path;
   TouchMode touch = TouchMode::kAuto;
   Faults faults;

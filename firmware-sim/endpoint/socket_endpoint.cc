@@ -68,7 +68,7 @@ Result<void> PacketServer::Listen() {
   }
   const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0 || bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0 ||
-      listen(fd, 16) != 0) {
+      (shared_ && chmod(path_.c_str(), 0666) != 0) || listen(fd, 16) != 0) {
     const std::string reason = std::strerror(errno);
     if (fd >= 0) close(fd);
     return Fail(ErrorCode::kIo, "Cannot listen on " + path_ + ": " + reason + ".");

@@ -30,6 +30,9 @@ class PacketServer {
   // A socket file that nobody answers on is replaced; one that lives, or a file of another kind, is
   // an error.
   Result<void> Listen();
+  // From the next Listen on every user who reaches the socket's folder may connect (mode 0666);
+  // else only our own.
+  void Share() { shared_ = true; }
   void Close();
   bool listening() const { return listener_ >= 0; }
   const std::string& path() const { return path_; }
@@ -49,6 +52,7 @@ class PacketServer {
   const std::size_t max_connections_;
   const Handler handler_;
   const Closed closed_;
+  bool shared_ = false;
   int listener_ = -1;
   std::vector<int> connections_;
   std::vector<std::uint8_t> buffer_;

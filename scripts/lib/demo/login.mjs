@@ -12,17 +12,20 @@ import { run } from './processes.mjs';
 export function pamStack(module, socket, sink = null) {
   return `# Written by scripts/demo and removed at its end.
 auth [success=1 user_unknown=ignore authinfo_unavail=ignore default=die] ${module} socket=${socket}
-auth [success=${sink ? 3 : 2} default=die] pam_krb5.so no_ccache
+auth [success=${sink ? 2 : 1} default=die] pam_krb5.so no_ccache
 ${sink ? `auth optional pam_exec.so expose_authtok quiet ${sink}\n` : ''}auth requisite pam_krb5.so use_first_pass no_ccache
 auth required pam_permit.so
 account required pam_krb5.so
 `;
 }
 
+/** A folder of our own, in memory where the machine has that. */
+function privateFolder() { return fs.mkdtempSync(path.join(fs.existsSync('/dev/shm') ? '/dev/shm' : os.tmpdir(), 'keyferry-check-')); }
+
 /** Where the check learns the released password: memory-backed, private, outside of everything that is scanned. */
 export class Sink {
   constructor() {
-    this.folder = fs.mkdtempSync(fs.existsSync('/dev/shm') ? '/dev/shm/keyferry-check-' : path.join(os.tmpdir(), 'keyferry-check-'));
+    this.folder = privateFolder();
     this.file = path.join(this.folder, 'password');
     this.program = path.join(this.folder, 'sink');
     fs.writeFileSync(this.program, `#!/bin/sh\nexec cat >"${this.file}"\n`, { mode: 0o700 });
@@ -45,13 +48,20 @@ export async function login(service, user, answers, env) {
   return { ok: code === 0, output: stdout + stderr };
 }
 
-/** true if the directory takes this password: a bind over LDAPS, certificate verified. */
+/** true if the directory takes this password: a bind over LDAPS, certificate verified. The password goes by a file in memory. */
 export async function ldapBind(dc, upn, password) {
-  const { code, stderr } = await run('ldapsearch',
-    ['-x', '-LLL', '-H', dc.ldaps_uri, '-D', upn, '-y', '/dev/stdin', '-s', 'base', '-b', dc.base_dn, 'dn'],
-    { input: password, env: { LDAPTLS_CACERT: dc.ca_file, LDAPTLS_REQCERT: 'demand' } });
-  if (code !== 0 && !/Invalid credentials/.test(stderr)) throw new Error(`ldapsearch could not ask the directory: ${stderr.trim()}`);
-  return code === 0;
+  const folder = privateFolder();
+  try {
+    const file = path.join(folder, 'password');
+    fs.writeFileSync(file, password, { mode: 0o600 });
+    const { code, stderr } = await run('ldapsearch',
+      ['-x', '-LLL', '-H', dc.ldaps_uri, '-D', upn, '-y', file, '-s', 'base', '-b', dc.base_dn, 'dn'],
+      { env: { LDAPTLS_CACERT: dc.ca_file, LDAPTLS_REQCERT: 'demand' } });
+    if (code !== 0 && !/Invalid credentials/.test(stderr)) throw new Error(`ldapsearch could not ask the directory: ${stderr.trim()}`);
+    return code === 0;
+  } finally {
+    fs.rmSync(folder, { recursive: true });
+  }
 }
 
 /** true if Kerberos gives a ticket for this password. */

@@ -113,14 +113,40 @@ state_dir = "${this.path('server', 'state')}"
 listen = "127.0.0.1:${this.port}"
 workstation_listen = "127.0.0.1:${this.workstationPort}"
 names = ["localhost", "127.0.0.1"]
+
+[directory]
+uris = ["${this.dc.ldaps_uri}"]
+ca_file = "${this.path('server', 'directory-ca.pem')}"
+base_dn = "${this.dc.base_dn}"
+people_dn = "${this.dc.people_dn}"
+bind_name = "${this.dc.service_upn}"
+password_file = "${this.path('server', 'directory-password')}"
+administrator_groups = ["${this.dc.administrators_group}"]
+help_desk_groups = ["${this.dc.help_desk_group}"]
+
+[passwords]
+allow_typing = true
+
+[keys]
+allow_simulator = true
+simulator_ca = ["${this.path('server', 'simulator-ca.pem')}"]
+
+[log]
+level = "trace"
+file = "${this.path('server', 'keyferry-server.log')}"
 `;
   }
 
   // ---- the key
   async startKey() {
-    this.keySocket = this.path('key', 'key.sock');
+    // The socket stands for the USB port: the daemon's user may reach it, nobody else but the key.
+    const port = this.path('run', 'key');
+    this.folder('run', 0, 0o755);
+    this.folder('run/key', UIDS.key, 0o750);
+    fs.chownSync(port, UIDS.key, UIDS.daemon);
+    this.keySocket = path.join(port, 'key.sock');
     this.services.key = new Service('keyferry-sim', this.program('keyferry-sim'),
-      ['--socket', this.keySocket, '--state', this.path('key', 'flash.bin'), '--touch', 'auto'],
+      ['--socket', this.keySocket, '--state', this.path('key', 'flash.bin'), '--touch', 'auto', '--share'],
       { uid: UIDS.key, log: this.path('logs', 'key.log'), ready: /ready/ });
     await this.services.key.start();
   }
@@ -133,7 +159,6 @@ names = ["localhost", "127.0.0.1"]
   // ---- the workstation
   async startWorkstation() {
     const shared = this.path('run');
-    this.folder('run', 0, 0o755);
     this.daemonSocket = path.join(shared, 'daemon', 'daemon.sock');
     this.agentSocket = path.join(shared, 'agent', 'agent.sock');
     this.folder('run/daemon', UIDS.daemon, 0o755);
