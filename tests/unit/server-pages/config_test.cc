@@ -1,0 +1,196 @@
+// The configuration file, secret files, and lines of the log.
+#include "server/app/config.h"
+
+#include <sys/stat.h>
+
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
+#include <regex>
+#include <sstream>
+
+#include "server/app/files.h"
+#include "server/app/log.h"
+
+using namespace keyferry;
+using namespace keyferry::server;
+namespace fs = std::filesystem;
+
+namespace {
+
+const char* const kGood = R"([server]
+state_dir = "state"
+listen = "127.0.0.1:8443"
+workstation_listen = "[::1]:8444"
+names = ["keyferry.corp.example", "10.0.0.1"]
+[directory]
+uris = ["ldaps://dc1.corp.example"]
+ca_file = "ca.pem"
+base_dn = "DC=corp,DC=example"
+bind_name = "svc@corp.example"
+password_file = "/etc/keyferry/password"
+administrator_groups = ["CN=Admins,DC=corp,DC=example"]
+[keys]
+vendor_ca = ["vendor.pem"]
+)";
+
+Result<ServerConfig> Parse(const std::string& text) {
+  return ServerConfig::Parse(text, "server.toml", "/etc/keyferry");
+}
+
+std::string With(const std::string& from, const std::string& to) {
+  std::string text = kGood;
+  const std::size_t at = text.find(from);
+  REQUIRE(at != std::string::npos);
+  return text.replace(at, from.size(), to);
+}
+
+struct Folder {
+  Folder() {
+    std::string name = (fs::temp_directory_path() / "keyferry-config-XXXXXX").string();
+    REQUIRE(mkdtemp(name.data()) != nullptr);
+    path = name;
+  }
+  ~Folder() { fs::remove_all(path); }
+  fs::path Write(const char* name, const std::string& text, unsigned mode) const {
+    const fs::path file = path / name;
+    std::ofstream(file) << text;
+    ::chmod(file.c_str(), mode);
+    return file;
+  }
+  fs::path path;
+};
+
+}  // namespace
+
+TEST_CASE("a good configuration, its defaults and relative paths") {
+  const auto config = Parse(kGood);
+  REQUIRE(config);
+  CHECK(config->state_dir == "/etc/keyferry/state");
+  CHECK(config->listen.address == "127.0.0.1");
+  CHECK(config->workstation_listen.address == "::1");
+  CHECK(config->workstation_listen.port == 8444);
+  CHECK(config->directory.password_file == "/etc/keyferry/password");
+  CHECK(config->passwords.length == 24);
+  CHECK_FALSE(config->passwords.allow_typing);
+  CHECK_FALSE(config->keys.allow_simulator);
+  CHECK(config->log.level == "info");
+}
+
+TEST_CASE("a bad configuration is refused with file, line and remedy") {
+  struct Bad {
+    std::string text;
+    int line;
+    std::string says;
+  };
+  const std::vector<Bad> table = {
+      {With("[server]", "[server"), 1, "not valid TOML"},
+      {With("\"state\"", "\"state"), 2, "not valid TOML"},
+      {std::string(kGood) + "[server]\n", 15, "not valid TOML"},
+      {With("state_dir = \"state\"\n", ""), 1, "server.state_dir is missing. Add state_dir"},
+      {With("\"state\"", "5"), 2, "server.state_dir must be text in quotes"},
+      {With("\"state\"", "\"\""), 2, "not empty"},
+      {With("127.0.0.1:8443", "localhost:8443"), 3, "IP address and a port"},
+      {With("127.0.0.1:8443", "127.0.0.1"), 3, "IP address and a port"},
+      {With("127.0.0.1:8443", "127.0.0.1:0"), 3, "IP address and a port"},
+      {With("127.0.0.1:8443", "127.0.0.1:65536"), 3, "IP address and a port"},
+      {With("127.0.0.1:8443", "127.0.0.1:84x3"), 3, "IP address and a port"},
+      {With("8444", "8443"), 4, "must have another port"},
+      {With("[\"keyferry.corp.example\", \"10.0.0.1\"]", "[]"), 5, "at least one"},
+      {With("[\"keyferry.corp.example\", \"10.0.0.1\"]", "\"x\""), 5, "must be a list"},
+      {With("keyferry.corp.example", "Keyferry.corp"), 5, "neither a host name in lower case"},
+      {With("keyferry.corp.example", "https://x"), 5, "neither a host name"},
+      {With("ldaps://dc1.corp.example", "ldap://dc1.corp.example"), 7, "only ldaps://"},
+      {With("ldaps://dc1.corp.example", "ldaps://"), 7, "only ldaps://"},
+      {With("[\"ldaps://dc1.corp.example\"]", "[7]"), 7, "must be a list of texts"},
+      {With("base_dn", "basedn"), 6, "directory.base_dn is missing"},
+      {std::string(kGood) + "vendor_cas = []\n", 15, "Did you mean keys.vendor_ca?"},
+      {std::string(kGood) + "colour = \"red\"\n", 15, "keys.colour is not known. Remove it"},
+      {std::string(kGood) + "[extra]\na = 1\n", 15, "the table extra is not known"},
+      {"top = 1\n" + std::string(kGood), 1, "the key top is not known"},
+      {With("[\"vendor.pem\"]", "[]"), 14, "no key could be enrolled"},
+      {std::string(kGood) + "allow_simulator = true\n", 15, "names no CA file"},
+      {std::string(kGood) + "allow_simulator = \"yes\"\n", 15, "must be true or false"},
+      {std::string(kGood) + "pin_min = 5\n", 15, "from 6 to 63"},
+      {std::string(kGood) + "pin_tries = 9\n", 15, "from 1 to 8"},
+      {std::string(kGood) + "[passwords]\nlength = 11\n", 16, "from 12 to 128"},
+      {std::string(kGood) + "[passwords]\nlength = 24.0\n", 16, "whole number"},
+      {std::string(kGood) + "[sessions]\nidle_minutes = 0\n", 16, "from 1 to 720"},
+      {std::string(kGood) + "[log]\nlevel = \"loud\"\n", 16, "one of: trace, debug"},
+      {"", 1, "server.state_dir is missing"},
+  };
+  CHECK(table.size() >= 20);
+  for (const Bad& bad : table) {
+    INFO(bad.text);
+    const auto config = Parse(bad.text);
+    REQUIRE_FALSE(config);
+    INFO(config.error().message);
+    CHECK(config.error().message.rfind("server.toml:" + std::to_string(bad.line) + ": ", 0) == 0);
+    CHECK(config.error().message.find(bad.says) != std::string::npos);
+  }
+}
+
+TEST_CASE("docs/configuration.md explains exactly the keys that there are") {
+  std::ifstream in(fs::path(KEYFERRY_SOURCE_DIR) / "docs/configuration.md");
+  std::ostringstream text;
+  text << in.rdbuf();
+  const std::string page = text.str();
+  static const std::regex kRow("\n\\| `([a-z_]+\\.[a-z_]+)` \\|");
+  std::vector<std::string> explained;
+  for (std::sregex_iterator it(page.begin(), page.end(), kRow), end; it != end; ++it) {
+    explained.push_back((*it)[1]);
+  }
+  CHECK(explained == ConfigKeys());
+  const std::size_t begin = page.find("```toml\n") + 8;
+  CHECK(Parse(page.substr(begin, page.find("```", begin) - begin)));
+}
+
+TEST_CASE("files: modes, owners, one line of secret, never over an old one") {
+  const Folder folder;
+  const auto secret = ReadSecretLine(folder.Write("secret", "hush\r\n", 0600));
+  REQUIRE(secret);
+  CHECK(secret->view() == "hush");
+  for (const unsigned mode : {0640u, 0604u, 0660u, 0666u, 0610u}) {
+    const auto wide = ReadSecretFile(folder.Write("wide", "hush", mode));
+    REQUIRE_FALSE(wide);
+    CHECK(wide.error().message.find("chmod 600") != std::string::npos);
+    ::unlink((folder.path / "wide").c_str());
+  }
+  CHECK_FALSE(ReadSecretLine(folder.Write("empty", "\n", 0600)));
+  CHECK_FALSE(ReadSecretFile(folder.path));
+  CHECK_FALSE(ReadSecretFile(folder.path / "missing"));
+  CHECK(ReadTextFile(folder.Write("text", "x", 0644), Sharing::kOthersMayRead));
+  const auto writable = ServerConfig::Load(folder.Write("server.toml", kGood, 0664));
+  REQUIRE_FALSE(writable);
+  CHECK(writable.error().message.find("chmod go-w") != std::string::npos);
+  CHECK(ServerConfig::Load(folder.Write("good.toml", kGood, 0644)));
+
+  const fs::path made = folder.path / "made";
+  CHECK(CreateFile(made, "one", 0600));
+  const auto again = CreateFile(made, "two", 0600);
+  REQUIRE_FALSE(again);
+  CHECK(again.error().code == ErrorCode::kConflict);
+  CHECK(ReplaceFile(made, "three", 0600));
+  CHECK(*ReadTextFile(made, Sharing::kSecret) == "three");
+  fs::create_symlink(made, folder.path / "link");
+  CHECK_FALSE(CreateFile(folder.path / "link", "four", 0600));
+
+  ::chmod(folder.path.c_str(), 0755);
+  const auto open_folder = CheckPrivateFolder(folder.path);
+  REQUIRE_FALSE(open_folder);
+  CHECK(open_folder.error().message.find("chmod 700") != std::string::npos);
+  ::chmod(folder.path.c_str(), 0700);
+  CHECK(CheckPrivateFolder(folder.path));
+}
+
+TEST_CASE("a log line stays one line and deceives nobody") {
+  CHECK(OneLine("plain \xC3\xA9 \xF0\x9F\x98\x80") == "plain \xC3\xA9 \xF0\x9F\x98\x80");
+  CHECK(OneLine("a\r\nb\tc") == "a\\u{d}\\u{a}b\\u{9}c");
+  CHECK(OneLine("\x1b[31mred") == "\\u{1b}[31mred");
+  CHECK(OneLine(std::string("nul\0x", 5)) == "nul\\u{0}x");
+  CHECK(OneLine("\xE2\x80\xAE"
+                "evil\xE2\x80\xA8line") == "\\u{202e}evil\\u{2028}line");
+  CHECK(OneLine("\xC2\x85\x7f") == "\\u{85}\\u{7f}");
+  CHECK(OneLine("\xFF\xC0\xAF\xED") == "\\xff\\xc0\\xaf\\xed");
+  CHECK(OneLine(std::string(5000, 'a')).size() < 2010);
+}

@@ -1,0 +1,381 @@
+// Templates, texts and what the pages show in each state.
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
+#include <regex>
+#include <set>
+#include <sstream>
+
+#include "fake_services.h"
+#include "server/pages/models.h"
+
+using namespace keyferry;
+using namespace keyferry::server;
+using fake::World;
+namespace fs = std::filesystem;
+
+namespace {
+
+std::string ReadFile(const fs::path& path) {
+  std::ifstream in(path);
+  std::ostringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+bool Contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+std::string PageOf(std::uint8_t number) {
+  return "/employees/" + fake::MakeId<AccountId>(number).Hex();
+}
+
+// A copy of the pages' files that a test may spoil.
+struct Spoiled {
+  Spoiled() {
+    std::string name = (fs::temp_directory_path() / "keyferry-web-XXXXXX").string();
+    REQUIRE(mkdtemp(name.data()) != nullptr);
+    folder = name;
+    fs::copy(KEYFERRY_WEB_DIR, folder, fs::copy_options::recursive);
+  }
+  ~Spoiled() { fs::remove_all(folder); }
+  void Append(const std::string& file, const std::string& text) const {
+    std::ofstream(folder / file, std::ios::app) << text;
+  }
+  std::string LoadError() const {
+    const auto loaded = Catalog::Load(folder);
+    return loaded ? std::string() : loaded.error().message;
+  }
+  fs::path folder;
+};
+
+const std::vector<std::string> kHostile = {"<script>alert(1)</script>",
+                                           "\"><img src=x onerror=alert(1)>",
+                                           "' onmouseover='alert(1)",
+                                           "{{t.lang}}{{{x}}}",
+                                           "</title><svg/onload=alert(1)>",
+                                           "&lt;b&gt;",
+                                           "javascript:alert(1)",
+                                           "\xE2\x80\xAEtxt.exe",
+                                           "%1%2%3",
+                                           "a\xC3\xA9\xF0\x9F\x98\x80"};
+
+}  // namespace
+
+TEST_CASE("every page renders, stays small, and loads nothing inline or from elsewhere") {
+  World world(KEYFERRY_WEB_DIR);
+  fake::Populate(world);
+  std::vector<std::string> pages = {
+      "/sign-in", "/employees",       "/employees?query=zzzz",
+      "/keys",    "/workstations",    "/audit",
+      "/nothing", PageOf(5) + "/key", "/enrolments/" + world.keys.enrolment.id.Hex()};
+  for (std::uint8_t i = 1; i < 6; ++i) {
+    pages.push_back(PageOf(i));
+    pages.push_back(PageOf(i) + "/password");
+  }
+  static const std::regex kInline(
+      R"(<style|\sstyle=|\son\w+=|<script(?! type="module" src="/assets/)|(src|href|action)="(?!/|#))");
+  for (const std::string& page : pages) {
+    INFO(page);
+    const Response response = world.Send(world.Get(page));
+    CHECK(response.status == (page == "/nothing" ? 404 : 200));
+    CHECK(response.body.size() < 100 * 1024);
+    CHECK_FALSE(std::regex_search(response.body, kInline));
+    CHECK_FALSE(Contains(response.body, "{{"));
+    CHECK(Contains(response.body, "<html lang=\"en\">"));
+    CHECK(Contains(response.body, "<main id=\"main\""));
+  }
+}
+
+TEST_CASE("hostile values of directory, keys and workstations stay text") {
+  for (const std::string& text : kHostile) {
+    INFO(text);
+    World world(KEYFERRY_WEB_DIR);
+    fake::Populate(world);
+    auto& person = world.directory.people[0].person;
+    person.display_name = person.login = person.title = person.department = person.mail =
+        person.phone = person.employee_id = person.upn = text;
+    world.directory.people[0].state.is_protected = true;
+    world.directory.people[0].state.protected_reason = text;
+    for (ChangeView& change : world.changes.history[person.id]) {
+      change.reason = change.actor_login = change.error = change.last_error = change.workstation =
+          change.receipt_hash = change.server = text;
+    }
+    world.keys.keys[0].display_name = world.keys.keys[0].login = world.keys.keys[0].seen_at =
+        world.keys.keys[0].alarm = text;
+    world.keys.unassigned[0].workstation_name = text;
+    world.workstations.workstations[0].name = world.workstations.workstations[0].os =
+        world.workstations.workstations[0].fingerprint = text;
+    auto& row = world.audit.rows[0];
+    row.actor = row.action = row.target = row.detail = row.outcome = row.address = row.hash = text;
+    world.changes.preflight.seen_at = text;
+    world.sessions.sessions[World::kToken].actor.display_name = text;
+    const std::string raw_tag = text.substr(0, text.find('>') + 1);
+    for (const std::string& page :
+         {std::string("/employees"), PageOf(1), PageOf(1) + "/password", PageOf(1) + "/key",
+          std::string("/keys"), std::string("/workstations"), std::string("/audit")}) {
+      INFO(page);
+      const Response response = world.Send(world.Get(page));
+      CHECK(response.status == 200);
+      for (const char* live :
+           {"<script>alert", "<img src=x", "<svg/onload", " onmouseover='", "</title><svg"}) {
+        CHECK_FALSE(Contains(response.body, live));
+      }
+    }
+    const Response search =
+        world.Send(world.Post("/sign-in", "name=%22%3E%3Cscript%3E&password=x"));
+    CHECK_FALSE(Contains(search.body, "\"><script>"));
+  }
+}
+
+TEST_CASE("the employee page tells the road of the newest password") {
+  World world(KEYFERRY_WEB_DIR);
+  fake::Populate(world);
+  const auto show = [&](std::uint8_t number) { return world.Send(world.Get(PageOf(number))).body; };
+  SECTION("delivered: four steps done, receipt shown, earlier changes without steps") {
+    const std::string page = show(1);
+    for (const char* step : {"ad", "queued", "workstation", "delivered"}) {
+      CHECK(Contains(page, std::string("data-step=\"") + step + "\" data-done=\"true\""));
+    }
+    CHECK(Contains(page, "data-step=\"used\" data-done=\"false\""));
+    CHECK(Contains(page, "9f2c 4e7a b1d0"));
+    CHECK(Contains(page, "2026-11-21T06:47:00.872Z"));
+    CHECK_FALSE(Contains(page, "ahead of the key"));
+    CHECK(page.find("data-step=\"ad\"") == page.rfind("data-step=\"ad\""));
+  }
+  SECTION("undelivered: Active Directory is ahead, with the next step and the last problem") {
+    const std::string page = show(2);
+    CHECK(Contains(page, "Active Directory is ahead of the key"));
+    CHECK(Contains(page, "connect the key to an approved workstation"));
+    CHECK(Contains(page, "The key was unplugged during the delivery."));
+    CHECK(Contains(page, "data-step=\"delivered\" data-done=\"false\""));
+    world.keys.keys[1].seen_at = "ward-3";
+    CHECK(Contains(show(2), "The key is connected at ward-3"));
+  }
+  SECTION("unknown: being checked, do not repeat") {
+    const std::string page = show(3);
+    CHECK(Contains(page, "being checked"));
+    CHECK(Contains(page, "data-step=\"ad\" data-done=\"false\" data-now=\"true\""));
+  }
+  SECTION("failed: the reason, and that nothing changed") {
+    const std::string page = show(4);
+    CHECK(Contains(page, "it is in the password history."));
+    CHECK(Contains(page, "Nothing was changed in Active Directory."));
+    CHECK_FALSE(Contains(page, "data-now=\"true\""));
+  }
+  SECTION("a key alarm is said above everything") {
+    CHECK(Contains(show(7), "The key&apos;s counter went back"));
+  }
+}
+
+TEST_CASE("edit password: what is offered, what a mistake says, what Save does") {
+  World world(KEYFERRY_WEB_DIR);
+  fake::Populate(world);
+  const std::string target = PageOf(1) + "/password";
+  const std::string base = std::string("csrf=") + World::kCsrf + "&once=abcdefgh12345678";
+  const auto save = [&](const std::string& more) {
+    return world.Send(world.Post(target, base + more));
+  };
+  SECTION("generate is the default; typing only where it is allowed") {
+    std::string page = world.Send(world.Get(target)).body;
+    CHECK(std::regex_search(page, std::regex("value=\"generate\" checked")));
+    CHECK(Contains(page, "name=\"again\""));
+    world.changes.preflight.typing_allowed = false;
+    page = world.Send(world.Get(target)).body;
+    CHECK_FALSE(Contains(page, "name=\"password\""));
+  }
+  SECTION("each form has an idempotency key of its own") {
+    static const std::regex kOnce("name=\"once\" value=\"([0-9a-f]{32})\"");
+    std::smatch first, second;
+    const std::string one = world.Send(world.Get(target)).body;
+    const std::string two = world.Send(world.Get(target)).body;
+    REQUIRE(std::regex_search(one, first, kOnce));
+    REQUIRE(std::regex_search(two, second, kOnce));
+    CHECK(first[1] != second[1]);
+  }
+  SECTION("no key: explained, no form") {
+    world.changes.preflight.allowed = false;
+    world.changes.preflight.reason = "This employee has no key.";
+    world.changes.preflight.device.reset();
+    const std::string page = world.Send(world.Get(target)).body;
+    CHECK(Contains(page, "This employee has no key."));
+    CHECK(Contains(page, PageOf(1) + "/key"));
+    CHECK_FALSE(Contains(page, "name=\"once\""));
+  }
+  SECTION("save") {
+    const Response done = save("&mode=generate&reason=INC-1%0D%0Aline");
+    CHECK(done.status == 303);
+    CHECK(done.headers[0].second == PageOf(1));
+    REQUIRE(world.changes.started.size() == 1);
+    CHECK(world.changes.started[0].generate);
+    CHECK(world.changes.started[0].typed.empty());
+    CHECK(world.changes.started[0].reason == "INC-1\nline");
+    CHECK(world.changes.started[0].key == "abcdefgh12345678");
+  }
+  SECTION("typed twice, and never shown again") {
+    CHECK(save("&mode=type&password=Kobzar-1840&again=Kobzar-1840").status == 303);
+    CHECK(world.changes.started[0].typed == "Kobzar-1840");
+    for (const char* more : {"&mode=type&password=Kobzar-1840&again=Kobzar-1841", "&mode=type",
+                             "&mode=type&password=Kobzar-1840", "&mode=type&again=Kobzar-1840"}) {
+      const Response page = save(more);
+      CHECK(page.status == 422);
+      CHECK(Contains(page.body, "id=\"typed-problem\""));
+      CHECK_FALSE(Contains(page.body, "Kobzar"));
+    }
+    CHECK(world.changes.started.size() == 1);
+  }
+  SECTION("generated: a password in the form is not taken") {
+    CHECK(save("&mode=generate&password=smuggled&again=smuggled").status == 303);
+    CHECK(world.changes.started[0].typed.empty());
+  }
+  SECTION("errors of the service, in their place") {
+    world.changes.start_error =
+        Error{ErrorCode::kPolicyRefused, "Too short for the domain.", "", 0};
+    CHECK(Contains(save("&mode=type&password=a&again=a").body,
+                   "id=\"typed-problem\"><svg class=\"icon\" aria-hidden=\"true\"><use "
+                   "href=\"#i-alert\"/></svg><span>Too short for the domain."));
+    world.changes.start_error = Error{ErrorCode::kUnavailable, "No controller answers.", "", 0};
+    const Response down = save("&mode=generate&reason=keep%20me");
+    CHECK(down.status == 503);
+    CHECK(Contains(down.body, "nothing was changed. No controller answers."));
+    CHECK(Contains(down.body, ">keep me</textarea>"));
+    world.changes.start_error = Error{ErrorCode::kOutcomeUnknown, "Being checked.", "", 0};
+    CHECK(save("&mode=generate").status == 303);  // the employee's page shows how it goes on
+  }
+  SECTION("a damaged form") {
+    CHECK(world.Send(world.Post(target, base + "&mode=other")).status == 400);
+    CHECK(world
+              .Send(world.Post(target,
+                               std::string("csrf=") + World::kCsrf + "&once=short&mode=generate"))
+              .status == 400);
+    CHECK(save("&mode=generate&reason=" + std::string(600, 'r')).status == 422);
+    CHECK(world.changes.started.empty());
+  }
+}
+
+TEST_CASE("the activation code is in the one answer that made it") {
+  World world(KEYFERRY_WEB_DIR);
+  fake::Populate(world);
+  const std::string form = std::string("csrf=") + World::kCsrf + "&device=" + std::string(32, 'd') +
+                           "&workstation=" + std::string(32, 'e');
+  const Response begun = world.Send(world.Post(PageOf(5) + "/key", form));
+  CHECK(begun.status == 200);
+  CHECK(
+      Contains(begun.body, "<span>7KQM</span><span>2XWD</span><span>94TB</span><span>ZR6H</span>"));
+  const Response later = world.Send(world.Get("/enrolments/" + world.keys.enrolment.id.Hex()));
+  CHECK(later.status == 200);
+  CHECK_FALSE(Contains(later.body, "7KQM"));
+}
+
+TEST_CASE("the list of employees: search, pages, directory down") {
+  World world(KEYFERRY_WEB_DIR);
+  fake::Populate(world);
+  const Response first = world.Send(world.Get("/employees?query=."));
+  CHECK(Contains(first.body, "href=\"/employees?query=%2E&amp;cursor=cursor%262\""));
+  CHECK(Contains(world.Send(world.Get("/employees?cursor=x")).body,
+                 "href=\"/employees\">First page"));
+  CHECK(Contains(world.Send(world.Get("/employees?query=nobody-at-all")).body, "Nobody found"));
+  world.directory.down = Error{ErrorCode::kUnavailable, "No controller answers.", "", 0};
+  const Response down = world.Send(world.Get("/employees"));
+  CHECK(down.status == 503);
+  CHECK(Contains(down.body, "No controller answers."));
+}
+
+TEST_CASE("assets have one address each, which changes with them") {
+  World world(KEYFERRY_WEB_DIR);
+  const std::string url = world.catalog->AssetUrl("keyferry.css");
+  Request request = world.Get(url);
+  request.headers.erase("cookie");
+  const Response css = world.Send(std::move(request));
+  CHECK(css.status == 200);
+  CHECK(css.cacheable);
+  CHECK(css.content_type == "text/css; charset=utf-8");
+  CHECK(world.Send(world.Get("/assets/000000000000/keyferry.css")).status == 404);
+  CHECK(world.Send(world.Get(url.substr(0, url.rfind('/')) + "/layout.mustache")).status == 404);
+  CHECK(world.Send(world.Get(url.substr(0, url.rfind('/')) + "/en.toml")).status == 404);
+  Spoiled changed;
+  changed.Append("assets/keyferry.css", "/**/");
+  const auto catalog = Catalog::Load(changed.folder);
+  REQUIRE(catalog);
+  CHECK((*catalog)->AssetUrl("keyferry.css") != url);
+}
+
+TEST_CASE("templates that could write unescaped, or miss something, are refused with their line") {
+  for (const auto& [text, expected] : std::vector<std::pair<std::string, std::string>>{
+           {"\n{{{name}}}", "templates/keys.mustache"},
+           {"\n{{&name}}", "only escaped values"},
+           {"\n{{ & name }}", "only escaped values"},
+           {"\n{{=<% %>=}}", "only escaped values"},
+           {"\n{{t.no.such}}", "there is no text \"no.such\""},
+           {"\n{{> nothere}}", "there is no template \"nothere\""},
+           {"\n{{> keys}}", "there is no template"},
+           {"\n{{asset:gone.css}}", "there is no asset \"gone.css\""},
+           {"\n{{#open}}", "keys.mustache"},
+           {"\n{{never closed", "is never closed"}}) {
+    INFO(text);
+    Spoiled spoiled;
+    spoiled.Append("templates/keys.mustache", text);
+    const std::string error = spoiled.LoadError();
+    CHECK(Contains(error, expected));
+    CHECK(Contains(error, "keys.mustache"));
+  }
+  Spoiled bad_text;
+  bad_text.Append("strings/en.toml", "\nx = [unclosed");
+  CHECK(Contains(bad_text.LoadError(), "en.toml:"));
+  Spoiled gone;
+  fs::remove(gone.folder / "templates" / "layout.mustache");
+  CHECK(Contains(gone.LoadError(), "layout.mustache"));
+}
+
+TEST_CASE("every text that the code or a template asks for is there, and every text is asked for") {
+  const auto catalog = Catalog::Load(KEYFERRY_WEB_DIR);
+  REQUIRE(catalog);
+  std::string sources;
+  for (const auto& entry : fs::directory_iterator(fs::path(KEYFERRY_SOURCE_DIR) / "server/pages")) {
+    sources += ReadFile(entry.path());
+  }
+  static const std::regex kKey("\"([a-z_]+\\.[a-z_]+)\"");
+  std::set<std::string> prefixes;
+  std::string strings = ReadFile(fs::path(KEYFERRY_WEB_DIR) / "strings/en.toml");
+  static const std::regex kTable("\\[([a-z_]+)\\]");
+  for (std::sregex_iterator it(strings.begin(), strings.end(), kTable), end; it != end; ++it) {
+    prefixes.insert((*it)[1]);
+  }
+  std::size_t seen = 0;
+  for (std::sregex_iterator it(sources.begin(), sources.end(), kKey), end; it != end; ++it) {
+    const std::string key = (*it)[1];
+    if (prefixes.count(key.substr(0, key.find('.'))) == 0 || key.back() == '_') continue;
+    INFO(key);
+    ++seen;
+    CHECK((*catalog)->HasText(key));
+  }
+  CHECK(seen > 80);
+
+  std::string templates;
+  for (const auto& entry : fs::directory_iterator(fs::path(KEYFERRY_WEB_DIR) / "templates")) {
+    templates += ReadFile(entry.path());
+  }
+  static const std::regex kLine("^([a-z_0-9]+) = \"");
+  std::istringstream lines(strings);
+  std::string table, line;
+  while (std::getline(lines, line)) {
+    std::smatch match;
+    if (std::regex_match(line, match, kTable)) table = std::string(match[1]) + ".";
+    if (!std::regex_search(line, match, kLine)) continue;
+    const std::string key = table + std::string(match[1]);
+    if (key.rfind("add_key.transport_", 0) == 0) continue;  // made from the transport's name
+    INFO(key);
+    CHECK((Contains(sources, "\"" + key + "\"") || Contains(templates, "{{t." + key + "}}")));
+  }
+}
+
+TEST_CASE("initials, groups, times") {
+  CHECK(Initials("Anna Kovalenko") == "AK");
+  CHECK(Initials("\xD0\x9E\xD0\xBB\xD0\xB5\xD0\xBD\xD0\xB0 \xD0\x91") == "\xD0\x9E\xD0\x91");
+  CHECK(Initials("anna maria de la cruz") == "AC");
+  CHECK(Initials("<script> \"x") == "");
+  CHECK(Initials("") == "");
+  CHECK(Grouped("a1b2c3d4e5") == "a1b2 c3d4 e5");
+  CHECK(TimeWords(1795243680000) == "21 Nov 2026, 06:48:00 UTC");
+}
