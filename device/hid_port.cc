@@ -51,7 +51,7 @@ void HidPort::GiveUp(const Error& reason) {
   {
     const std::scoped_lock lock(mutex_);
     if (gone_) return;
-    gone_ = reason;
+    gone_ = Error{ErrorCode::kUnavailable, reason.message, reason.detail, 0};
     changed_.notify_all();
   }
   transport_->Cancel();
