@@ -249,6 +249,11 @@ Result<ChangeView> SagaChangeService::Run(const Actor& actor, ChangeRequest requ
                       ? "The outcome of this employee's last change is still being checked; try "
                         "again in a minute."
                       : "Another change for this employee is running; look again in a moment.");
+    case ChangeStore::Claim::kKeyBehind:
+      return Fail(
+          ErrorCode::kConflict,
+          "Two passwords are on their way to the employee's key and it has not answered yet. "
+          "Connect the key, so that it can; then set the next one. Nothing was changed.");
     case ChangeStore::Claim::kSeqTaken:
       return Fail(ErrorCode::kConflict, "The employee's key is changing just now; try again.");
     case ChangeStore::Claim::kBegun:

@@ -27,6 +27,10 @@ class ChangeStore {
     kRepeated,     // (actor, idempotency key) exists: `row` is that change
     kAccountBusy,  // the account has another open change: `row` is that change
     kSeqTaken,     // the key's row moved since the job was sealed: read it again, seal again
+    // Two other jobs may still reach the key without an answer having come. Each one that the key
+    // takes moves its epoch on, so a third sealed to the present one could arrive when the key can
+    // no longer open it (section 2).
+    kKeyBehind,
   };
   struct Begun {
     Claim claim = Claim::kBegun;

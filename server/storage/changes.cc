@@ -132,6 +132,16 @@ void InsertJob(soci::session& sql, const JobRecord& job) {
       receipt_hash);
 }
 
+// Jobs above the key's sequence that it may have got, or may yet be handed, and has not answered.
+long long MayStillPass(soci::session& sql, const EnrolmentId& enrolment, long long last_seq) {
+  return SelectNumber(
+      sql,
+      "SELECT COUNT(*) FROM jobs WHERE enrolment_id = :enrolment AND seq > :last_seq AND "
+      "receipt_ctr "
+      "= 0 AND (state IN ('ready', 'spooled') OR (handed > 0 AND state <> 'refused'))",
+      enrolment.Hex(), last_seq);
+}
+
 tl::unexpected<Error> AlreadySettled() {
   return Fail(ErrorCode::kConflict, "This change has already been settled.");
 }
@@ -172,6 +182,11 @@ Result<ChangeStore::Begun> SqlStore::BeginChange(const ChangeRecord& change, con
     if (claimed == 0) {
       t.commit = false;  // takes the inserted change back as well
       begun.claim = Claim::kSeqTaken;
+      return begun;
+    }
+    if (MayStillPass(t.sql, job.enrolment, base_seq) >= 2) {
+      t.commit = false;
+      begun.claim = Claim::kKeyBehind;
       return begun;
     }
     InsertJob(t.sql, job);
