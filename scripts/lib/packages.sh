@@ -9,7 +9,8 @@ PACKAGES_DEMO="samba samba-ad-dc samba-ad-provision samba-dsdb-modules samba-vfs
   libpam-krb5 pamtester openssl curl procps util-linux iproute2"
 PACKAGES_CHECK="chromium libnss3-tools gdb"
 PACKAGES_TEST="libpam-wrapper python3"
-PACKAGES_LINT="clang-format clang-tidy"
+PACKAGES_LINT="clang-format"
+PACKAGES_MODEL="spin gcc libc6-dev"
 PACKAGES_FUZZ="clang-14 libclang-rt-14-dev libfuzzer-14-dev"
 
 # The page styles and the browser driver come from npm; any Node.js from 18 on will do.
