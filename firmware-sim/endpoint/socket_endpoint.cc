@@ -129,7 +129,8 @@ void PacketServer::Drop(int fd) {
 }
 
 SocketEndpoint::SocketEndpoint(std::string path, OnReport on_report)
-    : server_(
+    : on_report_(std::move(on_report)),
+      server_(
           std::move(path), protocol::kReportSize, kHosts,
           [this](int fd, std::span<const std::uint8_t> datagram) {
             if (datagram.size() != protocol::kReportSize)
@@ -141,8 +142,7 @@ SocketEndpoint::SocketEndpoint(std::string path, OnReport on_report)
             std::copy(datagram.begin(), datagram.end(), report.begin());
             on_report_(report, host->origin);
           },
-          [this](int fd) { std::erase_if(hosts_, [fd](const Host& h) { return h.fd == fd; }); }),
-      on_report_(std::move(on_report)) {}
+          [this](int fd) { std::erase_if(hosts_, [fd](const Host& h) { return h.fd == fd; }); }) {}
 
 void SocketEndpoint::Send(std::span<const std::uint8_t> bytes, Origin origin) {
   for (const Host& host : hosts_) {

@@ -76,12 +76,12 @@ class SocketEndpoint {
     Origin origin = 0;
   };
 
-  PacketServer server_;
-  OnReport on_report_;
   // Numbers are never used twice, so a late answer cannot reach a stranger who was given the same
   // descriptor.
   std::vector<Host> hosts_;
   Origin next_origin_ = 0;
+  OnReport on_report_;
+  PacketServer server_;  // last: it reports its connections' ends when it goes
 };
 
 }  // namespace keyferry::sim

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <map>
 #include <stdexcept>
+#include <tuple>
 
 #include "firmware-sim/endpoint/simulator_ca.h"
 
@@ -51,10 +53,14 @@ bool ScriptedRandom::Fill(protocol::MutableBytes out) {
 }
 
 Issuer MakeIssuer(std::uint64_t seed) {
+  static std::map<std::uint64_t, Issuer> made;  // fuzzers ask for the same ones a thousand times
+  const auto found = made.find(seed);
+  if (found != made.end()) return found->second;
   ScriptedRandom random(seed);
   Issuer issuer;
   DEMAND(protocol::P256Generate(random, issuer.priv, issuer.pub));
   issuer.kid = protocol::KidOf(issuer.pub);
+  made.emplace(seed, issuer);
   return issuer;
 }
 
@@ -161,7 +167,16 @@ Host::Host(Bench& bench, const Issuer& issuer, std::uint8_t role, std::uint32_t 
   cert.issuer_kid = issuer.kid;
   cert.host_epoch = host_epoch;
   cert.not_after = 4'000'000'000;
+  static std::map<std::tuple<protocol::Kid, std::uint8_t, std::uint32_t, std::uint64_t>,
+                  protocol::Signature>
+      signed_before;
+  const auto found = signed_before.find({issuer.kid, role, host_epoch, seed});
+  if (found != signed_before.end()) {
+    cert.signature = found->second;
+    return;
+  }
   DEMAND(cert.Sign(issuer.priv));
+  signed_before.emplace(std::tuple(issuer.kid, role, host_epoch, seed), cert.signature);
 }
 
 void Host::Init() {
