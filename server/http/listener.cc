@@ -119,55 +119,6 @@ struct Endpoint {
   std::shared_ptr<ConnectionCount> count;
 };
 
-int ChooseProtocol(SSL*, const unsigned char** out, unsigned char* out_size,
-                   const unsigned char* offered, unsigned int offered_size, void*) {
-  static constexpr unsigned char kHttp11[] = "\x08http/1.1";
-  unsigned char* chosen = nullptr;
-  if (SSL_select_next_proto(&chosen, out_size, kHttp11, sizeof kHttp11 - 1, offered,
-                            offered_size) != OPENSSL_NPN_NEGOTIATED) {
-    return SSL_TLSEXT_ERR_ALERT_FATAL;
-  }
-  *out = chosen;
-  return SSL_TLSEXT_ERR_OK;
-}
-
-Result<void> ConfigureTls(asio::ssl::context& tls, const TlsIdentity& identity) {
-  error_code ec;
-  SSL_CTX* const raw = tls.native_handle();
-  SSL_CTX_set_min_proto_version(raw, TLS1_3_VERSION);
-  SSL_CTX_set_options(raw, SSL_OP_NO_RENEGOTIATION | SSL_OP_CLEANSE_PLAINTEXT |
-                               SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET |
-                               SSL_OP_CIPHER_SERVER_PREFERENCE);
-  SSL_CTX_set_mode(raw, SSL_MODE_RELEASE_BUFFERS);
-  SSL_CTX_set_num_tickets(raw, 0);
-  SSL_CTX_set_session_cache_mode(raw, SSL_SESS_CACHE_OFF);
-  SSL_CTX_set_alpn_select_cb(raw, ChooseProtocol, nullptr);
-  tls.use_certificate_chain(asio::buffer(identity.certificate_pem), ec);
-  if (ec) {
-    return Fail(ErrorCode::kInvalidArgument, "The server's certificate cannot be read.",
-                ec.message());
-  }
-  tls.use_private_key(
-      asio::buffer(identity.private_key_pem.data(), identity.private_key_pem.size()),
-      asio::ssl::context::pem, ec);
-  if (ec || SSL_CTX_check_private_key(raw) != 1) {
-    return Fail(ErrorCode::kInvalidArgument,
-                "The server's private key cannot be read or does not fit its certificate.",
-                ec ? ec.message() : "key mismatch");
-  }
-  if (!identity.client_ca_pem.empty()) {
-    tls.add_certificate_authority(asio::buffer(identity.client_ca_pem), ec);
-    if (!ec) {
-      tls.set_verify_mode(asio::ssl::verify_peer | asio::ssl::verify_fail_if_no_peer_cert, ec);
-    }
-    if (ec) {
-      return Fail(ErrorCode::kInvalidArgument, "The CA of the workstations cannot be read.",
-                  ec.message());
-    }
-  }
-  return {};
-}
-
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
   Connection(std::shared_ptr<Endpoint> endpoint, tcp::socket socket, std::string address,
@@ -503,7 +454,8 @@ class BeastServer final : public HttpServer {
                                std::shared_ptr<const Router> router) override {
     const std::string where = options.address + ":" + std::to_string(options.port);
     auto endpoint = std::make_shared<Endpoint>(engine_, std::move(options), std::move(router));
-    if (auto configured = ConfigureTls(endpoint->tls, endpoint->options.tls); !configured) {
+    if (auto configured = ConfigureTls(endpoint->tls.native_handle(), endpoint->options.tls);
+        !configured) {
       return tl::unexpected(configured.error());
     }
     endpoint->options.tls.private_key_pem.Clear();

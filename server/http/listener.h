@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "protocol/result.h"
-#include "protocol/secure/secure_bytes.h"
 #include "server/http/router.h"
+#include "server/http/tls_context.h"
 
 namespace keyferry::server {
 
@@ -25,12 +25,6 @@ struct HttpLimits {
   std::chrono::seconds idle{60};    // between two requests of a connection
   std::chrono::seconds write{30};
   std::size_t body_bytes_per_second = 1024;  // slower bodies are dropped (after 5 s of grace)
-};
-
-struct TlsIdentity {
-  std::string certificate_pem;  // leaf first
-  SecureBytes private_key_pem;
-  std::string client_ca_pem;  // not empty: clients must present a certificate by this CA
 };
 
 struct ListenerOptions {
