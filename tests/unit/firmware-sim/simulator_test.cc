@@ -1,5 +1,7 @@
 // The simulator around the key: socket, state file, control, and every fault of faults.h.
 
+#include "firmware-sim/endpoint/simulator.h"
+
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -14,7 +16,6 @@
 
 #include "firmware-sim/endpoint/control_client.h"
 #include "firmware-sim/endpoint/frame_pipe.h"
-#include "firmware-sim/endpoint/simulator.h"
 #include "firmware-sim/endpoint/simulator_ca.h"
 #include "protocol/attestation.h"
 #include "tests/unit/firmware-sim/bench.h"
@@ -208,7 +209,8 @@ TEST_CASE("attestation certificates hang under the simulator's CA, which says wh
 
 TEST_CASE("faults are parsed word by word") {
   const auto faults = ParseFaults(
-      "drop:in:3,delay:out:5:200,truncate:out:6:10,corrupt:in:7:20,unplug:out:8,never-answer:9,wrong-receipt:2,"
+      "drop:in:3,delay:out:5:200,truncate:out:6:10,corrupt:in:7:20,unplug:out:8,never-answer:9,"
+      "wrong-receipt:2,"
       "forked-chain:3,stale-epoch:4,slow-flash:500,touch-refused,frame-clock:1000");
   REQUIRE(faults.has_value());
   REQUIRE(faults->frames.size() == 5);
@@ -221,23 +223,26 @@ TEST_CASE("faults are parsed word by word") {
   CHECK(faults->slow_flash_us == 500);
   CHECK(faults->touch_refused);
   CHECK(faults->frame_clock_us == 1000);
-  for (const char* bad : {"drop", "drop:in", "drop:up:1", "drop:in:0", "drop:in:1:1", "delay:in:1", "corrupt:in:1:64",
-                          "never-answer:0", "touch-refused:1", "explode:in:1", ",", "drop:in:1,", "drop:in:99999999999"}) {
+  for (const char* bad : {"drop", "drop:in", "drop:up:1", "drop:in:0", "drop:in:1:1", "delay:in:1",
+                          "corrupt:in:1:64", "never-answer:0", "touch-refused:1", "explode:in:1",
+                          ",", "drop:in:1,", "drop:in:99999999999"}) {
     INFO(bad);
     CHECK_FALSE(ParseFaults(bad).has_value());
   }
 }
 
 struct Piped {
-  explicit Piped(std::string_view text, FrameFault::Direction direction = FrameFault::Direction::kIn)
+  explicit Piped(std::string_view text,
+                 FrameFault::Direction direction = FrameFault::Direction::kIn)
       : faults(*ParseFaults(text)),
-        pipe(faults, direction,
-             [this](std::span<const std::uint8_t> bytes, Origin) {
-               sizes.push_back(bytes.size());
-               got.push_back(bytes[0]);
-               second.push_back(bytes[1]);
-             },
-             [this] { unplugged = true; }) {}
+        pipe(
+            faults, direction,
+            [this](std::span<const std::uint8_t> bytes, Origin) {
+              sizes.push_back(bytes.size());
+              got.push_back(bytes[0]);
+              second.push_back(bytes[1]);
+            },
+            [this] { unplugged = true; }) {}
   void Push(int count, std::chrono::milliseconds at = std::chrono::milliseconds(0)) {
     for (int i = 0; i < count; ++i) {
       protocol::Report report{};
