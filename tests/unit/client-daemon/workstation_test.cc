@@ -13,8 +13,8 @@ const std::string kB = "/key/b";
 }  // namespace
 
 TEST_CASE("a key is reported, gets its job once, and its receipt goes to the server") {
-  WorkstationRig rig;
   FakeKey key;
+  WorkstationRig rig;
   rig.Attach(kA, key);
   CHECK(rig.NextPost(Post::kKeys).keys.at(0).device == key.info.device_id);
   rig.workstation->OnKey(rig.KeyEventOf(key));
@@ -31,8 +31,8 @@ TEST_CASE("a key is reported, gets its job once, and its receipt goes to the ser
 }
 
 TEST_CASE("a job that comes before the key's proof waits for it") {
-  WorkstationRig rig;
   FakeKey key;
+  WorkstationRig rig;
   rig.Attach(kA, key);
   rig.NextPost(Post::kKeys);
   rig.workstation->OnJob(rig.Job(key, 1));
@@ -43,8 +43,8 @@ TEST_CASE("a job that comes before the key's proof waits for it") {
 }
 
 TEST_CASE("jobs go to the key in the order of seq") {
-  WorkstationRig rig;
   FakeKey key;
+  WorkstationRig rig;
   rig.workstation->OnKey(rig.KeyEventOf(key));
   for (const std::uint64_t seq : {3u, 1u, 2u}) rig.workstation->OnJob(rig.Job(key, seq));
   rig.Attach(kA, key);
@@ -56,8 +56,8 @@ TEST_CASE("jobs go to the key in the order of seq") {
 }
 
 TEST_CASE("a receipt that was lost on the way is fetched by sending the job again") {
-  WorkstationRig rig;
   FakeKey key;
+  WorkstationRig rig;
   key.faults.swallow_receipt_once = true;
   rig.workstation->OnKey(rig.KeyEventOf(key));
   rig.workstation->OnJob(rig.Job(key, 1));
@@ -68,8 +68,8 @@ TEST_CASE("a receipt that was lost on the way is fetched by sending the job agai
 }
 
 TEST_CASE("REPLAY: the positive receipt is looked for in the key's journal") {
-  WorkstationRig rig;
   FakeKey key;
+  WorkstationRig rig;
   rig.workstation->OnKey(rig.KeyEventOf(key));
   const auto first = rig.Job(key, 1);
   rig.workstation->OnJob(first);
@@ -90,8 +90,8 @@ TEST_CASE("REPLAY: the positive receipt is looked for in the key's journal") {
 }
 
 TEST_CASE("a receipt that the key did not sign is not believed; the job stays") {
-  WorkstationRig rig;
   FakeKey key;
+  WorkstationRig rig;
   key.faults.forged_receipt = true;
   rig.workstation->OnKey(rig.KeyEventOf(key));
   rig.workstation->OnJob(rig.Job(key, 1));
@@ -105,9 +105,9 @@ TEST_CASE("a receipt that the key did not sign is not believed; the job stays") 
 }
 
 TEST_CASE("a key with another hop key than its record gets no job") {
-  WorkstationRig rig;
   FakeKey key;
   const FakeKey other;
+  WorkstationRig rig;
   auto impostor = rig.KeyEventOf(key);
   protocol::X25519Public genuine = key.noise_public;
   key.noise_public = other.noise_public;  // from now on it speaks with another key
@@ -122,9 +122,9 @@ TEST_CASE("a key with another hop key than its record gets no job") {
 }
 
 TEST_CASE("a record of another organisation is not taken") {
+  FakeKey key;
   WorkstationRig rig;
   WorkstationRig stranger;
-  FakeKey key;
   rig.workstation->OnKey(stranger.KeyEventOf(key));
   CHECK_FALSE(rig.records->Find(key.info.device_id));
   auto lie = rig.KeyEventOf(key);
@@ -134,8 +134,8 @@ TEST_CASE("a record of another organisation is not taken") {
 }
 
 TEST_CASE("records survive a restart and are verified again") {
-  WorkstationRig rig;
   FakeKey key;
+  WorkstationRig rig;
   rig.workstation->OnKey(rig.KeyEventOf(key, "bob"));
   const auto warn = [](const std::string&) {};
   const auto again = *KeyRecords::Open(rig.dir / "keys", rig.organisation.root, warn);
@@ -147,8 +147,8 @@ TEST_CASE("records survive a restart and are verified again") {
 }
 
 TEST_CASE("a key that is pulled out in mid-delivery gets its job when it is back") {
-  WorkstationRig rig;
   FakeKey key;
+  WorkstationRig rig;
   rig.workstation->OnKey(rig.KeyEventOf(key));
   rig.Attach(kA, key);
   rig.NextPost(Post::kKeys);
@@ -166,12 +166,12 @@ TEST_CASE("a key that is pulled out in mid-delivery gets its job when it is back
 }
 
 TEST_CASE("two keys of one number: the second is refused, the first goes on") {
-  WorkstationRig rig;
   FakeKey key;
+  FakeKey copy;
+  WorkstationRig rig;
   rig.workstation->OnKey(rig.KeyEventOf(key));
   rig.Attach(kA, key);
   rig.NextPost(Post::kKeys);
-  FakeKey copy;
   copy.info.device_id = key.info.device_id;
   rig.Attach(kB, copy);
   CHECK(rig.Until(kB, [](const KeyReport& report) {
@@ -183,9 +183,9 @@ TEST_CASE("two keys of one number: the second is refused, the first goes on") {
 }
 
 TEST_CASE("a key that floods is flagged, another one is served") {
-  WorkstationRig rig;
   FakeKey bad;
   FakeKey good;
+  WorkstationRig rig;
   rig.workstation->OnKey(rig.KeyEventOf(good));
   rig.Attach(kA, bad);
   rig.NextPost(Post::kKeys);
@@ -201,8 +201,8 @@ TEST_CASE("a key that floods is flagged, another one is served") {
 }
 
 TEST_CASE("an unsigned refusal is told once and not repeated for ever") {
-  WorkstationRig rig;
   FakeKey key;
+  WorkstationRig rig;
   key.faults.refuse = protocol::Status::kStorageFault;
   rig.workstation->OnKey(rig.KeyEventOf(key));
   rig.workstation->OnJob(rig.Job(key, 1));
@@ -229,8 +229,8 @@ EnrolEvent EnrolmentOf(WorkstationRig& rig, const FakeKey& key) {
 }  // namespace
 
 TEST_CASE("enrolment: statement, grant, receipt number 1") {
-  WorkstationRig rig;
   FakeKey key;
+  WorkstationRig rig;
   key.info.state = key.status.state = protocol::KeyState::kProvisioned;
   rig.Attach(kA, key);
   rig.workstation->OnEnrol(EnrolmentOf(rig, key));
@@ -242,8 +242,8 @@ TEST_CASE("enrolment: statement, grant, receipt number 1") {
 }
 
 TEST_CASE("enrolment whose receipt was lost is finished from the key's journal") {
-  WorkstationRig rig;
   FakeKey key;
+  WorkstationRig rig;
   key.info.state = key.status.state = protocol::KeyState::kProvisioned;
   rig.Attach(kA, key);
   rig.workstation->OnEnrol(EnrolmentOf(rig, key));
@@ -254,8 +254,8 @@ TEST_CASE("enrolment whose receipt was lost is finished from the key's journal")
 }
 
 TEST_CASE("a grant for something else does not reach the key") {
-  WorkstationRig rig;
   FakeKey key;
+  WorkstationRig rig;
   key.info.state = key.status.state = protocol::KeyState::kProvisioned;
   rig.granter.wrong_statement = true;
   rig.Attach(kA, key);
@@ -265,8 +265,8 @@ TEST_CASE("a grant for something else does not reach the key") {
 }
 
 TEST_CASE("an enrolment certificate for another workstation is refused") {
-  WorkstationRig rig;
   FakeKey key;
+  WorkstationRig rig;
   key.info.state = key.status.state = protocol::KeyState::kProvisioned;
   auto event = EnrolmentOf(rig, key);
   event.certificate = rig.organisation.Certify({1, 2, 3}, protocol::kRoleEnroll, {7});

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -60,9 +61,9 @@ class FakeKey {
 
   std::vector<std::vector<std::uint8_t>> stored;                 // jobs accepted, in order
   std::vector<protocol::Bytes<protocol::kReceiptSize>> journal;  // positive receipts
-  int handshakes = 0;
-  int cancels = 0;
-  int messages = 0;
+  std::atomic<int> handshakes = 0;
+  std::atomic<int> cancels = 0;
+  std::atomic<int> messages = 0;
 
  private:
   class Port;
