@@ -6,7 +6,7 @@ PACKAGES_BUILD="build-essential cmake ninja-build ccache pkg-config git ca-certi
   libsodium-dev libspdlog-dev libfmt-dev libcli11-dev libtomlplusplus-dev libexpected-dev libkainjow-mustache-dev libcurl4-openssl-dev
   libpam0g-dev libsystemd-dev catch2 librapidcheck-dev"
 PACKAGES_DEMO="samba samba-ad-dc samba-ad-provision samba-dsdb-modules samba-vfs-modules winbind krb5-user ldb-tools tdb-tools ldap-utils
-  libpam-krb5 pamtester openssl curl procps util-linux iproute2"
+  libpam-krb5 pamtester openssl curl jq procps util-linux iproute2"
 PACKAGES_CHECK="chromium libnss3-tools gdb"
 PACKAGES_TEST="libpam-wrapper python3"
 PACKAGES_LINT="clang-format"

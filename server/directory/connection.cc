@@ -14,7 +14,7 @@
 #include <cstring>
 #include <utility>
 
-#include "server/directory/wiping_memory.h"
+#include "server/directory/stack.h"
 
 namespace keyferry::server {
 namespace {
@@ -136,7 +136,6 @@ LdapConnection::~LdapConnection() {
 }
 
 Result<std::unique_ptr<LdapConnection>> LdapConnection::Create(const LdapEndpoint& endpoint) {
-  PrepareLdapLibrary();
   LDAP* handle = nullptr;
   int rc = ldap_initialize(&handle, endpoint.uri.c_str());
   if (rc != LDAP_SUCCESS) {
@@ -343,6 +342,7 @@ LdapAnswer LdapConnection::Bind(const std::string& name, const SecureBytes& pass
   int id = 0;
   const int rc =
       ldap_sasl_bind(handle_, name.c_str(), LDAP_SASL_SIMPLE, &secret, nullptr, nullptr, &id);
+  ScrubStack();
   if (rc != LDAP_SUCCESS) return SendFailure(rc);
   return Await(id, deadline, nullptr, nullptr);
 }
@@ -415,6 +415,7 @@ LdapAnswer LdapConnection::Modify(const std::string& dn,
   io_.Set(deadline);
   int id = 0;
   const int rc = ldap_modify_ext(handle_, dn.c_str(), mods.data(), nullptr, nullptr, &id);
+  ScrubStack();
   if (rc != LDAP_SUCCESS) return SendFailure(rc);
   return Await(id, deadline, nullptr, nullptr);
 }
