@@ -28,11 +28,32 @@ void Key::NewColdStatic() {
 }
 
 void Key::OnReport(const protocol::Report& report, Origin origin) {
-  Tick();
+  Advance();
   link_.OnReport(report, origin);
 }
 
 void Key::Tick() {
+  Advance();
+  if (!link_.Busy() && !link_.Assembling()) PrepareSpare();
+}
+
+void Key::PrepareSpare() {
+  if (spare_count_ == spares_.size()) return;
+  protocol::X25519Pair& pair = spares_[spare_count_];
+  if (protocol::X25519Generate(hal_.random, pair.priv, pair.pub)) ++spare_count_;
+}
+
+// A fresh key pair, never handed out before.
+bool Key::TakePair(protocol::X25519Pair* pair) {
+  if (spare_count_ == 0) {
+    return protocol::X25519Generate(hal_.random, pair->priv, pair->pub);
+  }
+  *pair = spares_[--spare_count_];
+  spares_[spare_count_] = {};
+  return true;
+}
+
+void Key::Advance() {
   const std::uint64_t now = hal_.clock.NowMs();
   if (wait_.active) {
     const std::uint64_t held_until = wait_.down_ms + protocol::kLongTouchMillis;
@@ -48,7 +69,8 @@ void Key::Tick() {
 }
 
 bool Key::Idle() const {
-  return !wait_.active && !link_.Busy() && !link_.Assembling() && !sessions_.AnyTimed();
+  return spare_count_ == spares_.size() && !wait_.active && !link_.Busy() && !link_.Assembling() &&
+         !sessions_.AnyTimed();
 }
 
 KeyView Key::View() const {
@@ -80,7 +102,7 @@ void Key::EndWait() {
 void Key::OnTouch(TouchEvent event) {
   if (!wait_.active) return;  // a touch that began before the wait counts for nothing
   const std::uint64_t now = hal_.clock.NowMs();
-  if (now >= wait_.deadline_ms) return Tick();
+  if (now >= wait_.deadline_ms) return Advance();
   switch (event) {
     case TouchEvent::kDown:
       if (!wait_.held) return OnWaitOver(Status::kOk);
@@ -88,7 +110,7 @@ void Key::OnTouch(TouchEvent event) {
       wait_.down_ms = now;
       return;
     case TouchEvent::kUp:
-      Tick();
+      Advance();
       wait_.down = false;
       return;
     case TouchEvent::kHeld:
@@ -191,7 +213,7 @@ void Key::OnHs1(std::uint32_t cid, ByteView payload) {
   protocol::X25519Pair ephemeral;
   protocol::Bytes<protocol::kHs2Size> hs2{};
   const protocol::X25519Pair& own = Enrolled() ? storage_.state().noise : cold_static_;
-  bool good = protocol::X25519Generate(hal_.random, ephemeral.priv, ephemeral.pub);
+  bool good = TakePair(&ephemeral);
   if (good) {
     handshake.noise.emplace(own, ephemeral, protocol::HopPrologue(config_.transport, MakeInfo()));
     good = handshake.noise->ReadHs1(payload) && handshake.noise->WriteHs2(hs2);

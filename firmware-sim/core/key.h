@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 
@@ -63,7 +64,7 @@ class Key final : private LinkClient, private Progress {
   void OnReport(const protocol::Report& report, Origin origin);
   void OnTouch(TouchEvent event);
   void Tick();
-  // Nothing is timed; Tick need not be called until the next report.
+  // Nothing is timed and nothing is left to prepare; Tick need not be called until the next report.
   bool Idle() const;
   KeyView View() const;
 
@@ -95,6 +96,9 @@ class Key final : private LinkClient, private Progress {
   protocol::Bytes<protocol::kInfoSize> MakeInfo() const;
   protocol::Bytes<protocol::kKeyStatusSize> MakeStatus(std::uint8_t role) const;
   void NewColdStatic();
+  void Advance();
+  void PrepareSpare();
+  bool TakePair(protocol::X25519Pair* pair);
   void OnHs1(std::uint32_t cid, ByteView payload);
   void OnHs3(std::uint32_t cid, ByteView payload);
   bool MayEnter(const protocol::HostCert& host, const protocol::X25519Public& host_static) const;
@@ -139,7 +143,7 @@ class Key final : private LinkClient, private Progress {
   bool WrapVault(Persistent& draft, const protocol::X25519Private& vault_priv,
                  ByteView field) const;
   bool UnwrapVault(const Vault& vault, ByteView field, protocol::X25519Private* vault_priv) const;
-  bool SealSlot(const Persistent& draft, ByteView login, ByteView password, Slot* slot) const;
+  bool SealSlot(const Persistent& draft, ByteView login, ByteView password, Slot* slot);
   bool OpenSlot(const Slot& slot, const protocol::X25519Private& vault_priv,
                 protocol::Secret<kSlotPlain>* plain) const;
 
@@ -168,6 +172,11 @@ class Key final : private LinkClient, private Progress {
   // While nothing is enrolled: made at power-on and at every wipe.
   protocol::X25519Pair cold_static_;
   std::uint8_t wrong_pins_ = 0;  // in this power cycle
+
+  // Key pairs made while there was nothing else to do, for handshakes, next recipients and slots: a
+  // multiplication less while a host waits.
+  std::array<protocol::X25519Pair, 3> spares_;
+  std::size_t spare_count_ = 0;
 
   // The command that is running: a request of session_, or RESET.
   Session* session_ = nullptr;

@@ -38,7 +38,7 @@ bool Key::UnwrapVault(const Vault& vault, ByteView field,
   return protocol::AeadOpen(key, kNonce, vault.pub, vault.wrapped, vault_priv->span());
 }
 
-bool Key::SealSlot(const Persistent& draft, ByteView login, ByteView password, Slot* slot) const {
+bool Key::SealSlot(const Persistent& draft, ByteView login, ByteView password, Slot* slot) {
   protocol::Secret<kSlotPlain> plain;
   protocol::Released released;
   released.seq = slot->seq;
@@ -46,8 +46,7 @@ bool Key::SealSlot(const Persistent& draft, ByteView login, ByteView password, S
   released.password = password;
   protocol::X25519Pair ephemeral;
   const protocol::MutableBytes sealed(slot->sealed);
-  if (!released.Encode(plain.span()) ||
-      !protocol::X25519Generate(hal_.random, ephemeral.priv, ephemeral.pub)) {
+  if (!released.Encode(plain.span()) || !TakePair(&ephemeral)) {
     return false;
   }
   std::copy(ephemeral.pub.begin(), ephemeral.pub.end(), sealed.begin());

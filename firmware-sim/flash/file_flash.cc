@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -71,7 +72,8 @@ Result<std::unique_ptr<FileFlash>> FileFlash::Open(const std::string& path) {
   FlashImage image;
   if (info.st_size == 0) {
     flash->memory_ = MemoryFlash(image);
-    if (!WriteAll(flash_fd, image.bytes.data(), kFlashBytes, 0) || !flash->WriteCounters()) {
+    if (!WriteAll(flash_fd, image.bytes.data(), kFlashBytes, 0) || !flash->WriteCounters() ||
+        !flash->Map()) {
       return SystemError("Cannot write the state file", path);
     }
     return flash;
@@ -94,10 +96,12 @@ Result<std::unique_ptr<FileFlash>> FileFlash::Open(const std::string& path) {
   for (std::size_t i = 0; i < raw.size(); ++i)
     image.counters[i / 8] = image.counters[i / 8] << 8 | raw[i];
   flash->memory_ = MemoryFlash(std::move(image));
+  if (!flash->Map()) return SystemError("Cannot map the state file", path);
   return flash;
 }
 
 FileFlash::~FileFlash() {
+  if (map_ != nullptr) munmap(map_, kFlashBytes);
   close(flash_fd_);
   close(counter_fd_);
 }
@@ -111,9 +115,8 @@ FlashResult FileFlash::Program(std::uint32_t address,
   Delay();
   const FlashResult result = memory_.Program(address, word);
   if (address + kFlashWord > kFlashBytes) return result;
-  const bool written =
-      WriteAll(flash_fd_, memory_.image().bytes.data() + address, kFlashWord, address);
-  return written ? result : FlashResult::kFault;
+  std::memcpy(map_ + address, memory_.image().bytes.data() + address, kFlashWord);
+  return result;
 }
 
 FlashResult FileFlash::ErasePage(std::uint32_t page) {
@@ -121,9 +124,15 @@ FlashResult FileFlash::ErasePage(std::uint32_t page) {
   const FlashResult result = memory_.ErasePage(page);
   if (page >= kPages) return result;
   const std::size_t offset = std::size_t{page} * kPageSize;
-  const bool written = WriteAll(flash_fd_, memory_.image().bytes.data() + offset, kPageSize,
-                                static_cast<off_t>(offset));
-  return written ? result : FlashResult::kFault;
+  std::memcpy(map_ + offset, memory_.image().bytes.data() + offset, kPageSize);
+  return result;
+}
+
+bool FileFlash::Map() {
+  void* map = mmap(nullptr, kFlashBytes, PROT_READ | PROT_WRITE, MAP_SHARED, flash_fd_, 0);
+  if (map == MAP_FAILED) return false;
+  map_ = static_cast<std::uint8_t*>(map);
+  return true;
 }
 
 void FileFlash::Read(std::uint32_t address, std::span<std::uint8_t> out) const {

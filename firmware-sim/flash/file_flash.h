@@ -36,11 +36,14 @@ class FileFlash : public Flash, public MonotonicCounters {
 
  private:
   FileFlash(int flash_fd, int counter_fd) : flash_fd_(flash_fd), counter_fd_(counter_fd) {}
+  bool Map();
   bool WriteCounters();
   void Delay() const;
 
   int flash_fd_;
   int counter_fd_;
+  // The flash file, mapped and shared: what is written here survives the process.
+  std::uint8_t* map_ = nullptr;
   std::uint32_t delay_us_ = 0;
   MemoryFlash memory_;
 };
