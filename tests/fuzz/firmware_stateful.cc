@@ -16,7 +16,7 @@ using namespace keyferry::sim::test;
 using keyferry::protocol::JobType;
 
 constexpr char kPin[] = "482916";
-constexpr std::size_t kMaxCommands = 12;
+constexpr std::size_t kMaxCommands = 8;
 
 void Must(bool ok, int line = __builtin_LINE()) {
   if (ok) return;
