@@ -95,7 +95,7 @@ class Reader {
     for (const auto& [key, node] : table_) {
       if (std::find(known_.begin(), known_.end(), key.str()) == known_.end()) {
         Refuse(&node, "unknown key `" + Printable(key.str(), 60) +
-                          "`; see docs/configuration.md for the keys that there are.");
+                          "`; see docs/workstation.md for the keys that there are.");
       }
     }
     return error_;

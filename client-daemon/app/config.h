@@ -9,7 +9,7 @@
 
 namespace keyferry::daemon {
 
-// /etc/keyferry/keyferryd.toml; every key is described in docs/configuration.md.
+// /etc/keyferry/keyferryd.toml; every key is described in docs/workstation.md.
 struct Config {
   std::string server_url;                // https://host[:port], required
   std::string server_ca;                 // PEM file, required
