@@ -1,6 +1,5 @@
 #include "protocol/secure/secure_bytes.h"
 
-#include <malloc.h>
 #include <sodium.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -85,7 +84,6 @@ void HardenProcess() {
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   umask(077);
-  mallopt(M_PERTURB, 0xA5);
 }
 
 }  // namespace keyferry

@@ -55,8 +55,8 @@ class SecureBytes {
 void Wipe(void* data, std::size_t size);
 
 // Process-wide protection, called first in main() of every program that meets a secret: no core
-// dumps (RLIMIT_CORE 0, PR_SET_DUMPABLE 0), no new privileges, umask 077, and freed heap memory
-// overwritten (glibc M_PERTURB) so that copies made inside libraries do not outlive their buffers.
+// dumps (RLIMIT_CORE 0, PR_SET_DUMPABLE 0), no new privileges, umask 077. Copies that libraries
+// make on the heap are wiped by wiping_heap.cc, which such a program links.
 void HardenProcess();
 
 }  // namespace keyferry
