@@ -177,7 +177,9 @@ Result<HttpResponse> HttpClient::Perform(const HttpRequest& request,
   transfer.on_data = on_data;
 
   curl_easy_reset(easy);  // options only: the kept connection stays
-  curl_slist* headers = curl_slist_append(nullptr, "Content-Type: application/json");
+  // curl's own Content-Type of a POST would be a form's; an empty value leaves it out.
+  curl_slist* headers = curl_slist_append(
+      nullptr, request.body.empty() ? "Content-Type:" : "Content-Type: application/json");
   headers = curl_slist_append(
       headers, on_data == nullptr ? "Accept: application/json" : "Accept: text/event-stream");
   if (!request.bearer.empty()) {

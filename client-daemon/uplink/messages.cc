@@ -171,7 +171,7 @@ PostRequest FormatPost(const Post& post) {
       return {"/workstation/v1/keys", json::serialize(body)};
     }
     case Post::kSpooled:
-      return {PathOf(post.id, "jobs/", "/spooled"), "{}"};
+      return {PathOf(post.id, "jobs/", "/spooled"), ""};
     case Post::kJobProblem:
     case Post::kEnrolmentProblem:
       body["code"] = post.code;

@@ -232,7 +232,8 @@ TestServer::Response TestServer::Answer(const Request& request) {
   if (request.path == "/workstation/v1/receipts") return TakeReceipt(request, false);
   if (ends("/receipt")) return TakeReceipt(request, true);
   if (ends("/statement")) return TakeStatement(request);
-  const auto body = daemon::ParseObject(request.body);
+  if (ends("/spooled") != request.body.empty()) return {400, "{}"};
+  const auto body = daemon::ParseObject(request.body.empty() ? "{}" : request.body);
   if (ends("/spooled") || ends("/problem")) {
     const bool of_job = request.path.rfind("/workstation/v1/jobs/", 0) == 0;
     if (!of_job) {

@@ -66,6 +66,7 @@ TEST_CASE("posts") {
   post.kind = Post::kSpooled;
   post.id = {1};
   CHECK(FormatPost(post).path == "/workstation/v1/jobs/" + kId + "/spooled");
+  CHECK(FormatPost(post).body.empty());
   post.kind = Post::kUsed;
   post.device = {1};
   post.seq = 5;
