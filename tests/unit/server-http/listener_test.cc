@@ -162,7 +162,7 @@ TEST_CASE("requests that could be read in two ways are refused, and nothing behi
       {"GET //hello HTTP/1.1\r\nHost: localhost\r\n\r\n", 400},
       {"GET /%68ello HTTP/1.1\r\nHost: localhost\r\n\r\n", 400},
       {"GET /hello;x HTTP/1.1\r\nHost: localhost\r\n\r\n", 400},
-      {std::string("GET /hel\0lo HTTP/1.1\r\nHost: localhost\r\n\r\n", 45), 400},
+      {std::string("GET /hel") + '\0' + "lo HTTP/1.1\r\nHost: localhost\r\n\r\n", 400},
       {"\x16\x03\x01 rubbish\r\n\r\n", 400},
       {"GET /hello HTTP/1.1\r\nHost: localhost\r\nX: " + std::string(20000, 'a') + "\r\n\r\n", 431},
   };
