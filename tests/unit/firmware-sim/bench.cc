@@ -385,8 +385,8 @@ Blob Owner::PinSetBody(std::string_view pin) const {
 }
 
 Blob Owner::ReleaseBody(std::uint8_t slot) const {
-  Blob body = Copy(account);
-  body.push_back(slot);
+  Blob body(account.size() + 1, slot);
+  std::copy(account.begin(), account.end(), body.begin());
   return body;
 }
 
