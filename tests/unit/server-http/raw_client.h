@@ -9,6 +9,7 @@
 
 #include <catch2/catch.hpp>
 #include <chrono>
+#include <csignal>
 #include <memory>
 #include <string>
 
@@ -22,6 +23,7 @@ class RawClient {
   // With a certificate when `certificate` is given.
   explicit RawClient(std::uint16_t port, X509* certificate = nullptr, EVP_PKEY* key = nullptr,
                      int most_tls = 0) {
+    std::signal(SIGPIPE, SIG_IGN);  // the server may have closed before we write
     context_ = SSL_CTX_new(TLS_client_method());
     if (most_tls != 0) SSL_CTX_set_max_proto_version(context_, most_tls);
     if (certificate != nullptr) {
