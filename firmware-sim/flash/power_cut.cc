@@ -79,7 +79,7 @@ void TearErase(Torn torn, Bits bits, std::uint8_t* page) {
         raised = i < kPageSize - kFlashWord ? 0xFF : 0;
         break;
       case Torn::kBarely:
-        raised = i % kFlashWord == 0 ? static_cast<std::uint8_t>(1u << (bits.Next() % 8)) : 0;
+        if (i % kFlashWord == 0) raised = static_cast<std::uint8_t>(1u << (bits.Next() % 8));
         break;
       case Torn::kWeak:
         raised = 0xFF;
