@@ -153,6 +153,12 @@ Result<std::unique_ptr<Transport>> OpenSocketTransport(const std::string& path, 
     const int error = errno;
     if (fd >= 0) close(fd);
     if (claim >= 0) close(claim);
+    if (error == EACCES) {
+      return Fail(ErrorCode::kPermissionDenied,
+                  "The security key at " + path +
+                      " may not be opened by this user; add it to the group that may.",
+                  std::strerror(error));
+    }
     return Fail(ErrorCode::kUnavailable, "No security key answers at " + path + ".",
                 std::strerror(error));
   }
