@@ -9,8 +9,9 @@
 namespace keyferry::device {
 
 // A simulated key at an AF_UNIX SOCK_SEQPACKET path: each datagram is one 64-byte HID report
-// (PROTOCOL.md section 6, Socket). kUnavailable when nobody listens there, kInvalidArgument when
-// the path does not fit into a socket address.
+// (PROTOCOL.md section 6, Socket). kUnavailable when nobody listens there,
+// kPermissionDenied when this user may not connect, kInvalidArgument when the path does not fit
+// into a socket address.
 //
 // `exclusive`: also claims the path for this process as long as the transport lives (an abstract
 // socket named after it, which ends with the process). kConflict, naming the holder's process, when
