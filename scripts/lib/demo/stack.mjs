@@ -163,7 +163,7 @@ file = "${this.path('server', 'keyferry-server.log')}"
     this.agentSocket = path.join(shared, 'agent', 'agent.sock');
     this.folder('run/daemon', UIDS.daemon, 0o755);
     this.folder('run/agent', UIDS.agent, 0o755);
-    this.secret(this.path('daemon', 'keyferryd.toml'), `# Written by scripts/demo; every key is explained in docs/configuration.md.
+    this.secret(this.path('daemon', 'keyferryd.toml'), `# Written by scripts/demo; every key is explained in docs/workstation.md.
 server_url = "https://localhost:${this.port}"
 server_ca = "${this.publicCa}"
 state_dir = "${this.path('daemon', 'state')}"
