@@ -20,14 +20,13 @@ tl::unexpected<Error> Late() {
 
 }  // namespace
 
-std::shared_ptr<HidPort> HidPort::Start(std::unique_ptr<Transport> transport,
-                                        std::function<void(const Error&)> on_gone) {
+std::shared_ptr<HidPort> HidPort::Start(std::unique_ptr<Transport> transport, OnGone on_gone) {
   std::shared_ptr<HidPort> port(new HidPort(std::move(transport), std::move(on_gone)));
   port->reader_ = std::thread([raw = port.get()] { raw->ReadLoop(); });
   return port;
 }
 
-HidPort::HidPort(std::unique_ptr<Transport> transport, std::function<void(const Error&)> on_gone)
+HidPort::HidPort(std::unique_ptr<Transport> transport, OnGone on_gone)
     : transport_(std::move(transport)), on_gone_(std::move(on_gone)) {}
 
 HidPort::~HidPort() {

@@ -3,7 +3,6 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -11,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "device/key_port.h"
 #include "device/link.h"
 #include "device/transport.h"
 #include "protocol/framing.h"
@@ -18,36 +18,28 @@
 
 namespace keyferry::device {
 
-// The one owner of a key's transport. It hands out links, each with a cid of its own, lets one
-// transaction at a time onto the key in the order of asking, and gives every report to the
-// transaction that it belongs to: late answers, frames of other cids and whatever else a key makes
-// up are dropped where they arrive. PROTOCOL.md section 6.
+// The port of a key that is reached by 64-byte reports. Each link has a cid of its own; every
+// report is given to the transaction that it belongs to: late answers, frames of other cids and
+// whatever else a key makes up are dropped where they arrive. PROTOCOL.md section 6.
 //
 // A thread of the port reads all the time, so that the loss of the key is known at once, without
 // polling. A key that floods us with reports nobody asked for (kMaxStray in a row) is given up.
-//
-// Links share the port and keep it alive; they stay valid, and fail with kUnavailable, when it is
-// closed. All members may be called from any thread.
-class HidPort : public std::enable_shared_from_this<HidPort> {
+class HidPort final : public KeyPort, public std::enable_shared_from_this<HidPort> {
  public:
   static constexpr std::size_t kMaxStray = 4096;
 
-  // `on_gone` is called once, on the reader's thread, when the key is gone or was given up, with
-  // the reason; not when Close was called before. It must not block and must not destroy the port.
-  static std::shared_ptr<HidPort> Start(std::unique_ptr<Transport> transport,
-                                        std::function<void(const Error&)> on_gone);
+  // `on_gone` is called on the reader's thread.
+  static std::shared_ptr<HidPort> Start(std::unique_ptr<Transport> transport, OnGone on_gone);
   // Waits for the reader's thread. The last link or owner may let go on any thread but that one.
-  ~HidPort();
+  ~HidPort() override;
 
-  // A channel on the key with nothing left of its former user. A key has four (kMaxChannels); while all
-  // are in use the answer is kRateLimited. A link that is destroyed gives its cid back to the port, so that
-  // coming and going programs do not push each other's sessions out.
-  Result<std::unique_ptr<MessageLink>> OpenLink(const Patience& patience);
+  // A channel on the key with nothing left of its former user. A key has four (kMaxChannels); while
+  // all are in use the answer is kRateLimited. A link that is destroyed gives its cid back to the
+  // port, so that coming and going programs do not push each other's sessions out.
+  Result<std::unique_ptr<MessageLink>> OpenLink(const Patience& patience) override;
 
-  // Ends every running and later transaction with kUnavailable.
-  void Close();
-
-  TransportInfo Describe() const { return transport_->Describe(); }
+  void Close() override;
+  TransportInfo Describe() const override { return transport_->Describe(); }
 
  private:
   friend class HidLink;
@@ -55,7 +47,7 @@ class HidPort : public std::enable_shared_from_this<HidPort> {
   class Listening;
   using Report = protocol::Report;
 
-  HidPort(std::unique_ptr<Transport> transport, std::function<void(const Error&)> on_gone);
+  HidPort(std::unique_ptr<Transport> transport, OnGone on_gone);
 
   void ReadLoop();
   void LinkGone(std::optional<std::uint32_t> cid);
@@ -71,7 +63,7 @@ class HidPort : public std::enable_shared_from_this<HidPort> {
   Result<std::uint32_t> Init(std::uint32_t cid, Deadline deadline);
 
   const std::unique_ptr<Transport> transport_;
-  const std::function<void(const Error&)> on_gone_;
+  const OnGone on_gone_;
 
   std::mutex write_mutex_;  // a command's reports go out together
 

@@ -21,6 +21,7 @@
 #include "client-daemon/ipc/ipc_server.h"
 #include "client-daemon/uplink/uplink.h"
 #include "device/discovery/discovery.h"
+#include "device/hid_port.h"
 #include "device/socket/socket_transport.h"
 #include "protocol/secure/secure_bytes.h"
 
@@ -53,6 +54,13 @@ sigset_t BlockSignals() {
   sigaddset(&ends, SIGINT);
   pthread_sigmask(SIG_BLOCK, &ends, nullptr);
   return ends;
+}
+
+Result<std::shared_ptr<device::KeyPort>> OpenSocketPort(const device::KeyPlace& place,
+                                                        device::OnGone on_gone) {
+  auto transport = device::OpenSocketTransport(place.path, true);
+  if (!transport) return tl::unexpected(transport.error());
+  return device::HidPort::Start(*std::move(transport), std::move(on_gone));
 }
 
 int Run(const Config& config) {
@@ -93,9 +101,7 @@ int Run(const Config& config) {
   surroundings.uplink_status = [&uplink] { return uplink.Status(); };
   surroundings.agent_key_changed = [&uplink] { uplink.AgentKeyChanged(); };
   surroundings.key_gone = [&ipc](const Id& device) { ipc.KeyGone(device); };
-  workstation.Start(std::move(surroundings), *std::move(discovery), [](const std::string& path) {
-    return device::OpenSocketTransport(path, true);
-  });
+  workstation.Start(std::move(surroundings), *std::move(discovery), OpenSocketPort);
   auto started = ipc.Start();
   if (started) started = uplink.Start();
   if (!started) {

@@ -45,8 +45,9 @@ class KeyBroker::RelayLink final : public device::MessageLink {
   const std::shared_ptr<Signals> signals_;
 };
 
-KeyBroker::KeyBroker(std::string path, OpenTransport open, BrokerHost& host, BrokerPauses pauses)
-    : path_(std::move(path)), open_(std::move(open)), host_(host), pauses_(pauses) {}
+KeyBroker::KeyBroker(device::KeyPlace place, device::OpenPort open, BrokerHost& host,
+                     BrokerPauses pauses)
+    : place_(std::move(place)), open_(std::move(open)), host_(host), pauses_(pauses) {}
 
 KeyBroker::~KeyBroker() {
   {
@@ -54,7 +55,7 @@ KeyBroker::~KeyBroker() {
     signals_->stopping = true;
     signals_->changed.notify_all();
   }
-  std::shared_ptr<device::HidPort> port;
+  std::shared_ptr<device::KeyPort> port;
   {
     const std::scoped_lock lock(mutex_);
     port = port_;
@@ -76,7 +77,7 @@ void KeyBroker::Wake() {
 KeyReport KeyBroker::Report() const {
   KeyReport out;
   const std::scoped_lock lock(mutex_);
-  out.path = path_;
+  out.path = place_.path;
   out.seen = seen_;
   out.last_delivery = last_delivery_;
   out.trouble = trouble_;
@@ -89,7 +90,7 @@ std::optional<SeenKey> KeyBroker::Seen() const {
 }
 
 Result<RelayGrant> KeyBroker::OpenRelay() {
-  std::shared_ptr<device::HidPort> port;
+  std::shared_ptr<device::KeyPort> port;
   RelayGrant grant;
   {
     const std::scoped_lock lock(mutex_);
@@ -129,7 +130,7 @@ void KeyBroker::SetTrouble(const std::string& trouble) {
     if (trouble_ == trouble) return;
     trouble_ = trouble;
   }
-  if (!trouble.empty()) Log(LogLevel::kWarning, "key at " + path_ + ": " + trouble);
+  if (!trouble.empty()) Log(LogLevel::kWarning, "key at " + place_.path + ": " + trouble);
 }
 
 // As long as the path is there the key may come: a simulator that restarts, a device that is still
@@ -166,14 +167,13 @@ void KeyBroker::Run() {
 }
 
 Result<void> KeyBroker::Attach() {
-  auto transport = open_(path_);
-  if (!transport) return tl::unexpected(transport.error());
-  const auto kind = (*transport)->Describe().kind;
-  auto port = device::HidPort::Start(*std::move(transport), [signals = signals_](const Error& why) {
+  auto opened = open_(place_, [signals = signals_](const Error& why) {
     const std::scoped_lock lock(signals->mutex);
     signals->gone = why;
     signals->changed.notify_all();
   });
+  if (!opened) return tl::unexpected(opened.error());
+  const auto port = *std::move(opened);
   {
     const std::scoped_lock lock(mutex_);
     port_ = port;
@@ -184,17 +184,17 @@ Result<void> KeyBroker::Attach() {
   client_ = std::make_unique<device::KeyClient>(*std::move(link));
   const auto info = client_->ReadInfo();
   if (!info) return tl::unexpected(info.error());
-  if (!host_.Claim(info->device_id, path_)) {
+  if (!host_.Claim(info->device_id, place_.path)) {
     return Fail(ErrorCode::kConflict,
                 "Two security keys with the same number are plugged in; one is "
                 "a copy. Unplug both and tell the administrator.");
   }
   {
     const std::scoped_lock lock(mutex_);
-    seen_ = SeenKey{info->device_id, 0, kind, info->firmware, info->simulator};
+    seen_ = SeenKey{info->device_id, 0, place_.transport, info->firmware, info->simulator};
   }
   TakeInfo(*info);
-  Log(LogLevel::kInfo, "key " + Hex(info->device_id) + " attached at " + path_);
+  Log(LogLevel::kInfo, "key " + Hex(info->device_id) + " attached at " + place_.path);
   host_.KeysChanged();
   return {};
 }
@@ -211,7 +211,7 @@ void KeyBroker::Detach() {
   session_identity_.reset();
   attempts_.clear();
   std::optional<SeenKey> was;
-  std::shared_ptr<device::HidPort> port;
+  std::shared_ptr<device::KeyPort> port;
   {
     const std::scoped_lock lock(mutex_);
     was = std::exchange(seen_, std::nullopt);
@@ -219,8 +219,8 @@ void KeyBroker::Detach() {
   }
   if (port) port->Close();
   if (was) {
-    Log(LogLevel::kInfo, "key " + Hex(was->device) + " gone from " + path_);
-    host_.Release(was->device, path_);
+    Log(LogLevel::kInfo, "key " + Hex(was->device) + " gone from " + place_.path);
+    host_.Release(was->device, place_.path);
     host_.KeysChanged();
   }
 }
@@ -356,7 +356,7 @@ void KeyBroker::Failed(Attempts& attempts, const Error& error, Post::Kind kind, 
   }
   attempts.next = SteadyClock::now() + pause;
   if (error.code != ErrorCode::kUnavailable) SetTrouble(error.message);
-  Log(LogLevel::kDebug, "key at " + path_ + ": " + code + ": " + error.message +
+  Log(LogLevel::kDebug, "key at " + place_.path + ": " + code + ": " + error.message +
                             (error.detail.empty() ? "" : " [" + error.detail + "]"));
   if (tell && attempts.told != code) {
     attempts.told = code;

@@ -2,7 +2,6 @@
 
 #include <chrono>
 #include <condition_variable>
-#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -15,8 +14,8 @@
 #include "client-daemon/core/outbox.h"
 #include "client-daemon/core/server_port.h"
 #include "client-daemon/core/spool.h"
-#include "device/hid_port.h"
 #include "device/key_client.h"
+#include "device/key_port.h"
 
 namespace keyferry::daemon {
 
@@ -49,19 +48,17 @@ struct BrokerPauses {
   std::chrono::milliseconds attach_longest{2000};
 };
 
-// Everything that happens with the key at one path, on a thread of its own: attaches (again and
-// again as long as the path is there), says who it is, runs enrolments and delivers what the spool
+// Everything that happens with the key at one place, on a thread of its own: attaches (again and
+// again as long as the place is there), says who it is, runs enrolments and delivers what the spool
 // holds, in the order of seq and each job exactly once. Relays share the key: one transaction at a
-// time, in the order of asking (device::HidPort).
+// time, in the order of asking (device::KeyPort).
 //
 // A key that misbehaves (kProtocol) loses its session and is flagged in Report().trouble; it is
 // tried again with growing pauses, and nothing else of the daemon notices.
 class KeyBroker {
  public:
-  using OpenTransport =
-      std::function<Result<std::unique_ptr<device::Transport>>(const std::string& path)>;
-
-  KeyBroker(std::string path, OpenTransport open, BrokerHost& host, BrokerPauses pauses = {});
+  KeyBroker(device::KeyPlace place, device::OpenPort open, BrokerHost& host,
+            BrokerPauses pauses = {});
   ~KeyBroker();  // ends the thread and every relay
 
   void Start();
@@ -106,8 +103,8 @@ class KeyBroker {
   void SetTrouble(const std::string& trouble);
   bool Due(const Id& work, std::chrono::steady_clock::time_point& next) const;
 
-  const std::string path_;
-  const OpenTransport open_;
+  const device::KeyPlace place_;
+  const device::OpenPort open_;
   BrokerHost& host_;
   const BrokerPauses pauses_;
 
@@ -128,7 +125,7 @@ class KeyBroker {
   const std::shared_ptr<Signals> signals_ = std::make_shared<Signals>();
 
   mutable std::mutex mutex_;  // all below
-  std::shared_ptr<device::HidPort> port_;
+  std::shared_ptr<device::KeyPort> port_;
   std::optional<SeenKey> seen_;
   std::array<std::uint8_t, 56> info_{};
   std::int64_t last_delivery_ = 0;

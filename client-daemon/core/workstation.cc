@@ -25,7 +25,7 @@ Workstation::Workstation(WorkstationSettings settings, IdentityStore& identity, 
 Workstation::~Workstation() { Stop(); }
 
 void Workstation::Start(Surroundings surroundings, std::unique_ptr<device::Discovery> discovery,
-                        KeyBroker::OpenTransport open) {
+                        device::OpenPort open) {
   surroundings_ = std::move(surroundings);
   open_ = std::move(open);
   discovery_ = std::move(discovery);
@@ -72,15 +72,15 @@ void Workstation::Discover() {
     std::shared_ptr<KeyBroker> begun;
     {
       const std::scoped_lock lock(mutex_);
-      const auto known = brokers_.find(event->path);
+      const auto known = brokers_.find(event->place.path);
       if (known != brokers_.end()) {
         ended = std::move(known->second);
         brokers_.erase(known);
       }
       if (event->kind == device::DiscoveryEvent::kAppeared) {
-        begun = std::make_shared<KeyBroker>(event->path, open_, static_cast<BrokerHost&>(*this),
+        begun = std::make_shared<KeyBroker>(event->place, open_, static_cast<BrokerHost&>(*this),
                                             settings_.pauses);
-        brokers_.emplace(event->path, begun);
+        brokers_.emplace(event->place.path, begun);
       }
     }
     ended.reset();  // the old one lets the key go before the new one takes it

@@ -44,7 +44,7 @@ class Workstation final : public ServerEvents, public LocalApi, private BrokerHo
 
   // Puts what the spool kept into the outbox and begins to look for keys.
   void Start(Surroundings surroundings, std::unique_ptr<device::Discovery> discovery,
-             KeyBroker::OpenTransport open);
+             device::OpenPort open);
   // Ends all brokers; their keys are left in peace.
   void Stop();
 
@@ -91,7 +91,7 @@ class Workstation final : public ServerEvents, public LocalApi, private BrokerHo
   KeyRecords& records_;
   Outbox& outbox_;
   Surroundings surroundings_;
-  KeyBroker::OpenTransport open_;
+  device::OpenPort open_;
   std::unique_ptr<device::Discovery> discovery_;
   std::thread discovery_thread_;
 

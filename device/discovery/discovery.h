@@ -5,17 +5,18 @@
 #include <string>
 #include <vector>
 
+#include "device/key_port.h"
 #include "protocol/result.h"
 
 namespace keyferry::device {
 
 struct DiscoveryEvent {
   enum Kind { kAppeared, kVanished } kind = kAppeared;
-  std::string path;
+  KeyPlace place;
 };
 
 // Tells when a key appears or vanishes; no polling. One thread calls Next, any thread Stop.
-// A path that vanished and came back between two calls is told as both, in that order. What
+// A place that vanished and came back between two calls is told as both, in that order. What
 // appeared may be gone again by the time that it is opened.
 class Discovery {
  public:

@@ -133,8 +133,8 @@ class SocketDiscovery final : public Discovery {
 
   void Tell(Watched& watched, bool present) {
     watched.present = present;
-    events_.push_back(
-        {present ? DiscoveryEvent::kAppeared : DiscoveryEvent::kVanished, watched.path});
+    events_.push_back({present ? DiscoveryEvent::kAppeared : DiscoveryEvent::kVanished,
+                       {TransportKind::kSocket, watched.path}});
   }
 
   std::vector<Watched> watched_;

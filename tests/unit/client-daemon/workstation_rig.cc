@@ -3,6 +3,8 @@
 #include <catch2/catch.hpp>
 #include <thread>
 
+#include "device/hid_port.h"
+
 namespace keyferry::test {
 
 using namespace daemon;
@@ -25,7 +27,7 @@ void ScriptedDiscovery::Stop() {
 
 void ScriptedDiscovery::Tell(device::DiscoveryEvent::Kind kind, const std::string& path) {
   const std::scoped_lock lock(mutex_);
-  events_.push_back({kind, path});
+  events_.push_back({kind, {device::TransportKind::kSocket, path}});
   changed_.notify_all();
 }
 
@@ -63,11 +65,12 @@ WorkstationRig::WorkstationRig() {
     if (key_gone) key_gone(device);
   };
   workstation->Start(std::move(surroundings), std::move(scripted),
-                     [this](const std::string& path) -> Result<std::unique_ptr<device::Transport>> {
+                     [this](const device::KeyPlace& place,
+                            device::OnGone on_gone) -> Result<std::shared_ptr<device::KeyPort>> {
                        const std::scoped_lock lock(mutex_);
-                       const auto key = keys_.find(path);
+                       const auto key = keys_.find(place.path);
                        if (key == keys_.end()) return Fail(ErrorCode::kUnavailable, "none");
-                       return key->second->Connect();
+                       return device::HidPort::Start(key->second->Connect(), std::move(on_gone));
                      });
 }
 

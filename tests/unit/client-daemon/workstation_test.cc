@@ -1,5 +1,6 @@
 #include <catch2/catch.hpp>
 
+#include "device/hid_port.h"
 #include "tests/unit/client-daemon/workstation_rig.h"
 
 using namespace keyferry;

@@ -37,7 +37,7 @@ void Expect(device::Discovery& discovery, DiscoveryEvent::Kind kind, const fs::p
   const auto event = discovery.Next();
   REQUIRE(event);
   CHECK(event->kind == kind);
-  CHECK(event->path == path.string());
+  CHECK(event->place.path == path.string());
 }
 
 }  // namespace
@@ -66,7 +66,7 @@ TEST_CASE("a directory that does not exist yet is waited for") {
   MakeSocket(key);
   const auto event = waiting.get();
   REQUIRE(event);
-  CHECK(event->path == key.string());
+  CHECK(event->place.path == key.string());
   fs::remove_all(directory.path / "a");
   Expect(*discovery, DiscoveryEvent::kVanished, key);
 }
