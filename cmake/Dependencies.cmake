@@ -1,8 +1,14 @@
 # Everything comes from Debian 12 (scripts/lib/packages.sh lists the packages); nothing is vendored.
+add_library(keyferry_expected INTERFACE)  # tl::expected, header only
+if(WIN32)
+  set(KEYFERRY_SYSTEM windows)  # of the pairs …_posix.cc and …_windows.cc
+  include(${CMAKE_CURRENT_LIST_DIR}/windows/Dependencies.cmake)
+  return()
+endif()
+set(KEYFERRY_SYSTEM posix)
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(SODIUM REQUIRED IMPORTED_TARGET libsodium)
 find_library(MBEDCRYPTO_LIB mbedcrypto REQUIRED)
 find_library(MBEDX509_LIB mbedx509 REQUIRED)
-
-add_library(keyferry_expected INTERFACE)  # tl::expected, header only
+set(KEYFERRY_SECURE_LIBS PkgConfig::SODIUM)

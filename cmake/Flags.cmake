@@ -24,6 +24,9 @@ endif()
 target_compile_definitions(keyferry_flags INTERFACE _GLIBCXX_ASSERTIONS)
 target_include_directories(keyferry_flags INTERFACE ${PROJECT_SOURCE_DIR})
 target_link_options(keyferry_flags INTERFACE -Wl,--as-needed)
+if(WIN32)
+  target_link_options(keyferry_flags INTERFACE -fstack-protector-strong)  # its run-time part
+endif()
 
 if(KEYFERRY_HARDEN)
   target_compile_options(keyferry_flags INTERFACE

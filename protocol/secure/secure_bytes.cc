@@ -1,31 +1,16 @@
 #include "protocol/secure/secure_bytes.h"
 
-#include <sodium.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-
-#include <algorithm>
-#include <cstdlib>
 #include <cstring>
-#include <new>
 #include <utility>
 
+#include "protocol/crypto.h"
+#include "protocol/secure/locked_memory.h"
+
 namespace keyferry {
-namespace {
-
-void InitSodium() {
-  static const bool ready = [] { return sodium_init() >= 0; }();
-  if (!ready) std::abort();  // no entropy source: nothing secret may be made on this machine
-}
-
-}  // namespace
 
 SecureBytes::SecureBytes(std::size_t size) {
   if (size == 0) return;
-  InitSodium();
-  data_ = static_cast<std::uint8_t*>(sodium_malloc(size));
-  if (data_ == nullptr) throw std::bad_alloc();
+  data_ = static_cast<std::uint8_t*>(AllocateLocked(size));
   std::memset(data_, 0, size);
   size_ = size;
 }
@@ -59,31 +44,18 @@ SecureBytes SecureBytes::Clone() const { return CopyOf(span()); }
 
 void SecureBytes::Truncate(std::size_t size) {
   if (size >= size_) return;
-  sodium_memzero(data_ + size, size_ - size);
+  Wipe(data_ + size, size_ - size);
   size_ = size;
 }
 
 void SecureBytes::Clear() {
-  if (data_ != nullptr) sodium_free(data_);  // wipes, checks the canary, unlocks
+  if (data_ != nullptr) FreeLocked(data_);
   data_ = nullptr;
   size_ = 0;
 }
 
 bool SecureBytes::Equals(const SecureBytes& other) const {
-  return size_ == other.size_ && (size_ == 0 || sodium_memcmp(data_, other.data_, size_) == 0);
-}
-
-void Wipe(void* data, std::size_t size) {
-  if (size != 0) sodium_memzero(data, size);
-}
-
-void HardenProcess() {
-  InitSodium();
-  const rlimit no_core{0, 0};
-  setrlimit(RLIMIT_CORE, &no_core);
-  prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-  prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-  umask(077);
+  return protocol::ConstantTimeEquals(span(), other.span());
 }
 
 }  // namespace keyferry

@@ -7,10 +7,10 @@
 
 namespace keyferry {
 
-// A secret of fixed capacity in its own locked pages (sodium_malloc: guard pages, mlock, left out
-// of core dumps, wiped on destruction). It cannot be copied, printed or compared by accident;
-// comparisons go through Equals (constant time in the length of the shorter operand's capacity).
-// Not thread-safe; move it to hand it over. A moved-from object is empty.
+// A secret of fixed capacity in its own locked pages (locked_memory.h: guard pages, never swapped,
+// left out of core dumps, wiped on destruction). It cannot be copied, printed or compared by
+// accident; comparisons go through Equals (constant time in the length of the shorter operand's
+// capacity). Not thread-safe; move it to hand it over. A moved-from object is empty.
 class SecureBytes {
  public:
   SecureBytes() = default;
@@ -55,8 +55,9 @@ class SecureBytes {
 void Wipe(void* data, std::size_t size);
 
 // Process-wide protection, called first in main() of every program that meets a secret: no core
-// dumps (RLIMIT_CORE 0, PR_SET_DUMPABLE 0), no new privileges, umask 077. Copies that libraries
-// make on the heap are wiped by wiping_heap.cc, which such a program links.
+// dumps (RLIMIT_CORE 0, PR_SET_DUMPABLE 0), no new privileges, umask 077; on Windows what
+// system_windows.cc says. Copies that libraries make on the heap are wiped by wiping_heap.cc, which
+// such a program links.
 void HardenProcess();
 
 }  // namespace keyferry

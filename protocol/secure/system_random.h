@@ -4,8 +4,8 @@
 
 namespace keyferry {
 
-// The operating system's generator (libsodium over getrandom(2)). Thread-safe; never fails once the
-// process runs.
+// The operating system's generator (Linux: libsodium over getrandom(2); Windows: BCryptGenRandom).
+// Thread-safe; never fails once the process runs.
 class SystemRandom final : public protocol::RandomSource {
  public:
   bool Fill(protocol::MutableBytes out) override;
