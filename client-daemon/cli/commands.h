@@ -10,5 +10,6 @@ namespace keyferry::daemon::cli {
 void AddStatus(CLI::App& app, int& exit_code);   // keyferry status
 void AddJob(CLI::App& app, int& exit_code);      // keyferry job show FILE
 void AddReceipt(CLI::App& app, int& exit_code);  // keyferry receipt verify FILE --key FILE
+void AddKey(CLI::App& app, int& exit_code);      // keyferry key inspect|reset
 
 }  // namespace keyferry::daemon::cli

@@ -18,6 +18,7 @@ int main(int argc, char** argv) {
   keyferry::daemon::cli::AddLogin(app, exit_code);
   keyferry::daemon::cli::AddJob(app, exit_code);
   keyferry::daemon::cli::AddReceipt(app, exit_code);
+  keyferry::daemon::cli::AddKey(app, exit_code);
   CLI11_PARSE(app, argc, argv);
   return exit_code;
 }

@@ -9,12 +9,12 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstddef>
 #include <cstring>
 #include <filesystem>
 #include <utility>
 
-#include "protocol/crypto.h"
+#include "device/key_claim.h"
+#include "protocol/limits.h"
 
 namespace keyferry::device {
 namespace {
@@ -23,13 +23,12 @@ constexpr char kGone[] = "The security key is no longer attached; plug it in aga
 
 class SocketTransport final : public Transport {
  public:
-  SocketTransport(int fd, int wake_fd, int claim_fd, std::string path)
-      : fd_(fd), wake_fd_(wake_fd), claim_fd_(claim_fd), path_(std::move(path)) {}
+  SocketTransport(int fd, int wake_fd, KeyClaim claim, std::string path)
+      : fd_(fd), wake_fd_(wake_fd), claim_(std::move(claim)), path_(std::move(path)) {}
 
   ~SocketTransport() override {
     close(fd_);
     if (wake_fd_ >= 0) close(wake_fd_);
-    if (claim_fd_ >= 0) close(claim_fd_);
   }
 
   Result<void> Write(std::span<const std::uint8_t> report, Deadline deadline) override {
@@ -88,49 +87,25 @@ class SocketTransport final : public Transport {
 
   const int fd_;
   const int wake_fd_;
-  const int claim_fd_;
+  const KeyClaim claim_;
   const std::string path_;
 };
 
-std::unique_ptr<Transport> MakeTransport(int fd, int claim_fd, std::string path) {
-  return std::make_unique<SocketTransport>(fd, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), claim_fd,
-                                           std::move(path));
+std::unique_ptr<Transport> MakeTransport(int fd, KeyClaim claim, std::string path) {
+  return std::make_unique<SocketTransport>(fd, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+                                           std::move(claim), std::move(path));
 }
 
-// The claim's descriptor; -1 when the name is taken by somebody who is not believed.
-Result<int> Claim(const std::string& path) {
-  const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd < 0) return Fail(ErrorCode::kIo, "No socket can be made.", std::strerror(errno));
+// The same socket has one name, whatever way leads to it.
+Result<KeyClaim> Claim(const std::string& path) {
   std::error_code ignored;
-  const std::string canonical = std::filesystem::weakly_canonical(path, ignored).string();
-  const protocol::Hash hash = protocol::Sha256Of(protocol::AsBytes(canonical));
-  // Abstract: the name begins with a zero byte and has no file.
-  sockaddr_un name{};
-  name.sun_family = AF_UNIX;
-  constexpr char kPrefix[] = "keyferry-key-";
-  std::memcpy(name.sun_path + 1, kPrefix, sizeof kPrefix - 1);
-  std::memcpy(name.sun_path + sizeof kPrefix, hash.data(), hash.size());
-  const auto size =
-      static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + sizeof kPrefix + hash.size());
-  const auto* address = reinterpret_cast<const sockaddr*>(&name);
-  if (bind(fd, address, size) == 0 && listen(fd, 1) == 0) return fd;
-  ucred holder{};
-  socklen_t holder_size = sizeof holder;
-  const bool known = connect(fd, address, size) == 0 &&
-                     getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &holder, &holder_size) == 0;
-  close(fd);
-  if (known && (holder.uid == 0 || holder.uid == geteuid() || geteuid() == 0)) {
-    return Fail(ErrorCode::kConflict, "The security key at " + path + " is in use by process " +
-                                          std::to_string(holder.pid) +
-                                          "; only one keyferryd can have it. Stop the other one.");
-  }
-  return -1;
+  return KeyClaim::Take(std::filesystem::weakly_canonical(path, ignored).string(), path);
 }
 
 }  // namespace
 
 std::unique_ptr<Transport> AdoptSocketTransport(int fd, std::string path) {
-  return MakeTransport(fd, -1, std::move(path));
+  return MakeTransport(fd, {}, std::move(path));
 }
 
 Result<std::unique_ptr<Transport>> OpenSocketTransport(const std::string& path, bool exclusive) {
@@ -141,18 +116,17 @@ Result<std::unique_ptr<Transport>> OpenSocketTransport(const std::string& path, 
                 "The key socket's path must have 1 to 107 characters: " + path);
   }
   std::memcpy(address.sun_path, path.data(), path.size());
-  int claim = -1;
+  KeyClaim claim;
   if (exclusive) {
-    const auto claimed = Claim(path);
+    auto claimed = Claim(path);
     if (!claimed) return tl::unexpected(claimed.error());
-    claim = *claimed;
+    claim = *std::move(claimed);
   }
   const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   // Non-blocking: a listener whose backlog is full answers EAGAIN instead of hanging the caller.
   if (fd < 0 || connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     const int error = errno;
     if (fd >= 0) close(fd);
-    if (claim >= 0) close(claim);
     if (error == EACCES) {
       return Fail(ErrorCode::kPermissionDenied,
                   "The security key at " + path +
@@ -162,7 +136,7 @@ Result<std::unique_ptr<Transport>> OpenSocketTransport(const std::string& path, 
     return Fail(ErrorCode::kUnavailable, "No security key answers at " + path + ".",
                 std::strerror(error));
   }
-  return MakeTransport(fd, claim, path);
+  return MakeTransport(fd, std::move(claim), path);
 }
 
 }  // namespace keyferry::device

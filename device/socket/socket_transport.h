@@ -13,10 +13,8 @@ namespace keyferry::device {
 // kPermissionDenied when this user may not connect, kInvalidArgument when the path does not fit
 // into a socket address.
 //
-// `exclusive`: also claims the path for this process as long as the transport lives (an abstract
-// socket named after it, which ends with the process). kConflict, naming the holder's process, when
-// another process of our user, of root, or (for root) of anybody has it; others are not believed,
-// so that no local user can keep us from a key.
+// `exclusive`: also claims the path for this process as long as the transport lives (KeyClaim);
+// kConflict, naming the holder's process, when another one has it.
 Result<std::unique_ptr<Transport>> OpenSocketTransport(const std::string& path,
                                                        bool exclusive = false);
 

@@ -17,6 +17,7 @@ namespace fs = std::filesystem;
 const std::map<std::string, std::set<std::string>> kMayInclude = {
     {"protocol", {}},
     {"device", {"protocol"}},
+    {"device/hid", {"protocol", "device"}},
     {"firmware-sim", {"protocol"}},
     {"server/core", {"protocol"}},
     {"server/tls", {"protocol", "server/core"}},
@@ -34,9 +35,11 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
     {"client-daemon/agent", {"protocol", "device", "client-daemon/core", "client-daemon/ipc"}},
     {"client-daemon/pam", {"protocol", "client-daemon/agent"}},
     {"client-daemon/cli",
-     {"protocol", "device", "client-daemon/core", "client-daemon/ipc", "client-daemon/agent"}},
+     {"protocol", "device", "device/hid", "client-daemon/core", "client-daemon/ipc",
+      "client-daemon/agent"}},
     {"client-daemon/app",
-     {"protocol", "device", "client-daemon/core", "client-daemon/uplink", "client-daemon/ipc"}},
+     {"protocol", "device", "device/hid", "client-daemon/core", "client-daemon/uplink",
+      "client-daemon/ipc"}},
 };
 
 // Libraries that only one room may name.
@@ -45,7 +48,8 @@ const std::vector<std::pair<std::string, std::set<std::string>>> kLibraryRooms =
     {"lber.h", {"server/directory"}},    {"soci/", {"server/storage"}},
     {"sqlite3.h", {"server/storage"}},   {"boost/beast", {"server/http"}},
     {"kainjow/", {"server/pages"}},      {"security/pam", {"client-daemon/pam"}},
-    {"curl/", {"client-daemon/uplink"}},
+    {"curl/", {"client-daemon/uplink"}}, {"hidapi/", {"device/hid"}},
+    {"libusb.h", {"device/hid"}},        {"libudev.h", {"device/hid"}},
 };
 
 std::string RoomOf(const std::string& path) {
