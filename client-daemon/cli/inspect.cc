@@ -1,7 +1,8 @@
 #include "client-daemon/cli/inspect.h"
 
 #include <algorithm>
-#include <ctime>
+#include <chrono>
+#include <cstdio>
 
 #include "client-daemon/core/sealed_file.h"
 #include "device/key_record.h"
@@ -43,13 +44,17 @@ const char* TypeName(protocol::JobType type) {
 }
 
 std::string Date(std::uint64_t seconds) {
-  const auto time = static_cast<std::time_t>(seconds);
-  std::tm parts{};
-  char text[32] = "";
-  if (seconds >> 40 != 0 || gmtime_r(&time, &parts) == nullptr ||
-      std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S UTC", &parts) == 0) {
-    return std::to_string(seconds);
-  }
+  namespace chrono = std::chrono;
+  if (seconds >> 38 != 0) return std::to_string(seconds);  // beyond the year 10000: no date
+  const chrono::sys_seconds time{chrono::seconds(seconds)};
+  const auto day = chrono::floor<chrono::days>(time);
+  const chrono::year_month_day date(day);
+  const chrono::hh_mm_ss clock(time - day);
+  char text[64] = "";
+  std::snprintf(text, sizeof text, "%04d-%02u-%02u %02d:%02d:%02d UTC", int{date.year()},
+                unsigned{date.month()}, unsigned{date.day()},
+                static_cast<int>(clock.hours().count()), static_cast<int>(clock.minutes().count()),
+                static_cast<int>(clock.seconds().count()));
   return text;
 }
 

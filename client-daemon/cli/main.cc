@@ -3,7 +3,6 @@
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 
-#include "client-daemon/agent/pin_command.h"
 #include "client-daemon/cli/commands.h"
 #include "protocol/secure/secure_bytes.h"
 
@@ -13,12 +12,7 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", KEYFERRY_VERSION);
   app.require_subcommand(1);
   int exit_code = 0;
-  keyferry::daemon::cli::AddStatus(app, exit_code);
-  keyferry::daemon::cli::AddPin(app, exit_code);
-  keyferry::daemon::cli::AddLogin(app, exit_code);
-  keyferry::daemon::cli::AddJob(app, exit_code);
-  keyferry::daemon::cli::AddReceipt(app, exit_code);
-  keyferry::daemon::cli::AddKey(app, exit_code);
+  keyferry::daemon::cli::AddCommands(app, exit_code);
   CLI11_PARSE(app, argc, argv);
   return exit_code;
 }

@@ -8,7 +8,9 @@
 #include "client-daemon/core/encoding.h"
 #include "protocol/result.h"
 
-// The few file operations that durability needs; the only POSIX file calls of the daemon's core.
+// The few file operations that durability needs; the only calls of the system's of the daemon's
+// core. Linux: files_posix.cc; Windows: files_windows.cc, where "mode 0700" and "0600" mean an
+// access list, inherited from nobody, with our user, SYSTEM and the administrators alone.
 namespace keyferry::daemon {
 
 // Makes `path` (and missing parents) a directory of mode 0700. An existing one must belong to this
@@ -16,7 +18,8 @@ namespace keyferry::daemon {
 Result<void> MakePrivateDirectory(const std::string& path);
 
 // Replaces `path` by `data`, mode 0600, such that after a crash at any moment the old or the new
-// content is there, whole: temporary file, fsync, rename, fsync of the directory. Once it returns
+// content is there, whole: temporary file, fsync, rename, fsync of the directory (Windows:
+// FlushFileBuffers, MoveFileEx with write-through). Once it returns
 // success the data survives a power cut. A failed fsync is never tried again on the same file.
 Result<void> WriteDurably(const std::string& path, std::span<const std::uint8_t> data);
 
@@ -46,8 +49,9 @@ class FileLock {
   static Result<FileLock> Take(const std::string& path);
 
  private:
-  explicit FileLock(int fd) : fd_(fd) {}
-  int fd_ = -1;
+  static constexpr std::intptr_t kNone = -1;
+  explicit FileLock(std::intptr_t file) : file_(file) {}
+  std::intptr_t file_ = kNone;  // descriptor; Windows: HANDLE
 };
 
 }  // namespace keyferry::daemon

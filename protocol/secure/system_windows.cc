@@ -16,6 +16,7 @@
 #include "protocol/secure/locked_memory.h"
 #include "protocol/secure/secure_bytes.h"
 #include "protocol/secure/system_random.h"
+#include "protocol/secure/system_windows.h"
 
 namespace keyferry {
 namespace {
@@ -62,7 +63,13 @@ bool Lock(void* data, std::size_t size) {
          VirtualLock(data, size);
 }
 
-// The user of this process, as text (S-1-…); empty when Windows does not tell.
+bool Protect(void* page, std::size_t size, DWORD how) {
+  DWORD before = 0;
+  return VirtualProtect(page, size, how, &before) != 0;
+}
+
+}  // namespace
+
 std::wstring OwnSid() {
   HANDLE token = nullptr;
   if (!OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &token)) return {};
@@ -78,13 +85,6 @@ std::wstring OwnSid() {
   CloseHandle(token);
   return out;
 }
-
-bool Protect(void* page, std::size_t size, DWORD how) {
-  DWORD before = 0;
-  return VirtualProtect(page, size, how, &before) != 0;
-}
-
-}  // namespace
 
 void* AllocateLocked(std::size_t size) {
   if (size > std::numeric_limits<std::size_t>::max() / 2) throw std::bad_alloc();
