@@ -52,7 +52,8 @@ json::object ToJson(const PersonDetail& detail) {
                   {"account_expired", state.account_expired},
                   {"smartcard_required", state.smartcard_required},
                   {"protected", state.is_protected},
-                  {"protected_reason", state.protected_reason}};
+                  {"protected_reason", state.protected_reason},
+                  {"protected_advice", state.protected_advice}};
   return out;
 }
 

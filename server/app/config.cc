@@ -123,6 +123,7 @@ class Parser {
     directory.connections = reader_.Number("directory.connections", directory.connections, 1, 64);
     directory.administrator_groups = reader_.Texts("directory.administrator_groups", true);
     directory.help_desk_groups = reader_.Texts("directory.help_desk_groups", false);
+    directory.protected_groups = reader_.Texts("directory.protected_groups", false);
   }
 
   void ReadRest() {
@@ -202,6 +203,7 @@ const std::vector<std::string>& ConfigKeys() {
       "directory.connections",
       "directory.administrator_groups",
       "directory.help_desk_groups",
+      "directory.protected_groups",
       "sessions.idle_minutes",
       "sessions.absolute_hours",
       "sessions.failures_per_account",

@@ -37,6 +37,7 @@ struct ServerConfig {
     std::int64_t connections = 4;
     std::vector<std::string> administrator_groups;
     std::vector<std::string> help_desk_groups;
+    std::vector<std::string> protected_groups;
   } directory;
 
   struct {

@@ -43,6 +43,7 @@ Result<std::unique_ptr<Directory>> OpenDirectory(const ServerConfig& config) {
   auto password = ReadSecretLine(config.directory.password_file);
   if (!password) return tl::unexpected(password.error());
   ldap.bind_password = std::move(*password);
+  ldap.protected_groups = config.directory.protected_groups;
   ldap.timeout = std::chrono::milliseconds(config.directory.timeout_ms);
   ldap.connections = static_cast<std::size_t>(config.directory.connections);
   return MakeLdapDirectory(std::move(ldap));

@@ -195,7 +195,7 @@ Result<ChangeView> SagaChangeService::Run(const Actor& actor, ChangeRequest requ
     return tl::unexpected(refusal);
   }
 
-  auto target = ports_.directory.Pin(request.account);
+  auto target = ports_.directory.Pin(request.account, actor.id);
   if (!target) {
     const auto audited = AuditRefusal(actor, clearance->person->person.login, target.error());
     if (!audited) Log(ports_, "audit", audited.error());
@@ -314,7 +314,7 @@ Result<ChangeView> SagaChangeService::Attempt(const Actor& actor, const ChangeRo
   AnnounceAccount(ports_, change.account);
   const ChangeTarget target{change.server, change.password_last_set};
   const auto set = ports_.directory.SetPassword(target, change.account, password,
-                                                {change.must_change, change.unlock});
+                                                {change.must_change, change.unlock, change.actor});
   password.Clear();
 
   if (set) {

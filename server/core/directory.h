@@ -39,8 +39,12 @@ struct AccountState {
   bool account_expired = false;
   bool smartcard_required = false;
   std::int64_t password_last_set = 0;  // pwdLastSet, raw 100 ns ticks since 1601 (0 = must change)
-  bool is_protected = false;     // member (nested, primary) of a protected group, or adminCount 1
-  std::string protected_reason;  // e.g. "member of Domain Admins"
+  // Accounts that Keyferry never changes: privileged ones by SID (nested and primary groups, SID
+  // history, adminCount), machines, trusts, its own; and those of which that cannot be told.
+  bool is_protected = false;
+  std::string protected_reason;          // e.g. "member of Domain Admins"
+  std::string protected_advice;          // what to do instead, a sentence
+  std::vector<std::string> sid_history;  // S-1-5-…
 };
 
 struct PersonDetail {
@@ -101,21 +105,26 @@ class Directory {
   // Takes the same road for unknown names.
   virtual Result<SignInFacts> SignIn(std::string_view name, const SecureBytes& password) = 0;
 
+  // Protected accounts, and the actor's own under whatever name, are refused here and in every
+  // write, before anything is sent: kPermissionDenied, the message names the rule and the next
+  // step. `actor` is who asks; a zero identifier = the server itself.
+
   // Chooses the domain controller for one change and reads pwdLastSet from it.
-  virtual Result<ChangeTarget> Pin(const AccountId& id) = 0;
+  virtual Result<ChangeTarget> Pin(const AccountId& id, const AccountId& actor) = 0;
   // Replaces unicodePwd on the pinned controller. `password` is UTF-8. Optionally sets
   // must-change-at-next-logon and lockoutTime=0 in the same modify.
   struct SetOptions {
     bool must_change = false;
     bool unlock = false;
+    AccountId actor{};
   };
   virtual Result<void> SetPassword(const ChangeTarget& target, const AccountId& id,
                                    const SecureBytes& password, SetOptions options) = 0;
   // pwdLastSet as the pinned controller has it now (evidence after an unknown outcome).
   virtual Result<std::int64_t> PasswordLastSet(const ChangeTarget& target, const AccountId& id) = 0;
 
-  virtual Result<void> Unlock(const AccountId& id) = 0;
-  virtual Result<void> RequireChange(const AccountId& id, bool on) = 0;
+  virtual Result<void> Unlock(const AccountId& id, const AccountId& actor) = 0;
+  virtual Result<void> RequireChange(const AccountId& id, const AccountId& actor, bool on) = 0;
 
   // Cheap reachability check for the status page: opens or reuses a service bind and reads the root
   // DSE.

@@ -16,7 +16,8 @@ Clearance Refuse(Clearance clearance, ErrorCode code, std::string why) {
 std::string ProtectedReason(const AccountState& state) {
   std::string why = "This is a protected account";
   if (!state.protected_reason.empty()) why += " (" + state.protected_reason + ")";
-  return why + "; change its password with the directory's own tools.";
+  why += ".";
+  return state.protected_advice.empty() ? why : why + " " + state.protected_advice;
 }
 
 }  // namespace

@@ -2,22 +2,27 @@
 
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "protocol/secure/secure_bytes.h"
+#include "server/core/ids.h"
 
 namespace keyferry::server {
 
 // How to reach the directory. Checked by MakeLdapDirectory.
 struct LdapConfig {
-  std::vector<std::string> uris;            // "ldaps://host[:port]", tried in this order
-  std::string ca_file;                      // PEM; the controllers' certificates must chain to it
-  std::string base_dn;                      // the domain, e.g. "DC=corp,DC=example,DC=test"
-  std::string people_dn;                    // employees are looked for below it; empty = base_dn
-  std::string bind_name;                    // service account: UPN, DOMAIN\name or DN
-  SecureBytes bind_password;                // UTF-8
-  std::chrono::milliseconds timeout{5000};  // a whole call of the port
+  std::vector<std::string> uris;  // "ldaps://host[:port]", tried in this order
+  std::string ca_file;            // PEM; the controllers' certificates must chain to it
+  std::string base_dn;            // the domain, e.g. "DC=corp,DC=example,DC=test"
+  std::string people_dn;          // employees are looked for below it; empty = base_dn
+  std::string bind_name;          // service account: UPN, DOMAIN\name or DN
+  SecureBytes bind_password;      // UTF-8
+  // DNs of security groups whose members, nested ones too, are never changed; beside the ones that
+  // Windows protects itself.
+  std::vector<std::string> protected_groups;
+  std::chrono::milliseconds timeout{5000};          // a whole call of the port
   std::chrono::milliseconds connect_timeout{2000};  // TCP and TLS to one controller
   std::size_t connections = 4;                      // kept service binds per controller, 1…64
   // After a connection attempt that timed out, a controller is left alone this long.
@@ -26,6 +31,9 @@ struct LdapConfig {
   // configuration does not lock the service account out.
   std::chrono::milliseconds refused_pause{30000};
   std::chrono::milliseconds listing_life{10000};  // how long the order of a search is remembered
+  std::chrono::milliseconds context_life{60000};  // … and what protection needs of the domain
+  // Called just before a modify of this account leaves; may be empty. For counting.
+  std::function<void(const AccountId&)> on_write;
 };
 
 }  // namespace keyferry::server

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "server/directory/account_reader.h"
 #include "server/directory/connection.h"
 #include "server/directory/listing.h"
 #include "server/directory/person.h"
@@ -17,20 +18,11 @@
 namespace keyferry::server {
 namespace {
 
-constexpr std::size_t kMaxQuery = 256;                               // bytes
-constexpr std::size_t kMaxSignInName = 256;                          // bytes
-constexpr std::size_t kMaxPassword = 1024;                           // bytes of a sign-in password
-constexpr std::size_t kMaxPeople = 200'000;                          // one listing
-constexpr std::size_t kMaxGroups = 5'000;                            // of one person
-constexpr std::size_t kDetailsAtOnce = 50;                           // identifiers in one filter
-constexpr std::string_view kInChain = ":1.2.840.113556.1.4.1941:=";  // nested membership
-
-Error NotFound() {
-  return Error{ErrorCode::kNotFound,
-               "Active Directory has no such employee in the configured part of the tree.",
-               {},
-               0};
-}
+constexpr std::size_t kMaxQuery = 256;       // bytes
+constexpr std::size_t kMaxSignInName = 256;  // bytes
+constexpr std::size_t kMaxPassword = 1024;   // bytes of a sign-in password
+constexpr std::size_t kMaxPeople = 200'000;  // one listing
+constexpr std::size_t kDetailsAtOnce = 50;   // identifiers in one filter
 
 bool HasControl(std::string_view text) {
   return std::any_of(text.begin(), text.end(),
@@ -47,7 +39,7 @@ std::string_view Trim(std::string_view text) {
 class LdapDirectory final : public Directory {
  public:
   explicit LdapDirectory(LdapConfig config)
-      : config_(std::move(config)), listings_(config_.listing_life) {
+      : config_(std::move(config)), accounts_(config_), listings_(config_.listing_life) {
     for (const std::string& uri : config_.uris) {
       pools_.push_back(std::make_unique<ServerPool>(uri, config_));
     }
@@ -57,22 +49,15 @@ class LdapDirectory final : public Directory {
                             std::string_view cursor) override;
   Result<PersonDetail> Get(const AccountId& id) override;
   Result<SignInFacts> SignIn(std::string_view name, const SecureBytes& password) override;
-  Result<ChangeTarget> Pin(const AccountId& id) override;
+  Result<ChangeTarget> Pin(const AccountId& id, const AccountId& actor) override;
   Result<void> SetPassword(const ChangeTarget& target, const AccountId& id,
                            const SecureBytes& password, SetOptions options) override;
   Result<std::int64_t> PasswordLastSet(const ChangeTarget& target, const AccountId& id) override;
-  Result<void> Unlock(const AccountId& id) override;
-  Result<void> RequireChange(const AccountId& id, bool on) override;
+  Result<void> Unlock(const AccountId& id, const AccountId& actor) override;
+  Result<void> RequireChange(const AccountId& id, const AccountId& actor, bool on) override;
   Result<void> Ping() override;
 
  private:
-  // One controller's connection for the length of one step.
-  struct Session {
-    LdapConnection& connection;
-    const ServerPool& pool;
-    Deadline deadline;
-  };
-
   Deadline NewDeadline() const { return std::chrono::steady_clock::now() + config_.timeout; }
 
   // Runs a step on one controller. A connection that died while it was idle is replaced once, but
@@ -83,7 +68,7 @@ class LdapDirectory final : public Directory {
     while (true) {
       auto lease = pool.Take(deadline);
       if (!lease) return tl::unexpected<Error>(lease.error());
-      auto result = step(Session{**lease, pool, deadline});
+      auto result = step(Session{**lease, pool.endpoint(), deadline});
       if (result || !(*lease)->broken()) return result;
       if (result.error().code == ErrorCode::kDeadline) {
         pool.MarkSilent(result.error());
@@ -114,30 +99,20 @@ class LdapDirectory final : public Directory {
   }
 
   Result<ServerPool*> PoolOf(const std::string& uri);
-  Result<std::vector<LdapEntry>> Entries(const Session& session, const LdapSearch& search);
-  // The account, if it is an ordinary user below people_dn; the DN part is decided by the server.
-  Result<LdapEntry> FindInScope(const Session& session, const AccountId& id,
-                                std::vector<std::string> attributes);
-  Result<PersonDetail> Detail(const Session& session, const AccountId& id);
-  Result<std::vector<std::string>> GroupSids(const Session& session, const LdapEntry& user);
-  // Groups of `user`, nested ones and the primary one with its parents too.
-  Result<std::vector<LdapEntry>> Groups(const Session& session, const LdapEntry& user,
-                                        const std::vector<std::string>& attributes);
   Result<Listing> Sweep(const Session& session, std::string_view query);
   Result<std::optional<LdapEntry>> FindSignIn(const Session& session, std::string_view name);
   Result<SignInFacts> SignInOn(const Session& session, std::string_view name,
                                const SecureBytes& password);
-  Result<PersonDetail> Changeable(const Session& session, const AccountId& id);
-  Result<void> Write(ServerPool& pool, const AccountId& id, WriteKind kind,
+  Result<void> Write(ServerPool& pool, const AccountId& id, const AccountId& actor, WriteKind kind,
                      const std::vector<LdapReplace>& replacements);
-  Result<void> WriteAnywhere(const AccountId& id, WriteKind kind,
+  Result<void> WriteAnywhere(const AccountId& id, const AccountId& actor, WriteKind kind,
                              const std::vector<LdapReplace>& replacements);
   std::string MissingRight(const Session& session, const AccountId& id, WriteKind kind,
                            const std::vector<LdapReplace>& replacements);
-  bool IsServiceAccount(const Person& person) const;
 
   const LdapConfig config_;
   std::vector<std::unique_ptr<ServerPool>> pools_;
+  AccountReader accounts_;
   ListingCache listings_;
 };
 
@@ -151,100 +126,8 @@ Result<ServerPool*> LdapDirectory::PoolOf(const std::string& uri) {
               uri);
 }
 
-Result<std::vector<LdapEntry>> LdapDirectory::Entries(const Session& session,
-                                                      const LdapSearch& search) {
-  std::vector<LdapEntry> entries;
-  const LdapAnswer answer = session.connection.Search(
-      search, session.deadline, [&](LdapEntry&& entry) { entries.push_back(std::move(entry)); });
-  if (!answer.ok()) return tl::unexpected<Error>(ExplainRead(answer, session.pool.uri()));
-  return entries;
-}
-
-Result<LdapEntry> LdapDirectory::FindInScope(const Session& session, const AccountId& id,
-                                             std::vector<std::string> attributes) {
-  LdapSearch search;
-  search.base = config_.people_dn;
-  search.filter = "(&" + std::string(kUserFilter) + GuidFilter(id) + ")";
-  search.attributes = std::move(attributes);
-  auto entries = Entries(session, search);
-  if (!entries) return tl::unexpected<Error>(entries.error());
-  if (entries->size() != 1) return tl::unexpected<Error>(NotFound());
-  return std::move(entries->front());
-}
-
-Result<std::vector<LdapEntry>> LdapDirectory::Groups(const Session& session, const LdapEntry& user,
-                                                     const std::vector<std::string>& attributes) {
-  LdapSearch search;
-  search.base = config_.base_dn;
-  search.attributes = attributes;
-  search.limit = kMaxGroups;
-  const auto parents = [&](const std::string& dn) {
-    return "(member" + std::string(kInChain) + EscapeFilter(dn) + ")";
-  };
-  search.filter = parents(user.dn);
-  // The primary group is not in anybody's member attribute.
-  if (const std::string primary = PrimaryGroupSid(user); !primary.empty()) {
-    LdapSearch find = search;
-    find.filter = "(objectSid=" + EscapeFilter(SidBinary(primary)) + ")";
-    auto group = Entries(session, find);
-    if (!group) return group;
-    for (const LdapEntry& entry : *group) {
-      search.filter += "(distinguishedName=" + EscapeFilter(entry.dn) + ")" + parents(entry.dn);
-    }
-  }
-  search.filter = "(&(objectCategory=group)(|" + search.filter + "))";
-  return Entries(session, search);
-}
-
-Result<std::vector<std::string>> LdapDirectory::GroupSids(const Session& session,
-                                                          const LdapEntry& user) {
-  auto sids = ReadSids(user, "tokengroups");
-  if (!sids.empty()) return sids;
-  // Reading tokenGroups takes a right of its own in a hardened domain.
-  auto groups = Groups(session, user, {"objectSid"});
-  if (!groups) return tl::unexpected<Error>(groups.error());
-  for (const LdapEntry& group : *groups) {
-    if (auto sid = SidText(group.Get("objectsid"))) sids.push_back(std::move(*sid));
-  }
-  return sids;
-}
-
-bool LdapDirectory::IsServiceAccount(const Person& person) const {
-  const std::string& name = config_.bind_name;
-  const std::size_t slash = name.find('\\');
-  return EqualNoCase(name, person.upn) || EqualNoCase(name, person.dn) ||
-         (slash != std::string::npos && EqualNoCase(name.substr(slash + 1), person.login)) ||
-         EqualNoCase(name, person.login + "@" + DnsName(config_.base_dn));
-}
-
-Result<PersonDetail> LdapDirectory::Detail(const Session& session, const AccountId& id) {
-  if (auto in_scope = FindInScope(session, id, {}); !in_scope) {
-    return tl::unexpected<Error>(in_scope.error());
-  }
-  LdapSearch search;  // tokenGroups is only given to searches of one entry
-  search.base = GuidDn(id);
-  search.scope = LdapSearch::Scope::kBase;
-  search.attributes = StateAttributes();
-  auto entries = Entries(session, search);
-  if (!entries) return tl::unexpected<Error>(entries.error());
-  if (entries->empty()) return tl::unexpected<Error>(NotFound());
-  const LdapEntry& entry = entries->front();
-  const auto person = ReadPerson(entry);
-  if (!person || person->id != id) {
-    return Fail(ErrorCode::kProtocol, "The domain controller answered with another account.",
-                session.pool.uri());
-  }
-  const auto sids = GroupSids(session, entry);
-  if (!sids) return tl::unexpected<Error>(sids.error());
-  PersonDetail detail{*person, ReadState(entry, FileTimeNow())};
-  detail.state.protected_reason =
-      IsServiceAccount(*person) ? "Keyferry's own service account" : ProtectedReason(entry, *sids);
-  detail.state.is_protected = !detail.state.protected_reason.empty();
-  return detail;
-}
-
 Result<PersonDetail> LdapDirectory::Get(const AccountId& id) {
-  return Read([&](const Session& session) { return Detail(session, id); });
+  return Read([&](const Session& session) { return accounts_.Detail(session, id); });
 }
 
 Result<Listing> LdapDirectory::Sweep(const Session& session, std::string_view query) {
@@ -271,7 +154,7 @@ Result<Listing> LdapDirectory::Sweep(const Session& session, std::string_view qu
       });
   // More people than one listing holds: the first ones that the server named are shown.
   if (!answer.ok() && answer.rc != LDAP_SIZELIMIT_EXCEEDED) {
-    return tl::unexpected<Error>(ExplainRead(answer, session.pool.uri()));
+    return tl::unexpected<Error>(ExplainRead(answer, session.endpoint.uri));
   }
   return listing;
 }
@@ -371,7 +254,7 @@ Result<SignInFacts> LdapDirectory::SignInOn(const Session& session, std::string_
   if (password.empty() || password.size() > kMaxPassword) return facts;
   const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
       session.deadline - std::chrono::steady_clock::now());
-  auto own = LdapConnection::Open(session.pool.endpoint(), std::min(config_.connect_timeout, left));
+  auto own = LdapConnection::Open(session.endpoint, std::min(config_.connect_timeout, left));
   if (!own) return tl::unexpected<Error>(own.error());
   // An unknown name binds too, as an entry that is not there: the same steps, the same answer.
   const std::string dn = *entry ? (*entry)->dn : "CN=nobody,CN=Users," + config_.base_dn;
@@ -380,21 +263,22 @@ Result<SignInFacts> LdapDirectory::SignInOn(const Session& session, std::string_
       answer.rc == LDAP_SUCCESS || answer.rc == LDAP_INVALID_CREDENTIALS ||
       answer.rc == LDAP_INAPPROPRIATE_AUTH || answer.rc == LDAP_NO_SUCH_OBJECT;
   if (answer.delivery != LdapAnswer::Delivery::kAnswered || !about_credentials) {
-    return tl::unexpected<Error>(ExplainRead(answer, session.pool.uri()));
+    return tl::unexpected<Error>(ExplainRead(answer, session.endpoint.uri));
   }
   facts.outcome = BindOutcomeOf(answer.rc, answer.diagnostic);
   if (facts.outcome != BindOutcome::kAccepted) return facts;
   if (!*entry) {
     return Fail(ErrorCode::kProtocol,
                 "The domain controller accepted an account that does not exist.",
-                session.pool.uri());
+                session.endpoint.uri);
   }
   facts.person = ReadPerson(**entry);
   if (!facts.person) {
     return Fail(ErrorCode::kProtocol,
-                "The domain controller gave an account without an identifier.", session.pool.uri());
+                "The domain controller gave an account without an identifier.",
+                session.endpoint.uri);
   }
-  auto groups = Groups(session, **entry, {"cn"});
+  auto groups = accounts_.Groups(session, **entry, {"cn"});
   if (!groups) return tl::unexpected<Error>(groups.error());
   for (LdapEntry& group : *groups) facts.group_dns.push_back(std::move(group.dn));
   return facts;
@@ -404,22 +288,11 @@ Result<SignInFacts> LdapDirectory::SignIn(std::string_view name, const SecureByt
   return Read([&](const Session& session) { return SignInOn(session, name, password); });
 }
 
-Result<PersonDetail> LdapDirectory::Changeable(const Session& session, const AccountId& id) {
-  auto detail = Detail(session, id);
-  if (detail && detail->state.is_protected) {
-    return Fail(ErrorCode::kPermissionDenied,
-                "This account is protected (" + detail->state.protected_reason +
-                    "): Keyferry does not change it. Nothing was changed.",
-                detail->person.dn);
-  }
-  return detail;
-}
-
-Result<ChangeTarget> LdapDirectory::Pin(const AccountId& id) {
+Result<ChangeTarget> LdapDirectory::Pin(const AccountId& id, const AccountId& actor) {
   return Read([&](const Session& session) -> Result<ChangeTarget> {
-    auto detail = Changeable(session, id);
+    auto detail = accounts_.Changeable(session, id, actor);
     if (!detail) return tl::unexpected<Error>(detail.error());
-    return ChangeTarget{session.pool.uri(), detail->state.password_last_set};
+    return ChangeTarget{session.endpoint.uri, detail->state.password_last_set};
   });
 }
 
@@ -428,7 +301,7 @@ Result<std::int64_t> LdapDirectory::PasswordLastSet(const ChangeTarget& target,
   auto pool = PoolOf(target.server);
   if (!pool) return tl::unexpected<Error>(pool.error());
   return RunOn(**pool, NewDeadline(), [&](const Session& session) -> Result<std::int64_t> {
-    auto entry = FindInScope(session, id, {"pwdLastSet"});
+    auto entry = accounts_.FindInScope(session, id, {"pwdLastSet"});
     if (!entry) return tl::unexpected<Error>(entry.error());
     return ReadInteger(*entry, "pwdlastset");
   });
@@ -455,13 +328,15 @@ std::string LdapDirectory::MissingRight(const Session& session, const AccountId&
   return kind == WriteKind::kSetPassword ? "\"Reset password\"" : "";
 }
 
-Result<void> LdapDirectory::Write(ServerPool& pool, const AccountId& id, WriteKind kind,
-                                  const std::vector<LdapReplace>& replacements) {
+Result<void> LdapDirectory::Write(ServerPool& pool, const AccountId& id, const AccountId& actor,
+                                  WriteKind kind, const std::vector<LdapReplace>& replacements) {
   // The check is a read on the connection that the write will use: a connection that died while it
   // was idle is found, and replaced, before anything that cannot be repeated is sent.
   return RunOn(pool, NewDeadline(), [&](const Session& session) -> Result<void> {
-    if (auto detail = Changeable(session, id); !detail)
+    if (auto detail = accounts_.Changeable(session, id, actor); !detail) {
       return tl::unexpected<Error>(detail.error());
+    }
+    if (config_.on_write) config_.on_write(id);
     const LdapAnswer answer = session.connection.Modify(GuidDn(id), replacements, session.deadline);
     if (answer.ok()) return {};
     const bool rights =
@@ -481,7 +356,7 @@ Result<void> LdapDirectory::SetPassword(const ChangeTarget& target, const Accoun
     std::vector<LdapReplace> replacements{{"unicodePwd", quoted->view()}};
     if (options.must_change) replacements.push_back({"pwdLastSet", "0"});
     if (options.unlock) replacements.push_back({"lockoutTime", "0"});
-    return Write(**pool, id, WriteKind::kSetPassword, replacements);
+    return Write(**pool, id, options.actor, WriteKind::kSetPassword, replacements);
   } catch (const std::bad_alloc&) {
     return Fail(ErrorCode::kUnavailable,
                 "The server has no locked memory left for the password. Nothing was changed; raise "
@@ -489,22 +364,23 @@ Result<void> LdapDirectory::SetPassword(const ChangeTarget& target, const Accoun
   }
 }
 
-Result<void> LdapDirectory::WriteAnywhere(const AccountId& id, WriteKind kind,
+Result<void> LdapDirectory::WriteAnywhere(const AccountId& id, const AccountId& actor,
+                                          WriteKind kind,
                                           const std::vector<LdapReplace>& replacements) {
   auto server =
-      Read([](const Session& session) -> Result<std::string> { return session.pool.uri(); });
+      Read([](const Session& session) -> Result<std::string> { return session.endpoint.uri; });
   if (!server) return tl::unexpected<Error>(server.error());
   auto pool = PoolOf(*server);
   if (!pool) return tl::unexpected<Error>(pool.error());
-  return Write(**pool, id, kind, replacements);
+  return Write(**pool, id, actor, kind, replacements);
 }
 
-Result<void> LdapDirectory::Unlock(const AccountId& id) {
-  return WriteAnywhere(id, WriteKind::kUnlock, {{"lockoutTime", "0"}});
+Result<void> LdapDirectory::Unlock(const AccountId& id, const AccountId& actor) {
+  return WriteAnywhere(id, actor, WriteKind::kUnlock, {{"lockoutTime", "0"}});
 }
 
-Result<void> LdapDirectory::RequireChange(const AccountId& id, bool on) {
-  return WriteAnywhere(id, WriteKind::kRequireChange, {{"pwdLastSet", on ? "0" : "-1"}});
+Result<void> LdapDirectory::RequireChange(const AccountId& id, const AccountId& actor, bool on) {
+  return WriteAnywhere(id, actor, WriteKind::kRequireChange, {{"pwdLastSet", on ? "0" : "-1"}});
 }
 
 Result<void> LdapDirectory::Ping() {
@@ -570,6 +446,11 @@ Result<std::unique_ptr<Directory>> MakeLdapDirectory(LdapConfig config) {
     return invalid("directory.connections must be 1 to 64.");
   if (config.timeout.count() < 1 || config.connect_timeout.count() < 1)
     return invalid("directory timeouts must be longer than nothing.");
+  for (const std::string& dn : config.protected_groups) {
+    if (auto good = CheckDn("directory.protected_groups", dn); !good) {
+      return tl::unexpected<Error>(good.error());
+    }
+  }
   if (auto probe = LdapConnection::Create({config.uris.front(), config.ca_file}); !probe) {
     return tl::unexpected<Error>(probe.error());
   }

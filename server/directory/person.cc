@@ -1,12 +1,12 @@
 #include "server/directory/person.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <chrono>
 #include <cstring>
 #include <utility>
 
+#include "server/directory/protection.h"
 #include "server/directory/text.h"
 
 namespace keyferry::server {
@@ -21,27 +21,6 @@ constexpr std::int64_t kPasswordExpired = 0x800000;
 
 constexpr std::int64_t kNever = 0x7FFFFFFFFFFFFFFF;
 constexpr std::int64_t kUnixEpoch = 116444736000000000;  // 1970 as a FILETIME
-
-constexpr std::array<std::pair<std::uint32_t, std::string_view>, 10> kDomainRids{{
-    {498, "Enterprise Read-only Domain Controllers"},
-    {500, "Administrator"},
-    {502, "krbtgt"},
-    {512, "Domain Admins"},
-    {516, "Domain Controllers"},
-    {518, "Schema Admins"},
-    {519, "Enterprise Admins"},
-    {521, "Read-only Domain Controllers"},
-    {526, "Key Admins"},
-    {527, "Enterprise Key Admins"},
-}};
-constexpr std::array<std::pair<std::uint32_t, std::string_view>, 6> kBuiltinRids{{
-    {544, "Administrators"},
-    {548, "Account Operators"},
-    {549, "Server Operators"},
-    {550, "Print Operators"},
-    {551, "Backup Operators"},
-    {552, "Replicator"},
-}};
 
 std::optional<std::uint32_t> ParseUnsigned(std::string_view text) {
   std::uint32_t value = 0;
@@ -67,9 +46,11 @@ const std::vector<std::string>& StateAttributes() {
   static const std::vector<std::string> kNames = [] {
     std::vector<std::string> names = PersonAttributes();
     for (const char* name :
-         {"userAccountControl", "msDS-User-Account-Control-Computed", "pwdLastSet",
-          "accountExpires", "adminCount", "primaryGroupID", "sIDHistory", "tokenGroups"}) {
+         {"msDS-User-Account-Control-Computed", "pwdLastSet", "accountExpires"}) {
       names.emplace_back(name);
+    }
+    for (const std::string& name : ProtectionAttributes()) {
+      if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
     }
     return names;
   }();
@@ -121,25 +102,8 @@ AccountState ReadState(const LdapEntry& entry, std::int64_t now) {
   state.password_never_expires = (control & kNeverExpires) != 0;
   state.smartcard_required = (control & kSmartcardRequired) != 0;
   state.account_expired = expires != 0 && expires != kNever && expires <= now;
+  state.sid_history = ReadSids(entry, "sidhistory");
   return state;
-}
-
-std::optional<std::string_view> ProtectedName(std::string_view sid) {
-  const std::size_t dash = sid.rfind('-');
-  if (dash == std::string_view::npos) return std::nullopt;
-  const auto rid = ParseUnsigned(sid.substr(dash + 1));
-  if (!rid) return std::nullopt;
-  const auto find = [&](const auto& table) -> std::optional<std::string_view> {
-    for (const auto& [number, name] : table) {
-      if (number == *rid) return name;
-    }
-    return std::nullopt;
-  };
-  const std::string_view authority = sid.substr(0, dash);
-  if (authority == "S-1-5-32") return find(kBuiltinRids);
-  const bool domain = authority.substr(0, 9) == "S-1-5-21-" &&
-                      std::count(authority.begin(), authority.end(), '-') == 6;
-  return domain ? find(kDomainRids) : std::nullopt;
 }
 
 std::string PrimaryGroupSid(const LdapEntry& entry) {
@@ -155,24 +119,6 @@ std::vector<std::string> ReadSids(const LdapEntry& entry, std::string_view name)
     if (auto sid = SidText(value)) sids.push_back(std::move(*sid));
   }
   return sids;
-}
-
-std::string ProtectedReason(const LdapEntry& entry, const std::vector<std::string>& group_sids) {
-  for (const std::string& sid : ReadSids(entry, "objectsid")) {
-    if (const auto name = ProtectedName(sid)) return "the built-in account " + std::string(*name);
-  }
-  std::vector<std::string> sids = group_sids;
-  sids.push_back(PrimaryGroupSid(entry));
-  for (const std::string& sid : sids) {
-    if (const auto name = ProtectedName(sid)) return "member of " + std::string(*name);
-  }
-  for (const std::string& sid : ReadSids(entry, "sidhistory")) {
-    if (const auto name = ProtectedName(sid)) return "SID history of " + std::string(*name);
-  }
-  if (ReadInteger(entry, "admincount") > 0) {
-    return "marked as an administrative account (adminCount)";
-  }
-  return {};
 }
 
 std::string SidBinary(std::string_view sid) {

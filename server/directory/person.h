@@ -14,8 +14,8 @@ namespace keyferry::server {
 const std::vector<std::string>& PersonAttributes();
 const std::vector<std::string>& StateAttributes();  // includes PersonAttributes; base searches only
 
-// Ordinary user accounts: no computers, managed service accounts or trusts (sAMAccountType
-// SAM_NORMAL_USER_ACCOUNT, [MS-SAMR] section 2.2.1.9).
+// Ordinary user accounts in a search: no computers, managed service accounts or trusts
+// (sAMAccountType SAM_NORMAL_USER_ACCOUNT, [MS-SAMR] section 2.2.1.9).
 inline constexpr std::string_view kUserFilter = "(sAMAccountType=805306368)";
 
 // nullopt when objectGUID is missing or of the wrong size.
@@ -27,14 +27,6 @@ std::int64_t FileTimeNow();
 
 // A decimal integer attribute; 0 when absent or malformed.
 std::int64_t ReadInteger(const LdapEntry& entry, std::string_view name);
-
-// The name of a protected account or group by its SID (the AdminSDHolder set of Windows: well-known
-// RIDs of any domain, so that SID history counts too, and built-in groups); nullopt for others.
-std::optional<std::string_view> ProtectedName(std::string_view sid);
-
-// Why the account is protected: SIDs of the account itself, its token (nested groups), primary
-// group, SID history, and adminCount. Empty = not protected.
-std::string ProtectedReason(const LdapEntry& entry, const std::vector<std::string>& group_sids);
 
 // "S-1-5-21-a-b-c" + RID of the primary group; empty when it cannot be told.
 std::string PrimaryGroupSid(const LdapEntry& entry);

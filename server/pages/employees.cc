@@ -121,8 +121,9 @@ Response ShowPerson(const PageContext& context, Request& request, const AccountI
   data["history"] = std::move(history);
 
   data["account_badges"] = AccountBadges(catalog, detail->state);
-  PutMaybe(data, "protected_reason",
-           detail->state.is_protected ? detail->state.protected_reason : std::string());
+  std::string why = detail->state.is_protected ? detail->state.protected_reason : std::string();
+  if (!detail->state.protected_advice.empty()) why += ". " + detail->state.protected_advice;
+  PutMaybe(data, "protected_reason", why);
   Data key_list = List();
   for (const KeyView& key : *keys) key_list << KeyData(catalog, key);
   PutFlag(data, "has_keys", !keys->empty());

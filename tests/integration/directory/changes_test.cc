@@ -7,7 +7,7 @@ namespace {
 // Sets a password the way the change service does.
 Result<void> Change(Directory& directory, const AccountId& id, const std::string& password,
                     Directory::SetOptions options = {}) {
-  const auto target = directory.Pin(id);
+  const auto target = directory.Pin(id, {});
   if (!target) return tl::unexpected<Error>(target.error());
   return directory.SetPassword(*target, id, Secret(password), options);
 }
@@ -46,7 +46,7 @@ TEST_CASE("a set password is the only one that the directory takes") {
   std::string old = person.password;
   for (const std::string& password : passwords) {
     INFO(password);
-    const auto target = directory->Pin(id);
+    const auto target = directory->Pin(id, {});
     REQUIRE_OK(target);
     CHECK(target->server == domain.ldaps_uri);
     REQUIRE_OK(directory->SetPassword(*target, id, Secret(password), {}));
@@ -55,7 +55,7 @@ TEST_CASE("a set password is the only one that the directory takes") {
     CHECK(*moved > target->password_last_set);
     CHECK(domain.Binds(person.upn, password));
     CHECK_FALSE(domain.Binds(person.upn, old));
-    REQUIRE_OK(directory->Unlock(id));
+    REQUIRE_OK(directory->Unlock(id, {}));
     old = password;
   }
   REQUIRE_OK(Change(*directory, id, person.password));
@@ -110,10 +110,10 @@ TEST_CASE("a password can come with must-change and unlock in one step") {
   REQUIRE_OK(asked);
   CHECK(asked->outcome == BindOutcome::kMustChange);
 
-  REQUIRE_OK(directory->RequireChange(id, false));
+  REQUIRE_OK(directory->RequireChange(id, {}, false));
   CHECK_FALSE(State(*directory, id).must_change);
   CHECK(domain.Binds(person.upn, "Unlocked-now-1"));
-  REQUIRE_OK(directory->RequireChange(id, true));
+  REQUIRE_OK(directory->RequireChange(id, {}, true));
   CHECK(State(*directory, id).must_change);
   REQUIRE_OK(Change(*directory, id, person.password));
 }
@@ -124,7 +124,7 @@ TEST_CASE("unlock is its own step") {
   const SamplePerson& person = domain.people()[11];
   LockOut(*directory, person);
   CHECK_FALSE(domain.Binds(person.upn, person.password));
-  REQUIRE_OK(directory->Unlock(IdOf(person)));
+  REQUIRE_OK(directory->Unlock(IdOf(person), {}));
   CHECK(domain.Binds(person.upn, person.password));
 }
 
@@ -161,11 +161,11 @@ TEST_CASE("protected accounts are refused before anything is written") {
   CHECK(state.is_protected);
   CHECK(state.protected_reason == "member of Domain Admins");
   const ChangeTarget target{domain.ldaps_uri, state.password_last_set};
-  CHECK_REFUSED(directory->Pin(id), ErrorCode::kPermissionDenied, "Domain Admins");
+  CHECK_REFUSED(directory->Pin(id, {}), ErrorCode::kPermissionDenied, "Domain Admins");
   CHECK_REFUSED(directory->SetPassword(target, id, Secret("Never-ever-1"), {}),
                 ErrorCode::kPermissionDenied, "protected");
-  CHECK_REFUSED(directory->Unlock(id), ErrorCode::kPermissionDenied, "protected");
-  CHECK_REFUSED(directory->RequireChange(id, true), ErrorCode::kPermissionDenied, "protected");
+  CHECK_REFUSED(directory->Unlock(id, {}), ErrorCode::kPermissionDenied, "protected");
+  CHECK_REFUSED(directory->RequireChange(id, {}, true), ErrorCode::kPermissionDenied, "protected");
   CHECK(State(*directory, id).password_last_set == state.password_last_set);
   CHECK(domain.Binds(person.upn, person.password));
 }
@@ -198,7 +198,7 @@ TEST_CASE("protection is found through nested groups, the primary group and admi
     INFO(name);
     change(group + domain.base_dn, "add", "member", outer);
     CHECK(State(*directory, id).protected_reason == "member of " + name);
-    CHECK_REFUSED(directory->Unlock(id), ErrorCode::kPermissionDenied, name);
+    CHECK_REFUSED(directory->Unlock(id, {}), ErrorCode::kPermissionDenied, name);
     change(group + domain.base_dn, "delete", "member", outer);
   }
   CHECK_FALSE(State(*directory, id).is_protected);
@@ -229,7 +229,7 @@ TEST_CASE("what lies outside of the configured part of the tree does not exist")
   CHECK_REFUSED(wide->SetPassword(target, service, Secret("Never-ever-1"), {}),
                 ErrorCode::kPermissionDenied, "protected");
   CHECK_REFUSED(directory->Get(service), ErrorCode::kNotFound, "no such employee");
-  CHECK_REFUSED(directory->Pin(service), ErrorCode::kNotFound, "no such employee");
+  CHECK_REFUSED(directory->Pin(service, {}), ErrorCode::kNotFound, "no such employee");
   CHECK_REFUSED(directory->SetPassword(target, service, Secret("Never-ever-1"), {}),
                 ErrorCode::kNotFound, "no such employee");
   CHECK_REFUSED(directory->Get(AccountId{}), ErrorCode::kNotFound, "no such employee");
@@ -259,8 +259,8 @@ TEST_CASE("a right that the service account lacks is named") {
                 "Reset password");
   CHECK_REFUSED(Change(*directory, id, "Stray-Pass-1", {.must_change = true}),
                 ErrorCode::kPermissionDenied, "Write pwdLastSet");
-  CHECK_REFUSED(directory->Unlock(id), ErrorCode::kPermissionDenied, "Write lockoutTime");
-  CHECK_REFUSED(directory->RequireChange(id, true), ErrorCode::kPermissionDenied,
+  CHECK_REFUSED(directory->Unlock(id, {}), ErrorCode::kPermissionDenied, "Write lockoutTime");
+  CHECK_REFUSED(directory->RequireChange(id, {}, true), ErrorCode::kPermissionDenied,
                 "Write pwdLastSet");
   domain.Apply("dn: CN=Stray," + ou + "\nchangetype: delete\n\ndn: " + ou +
                "\nchangetype: delete\n");

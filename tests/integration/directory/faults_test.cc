@@ -144,7 +144,7 @@ TEST_CASE("a second controller takes over from a refusing and from a silent one"
     config.uris = {first, domain.ldaps_uri};
     const auto directory = Open(std::move(config));
     const AccountId id = IdOf(domain.Person("employee"));
-    const auto target = directory->Pin(id);
+    const auto target = directory->Pin(id, {});
     REQUIRE_OK(target);
     CHECK(target->server == domain.ldaps_uri);
     // A pinned controller is never exchanged for another.
@@ -163,7 +163,7 @@ TEST_CASE(
   const auto directory = Open(std::move(config));
   const SamplePerson& person = domain.people()[13];
   const AccountId id = IdOf(person);
-  const auto target = directory->Pin(id);
+  const auto target = directory->Pin(id, {});
   REQUIRE_OK(target);
   const auto connections = proxy.accepted();
 
@@ -214,7 +214,7 @@ TEST_CASE("connections that died while idle are replaced without anybody noticin
   const auto directory = Open(std::move(config));
   const SamplePerson& person = domain.Person("employee");
   for (int i = 0; i < 3; ++i) {
-    const auto target = directory->Pin(IdOf(person));
+    const auto target = directory->Pin(IdOf(person), {});
     REQUIRE_OK(target);
     proxy.CutAll();
     REQUIRE_OK(directory->SetPassword(*target, IdOf(person), Secret(person.password), {}));
@@ -262,7 +262,7 @@ TEST_CASE("eight threads share four connections") {
       const AccountId id = IdOf(person);
       const std::string password = "Thread-" + std::to_string(i) + "-Pass";
       for (int round = 0; round < 2; ++round) {
-        const auto target = directory->Pin(id);
+        const auto target = directory->Pin(id, {});
         if (!target) {
           ++failures;
           continue;
@@ -275,7 +275,7 @@ TEST_CASE("eight threads share four connections") {
         const auto page = directory->Search("", 10, "");
         if (!page || page->people.size() != 10) ++failures;
       }
-      const auto target = directory->Pin(id);
+      const auto target = directory->Pin(id, {});
       if (!target || !directory->SetPassword(*target, id, Secret(person.password), {})) ++failures;
     });
   }

@@ -123,7 +123,7 @@ TEST_CASE("no copy of a password is left in memory after change and sign-in") {
   for (int round = 0; round < 3; ++round) {
     SecureBytes secret = RandomPassword(&patterns);
     SecureBytes again = secret.Clone();
-    const auto target = directory->Pin(id);
+    const auto target = directory->Pin(id, {});
     REQUIRE_OK(target);
     const auto set = directory->SetPassword(*target, id, secret, {});
     secret.Clear();

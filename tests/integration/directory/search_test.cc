@@ -139,7 +139,7 @@ TEST_CASE("hostile names in the directory come back as they are, and can be work
     const auto detail = directory->Get(person.id);
     REQUIRE_OK(detail);
     CHECK(detail->person.dn == person.dn);
-    const auto target = directory->Pin(person.id);
+    const auto target = directory->Pin(person.id, {});
     REQUIRE_OK(target);
     REQUIRE_OK(directory->SetPassword(*target, person.id, Secret("Hostile-Pass-1"), {}));
     enable += line("dn", person.dn) +
@@ -171,7 +171,7 @@ TEST_CASE("an identity survives renaming and moving; pages survive people who co
   const auto detail = directory->Get(IdOf(person));
   REQUIRE_OK(detail);
   CHECK(detail->person.dn == "CN=Renamed,OU=Annex," + domain.people_dn);
-  const auto target = directory->Pin(IdOf(person));
+  const auto target = directory->Pin(IdOf(person), {});
   REQUIRE_OK(target);
   CHECK_FALSE(directory->SetPassword(*target, IdOf(person), Secret("short"), {}));
   REQUIRE_OK(directory->SetPassword(*target, IdOf(person), Secret(person.password), {}));

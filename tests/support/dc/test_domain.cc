@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <boost/json.hpp>
+#include <cctype>
 #include <cstdlib>
 #include <filesystem>
 #include <stdexcept>
@@ -118,6 +119,32 @@ std::string TestDomain::Line(const std::string& name, std::string_view value) {
 void TestDomain::Apply(const std::string& ldif) {
   Must(Ldap({"ldapmodify", "-a", "-D", admin_upn, "-w", admin_password}, ldif),
        "ldapmodify of\n" + ldif);
+}
+
+void TestDomain::Offline(const std::string& ldif, bool raw) {
+  std::vector<std::string> argv{"ldbmodify", "--configfile=" + smb_conf, "-H", sam_ldb};
+  if (raw) {
+    std::string partition = base_dn;
+    for (char& c : partition) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+    argv.back() = directory + "/private/sam.ldb.d/" + partition + ".ldb";
+  }
+  Must(RunProcess(argv, ldif), "ldbmodify of\n" + ldif);
+}
+
+void TestDomain::AddAces(const std::string& dn, const std::string& sddl) {
+  Must(RunProcess({"samba-tool", "dsacl", "set", "-s", smb_conf, "-H", sam_ldb, "--objectdn=" + dn,
+                   "--sddl=" + sddl}),
+       "samba-tool dsacl set");
+}
+
+std::string TestDomain::Listing(const std::string& base, const std::string& filter,
+                                const std::vector<std::string>& attributes) {
+  std::vector<std::string> argv{"ldapsearch",   "-LLL", "-o", "ldif-wrap=no", "-D", admin_upn, "-w",
+                                admin_password, "-b",   base, filter};
+  argv.insert(argv.end(), attributes.begin(), attributes.end());
+  ProcessResult result = Ldap(argv, {});
+  Must(result, "ldapsearch");
+  return result.output;
 }
 
 bool TestDomain::Binds(const std::string& name, const std::string& password) {

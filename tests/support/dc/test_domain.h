@@ -44,6 +44,14 @@ class TestDomain {
   // LDIF as the domain's Administrator over LDAPS (changetype lines decide; default is add). Throws
   // with the tool's words when it is refused.
   void Apply(const std::string& ldif);
+  // The same past all rules of LDAP, straight into the controller's database (SID history, machine
+  // flags …). `raw` also passes the schema's computed attributes.
+  void Offline(const std::string& ldif, bool raw = false);
+  // Adds access control entries (SDDL) to an entry of the running domain.
+  void AddAces(const std::string& dn, const std::string& sddl);
+  // One attribute of every entry below `base` that the filter finds, as ldapsearch prints it.
+  std::string Listing(const std::string& base, const std::string& filter,
+                      const std::vector<std::string>& attributes);
   // Whether the directory takes name and password: an LDAPS bind by a foreign client (ldapsearch).
   bool Binds(const std::string& name, const std::string& password);
   // One attribute of an entry, as the Administrator sees it; empty when absent.

@@ -34,42 +34,6 @@ TEST_CASE("SID text and binary are each other's inverse") {
   }
 }
 
-TEST_CASE("the protected set is known by SID, in any domain, and nothing else is") {
-  for (const char* rid : {"498", "500", "502", "512", "516", "518", "519", "521", "526", "527"}) {
-    CHECK(ProtectedName(std::string(kDomain) + rid));
-    CHECK(ProtectedName("S-1-5-21-9-8-7-" + std::string(rid)));
-  }
-  for (const char* rid : {"544", "548", "549", "550", "551", "552"}) {
-    CHECK(ProtectedName("S-1-5-32-" + std::string(rid)));
-    CHECK_FALSE(ProtectedName(std::string(kDomain) + rid));
-  }
-  for (const char* other :
-       {"S-1-5-32-545", "S-1-5-32-512", "S-1-5-21-512", "S-1-5-21-1-2-512", "S-1-5-21-1-2-3-4-512",
-        "S-1-5-21-1-2-3-513", "S-1-5-21-1-2-3-5120", "S-1-5-11", "", "-", "512"}) {
-    INFO(other);
-    CHECK_FALSE(ProtectedName(other));
-  }
-}
-
-TEST_CASE("every way into the protected set is seen") {
-  CHECK(ProtectedReason(User(), {}).empty());
-  CHECK(ProtectedReason(User(), {"S-1-5-32-545", std::string(kDomain) + "1200"}).empty());
-  CHECK(ProtectedReason(User(), {std::string(kDomain) + "519"}) == "member of Enterprise Admins");
-  CHECK(ProtectedReason(User("500"), {}) == "the built-in account Administrator");
-  LdapEntry primary = User();
-  primary.attributes["primarygroupid"] = {"512"};
-  CHECK(ProtectedReason(primary, {}) == "member of Domain Admins");
-  LdapEntry history = User();
-  history.attributes["sidhistory"] = {SidBinary("S-1-5-21-7-7-7-1000"),
-                                      SidBinary("S-1-5-21-7-7-7-512")};
-  CHECK(ProtectedReason(history, {}) == "SID history of Domain Admins");
-  LdapEntry marked = User();
-  marked.attributes["admincount"] = {"1"};
-  CHECK_FALSE(ProtectedReason(marked, {}).empty());
-  marked.attributes["admincount"] = {"0"};
-  CHECK(ProtectedReason(marked, {}).empty());
-}
-
 TEST_CASE("account state comes from the computed attributes") {
   LdapEntry entry = User();
   entry.attributes["useraccountcontrol"] = {"512"};

@@ -63,7 +63,7 @@ Result<SignInFacts> FakeDirectory::SignIn(std::string_view name, const SecureByt
   return facts;
 }
 
-Result<ChangeTarget> FakeDirectory::Pin(const AccountId& id) {
+Result<ChangeTarget> FakeDirectory::Pin(const AccountId& id, const AccountId&) {
   const std::lock_guard lock(mutex_);
   if (down) return Fail(ErrorCode::kUnavailable, "The directory cannot be reached.");
   return ChangeTarget{"ldaps://dc1.corp.example", people_.at(id).detail.state.password_last_set};

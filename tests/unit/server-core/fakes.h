@@ -88,12 +88,12 @@ class FakeDirectory final : public Directory {
   Result<PersonPage> Search(std::string_view, std::size_t, std::string_view) override;
   Result<PersonDetail> Get(const AccountId& id) override;
   Result<SignInFacts> SignIn(std::string_view name, const SecureBytes& password) override;
-  Result<ChangeTarget> Pin(const AccountId& id) override;
+  Result<ChangeTarget> Pin(const AccountId& id, const AccountId& actor) override;
   Result<void> SetPassword(const ChangeTarget& target, const AccountId& id,
                            const SecureBytes& password, SetOptions options) override;
   Result<std::int64_t> PasswordLastSet(const ChangeTarget& target, const AccountId& id) override;
-  Result<void> Unlock(const AccountId&) override { return {}; }
-  Result<void> RequireChange(const AccountId&, bool) override { return {}; }
+  Result<void> Unlock(const AccountId&, const AccountId&) override { return {}; }
+  Result<void> RequireChange(const AccountId&, const AccountId&, bool) override { return {}; }
   Result<void> Ping() override { return {}; }
 
   int sign_ins = 0;

@@ -63,7 +63,9 @@ Result<PersonDetail> FakeDirectory::Get(const AccountId& id) {
 Result<SignInFacts> FakeDirectory::SignIn(std::string_view, const SecureBytes&) {
   return SignInFacts{};
 }
-Result<ChangeTarget> FakeDirectory::Pin(const AccountId&) { return ChangeTarget{}; }
+Result<ChangeTarget> FakeDirectory::Pin(const AccountId&, const AccountId&) {
+  return ChangeTarget{};
+}
 Result<void> FakeDirectory::SetPassword(const ChangeTarget&, const AccountId&, const SecureBytes&,
                                         SetOptions) {
   return {};

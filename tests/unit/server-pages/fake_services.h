@@ -39,12 +39,12 @@ struct FakeDirectory final : Directory {
                             std::string_view cursor) override;
   Result<PersonDetail> Get(const AccountId& id) override;
   Result<SignInFacts> SignIn(std::string_view, const SecureBytes&) override;
-  Result<ChangeTarget> Pin(const AccountId&) override;
+  Result<ChangeTarget> Pin(const AccountId&, const AccountId&) override;
   Result<void> SetPassword(const ChangeTarget&, const AccountId&, const SecureBytes&,
                            SetOptions) override;
   Result<std::int64_t> PasswordLastSet(const ChangeTarget&, const AccountId&) override;
-  Result<void> Unlock(const AccountId&) override { return {}; }
-  Result<void> RequireChange(const AccountId&, bool) override { return {}; }
+  Result<void> Unlock(const AccountId&, const AccountId&) override { return {}; }
+  Result<void> RequireChange(const AccountId&, const AccountId&, bool) override { return {}; }
   Result<void> Ping() override;
   std::vector<PersonDetail> people;
   std::optional<Error> down;

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "protocol/result.h"
+#include "server/core/directory.h"
+#include "server/directory/connection.h"
+#include "server/directory/ldap_config.h"
+#include "server/directory/protection.h"
+
+namespace keyferry::server {
+
+// One controller's connection for the length of one step.
+struct Session {
+  LdapConnection& connection;
+  const LdapEndpoint& endpoint;
+  Deadline deadline;
+};
+
+// All entries of a search; the error says what to do about it.
+Result<std::vector<LdapEntry>> Entries(const Session& session, const LdapSearch& search);
+
+// Accounts as Active Directory tells of them, and whether they may be changed. Thread-safe. The
+// configuration outlives it.
+class AccountReader {
+ public:
+  explicit AccountReader(const LdapConfig& config) : config_(config) {}
+
+  // The account by its identifier, if it lies below people_dn; that part the server decides.
+  Result<LdapEntry> FindInScope(const Session& session, const AccountId& id,
+                                std::vector<std::string> attributes) const;
+  Result<PersonDetail> Detail(const Session& session, const AccountId& id);
+  // Detail of an account that `actor` (zero = this server) may change; kPermissionDenied with rule
+  // and next step for a protected one, for the actor's own, and whenever that cannot be told.
+  Result<PersonDetail> Changeable(const Session& session, const AccountId& id,
+                                  const AccountId& actor);
+  // Groups of `user`, nested ones and the primary one with its parents too.
+  Result<std::vector<LdapEntry>> Groups(const Session& session, const LdapEntry& user,
+                                        const std::vector<std::string>& attributes) const;
+
+ private:
+  Result<std::shared_ptr<const ProtectionContext>> Context(const Session& session);
+  Result<ProtectionContext> ReadContext(const Session& session) const;
+  // SIDs of the groups that hold one of `sids` as a foreign security principal, nested.
+  Result<std::vector<std::string>> ForeignGroups(const Session& session,
+                                                 const std::vector<std::string>& sids) const;
+  // Whether the actor is the account under another name: a SID that both have or had.
+  Result<bool> SamePerson(const Session& session, const PersonDetail& account,
+                          const AccountId& actor) const;
+  bool HasServiceName(const Person& person) const;
+
+  const LdapConfig& config_;
+  std::mutex mutex_;
+  std::shared_ptr<const ProtectionContext> context_;
+  Deadline context_until_{};
+};
+
+}  // namespace keyferry::server
