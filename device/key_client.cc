@@ -151,14 +151,19 @@ Result<protocol::KeyStatus> KeyClient::Handshake(
 
 Result<protocol::KeyStatus> KeyClient::TryHandshake() {
   DropSession();
-  protocol::X25519Private ephemeral;
-  protocol::X25519Public ephemeral_public{};
-  if (!protocol::X25519Generate(OsRandom(), ephemeral, ephemeral_public)) {
+  protocol::X25519Pair ephemeral;
+  if (!protocol::X25519Generate(OsRandom(), ephemeral.priv, ephemeral.pub)) {
     return Fail(ErrorCode::kInternal, "No random bytes could be had.");
   }
+  const auto certificate = protocol::HostCert::Parse(identity_->certificate);
+  if (!certificate) {
+    return Fail(ErrorCode::kInvalidArgument, "This computer's key certificate cannot be read.",
+                protocol::Name(certificate.error()));
+  }
+  const protocol::X25519Pair own{identity_->noise_key, certificate->host_noise_pub};
   const auto prologue =
       protocol::HopPrologue(static_cast<protocol::Transport>(link_->Kind()), info_bytes_);
-  protocol::NoiseInitiator noise(identity_->noise_key, ephemeral, prologue);
+  protocol::NoiseInitiator noise(own, ephemeral, prologue);
 
   protocol::Bytes<protocol::kHs1Size> hs1{};
   if (!noise.WriteHs1(hs1)) return Fail(ErrorCode::kInternal, "The handshake cannot begin.");

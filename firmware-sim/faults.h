@@ -30,17 +30,12 @@ struct FrameFault {
   std::uint32_t value = 0;
 };
 
-// Faults as data: all zero means a faultless key. On the command line `--faults A,B,…` in this
-// language:
+// Faults as data: all zero means a faultless key. On the command line `--faults A,B,…`, in words
+// that firmware-sim/README.md explains one by one:
 //   drop:in:N  duplicate:out:N  reorder:in:N  delay:out:N:MS  truncate:out:N:BYTES
-//   corrupt:in:N:BYTE unplug:in:N           the frame faults above; in = to the key, out = from the
-//   key never-answer:N        nothing comes from the key from its N-th frame on wrong-receipt:N
-//   receipt number N names another job, under a good signature forked-chain:N        receipt number
-//   N does not follow the one before it, under a good signature stale-epoch:N         receipt
-//   number N asks for the epoch before and its key, under a good signature slow-flash:US every
-//   flash word and page erase takes US microseconds longer touch-refused         whoever is asked
-//   for a touch says no frame-clock:US        one report each way per US microseconds, as USB does
-//   (1000 for full speed)
+//   corrupt:in:N:BYTE  unplug:in:N  never-answer:N  wrong-receipt:N  forked-chain:N  stale-epoch:N
+//   slow-flash:US  touch-refused  frame-clock:US
+// in = to the key, out = from the key; N counts frames, for the three receipt faults receipts.
 struct Faults {
   std::vector<FrameFault> frames;
   std::uint32_t never_answer_from = 0;

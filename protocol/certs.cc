@@ -122,8 +122,8 @@ Bytes<kHostCertSize> HostCert::Encode() const {
 bool HostCert::Sign(const P256Private& issuer) {
   return P256SignHash(issuer, ToSign(*this), signature);
 }
-bool HostCert::VerifySignature(const P256Public& issuer) const {
-  return P256VerifyHash(issuer, ToSign(*this), signature);
+bool HostCert::VerifySignature(const P256Verifier& issuer) const {
+  return issuer.Verify(ToSign(*this), signature);
 }
 
 Parsed<IssuerCert> IssuerCert::Parse(ByteView data) {

@@ -28,7 +28,7 @@ struct HostCert {
   static Parsed<HostCert> Parse(ByteView data);
   Bytes<kHostCertSize> Encode() const;
   bool Sign(const P256Private& issuer);
-  bool VerifySignature(const P256Public& issuer) const;
+  bool VerifySignature(const P256Verifier& issuer) const;
 };
 
 struct IssuerCert {

@@ -92,6 +92,34 @@ bool P256SignHash(const P256Private& key, const Hash& hash, Signature& signature
 // False for r or s out of range, s > n/2, a point off the curve, or a wrong signature.
 bool P256VerifyHash(const P256Public& pub, const Hash& hash, const Signature& signature);
 
+// A public key whose signatures are verified. Made from the key alone it is no more than the key.
+// After Prepare it holds a table of the key's multiples (some 4 KiB of mbedTLS's heap), and a good
+// signature costs half; that pays from the second signature of the same key on. Not thread-safe.
+class P256Verifier {
+ public:
+  P256Verifier() = default;
+  P256Verifier(const P256Public& pub) : pub_(pub) {}  // NOLINT: a key is a verifier
+  ~P256Verifier();
+  P256Verifier(const P256Verifier&) = delete;
+  P256Verifier& operator=(const P256Verifier&) = delete;
+
+  // Takes this key instead and makes its table; at once when it is there already. False for a point
+  // that is not on the curve.
+  bool Prepare(const P256Public& pub);
+  bool prepared_for(const P256Public& pub) const { return table_ && pub_ == pub; }
+  const P256Public& pub() const { return pub_; }
+  // As P256VerifyHash.
+  bool Verify(const Hash& hash, const Signature& signature) const;
+
+ private:
+  bool VerifyFast(const Hash& hash, const Signature& signature) const;
+  void Clear();
+
+  P256Public pub_{};
+  bool table_ = false;
+  alignas(8) mutable unsigned char group_[512];  // the curve with this key as its generator
+};
+
 // First 8 bytes of SHA-256 of the 65-byte point.
 Kid KidOf(const P256Public& pub);
 

@@ -93,8 +93,8 @@ Parsed<ParsedJob> ParsedJob::Parse(ByteView job) {
   return out;
 }
 
-bool ParsedJob::VerifySignature(const P256Public& signer) const {
-  return P256VerifyHash(signer, SignedHash(header_bytes, enc, ct), signature);
+bool ParsedJob::VerifySignature(const P256Verifier& signer) const {
+  return signer.Verify(SignedHash(header_bytes, enc, ct), signature);
 }
 
 Hash JobHash(ByteView job) { return Sha256Of(job); }

@@ -52,7 +52,7 @@ struct ParsedJob {
   Signature signature{};
 
   static Parsed<ParsedJob> Parse(ByteView job);
-  bool VerifySignature(const P256Public& signer) const;
+  bool VerifySignature(const P256Verifier& signer) const;
 };
 
 // H(whole sealed job).

@@ -63,8 +63,8 @@ bool Receipt::Sign(const P256Private& device_key) {
   return P256SignHash(device_key, SignedHash(EncodeBody()), signature);
 }
 
-bool Receipt::VerifySignature(const P256Public& device_pub) const {
-  return P256VerifyHash(device_pub, SignedHash(EncodeBody()), signature);
+bool Receipt::VerifySignature(const P256Verifier& device_pub) const {
+  return device_pub.Verify(SignedHash(EncodeBody()), signature);
 }
 
 Hash ReceiptHash(ByteView receipt) { return Sha256Of(receipt); }

@@ -35,7 +35,7 @@ struct Receipt {
   Bytes<kReceiptBodySize> EncodeBody() const;
   Bytes<kReceiptSize> Encode() const;
   bool Sign(const P256Private& device_key);
-  bool VerifySignature(const P256Public& device_pub) const;
+  bool VerifySignature(const P256Verifier& device_pub) const;
   bool positive() const { return result == Status::kOk; }
 };
 

@@ -25,7 +25,7 @@ void Key::PutJob() {
     const bool revoked = state.has_revoked && header.issuer_kid == state.revoked_kid;
     return RefuseJob(revoked ? Status::kIssuerRevoked : Status::kUnknownIssuer);
   }
-  if (!job->VerifySignature(signer)) return RefuseJob(Status::kBadSignature);
+  if (!Verifies(*job, signer)) return RefuseJob(Status::kBadSignature);
   OnProgress();
   if (header.seq <= state.last_seq) return RefuseJob(Status::kReplay);
   if (header.base_seq > state.last_seq || header.seq - state.last_seq > protocol::kSequenceWindow) {
@@ -235,7 +235,7 @@ Receipt Key::ReceiptOf(const Persistent& state) const {
 }
 
 bool Key::SignReceipt(const Persistent& state, Receipt& receipt) const {
-  return receipt.Sign(state.sig_priv) && receipt.VerifySignature(state.sig_pub);
+  return receipt.Sign(state.sig_priv) && Verifies(receipt, state.sig_pub);
 }
 
 // Numbers, signs and files the receipt of a change.

@@ -32,15 +32,23 @@ void Key::OnReport(const protocol::Report& report, Origin origin) {
   link_.OnReport(report, origin);
 }
 
-void Key::Tick() {
-  Advance();
-  if (!link_.Busy() && !link_.Assembling()) PrepareSpare();
-}
+void Key::Tick() { Advance(); }
 
-void Key::PrepareSpare() {
-  if (spare_count_ == spares_.size()) return;
+bool Key::Prepare() {
+  if (link_.Busy() || link_.Assembling()) return false;
+  if (Enrolled() && !(slot_seal_.ready && slot_seal_.vault == storage_.state().vault.pub)) {
+    return PrepareSlotSeal();
+  }
+  if (spare_count_ == spares_.size()) {
+    if (!Enrolled()) return false;
+    const auto& state = storage_.state();
+    if (!issuer_.prepared_for(state.issuer_pub)) return issuer_.Prepare(state.issuer_pub);
+    return !own_.prepared_for(state.sig_pub) && own_.Prepare(state.sig_pub);
+  }
   protocol::X25519Pair& pair = spares_[spare_count_];
-  if (protocol::X25519Generate(hal_.random, pair.priv, pair.pub)) ++spare_count_;
+  if (!protocol::X25519Generate(hal_.random, pair.priv, pair.pub)) return false;
+  ++spare_count_;
+  return true;
 }
 
 // A fresh key pair, never handed out before.
@@ -69,8 +77,7 @@ void Key::Advance() {
 }
 
 bool Key::Idle() const {
-  return spare_count_ == spares_.size() && !wait_.active && !link_.Busy() && !link_.Assembling() &&
-         !sessions_.AnyTimed();
+  return !wait_.active && !link_.Busy() && !link_.Assembling() && !sessions_.AnyTimed();
 }
 
 KeyView Key::View() const {
@@ -235,7 +242,7 @@ void Key::OnHs3(std::uint32_t cid, ByteView payload) {
   const protocol::X25519Public host_static = handshake->noise->host_static();
   sessions_.End(*handshake);
   const auto host = protocol::HostCert::Parse(cert_bytes);
-  good = good && host.has_value() && MayEnter(*host, host_static);
+  good = good && host.has_value() && MayEnter(*host, cert_bytes, host_static);
   if (!good) return link_.Error(FrameError::kHandshake);
   Session& session = sessions_.Open(cid, now);
   session.role = host->role;
@@ -249,15 +256,29 @@ void Key::OnHs3(std::uint32_t cid, ByteView payload) {
   link_.Answer(FrameCommand::kHs4, hs4);
 }
 
-bool Key::MayEnter(const protocol::HostCert& host,
-                   const protocol::X25519Public& host_static) const {
+bool Key::MayEnter(const protocol::HostCert& host, ByteView cert_bytes,
+                   const protocol::X25519Public& host_static) {
   if (host.host_noise_pub != host_static) return false;
   const auto& state = storage_.state();
   // A tampered key may have lost its record, and with it whom to trust; then only RESET helps.
   if (storage_.tampered() && !Enrolled()) return false;
   if (!Enrolled()) return (host.role & protocol::kRoleEnroll) != 0;
   return host.issuer_kid == protocol::KidOf(state.issuer_pub) &&
-         host.host_epoch >= state.min_host_epoch && host.VerifySignature(state.issuer_pub);
+         host.host_epoch >= state.min_host_epoch && IsSigned(host, cert_bytes);
+}
+
+// A host that comes again shows the same certificate: its signature need not be checked twice under
+// the same issuer.
+bool Key::IsSigned(const protocol::HostCert& host, ByteView cert_bytes) {
+  const auto& issuer = storage_.state().issuer_pub;
+  const protocol::Hash hash = protocol::Sha256Of(issuer, cert_bytes);
+  if (std::find(signed_certs_.begin(), signed_certs_.end(), hash) != signed_certs_.end()) {
+    return true;
+  }
+  if (!Verifies(host, issuer)) return false;
+  signed_certs_[next_signed_cert_] = hash;
+  next_signed_cert_ = (next_signed_cert_ + 1) % signed_certs_.size();
+  return true;
 }
 
 // Whether the session's HostCert, whose signature was checked, would be accepted now.

@@ -10,6 +10,7 @@
 #include "firmware-sim/core/sessions.h"
 #include "firmware-sim/core/storage.h"
 #include "protocol/certs.h"
+#include "protocol/hpke.h"
 #include "protocol/job.h"
 #include "protocol/messages.h"
 #include "protocol/receipt.h"
@@ -64,8 +65,13 @@ class Key final : private LinkClient, private Progress {
   void OnReport(const protocol::Report& report, Origin origin);
   void OnTouch(TouchEvent event);
   void Tick();
-  // Nothing is timed and nothing is left to prepare; Tick need not be called until the next report.
+  // Nothing is timed; Tick need not be called until the next report.
   bool Idle() const;
+  // Makes one thing ahead that the next command would have to wait for: one or two
+  // multiplications on a curve. Call it while no report waits to come in or go out, until it says
+  // false: nothing is left to do, or a command runs. A key that never finds the time works all the
+  // same.
+  bool Prepare();
   KeyView View() const;
 
  private:
@@ -97,11 +103,20 @@ class Key final : private LinkClient, private Progress {
   protocol::Bytes<protocol::kKeyStatusSize> MakeStatus(std::uint8_t role) const;
   void NewColdStatic();
   void Advance();
-  void PrepareSpare();
   bool TakePair(protocol::X25519Pair* pair);
   void OnHs1(std::uint32_t cid, ByteView payload);
   void OnHs3(std::uint32_t cid, ByteView payload);
-  bool MayEnter(const protocol::HostCert& host, const protocol::X25519Public& host_static) const;
+  bool MayEnter(const protocol::HostCert& host, ByteView cert_bytes,
+                const protocol::X25519Public& host_static);
+  bool IsSigned(const protocol::HostCert& host, ByteView cert_bytes);
+  // Whether `signer` signed it, with the signer's table where there is one.
+  template <typename Signed>
+  bool Verifies(const Signed& what, const protocol::P256Public& signer) const {
+    for (const protocol::P256Verifier* verifier : {&issuer_, &own_}) {
+      if (verifier->prepared_for(signer)) return what.VerifySignature(*verifier);
+    }
+    return what.VerifySignature(signer);
+  }
   bool StillPasses(const Session& session) const;
   void BeginReset();
   void EndReset(Status touch);
@@ -143,6 +158,7 @@ class Key final : private LinkClient, private Progress {
   bool WrapVault(Persistent& draft, const protocol::X25519Private& vault_priv,
                  ByteView field) const;
   bool UnwrapVault(const Vault& vault, ByteView field, protocol::X25519Private* vault_priv) const;
+  bool PrepareSlotSeal();
   bool SealSlot(const Persistent& draft, ByteView login, ByteView password, Slot* slot);
   bool OpenSlot(const Slot& slot, const protocol::X25519Private& vault_priv,
                 protocol::Secret<kSlotPlain>* plain) const;
@@ -173,10 +189,26 @@ class Key final : private LinkClient, private Progress {
   protocol::X25519Pair cold_static_;
   std::uint8_t wrong_pins_ = 0;  // in this power cycle
 
-  // Key pairs made while there was nothing else to do, for handshakes, next recipients and slots: a
-  // multiplication less while a host waits.
+  // Made while there was nothing else to do (Prepare). Key pairs for handshakes and next
+  // recipients:
   std::array<protocol::X25519Pair, 3> spares_;
   std::size_t spare_count_ = 0;
+  // How the next slot will be sealed.
+  struct SlotSeal {
+    bool ready = false;
+    protocol::X25519Public vault{};  // for this vault
+    protocol::X25519Public enc{};
+    protocol::HpkeKeys keys;
+  };
+  SlotSeal slot_seal_;
+
+  // The two whose signatures a delivery waits for.
+  protocol::P256Verifier issuer_;
+  protocol::P256Verifier own_;
+
+  // H(issuer || HostCert) of certificates whose signature was checked since power-on.
+  std::array<protocol::Hash, 2> signed_certs_{};
+  std::size_t next_signed_cert_ = 0;
 
   // The command that is running: a request of session_, or RESET.
   Session* session_ = nullptr;

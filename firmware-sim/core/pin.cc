@@ -1,7 +1,6 @@
 #include <algorithm>
 
 #include "firmware-sim/core/key.h"
-#include "protocol/hpke.h"
 
 namespace keyferry::sim {
 namespace {
@@ -38,6 +37,21 @@ bool Key::UnwrapVault(const Vault& vault, ByteView field,
   return protocol::AeadOpen(key, kNonce, vault.pub, vault.wrapped, vault_priv->span());
 }
 
+bool Key::PrepareSlotSeal() {
+  const protocol::X25519Public& vault = storage_.state().vault.pub;
+  protocol::X25519Pair ephemeral;
+  Renew(slot_seal_);
+  if (!TakePair(&ephemeral) ||
+      !protocol::HpkeSenderKeys(ephemeral, vault, protocol::Label("keyferry/vault/v1"),
+                                slot_seal_.keys)) {
+    return false;
+  }
+  slot_seal_.enc = ephemeral.pub;
+  slot_seal_.vault = vault;
+  slot_seal_.ready = true;
+  return true;
+}
+
 bool Key::SealSlot(const Persistent& draft, ByteView login, ByteView password, Slot* slot) {
   protocol::Secret<kSlotPlain> plain;
   protocol::Released released;
@@ -46,9 +60,16 @@ bool Key::SealSlot(const Persistent& draft, ByteView login, ByteView password, S
   released.password = password;
   protocol::X25519Pair ephemeral;
   const protocol::MutableBytes sealed(slot->sealed);
-  if (!released.Encode(plain.span()) || !TakePair(&ephemeral)) {
-    return false;
+  if (!released.Encode(plain.span())) return false;
+  if (slot_seal_.ready && slot_seal_.vault == draft.vault.pub) {
+    std::copy(slot_seal_.enc.begin(), slot_seal_.enc.end(), sealed.begin());
+    const bool good = protocol::AeadSeal(slot_seal_.keys.key, slot_seal_.keys.base_nonce.bytes,
+                                         storage_.factory().device_id, plain.view(),
+                                         sealed.subspan(slot_seal_.enc.size()));
+    Renew(slot_seal_);
+    return good;
   }
+  if (!TakePair(&ephemeral)) return false;
   std::copy(ephemeral.pub.begin(), ephemeral.pub.end(), sealed.begin());
   return protocol::HpkeSeal(ephemeral, draft.vault.pub, protocol::Label("keyferry/vault/v1"),
                             storage_.factory().device_id, plain.view(),

@@ -52,7 +52,7 @@ void FramePipe::Push(const protocol::Report& report, Origin origin, Time now) {
         break;
     }
   }
-  clock_ = std::max(clock_ + std::chrono::microseconds(faults_.frame_clock_us), now);
+  clock_ = NextFrame(now);
   item.due = clock_ + delay_;
   if (later) {
     held_back_ = item;
@@ -64,6 +64,15 @@ void FramePipe::Push(const protocol::Report& report, Origin origin, Time now) {
     held_back_->due = item.due;
     Enqueue(*std::exchange(held_back_, std::nullopt));
   }
+}
+
+// The next frame of the bus that carries nothing in this direction yet. Both directions share the
+// frames' beginnings, as on USB.
+FramePipe::Time FramePipe::NextFrame(Time now) const {
+  const std::chrono::microseconds frame(faults_.frame_clock_us);
+  if (frame.count() == 0) return now;
+  const Time begins = now + frame - now.time_since_epoch() % frame;
+  return std::max(clock_ + frame, begins);
 }
 
 void FramePipe::Enqueue(Waiting item) { queue_.push_back(std::move(item)); }

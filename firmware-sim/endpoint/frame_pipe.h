@@ -41,6 +41,7 @@ class FramePipe {
     bool unplug = false;
   };
 
+  Time NextFrame(Time now) const;
   void Enqueue(Waiting item);
 
   const Faults& faults_;

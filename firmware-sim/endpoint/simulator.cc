@@ -170,6 +170,7 @@ Result<void> Simulator::Run(int stop_fd) {
     const auto now = steady_clock::now();
     std::optional<FramePipe::Time> due;
     if (key_ && !key_->Idle()) due = now + kTick;
+    if (preparing_) due = now;
     for (const auto& next : {in_.NextDue(), out_.NextDue()}) {
       if (next && (!due || *next < *due)) due = next;
     }
@@ -204,6 +205,8 @@ void Simulator::PumpAll() {
     unplug_now_ = false;
     Unplug();
   }
+  // Reports come first.
+  preparing_ = key_ && !in_.NextDue() && !out_.NextDue() && key_->Prepare();
 }
 
 std::string Simulator::OnControl(std::string_view command) {

@@ -70,6 +70,7 @@ class Simulator : private ReportSink, private TouchPort, private Clock, private 
   bool waiting_ = false;
   bool wait_held_ = false;
   bool unplug_now_ = false;
+  bool preparing_ = false;                   // the key has more to make ahead
   protocol::X25519Public last_recipient_{};  // of the receipt before, for stale-epoch
 };
 

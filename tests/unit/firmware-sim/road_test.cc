@@ -1,6 +1,7 @@
 // The main road: enrol, store, release, and what a restart leaves.
 
 #include <catch2/catch.hpp>
+#include <set>
 
 #include "tests/unit/firmware-sim/bench.h"
 
@@ -59,6 +60,63 @@ TEST_CASE("a fresh key enrols, stores, and gives the password against PIN and to
     CHECK(back.Request(Op::kPutJob, job).body == first.body);
   }
   CHECK(bench.flash().violations() == 0);
+}
+
+TEST_CASE("what a key made ahead changes nothing but the time") {
+  Bench bench;
+  bench.PowerOn();
+  Owner owner(bench);
+  const auto prepare = [&bench] {
+    int steps = 0;
+    while (bench.key().Prepare()) REQUIRE(++steps < 20);
+    return steps;
+  };
+  CHECK(prepare() == 3);  // spare pairs; a key that is not enrolled seals nothing
+  owner.Enrol();
+  Host daemon = owner.Daemon();
+  REQUIRE(daemon.Connect());
+  CHECK(prepare() >= 4);  // the slot's seal, the spares that were used, two tables
+  CHECK(prepare() == 0);
+  REQUIRE(owner.Put(daemon, owner.SealPassword("first")).ok());
+  Host login = owner.Login();
+  REQUIRE(login.Connect());
+  REQUIRE(login.Request(Op::kPinSet, owner.PinSetBody(kPin)).ok());
+  prepare();
+  REQUIRE(owner.Put(daemon, owner.SealPassword("second")).ok());
+  CHECK(owner.Release(login, kPin) == "second");
+  CHECK(owner.Release(login, kPin, 1) == "first");
+  SECTION("never twice the same") {
+    prepare();
+    std::set<Blob> seals;
+    std::set<protocol::X25519Public> recipients{owner.last.recipient_pub};
+    for (int i = 0; i < 4; ++i) {
+      const auto& image = bench.flash().image().bytes;
+      CHECK(seals.insert(Blob(image.begin(), image.end())).second);
+      REQUIRE(owner.Put(daemon, owner.SealPassword("again")).ok());
+      CHECK(recipients.insert(owner.last.recipient_pub).second);
+      if (i % 2 == 0) prepare();
+    }
+    CHECK(owner.Release(login, kPin) == "again");
+  }
+  SECTION("a job of a stranger and a certificate of a stranger are refused as before") {
+    prepare();
+    Blob forged = owner.SealPassword("forged");
+    forged.back() = static_cast<std::uint8_t>(forged.back() ^ 1);
+    CHECK(daemon.Request(Op::kPutJob, forged).status == Status::kBadSignature);
+    Host stranger = owner.Daemon();
+    stranger.cert.signature[3] = static_cast<std::uint8_t>(stranger.cert.signature[3] ^ 1);
+    CHECK_FALSE(stranger.Connect());
+    Host again = owner.Daemon();  // its certificate is known by now
+    CHECK(again.Connect());
+    again.cert.host_epoch = 0;
+    CHECK_FALSE(again.Connect());
+  }
+  SECTION("a new vault is not sealed to with what was made for the old one") {
+    const Blob hash(32, 9);
+    REQUIRE(owner.Put(daemon, owner.Seal(protocol::JobType::kPinUnblock, hash)).ok());
+    REQUIRE(owner.Put(daemon, owner.SealPassword("after")).ok());
+    CHECK(daemon.Request(Op::kGetStatus).ok());
+  }
 }
 
 TEST_CASE("held passwords wait for COMMIT and go with DROP") {

@@ -322,12 +322,17 @@ TEST_CASE("frame faults, one by one") {
     CHECK(in.got == Blob{1, 2, 3});
   }
   SECTION("frame clock") {
+    // The frames begin at whole milliseconds; what is written in one goes out in the next.
     Piped p("frame-clock:1000");
+    const auto frame = p.start + milliseconds(1) - p.start.time_since_epoch() % milliseconds(1);
     p.Push(3);
+    CHECK(p.got.empty());
+    CHECK(*p.pipe.NextDue() == frame);
+    p.pipe.Pump(frame);
     CHECK(p.got == Blob{1});
-    p.pipe.Pump(p.start + milliseconds(1));
+    p.pipe.Pump(frame + milliseconds(1));
     CHECK(p.got == Blob{1, 2});
-    p.pipe.Pump(p.start + milliseconds(2));
+    p.pipe.Pump(frame + milliseconds(5));
     CHECK(p.got == Blob{1, 2, 3});
   }
 }

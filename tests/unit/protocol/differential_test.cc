@@ -304,5 +304,57 @@ TEST_CASE("HKDF agrees with OpenSSL") {
   CHECK_FALSE(HkdfExpand(Blob(32), {}, too_long));
 }
 
+TEST_CASE("P256Verifier with a table says what P256VerifyHash says") {
+  Dice dice;
+  P256Verifier verifier;
+  int good = 0;
+  int bad = 0;
+  for (int k = 0; k < 20; ++k) {
+    P256Private key;
+    P256Public pub{};
+    do key.bytes = dice.Fixed<32>();
+    while (!P256DerivePublic(key, pub));
+    CHECK_FALSE(verifier.prepared_for(pub));
+    REQUIRE(verifier.Prepare(pub));
+    REQUIRE(verifier.Prepare(pub));
+    CHECK(verifier.prepared_for(pub));
+    const P256Verifier plain(pub);
+    for (int i = 0; i < 10; ++i) {
+      Hash hash = dice.Fixed<32>();
+      if (i == 0) hash.fill(0);     // u1 is zero
+      if (i == 1) hash.fill(0xFF);  // beyond the order
+      Signature signature{};
+      REQUIRE(P256SignHash(key, hash, signature));
+      const auto check = [&](bool expected) {
+        CHECK(P256VerifyHash(pub, hash, signature) == expected);
+        CHECK(verifier.Verify(hash, signature) == expected);
+        CHECK(plain.Verify(hash, signature) == expected);
+        ++(expected ? good : bad);
+      };
+      check(true);
+      const std::size_t at = static_cast<std::size_t>(dice.Fixed<1>()[0]) % 64;
+      signature[at] = static_cast<std::uint8_t>(signature[at] ^ 0x10);
+      check(false);
+      signature[at] = static_cast<std::uint8_t>(signature[at] ^ 0x10);
+      hash[31] = static_cast<std::uint8_t>(hash[31] ^ 1);
+      check(false);
+      for (const auto fill : {std::uint8_t{0x00}, std::uint8_t{0xFF}}) {
+        Signature edge = signature;
+        std::fill(edge.begin() + 32, edge.end(), fill);
+        std::swap(edge, signature);
+        check(false);
+        std::swap(edge, signature);
+      }
+    }
+  }
+  CHECK(good == 200);
+  CHECK(bad == 800);
+  P256Public off{};
+  off[0] = 4;
+  off[1] = 1;
+  CHECK_FALSE(verifier.Prepare(off));
+  CHECK_FALSE(verifier.Verify(Hash{}, Signature{}));
+}
+
 }  // namespace
 }  // namespace keyferry::protocol
