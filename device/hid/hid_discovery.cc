@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <filesystem>
 #include <map>
 #include <optional>
 #include <utility>
@@ -34,8 +36,8 @@ using Udev = std::unique_ptr<T, Unref>;
 // key.
 struct Candidate {
   std::string path;
+  std::string name;  // in the kernel
   std::string instance;
-  UsbId id;
   std::string words;  // for the log
   std::string refused;
 };
@@ -51,15 +53,12 @@ class Kind {
   virtual std::optional<Candidate> Look(const std::string& name, const HidMatch& match) const = 0;
   // The path of a device's name; empty for names that no key has.
   virtual std::string PathOf(const std::string& name) const = 0;
+  // Which plugging in a message is about.
+  virtual std::string InstanceOf(udev_device* message) const = 0;
 };
 
 std::string Reason(const Result<void>& checked) {
   return checked ? std::string() : checked.error().message;
-}
-
-Result<void> CheckUsb(const UsbDevice& usb) {
-  const auto layout = UsbLayout::Parse(usb.descriptors);
-  return layout ? layout->CheckKey() : tl::unexpected(layout.error());
 }
 
 std::string Words(const UsbDevice& usb) {
@@ -86,12 +85,18 @@ class HidrawKind final : public Kind {
     const std::string path = "/dev/" + name;
     return HidrawNameOf(path) ? path : std::string();
   }
+  // …/0003:1209:0001.0005/hidraw/hidraw0
+  std::string InstanceOf(udev_device* message) const override {
+    const char* path = udev_device_get_devpath(message);
+    const std::filesystem::path device(path == nullptr ? "" : path);
+    return device.parent_path().parent_path().filename().string();
+  }
 
  private:
   static Candidate From(const HidrawDevice& device) {
-    Candidate out{device.node, device.instance, device.id, {}, {}};
+    Candidate out{device.node, device.node.substr(5), device.instance, {}, {}};
     out.words = device.usb ? Words(*device.usb) : device.id.Text() + " \"" + device.name + "\"";
-    if (device.usb) out.refused = Reason(CheckUsb(*device.usb));
+    if (device.usb) out.refused = Reason(CheckKeyUsb(device.usb->descriptors));
     if (out.refused.empty()) out.refused = Reason(CheckKeyReports(device.report_descriptor));
     return out;
   }
@@ -117,10 +122,15 @@ class LibusbKind final : public Kind {
     const std::string path = "usb:" + name;
     return UsbNameOf(path) ? path : std::string();
   }
+  std::string InstanceOf(udev_device* message) const override {
+    const char* number = udev_device_get_property_value(message, "DEVNUM");
+    return number == nullptr ? std::string() : std::to_string(std::strtoul(number, nullptr, 10));
+  }
 
  private:
   static Candidate From(const UsbDevice& usb) {
-    return {usb.Path(), std::to_string(usb.number), usb.id, Words(usb), Reason(CheckUsb(usb))};
+    return {usb.Path(), usb.name, std::to_string(usb.number), Words(usb),
+            Reason(CheckKeyUsb(usb.descriptors))};
   }
 };
 
@@ -138,8 +148,8 @@ class HidDiscovery final : public Discovery {
     udev_.reset(udev_new());
     if (stop_fd_ < 0 || !udev_) return Broken(errno);
     // udevd makes this socket; without it nobody sends what the "udev" monitor waits for.
-    const bool udevd = access("/run/udev/control", F_OK) == 0;
-    monitor_.reset(udev_monitor_new_from_netlink(udev_.get(), udevd ? "udev" : "kernel"));
+    udevd_ = access("/run/udev/control", F_OK) == 0;
+    monitor_.reset(udev_monitor_new_from_netlink(udev_.get(), udevd_ ? "udev" : "kernel"));
     if (!monitor_ ||
         udev_monitor_filter_add_match_subsystem_devtype(monitor_.get(), kind_->Subsystem(),
                                                         kind_->DevType()) < 0 ||
@@ -147,7 +157,7 @@ class HidDiscovery final : public Discovery {
       return Broken(errno);
     }
     udev_monitor_set_receive_buffer_size(monitor_.get(), kSocketBuffer);
-    if (!udevd) {
+    if (!udevd_) {
       Note(std::string("No udevd runs: ") + kind_->Subsystem() +
            " devices are watched for through the kernel, and no rule gives their nodes to the "
            "group of security keys.");
@@ -201,25 +211,40 @@ class HidDiscovery final : public Discovery {
     if (action == nullptr || name == nullptr) return {};
     const std::string path = kind_->PathOf(name);
     if (path.empty()) return {};
+    // Messages may be late, and the path another device's by now, which has messages of its own.
+    const std::string instance = kind_->InstanceOf(device.get());
     if (std::strcmp(action, "remove") == 0) {
-      Remove(path);
+      const auto known = known_.find(path);
+      if (known != known_.end() && known->second.instance == instance) Remove(path);
     } else if (std::strcmp(action, "add") == 0) {
-      if (auto found = kind_->Look(name, match_)) Add(*found);
+      const auto found = kind_->Look(name, match_);
+      if (found && found->instance == instance) Add(*found);
     }
     return {};
+  }
+
+  // Whether udevd is done with it: before, its node has not got its group yet, and a message is to
+  // come.
+  bool Ready(const Candidate& one) const {
+    if (!udevd_) return true;
+    const Udev<udev_device> device(
+        udev_device_new_from_subsystem_sysname(udev_.get(), kind_->Subsystem(), one.name.c_str()));
+    return device && udev_device_get_is_initialized(device.get()) > 0;
   }
 
   // What is there now against what was told.
   void Compare() {
     const auto present = kind_->List(match_);
     std::vector<std::string> gone;
-    for (const auto& [path, instance] : known_) {
+    for (const auto& [path, unused] : known_) {
       bool still = false;
       for (const Candidate& one : present) still = still || one.path == path;
       if (!still) gone.push_back(path);
     }
     for (const std::string& path : gone) Remove(path);
-    for (const Candidate& one : present) Add(one);
+    for (const Candidate& one : present) {
+      if (Ready(one)) Add(one);
+    }
   }
 
   void Add(const Candidate& found) {
@@ -258,6 +283,7 @@ class HidDiscovery final : public Discovery {
   const HidMatch match_;
   const HidNote note_;
   int stop_fd_ = -1;
+  bool udevd_ = false;
   Udev<udev> udev_;
   Udev<udev_monitor> monitor_;
   std::map<std::string, Known> known_;

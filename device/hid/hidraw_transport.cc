@@ -20,6 +20,7 @@
 #include "device/hid/hid_errors.h"
 #include "device/hid/report_descriptor.h"
 #include "device/hid/sysfs.h"
+#include "device/hid/usb_layout.h"
 #include "device/key_claim.h"
 #include "protocol/limits.h"
 
@@ -214,6 +215,11 @@ Result<std::unique_ptr<Transport>> OpenHidraw(const std::string& path, const Hid
   if (!name) return tl::unexpected(name.error());
   const auto known = ReadHidrawDevice(*name);
   if (!known) return tl::unexpected(known.error());
+  if (known->usb && match.Has(known->id)) {
+    if (auto key = CheckKeyUsb(known->usb->descriptors); !key) {
+      return tl::unexpected(NotAKey(path, key.error().message));
+    }
+  }
   auto claim = KeyClaim::Take(known->ClaimName(), path);
   if (!claim) return tl::unexpected(claim.error());
   Descriptor node(open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));

@@ -97,4 +97,10 @@ const UsbLayout::Endpoint& UsbLayout::KeyEndpoint(bool in) const {
   return both.at(0).In() == in ? both.at(0) : both.at(1);
 }
 
+Result<void> CheckKeyUsb(Bytes bytes) {
+  const auto layout = UsbLayout::Parse(bytes);
+  if (!layout) return tl::unexpected(layout.error());
+  return layout->CheckKey();
+}
+
 }  // namespace keyferry::device

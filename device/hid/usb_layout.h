@@ -53,4 +53,7 @@ struct UsbLayout {
   const Endpoint& KeyEndpoint(bool in) const;
 };
 
+// Both at once.
+Result<void> CheckKeyUsb(std::span<const std::uint8_t> bytes);
+
 }  // namespace keyferry::device
