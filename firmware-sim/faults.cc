@@ -41,8 +41,8 @@ constexpr FrameWord kFrameWords[] = {
     {"duplicate", FrameFault::Kind::kDuplicate, false, 0},
     {"reorder", FrameFault::Kind::kReorder, false, 0},
     {"delay", FrameFault::Kind::kDelay, true, 60'000},
-    {"truncate", FrameFault::Kind::kTruncate, true, 63},
-    {"corrupt", FrameFault::Kind::kCorrupt, true, 63},
+    {"truncate", FrameFault::Kind::kTruncate, true, 499},
+    {"corrupt", FrameFault::Kind::kCorrupt, true, 499},
     {"unplug", FrameFault::Kind::kUnplug, false, 0},
 };
 
@@ -62,11 +62,26 @@ bool ParseFrame(const std::vector<std::string_view>& parts, Faults* out) {
   return false;
 }
 
+bool ParseLie(std::string_view word, DescriptorLie* out) {
+  static constexpr std::pair<std::string_view, DescriptorLie> kLies[] = {
+      {"usage-page", DescriptorLie::kUsagePage}, {"short-reports", DescriptorLie::kShortReports},
+      {"report-ids", DescriptorLie::kReportIds}, {"keyboard", DescriptorLie::kKeyboard},
+      {"truncated", DescriptorLie::kTruncated},  {"endless-string", DescriptorLie::kEndlessString},
+  };
+  for (const auto& [name, lie] : kLies) {
+    if (name != word) continue;
+    *out = lie;
+    return true;
+  }
+  return false;
+}
+
 bool ParseOne(std::string_view text, Faults* out) {
   const auto parts = Split(text, ':');
   if (parts.size() == 1) {
-    out->touch_refused = out->touch_refused || parts[0] == "touch-refused";
-    return parts[0] == "touch-refused";
+    if (parts[0] == "touch-refused") return out->touch_refused = true;
+    if (parts[0] == "identity-changes") return out->identity_changes = true;
+    return false;
   }
   if (parts.size() == 2) {
     const std::string_view name = parts[0];
@@ -76,6 +91,8 @@ bool ParseOne(std::string_view text, Faults* out) {
     if (name == "stale-epoch") return Number(parts[1], &out->stale_epoch, 1, kMax32);
     if (name == "slow-flash") return Number(parts[1], &out->slow_flash_us, 1, kMaxDelayUs);
     if (name == "frame-clock") return Number(parts[1], &out->frame_clock_us, 1, kMaxDelayUs);
+    if (name == "ble-drop-notify") return Number(parts[1], &out->drop_notify, 1, kMax32);
+    if (name == "descriptor-lies") return ParseLie(parts[1], &out->descriptor_lie);
     return false;
   }
   return ParseFrame(parts, out);

@@ -12,11 +12,19 @@
 #include "firmware-sim/endpoint/control_client.h"
 #include "firmware-sim/endpoint/simulator.h"
 #include "firmware-sim/endpoint/simulator_ca.h"
+#include "firmware-sim/endpoint/uhid_endpoint.h"
 #include "protocol/secure/secure_bytes.h"
 
 namespace {
 
+using keyferry::sim::EndpointClient;
+using keyferry::sim::SimulatorOptions;
 using keyferry::sim::TouchMode;
+
+int Usage(const char* what) {
+  std::cerr << "keyferry-sim: " << what << "; see keyferry-sim --help.\n";
+  return 2;
+}
 
 int Complain(const keyferry::Error& error) {
   std::cerr << "keyferry-sim: " << error.message << '\n';
@@ -33,7 +41,7 @@ int StopFd() {
   return signalfd(-1, &signals, SFD_CLOEXEC);
 }
 
-int RunSimulator(const keyferry::sim::SimulatorOptions& options) {
+int RunSimulator(const SimulatorOptions& options) {
   const int stop_fd = StopFd();
   keyferry::sim::Simulator simulator(options);
   const auto started = simulator.Start();
@@ -44,8 +52,8 @@ int RunSimulator(const keyferry::sim::SimulatorOptions& options) {
   return ran ? 0 : Complain(ran.error());
 }
 
-int RunControl(const std::string& socket_path, const std::string& command) {
-  const auto answer = keyferry::sim::SendControl(socket_path, command);
+int RunControl(const std::string& path, const std::string& command) {
+  const auto answer = keyferry::sim::SendControl(path, command);
   if (!answer) return Complain(answer.error());
   std::cout << *answer << '\n';
   return answer->rfind("{\"ok\":true", 0) == 0 ? 0 : 1;
@@ -58,18 +66,53 @@ int PrintCa() {
   return 0;
 }
 
+// VID:PID in hexadecimal digits.
+bool ParseUsbId(const std::string& text, SimulatorOptions* options) {
+  unsigned vendor = 0;
+  unsigned product = 0;
+  char rest = 0;
+  if (text.size() != 9 || std::sscanf(text.c_str(), "%4x:%4x%c", &vendor, &product, &rest) != 2)
+    return false;
+  options->vendor = static_cast<std::uint16_t>(vendor);
+  options->product = static_cast<std::uint16_t>(product);
+  return true;
+}
+
+// Where the key shows itself; each option adds a plug.
+struct PlugOptions {
+  bool uhid = false;
+
+  void AddTo(CLI::App& app) {
+    app.add_flag("--uhid", uhid, "Appear as a HID device of this machine, by /dev/uhid");
+  }
+  void AddTo(SimulatorOptions& options) const {
+    if (uhid) {
+      options.plugs.push_back([](EndpointClient& client) {
+        return std::make_unique<keyferry::sim::UhidEndpoint>(client);
+      });
+    }
+  }
+};
+
 }  // namespace
 
 int main(int argc, char** argv) {
   keyferry::HardenProcess();
   CLI::App app{
-      "The simulated Keyferry key: a whole key behind a Unix socket, for tests and the demo."};
-  keyferry::sim::SimulatorOptions options;
+      "The simulated Keyferry key: a whole key behind a Unix socket or the operating system's own "
+      "device stacks, for tests and the demo."};
+  SimulatorOptions options;
+  PlugOptions plugs;
   std::string faults;
+  std::string usb_id;
   app.add_option("--socket", options.socket_path,
                  "Unix socket to listen on (SOCK_SEQPACKET, 64-byte reports)");
   app.add_flag("--share", options.share_socket,
                "Let other users connect to the socket (mode 0666; its folder may narrow it)");
+  plugs.AddTo(app);
+  app.add_option("--usb-id", usb_id, "VID:PID of the device descriptors (1209:0001)");
+  app.add_option("--control", options.control_path,
+                 "Unix socket for `ctl` (the --socket or else the --state path, with .ctl)");
   app.add_option("--state", options.state_path,
                  "State file: the key's flash; made when missing or empty");
   const std::map<std::string, TouchMode> modes{
@@ -82,22 +125,36 @@ int main(int argc, char** argv) {
 
   CLI::App* control =
       app.add_subcommand("ctl", "Plug in, unplug, touch, or ask a running simulator");
+  std::string control_path;
   std::string control_socket;
   std::string command;
-  control->add_option("--socket", control_socket, "The simulator's --socket")->required();
+  std::string what;
+  CLI::Option* by_socket =
+      control->add_option("--socket", control_socket, "The simulator's --socket");
+  control->add_option("--control", control_path, "The simulator's control socket")
+      ->excludes(by_socket);
   control->add_option("command", command, "What to do")
       ->required()
-      ->check(CLI::IsMember({"plug", "unplug", "touch", "status"}));
+      ->check(CLI::IsMember({"plug", "unplug", "disconnect", "faults", "touch", "status"}));
+  control->add_option("what", what,
+                      "plug, unplug, disconnect: which transport (all); faults: the new ones");
   CLI::App* ca = app.add_subcommand("ca", "Print the simulator's attestation CA certificate (PEM)");
   app.require_subcommand(0, 1);
   CLI11_PARSE(app, argc, argv);
 
   if (ca->parsed()) return PrintCa();
-  if (control->parsed()) return RunControl(control_socket, command);
-  if (options.socket_path.empty() || options.state_path.empty()) {
-    std::cerr << "keyferry-sim: --socket and --state are needed; see keyferry-sim --help.\n";
-    return 2;
+  if (control->parsed()) {
+    if (control_path.empty() && control_socket.empty())
+      return Usage("ctl needs --socket or --control");
+    return RunControl(control_path.empty() ? control_socket + ".ctl" : control_path,
+                      what.empty() ? command : command + " " + what);
   }
+  plugs.AddTo(options);
+  if (options.state_path.empty()) return Usage("--state is needed");
+  if (options.socket_path.empty() && options.plugs.empty())
+    return Usage("--socket or another transport is needed");
+  if (!usb_id.empty() && !ParseUsbId(usb_id, &options))
+    return Usage("--usb-id is two hexadecimal numbers of four digits, as in 1209:0001");
   const auto parsed = keyferry::sim::ParseFaults(faults);
   if (!parsed) return Complain(parsed.error());
   options.faults = *parsed;

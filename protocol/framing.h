@@ -107,8 +107,9 @@ class Assembler {
   bool assembling_ = false;
 };
 
-// ATT_MTU is 23 at least, so a fragment takes 20 bytes.
+// ATT_MTU is 23 at least, so a fragment takes 20 bytes; longer ones than 500 are never made.
 inline constexpr std::size_t kMinFragment = 20;
+inline constexpr std::size_t kMaxFragment = 500;
 
 // BLE: fragments of at most `max_fragment` bytes (ATT_MTU - 3): 0x80|cmd len(2) data, then seq
 // data; the last is not padded. With less than kMinFragment nothing is given.

@@ -7,6 +7,7 @@
 
 #include "protocol/crypto.h"
 #include "protocol/framing.h"
+#include "protocol/noise.h"
 
 namespace keyferry::sim {
 
@@ -74,15 +75,23 @@ class TouchPort {
   virtual void Wink() = 0;
 };
 
-// Which host a report came from, where the port can tell (0 where it cannot: USB knows one). The
-// key hands it back with the answer and gives it no other meaning.
-using Origin = std::uint32_t;
+// Where a frame came from. A key may have several plugs at once (USB and Bluetooth); a channel
+// belongs to the plug that it was made on. The answer goes back to the same origin.
+struct Origin {
+  protocol::Transport transport = protocol::Transport::kSocket;  // says the form of the frames
+  std::uint8_t plug = 0;
+  // Which host on that plug, where the port can tell. Handed back, without any other meaning.
+  std::uint32_t host = 0;
+  bool operator==(const Origin&) const = default;
+};
 
-// The way out for reports (HID interrupt IN).
-class ReportSink {
+// The way out for frames: HID reports (interrupt IN, always 64 bytes) or, over Bluetooth,
+// notifications of at most the link's fragment size.
+class FrameSink {
  public:
-  virtual ~ReportSink() = default;
-  virtual void Send(const protocol::Report& report, Origin origin) = 0;
+  virtual ~FrameSink() = default;
+  // `frame` is valid during the call.
+  virtual void Send(protocol::ByteView frame, const Origin& origin) = 0;
 };
 
 struct Hal {
@@ -91,7 +100,7 @@ struct Hal {
   protocol::RandomSource& random;  // the hardware's source, already conditioned
   Clock& clock;
   TouchPort& touch;
-  ReportSink& reports;
+  FrameSink& frames;
 };
 
 }  // namespace keyferry::sim

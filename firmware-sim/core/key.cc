@@ -27,10 +27,16 @@ void Key::NewColdStatic() {
     cold_static_ = {};
 }
 
-void Key::OnReport(const protocol::Report& report, Origin origin) {
+void Key::OnFrame(ByteView frame, const Origin& origin) {
   Advance();
-  link_.OnReport(report, origin);
+  link_.OnFrame(frame, origin);
 }
+
+void Key::OnBleLink(std::uint8_t plug, std::size_t max_fragment) {
+  link_.OnBleLink(plug, max_fragment);
+}
+
+void Key::OnHostGone(std::uint8_t plug) { link_.OnHostGone(plug); }
 
 void Key::Tick() { Advance(); }
 
@@ -187,6 +193,7 @@ protocol::Bytes<protocol::kInfoSize> Key::MakeInfo() const {
   info.state = State();
   info.simulator = config_.simulator;
   info.device_id = storage_.factory().device_id;
+  info.device_id[0] = static_cast<std::uint8_t>(info.device_id[0] ^ config_.device_id_lie);
   info.firmware = config_.firmware_version;
   const protocol::Hash hash = protocol::Sha256Of(storage_.factory().certificate());
   std::copy_n(hash.begin(), info.attestation_hash.size(), info.attestation_hash.begin());
@@ -222,7 +229,7 @@ void Key::OnHs1(std::uint32_t cid, ByteView payload) {
   const protocol::X25519Pair& own = Enrolled() ? storage_.state().noise : cold_static_;
   bool good = TakePair(&ephemeral);
   if (good) {
-    handshake.noise.emplace(own, ephemeral, protocol::HopPrologue(config_.transport, MakeInfo()));
+    handshake.noise.emplace(own, ephemeral, protocol::HopPrologue(link_.transport(), MakeInfo()));
     good = handshake.noise->ReadHs1(payload) && handshake.noise->WriteHs2(hs2);
   }
   if (!good) {

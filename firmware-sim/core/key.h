@@ -26,9 +26,9 @@ class ReceiptFault {
 };
 
 struct KeyConfig {
-  std::uint32_t firmware_version = 0x00000100;                   // 0.1.0
-  protocol::Transport transport = protocol::Transport::kSocket;  // of the prologue
-  bool simulator = true;                                         // INFO and Statement say so
+  std::uint32_t firmware_version = 0x00000100;  // 0.1.0
+  bool simulator = true;                        // INFO and Statement say so
+  std::uint8_t device_id_lie = 0;  // XORed onto INFO's device_id; only the simulator sets it
   ReceiptFault* receipt_fault = nullptr;
 };
 
@@ -49,10 +49,10 @@ struct KeyView {
   bool waiting_for_touch = false;
 };
 
-// The key: the whole of the specification's device side behind one report in, reports out, touch
-// events and time. Driven by events and never blocking but for the flash; no heap, no exceptions,
-// no operating system. One thread. Use: construct, PowerOn once, then OnReport for each report from
-// a host, OnTouch for each touch, Tick at least every 20 ms unless Idle(). To take the power away,
+// The key: the whole of the specification's device side behind frames in, frames out, touch events
+// and time. Driven by events and never blocking but for the flash; no heap, no exceptions, no
+// operating system. One thread. Use: construct, PowerOn once, then OnFrame for each frame from a
+// host, OnTouch for each touch, Tick at least every 20 ms unless Idle(). To take the power away,
 // destroy it; all that matters is in the flash.
 class Key final : private LinkClient, private Progress {
  public:
@@ -62,7 +62,15 @@ class Key final : private LinkClient, private Progress {
   Key& operator=(const Key&) = delete;
 
   void PowerOn();
-  void OnReport(const protocol::Report& report, Origin origin);
+  // A HID report (shorter ones than 64 bytes are none, and ignored) or, of a Bluetooth origin, a
+  // fragment.
+  void OnFrame(protocol::ByteView frame, const Origin& origin);
+  // A central is connected on a Bluetooth plug, and its link carries fragments of `max_fragment`
+  // bytes (kMinFragment … kMaxFragment); again when that changes. Fragments before it are ignored.
+  void OnBleLink(std::uint8_t plug, std::size_t max_fragment);
+  // The host of the plug is gone (pulled, bus reset, Bluetooth link lost): its channels end, with
+  // their sessions and whatever they run.
+  void OnHostGone(std::uint8_t plug);
   void OnTouch(TouchEvent event);
   void Tick();
   // Nothing is timed; Tick need not be called until the next report.
@@ -73,6 +81,8 @@ class Key final : private LinkClient, private Progress {
   // same.
   bool Prepare();
   KeyView View() const;
+  // As the command INFO answers.
+  protocol::Bytes<protocol::kInfoSize> MakeInfo() const;
 
  private:
   using Status = protocol::Status;
@@ -99,7 +109,6 @@ class Key final : private LinkClient, private Progress {
   void OnWaitOver(Status touch);
   bool Enrolled() const { return storage_.state().phase == Phase::kEnrolled; }
   protocol::KeyState State() const;
-  protocol::Bytes<protocol::kInfoSize> MakeInfo() const;
   protocol::Bytes<protocol::kKeyStatusSize> MakeStatus(std::uint8_t role) const;
   void NewColdStatic();
   void Advance();

@@ -18,11 +18,35 @@ Link::Channel* Link::Find(std::uint32_t cid) {
   return nullptr;
 }
 
-void Link::OnReport(const protocol::Report& report, Origin origin) {
+// A channel is its plug's: elsewhere the cid is not allocated.
+Link::Channel* Link::Find(const Peer& peer) {
+  Channel* channel = Find(peer.cid);
+  return channel != nullptr && channel->plug == peer.origin.plug ? channel : nullptr;
+}
+
+// The peer is the one whose message is being assembled or whose command runs.
+bool Link::IsRunning(const Peer& peer) const {
+  return peer.cid == peer_.cid && peer.origin.plug == peer_.origin.plug;
+}
+
+void Link::OnFrame(protocol::ByteView bytes, const Origin& origin) {
   Tick();
-  const protocol::HidFrame frame = protocol::HidFrame::Parse(report);
+  protocol::HidFrame frame;
+  if (origin.transport == protocol::Transport::kBle) {
+    protocol::BleFragment fragment;
+    if (Find({kBleCid, origin}) == nullptr || !protocol::BleFragment::Parse(bytes, fragment))
+      return;
+    frame = {kBleCid,         fragment.first,    fragment.command,
+             fragment.length, fragment.sequence, fragment.data};
+  } else {
+    protocol::Report report;
+    if (bytes.size() != report.size()) return;
+    std::copy(bytes.begin(), bytes.end(), report.begin());
+    frame = protocol::HidFrame::Parse(report);
+    frame.data = bytes.last(frame.data.size());
+  }
   const Peer peer{frame.cid, origin};
-  if (Channel* channel = Find(peer.cid)) channel->used = ++uses_;
+  if (Channel* channel = Find(peer)) channel->used = ++uses_;
   if (frame.first) {
     OnFirst(peer, frame);
   } else {
@@ -34,10 +58,10 @@ void Link::OnReport(const protocol::Report& report, Origin origin) {
 void Link::OnFirst(const Peer& peer, const protocol::HidFrame& frame) {
   const auto command = static_cast<FrameCommand>(frame.command);
   const bool init = command == FrameCommand::kInit;
-  if (peer.cid == protocol::kBroadcastCid ? !init : Find(peer.cid) == nullptr) {
+  if (peer.cid == protocol::kBroadcastCid ? !init : Find(peer) == nullptr) {
     return SendError(peer, FrameError::kInvalidChannel);
   }
-  const bool same = peer.cid == peer_.cid;
+  const bool same = IsRunning(peer);
   if (message_.assembling() && !same) return SendError(peer, FrameError::kBusy);
   if (busy_ && !(same && (init || command == FrameCommand::kCancel)))
     return SendError(peer, FrameError::kBusy);
@@ -61,7 +85,7 @@ void Link::OnFirst(const Peer& peer, const protocol::HidFrame& frame) {
 }
 
 void Link::OnContinuation(const Peer& peer, const protocol::HidFrame& frame) {
-  if (!message_.assembling() || peer.cid != peer_.cid) return;
+  if (!message_.assembling() || !IsRunning(peer)) return;
   last_frame_ms_ = hal_.clock.NowMs();
   switch (message_.Continue(frame.sequence, frame.data)) {
     case protocol::Assembler::Step::kComplete:
@@ -76,38 +100,54 @@ void Link::OnContinuation(const Peer& peer, const protocol::HidFrame& frame) {
 
 void Link::OnInit(const Peer& peer, protocol::ByteView nonce) {
   protocol::InitResponse answer;
-  answer.cid = peer.cid;
+  answer.cid = peer.cid == kBleCid ? 0 : peer.cid;
   answer.firmware = firmware_version_;
   std::copy(nonce.begin(), nonce.end(), answer.nonce.begin());
   if (peer.cid == protocol::kBroadcastCid) {
-    answer.cid = Allocate();
+    answer.cid = Allocate(peer.origin.plug);
   } else {
-    message_
-        .Reset();  // only this cid's own message or command can be there: others were answered 06
-    if (busy_) {
-      busy_ = held_ = touch_needed_ = false;
-      client_.OnAbort();
-    }
+    Abort();  // only this cid's own message or command can be there: others were answered 06
     client_.OnChannelReset(peer.cid);
   }
   SendMessage(peer, FrameCommand::kInit, answer.Encode());
 }
 
-std::uint32_t Link::Allocate() {
-  Channel* oldest = &channels_[0];
+void Link::Abort() {
+  message_.Reset();
+  if (!busy_) return;
+  busy_ = held_ = touch_needed_ = false;
+  client_.OnAbort();
+}
+
+void Link::OnBleLink(std::uint8_t plug, std::size_t max_fragment) {
+  max_fragment_ = std::clamp(max_fragment, protocol::kMinFragment, protocol::kMaxFragment);
+  channels_.back() = {kBleCid, plug, ++uses_};
+}
+
+void Link::OnHostGone(std::uint8_t plug) {
+  if (peer_.origin.plug == plug) Abort();
   for (Channel& channel : channels_) {
-    if (channel.used < oldest->used) oldest = &channel;
+    if (channel.cid == 0 || channel.plug != plug) continue;
+    client_.OnChannelReset(channel.cid);
+    channel = {};
+  }
+}
+
+std::uint32_t Link::Allocate(std::uint8_t plug) {
+  Channel* oldest = &channels_[0];
+  for (std::size_t i = 1; i < protocol::kMaxChannels; ++i) {
+    if (channels_[i].used < oldest->used) oldest = &channels_[i];
   }
   if (oldest->cid != 0) client_.OnChannelReset(oldest->cid);
   oldest->cid = 0;
   std::uint32_t cid = 0;
-  while (cid == 0 || cid == protocol::kBroadcastCid || Find(cid) != nullptr) {
+  while (cid == 0 || cid == protocol::kBroadcastCid || cid == kBleCid || Find(cid) != nullptr) {
     protocol::Bytes<4> random{};
     if (!hal_.random.Fill(random)) random = {0, 0, 0, static_cast<std::uint8_t>(uses_)};
     cid = protocol::Reader(random).U32();
     ++uses_;
   }
-  *oldest = {cid, uses_};
+  *oldest = {cid, plug, uses_};
   return cid;
 }
 
@@ -176,9 +216,16 @@ void Link::SendError(const Peer& peer, FrameError error) {
 }
 
 void Link::SendMessage(const Peer& peer, FrameCommand command, protocol::ByteView payload) {
+  if (peer.origin.transport == protocol::Transport::kBle) {
+    protocol::BleSplitter splitter(max_fragment_, command, payload);
+    protocol::Bytes<protocol::kMaxFragment> fragment;
+    while (const std::size_t size = splitter.Next(fragment))
+      hal_.frames.Send(protocol::ByteView(fragment).first(size), peer.origin);
+    return;
+  }
   protocol::HidSplitter splitter(peer.cid, command, payload);
   protocol::Report report;
-  while (splitter.Next(report)) hal_.reports.Send(report, peer.origin);
+  while (splitter.Next(report)) hal_.frames.Send(report, peer.origin);
 }
 
 }  // namespace keyferry::sim

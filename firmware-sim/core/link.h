@@ -26,14 +26,19 @@ class LinkClient {
   virtual void OnChannelReset(std::uint32_t cid) = 0;
 };
 
-// The key's side of HID framing (section 6): four cids, one message being assembled, one command
-// running, and every error rule. Time comes from the clock port; call Tick at least every 20 ms
-// while Busy() or Assembling().
+// The key's side of framing (section 6): four cids for HID plugs, one Bluetooth link, one message
+// being assembled, one command running on the whole key, and every error rule. Time comes from the
+// clock port; call Tick at least every 20 ms while Busy() or Assembling().
+//
+// A Bluetooth link is a channel that needs no INIT and has no cid on the wire; it stands beside the
+// four, so that hosts on the cable cannot push it out. Towards the LinkClient its cid is kBleCid.
 class Link {
  public:
   Link(Hal& hal, std::uint32_t firmware_version, LinkClient& client);
 
-  void OnReport(const protocol::Report& report, Origin origin);
+  void OnFrame(protocol::ByteView frame, const Origin& origin);
+  void OnBleLink(std::uint8_t plug, std::size_t max_fragment);
+  void OnHostGone(std::uint8_t plug);
   void Tick();
 
   // Ends the command that is running. With `delay_ms` the answer is held back for that long (late
@@ -47,22 +52,32 @@ class Link {
   // Sends a KEEPALIVE when one is due. For long steps inside a command.
   void KeepAlive();
 
+  // Of the command that is running.
+  protocol::Transport transport() const { return peer_.origin.transport; }
+
   bool Busy() const { return busy_; }
   bool Assembling() const { return message_.assembling(); }
+
+  // Never allocated to a HID host.
+  static constexpr std::uint32_t kBleCid = 0xFFFFFFFE;
 
  private:
   struct Channel {
     std::uint32_t cid = 0;  // 0: not allocated
+    std::uint8_t plug = 0;
     std::uint64_t used = 0;
   };
   struct Peer {
     std::uint32_t cid = 0;
-    Origin origin = 0;
+    Origin origin;
   };
 
   Channel* Find(std::uint32_t cid);
+  Channel* Find(const Peer& peer);
+  bool IsRunning(const Peer& peer) const;
+  void Abort();
   void OnInit(const Peer& peer, protocol::ByteView nonce);
-  std::uint32_t Allocate();
+  std::uint32_t Allocate(std::uint8_t plug);
   void OnFirst(const Peer& peer, const protocol::HidFrame& frame);
   void OnContinuation(const Peer& peer, const protocol::HidFrame& frame);
   void Dispatch();
@@ -72,7 +87,9 @@ class Link {
   Hal& hal_;
   const std::uint32_t firmware_version_;
   LinkClient& client_;
-  std::array<Channel, protocol::kMaxChannels> channels_{};
+  // The last one is the Bluetooth link's.
+  std::array<Channel, protocol::kMaxChannels + 1> channels_{};
+  std::size_t max_fragment_ = 0;  // of the Bluetooth link
   std::uint64_t uses_ = 0;
 
   // The message being assembled or, while busy, the command that is running.

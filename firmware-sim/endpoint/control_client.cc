@@ -10,19 +10,18 @@
 
 namespace keyferry::sim {
 
-Result<std::string> SendControl(const std::string& socket_path, const std::string& command) {
-  const std::string path = socket_path + ".ctl";
+Result<std::string> SendControl(const std::string& path, const std::string& command) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path) {
-    return Fail(ErrorCode::kInvalidArgument, "The socket path is too long.");
+    return Fail(ErrorCode::kInvalidArgument, "The path of the control socket is too long.");
   }
   std::memcpy(address.sun_path, path.data(), path.size());
   const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
   if (fd < 0) return Fail(ErrorCode::kIo, "Cannot make a socket.", std::strerror(errno));
   const timeval patience{10, 0};
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-  char answer[1024];
+  char answer[4096];
   ssize_t n = -1;
   if (connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 &&
       send(fd, command.data(), command.size(), MSG_NOSIGNAL) >= 0) {

@@ -6,8 +6,8 @@
 
 namespace keyferry::sim {
 
-// Sends one command to a running simulator's control socket (`socket_path`.ctl) and returns its
-// answer, one line of JSON. kUnavailable when none runs there.
-Result<std::string> SendControl(const std::string& socket_path, const std::string& command);
+// Sends one command to a running simulator's control socket and returns its answer, one line of
+// JSON. kUnavailable when none runs there.
+Result<std::string> SendControl(const std::string& control_path, const std::string& command);
 
 }  // namespace keyferry::sim

@@ -12,14 +12,15 @@ FramePipe::FramePipe(const Faults& faults, FrameFault::Direction direction, Deli
       deliver_(std::move(deliver)),
       unplug_(std::move(unplug)) {}
 
-void FramePipe::Push(const protocol::Report& report, Origin origin, Time now) {
+void FramePipe::Push(protocol::ByteView frame, const Origin& origin, Time now) {
   ++frames_;
   if (direction_ == FrameFault::Direction::kOut && faults_.never_answer_from != 0 &&
       frames_ >= faults_.never_answer_from) {
     return;
   }
   Waiting item;
-  item.report = report;
+  item.size = std::min(frame.size(), item.bytes.size());
+  std::copy_n(frame.begin(), item.size, item.bytes.begin());
   item.origin = origin;
   bool twice = false;
   bool later = false;
@@ -39,11 +40,10 @@ void FramePipe::Push(const protocol::Report& report, Origin origin, Time now) {
         break;
       case FrameFault::Kind::kTruncate:
         item.size = std::min<std::size_t>(item.size, fault.value);
-        std::fill(item.report.begin() + static_cast<std::ptrdiff_t>(item.size), item.report.end(),
-                  std::uint8_t{0});
         break;
       case FrameFault::Kind::kCorrupt: {
-        std::uint8_t& byte = item.report[fault.value % item.report.size()];
+        if (item.size == 0) break;
+        std::uint8_t& byte = item.bytes[fault.value % item.size];
         byte = static_cast<std::uint8_t>(byte ^ 0x01);
         break;
       }
@@ -79,13 +79,13 @@ void FramePipe::Enqueue(Waiting item) { queue_.push_back(std::move(item)); }
 
 void FramePipe::Pump(Time now) {
   while (!queue_.empty() && queue_.front().due <= now) {
-    const Waiting item = queue_.front();
+    const Waiting item = std::move(queue_.front());
     queue_.pop_front();
     if (item.unplug) {
       Clear();
       return unplug_();
     }
-    deliver_({item.report.data(), item.size}, item.origin);
+    deliver_({item.bytes.data(), item.size}, item.origin);
   }
 }
 
@@ -97,6 +97,11 @@ std::optional<FramePipe::Time> FramePipe::NextDue() const {
 void FramePipe::Clear() {
   queue_.clear();
   held_back_.reset();
+}
+
+void FramePipe::Restart() {
+  frames_ = 0;
+  delay_ = std::chrono::milliseconds(0);
 }
 
 }  // namespace keyferry::sim

@@ -20,7 +20,7 @@ namespace {
 
 using std::chrono::steady_clock;
 
-constexpr std::size_t kControlMax = 256;
+constexpr std::size_t kControlMax = 1024;
 constexpr std::size_t kControlConnections = 8;
 constexpr auto kTick = std::chrono::milliseconds(5);
 
@@ -72,45 +72,58 @@ const char* NameOf(protocol::KeyState state) {
   return "unknown";
 }
 
+std::string ControlPath(const SimulatorOptions& options) {
+  if (!options.control_path.empty()) return options.control_path;
+  return (options.socket_path.empty() ? options.state_path : options.socket_path) + ".ctl";
+}
+
+std::string ErrorJson(const Error& error) {
+  return "{\"ok\":false,\"error\":" + Quoted(error.message) + "}";
+}
+
 }  // namespace
 
 Simulator::Simulator(SimulatorOptions options)
     : options_(std::move(options)),
       in_(
           options_.faults, FrameFault::Direction::kIn,
-          [this](std::span<const std::uint8_t> bytes, Origin origin) {
-            protocol::Report report{};
-            std::copy(bytes.begin(), bytes.end(), report.begin());
-            if (key_) key_->OnReport(report, origin);
+          [this](protocol::ByteView bytes, const Origin& origin) {
+            protocol::Report padded{};
+            if (origin.transport != protocol::Transport::kBle && bytes.size() < padded.size()) {
+              std::copy(bytes.begin(), bytes.end(), padded.begin());
+              bytes = padded;
+            }
+            if (key_) key_->OnFrame(bytes, origin);
             AnswerTouchWaits();
           },
           [this] { unplug_now_ = true; }),
       out_(
           options_.faults, FrameFault::Direction::kOut,
-          [this](std::span<const std::uint8_t> bytes, Origin origin) {
-            endpoint_.Send(bytes, origin);
+          [this](protocol::ByteView bytes, const Origin& origin) {
+            endpoints_[origin.plug]->Send(bytes, origin.host);
           },
           [this] { unplug_now_ = true; }),
-      endpoint_(options_.socket_path,
-                [this](const protocol::Report& report, Origin origin) {
-                  in_.Push(report, origin, steady_clock::now());
-                }),
-      control_(options_.socket_path + ".ctl", kControlMax, kControlConnections,
+      control_(ControlPath(options_), kControlMax, kControlConnections,
                [this](int fd, std::span<const std::uint8_t> datagram) {
                  const std::string answer =
                      OnControl({reinterpret_cast<const char*>(datagram.data()), datagram.size()});
                  control_.Send(fd, protocol::AsBytes(answer));
-               }) {}
+               }) {
+  EndpointClient& client = *this;
+  if (!options_.socket_path.empty()) {
+    endpoints_.push_back(
+        std::make_unique<SocketEndpoint>(client, options_.socket_path, options_.share_socket));
+  }
+  for (const MakeEndpoint& make : options_.plugs) endpoints_.push_back(make(client));
+}
 
 Simulator::~Simulator() = default;
 
 Result<void> Simulator::Start() {
-  if (options_.share_socket) endpoint_.server().Share();
   auto flash = FileFlash::Open(options_.state_path);
   if (!flash) return tl::unexpected(flash.error());
   flash_ = std::move(*flash);
-  Factory factory;
-  if (!ReadFactory(*flash_, &factory)) {
+  if (!ReadFactory(*flash_, &factory_)) {
     if (!PageIsBlank(*flash_, kFactoryPage)) {
       return Fail(ErrorCode::kInvalidArgument,
                   "The state file " + options_.state_path +
@@ -118,44 +131,104 @@ Result<void> Simulator::Start() {
     }
     auto made = ManufactureKey(OsRandom());
     if (!made) return tl::unexpected(made.error());
-    factory = *made;
-    if (!WriteFactory(*flash_, factory)) {
+    factory_ = *made;
+    if (!WriteFactory(*flash_, factory_)) {
       return Fail(ErrorCode::kIo, "The state file " + options_.state_path + " cannot be written.");
     }
   }
-  device_id_ = Hex(factory.device_id);
   flash_->SetDelay(options_.faults.slow_flash_us);
-  auto plugged = Plug();
+  auto plugged = Plug(*Named(""));
   if (!plugged) return plugged;
   return control_.Listen();
 }
 
 std::string Simulator::ReadyLine() const {
-  return "{\"ready\":true,\"device_id\":\"" + device_id_ +
+  return "{\"ready\":true,\"device_id\":\"" + Hex(factory_.device_id) +
          "\",\"socket\":" + Quoted(options_.socket_path) +
-         ",\"control\":" + Quoted(options_.socket_path + ".ctl") +
+         ",\"control\":" + Quoted(control_.path()) +
          ",\"state\":" + std::to_string(static_cast<int>(key_->View().state)) +
-         ",\"boot\":" + std::to_string(key_->View().boot) + "}";
+         ",\"boot\":" + std::to_string(key_->View().boot) + "," + PlacesJson() + "}";
 }
 
-// Power-on: a new boot with nothing in RAM.
-Result<void> Simulator::Plug() {
+// All plugs for "".
+Result<std::vector<Endpoint*>> Simulator::Named(std::string_view name) const {
+  std::vector<Endpoint*> plugs;
+  std::string names;
+  for (const auto& endpoint : endpoints_) {
+    if (name.empty() || name == endpoint->Name()) plugs.push_back(endpoint.get());
+    names += (names.empty() ? "" : ", ") + std::string(endpoint->Name());
+  }
+  if (!plugs.empty()) return plugs;
+  return Fail(ErrorCode::kInvalidArgument,
+              "This key has no plug \"" + std::string(name) + "\"; it has: " + names + ".");
+}
+
+std::uint8_t Simulator::NumberOf(const Endpoint& endpoint) const {
+  std::uint8_t number = 0;
+  while (endpoints_[number].get() != &endpoint) ++number;
+  return number;
+}
+
+// A new boot with nothing in RAM.
+void Simulator::PowerOn() {
   KeyConfig config;
   config.receipt_fault = this;
+  if (options_.faults.identity_changes && power_ons_ != 0) config.device_id_lie = 0xA5;
+  ++power_ons_;
   waiting_ = false;
   key_ = std::make_unique<Key>(Hal{*flash_, *flash_, OsRandom(), *this, *this, *this}, config);
   key_->PowerOn();
-  auto listening = endpoint_.server().Listen();
-  if (!listening) key_.reset();
-  return listening;
 }
 
-void Simulator::Unplug() {
-  endpoint_.server().Close();
+void Simulator::PowerOff() {
   in_.Clear();
   out_.Clear();
   key_.reset();
-  waiting_ = false;
+  waiting_ = preparing_ = false;
+}
+
+// All or nothing of what was not in.
+Result<void> Simulator::Plug(const std::vector<Endpoint*>& plugs) {
+  if (!key_) PowerOn();
+  Identity identity;
+  identity.vendor = options_.vendor;
+  identity.product = options_.product;
+  identity.lie = options_.faults.descriptor_lie;
+  identity.device_id = Hex(protocol::Info::Parse(key_->MakeInfo())->device_id);
+  std::vector<Endpoint*> now_in;
+  for (Endpoint* endpoint : plugs) {
+    if (endpoint->Present()) continue;
+    auto appeared = endpoint->Appear(identity);
+    if (!appeared) {
+      Unplug(now_in);
+      return appeared;
+    }
+    now_in.push_back(endpoint);
+  }
+  return {};
+}
+
+void Simulator::Unplug(const std::vector<Endpoint*>& plugs) {
+  for (Endpoint* endpoint : plugs) {
+    endpoint->Vanish();
+    if (key_) key_->OnHostGone(NumberOf(*endpoint));
+  }
+  const bool powered = std::any_of(endpoints_.begin(), endpoints_.end(),
+                                   [](const auto& endpoint) { return endpoint->Present(); });
+  if (!powered) PowerOff();
+}
+
+std::optional<FramePipe::Time> Simulator::NextDue(FramePipe::Time now) const {
+  std::optional<FramePipe::Time> due;
+  const auto consider = [&due](std::optional<FramePipe::Time> next) {
+    if (next && (!due || *next < *due)) due = next;
+  };
+  if (preparing_) return now;
+  if (key_ && !key_->Idle()) due = now + kTick;
+  consider(in_.NextDue());
+  consider(out_.NextDue());
+  for (const auto& endpoint : endpoints_) consider(endpoint->NextDue());
+  return due;
 }
 
 Result<void> Simulator::Run(int stop_fd) {
@@ -165,15 +238,10 @@ Result<void> Simulator::Run(int stop_fd) {
     fds.clear();
     fds.push_back({stop_fd, POLLIN, 0});
     if (terminal) fds.push_back({STDIN_FILENO, POLLIN, 0});
-    endpoint_.server().AppendPollFds(fds);
+    for (const auto& endpoint : endpoints_) endpoint->AppendPollFds(fds);
     control_.AppendPollFds(fds);
     const auto now = steady_clock::now();
-    std::optional<FramePipe::Time> due;
-    if (key_ && !key_->Idle()) due = now + kTick;
-    if (preparing_) due = now;
-    for (const auto& next : {in_.NextDue(), out_.NextDue()}) {
-      if (next && (!due || *next < *due)) due = next;
-    }
+    const auto due = NextDue(now);
     timespec timeout{};
     if (due) {
       const auto wait = std::max(*due - now, steady_clock::duration::zero());
@@ -184,55 +252,124 @@ Result<void> Simulator::Run(int stop_fd) {
     if (ready < 0 && errno != EINTR)
       return Fail(ErrorCode::kIo, "The simulator's poll failed.", std::strerror(errno));
     if (ready > 0) {
-      if (fds[0].revents != 0) return {};
+      if (fds[0].revents != 0) break;
       if (terminal && fds[1].revents != 0) OnTerminal();
       for (const pollfd& fd : fds) {
-        endpoint_.server().OnPoll(fd);
+        if (fd.revents == 0) continue;
+        for (const auto& endpoint : endpoints_) endpoint->OnPoll(fd);
         control_.OnPoll(fd);
       }
     }
     PumpAll();
   }
+  Unplug(*Named(""));
+  return {};
 }
 
 void Simulator::PumpAll() {
   const auto now = steady_clock::now();
+  for (const auto& endpoint : endpoints_) endpoint->OnTime(now);
   in_.Pump(now);
   if (key_) key_->Tick();
   AnswerTouchWaits();
   out_.Pump(now);
-  if (unplug_now_) {
-    unplug_now_ = false;
-    Unplug();
-  }
+  if (std::exchange(unplug_now_, false)) Unplug(*Named(""));
+  if (!pulled_.empty()) Unplug(std::exchange(pulled_, {}));
   // Reports come first.
   preparing_ = key_ && !in_.NextDue() && !out_.NextDue() && key_->Prepare();
 }
 
-std::string Simulator::OnControl(std::string_view command) {
-  if (command == "status") return StatusJson();
-  if (command == "plug") {
-    if (key_) return R"({"ok":true,"note":"it was plugged in already"})";
-    const auto plugged = Plug();
-    if (!plugged) return "{\"ok\":false,\"error\":" + Quoted(plugged.error().message) + "}";
-    return StatusJson();
-  }
-  if (command == "unplug") {
-    Unplug();
-    return StatusJson();
-  }
-  if (command == "touch") {
+void Simulator::OnFrame(Endpoint& at, protocol::ByteView frame, std::uint32_t host) {
+  in_.Push(frame, {at.Transport(), NumberOf(at), host}, steady_clock::now());
+}
+
+void Simulator::OnBleLink(Endpoint& at, std::size_t max_fragment) {
+  if (key_) key_->OnBleLink(NumberOf(at), max_fragment);
+}
+
+void Simulator::OnHostGone(Endpoint& at) {
+  if (key_) key_->OnHostGone(NumberOf(at));
+}
+
+void Simulator::OnPulled(Endpoint& at, const std::string& why) {
+  std::fprintf(stderr, "The key was pulled from %s: %s\n", at.Name(), why.c_str());
+  pulled_.push_back(&at);
+}
+
+std::optional<protocol::Bytes<protocol::kInfoSize>> Simulator::Info() const {
+  if (!key_) return std::nullopt;
+  return key_->MakeInfo();
+}
+
+std::string Simulator::OnControl(std::string_view line) {
+  const std::size_t space = line.find(' ');
+  const std::string_view command = line.substr(0, space);
+  const std::string_view rest =
+      space == std::string_view::npos ? std::string_view() : line.substr(space + 1);
+  if (command == "plug" || command == "unplug") return OnPlugCommand(command == "plug", rest);
+  if (command == "faults") return OnFaults(rest);
+  if (command == "disconnect") return OnDisconnect(rest);
+  if (command == "status" && rest.empty()) return StatusJson();
+  if (command == "touch" && rest.empty()) {
     if (!waiting_)
       return R"({"ok":false,"error":"The key waits for no touch; a touch counts only while it does."})";
     GiveTouch(TouchEvent::kHeld);
     return R"({"ok":true})";
   }
-  return R"({"ok":false,"error":"The commands are plug, unplug, touch and status."})";
+  return R"({"ok":false,"error":"The commands are plug, unplug, disconnect, faults, touch and status."})";
+}
+
+std::string Simulator::OnPlugCommand(bool in, std::string_view name) {
+  const auto plugs = Named(name);
+  if (!plugs) return ErrorJson(plugs.error());
+  if (!in) {
+    Unplug(*plugs);
+    return StatusJson();
+  }
+  if (std::all_of(plugs->begin(), plugs->end(), [](const Endpoint* e) { return e->Present(); }))
+    return R"({"ok":true,"note":"it was plugged in already"})";
+  const auto plugged = Plug(*plugs);
+  return plugged ? StatusJson() : ErrorJson(plugged.error());
+}
+
+std::string Simulator::OnFaults(std::string_view text) {
+  auto faults = ParseFaults(text);
+  if (!faults) return ErrorJson(faults.error());
+  options_.faults = std::move(*faults);
+  in_.Restart();
+  out_.Restart();
+  flash_->SetDelay(options_.faults.slow_flash_us);
+  return R"({"ok":true})";
+}
+
+std::string Simulator::OnDisconnect(std::string_view name) {
+  const auto plugs = Named(name);
+  if (!plugs) return ErrorJson(plugs.error());
+  bool done = false;
+  for (Endpoint* endpoint : *plugs) {
+    if (!endpoint->Present() || !endpoint->Disconnect()) continue;
+    if (key_) key_->OnHostGone(NumberOf(*endpoint));
+    done = true;
+  }
+  if (done) return R"({"ok":true})";
+  return R"({"ok":false,"error":"Nobody is connected there who could be thrown off."})";
+}
+
+// Where the key is plugged in.
+std::string Simulator::PlacesJson() const {
+  std::string out = "\"transports\":{";
+  const char* separator = "";
+  for (const auto& endpoint : endpoints_) {
+    if (!endpoint->Present()) continue;
+    out += separator + Quoted(endpoint->Name()) + ":" + Quoted(endpoint->Place());
+    separator = ",";
+  }
+  return out + "}";
 }
 
 std::string Simulator::StatusJson() const {
-  std::string out =
-      "{\"ok\":true,\"device_id\":\"" + device_id_ + "\",\"plugged\":" + (key_ ? "true" : "false");
+  std::string out = "{\"ok\":true,\"device_id\":\"" + Hex(factory_.device_id) +
+                    "\",\"plugged\":" + (key_ ? "true" : "false") + "," + PlacesJson();
   if (key_) {
     const KeyView view = key_->View();
     out += ",\"state\":" + std::to_string(static_cast<int>(view.state)) + ",\"state_name\":\"" +
@@ -262,9 +399,9 @@ void Simulator::AnswerTouchWaits() {
   if (options_.touch == TouchMode::kAuto) GiveTouch(TouchEvent::kHeld);
 }
 
-void Simulator::Send(const protocol::Report& report, Origin origin) {
+void Simulator::Send(protocol::ByteView frame, const Origin& origin) {
   const auto now = steady_clock::now();
-  out_.Push(report, origin, now);
+  out_.Push(frame, origin, now);
   out_.Pump(now);
 }
 
@@ -274,8 +411,8 @@ void Simulator::WaitBegan(bool held) {
   if (options_.touch != TouchMode::kAsk) return;
   std::fprintf(
       stderr,
-      "The key waits for a touch%s: press Enter, or run `keyferry-sim ctl --socket %s touch`.\n",
-      held ? " of ten seconds" : "", options_.socket_path.c_str());
+      "The key waits for a touch%s: press Enter, or run `keyferry-sim ctl --control %s touch`.\n",
+      held ? " of ten seconds" : "", control_.path().c_str());
 }
 
 void Simulator::WaitEnded() { waiting_ = false; }

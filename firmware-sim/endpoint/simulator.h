@@ -4,7 +4,9 @@
 #include <optional>
 #include <string>
 
+#include "firmware-sim/core/factory.h"
 #include "firmware-sim/core/key.h"
+#include "firmware-sim/endpoint/endpoint.h"
 #include "firmware-sim/endpoint/frame_pipe.h"
 #include "firmware-sim/endpoint/socket_endpoint.h"
 #include "firmware-sim/faults.h"
@@ -20,21 +22,29 @@ enum class TouchMode : std::uint8_t {
 };
 
 struct SimulatorOptions {
-  std::string socket_path;
-  bool share_socket = false;  // other users may connect
+  std::string socket_path;          // "": no socket
+  bool share_socket = false;        // other users may connect
+  std::vector<MakeEndpoint> plugs;  // beside the socket
+  std::string control_path;         // "": `socket_path`.ctl, without a socket `state_path`.ctl
   std::string state_path;
+  std::uint16_t vendor = 0x1209;
+  std::uint16_t product = 0x0001;
   TouchMode touch = TouchMode::kAuto;
   Faults faults;
 };
 
-// A key with a socket for a plug: the core, its flash in a file, and a control socket
-// (`socket_path`.ctl). One thread: Run polls until Stop.
-class Simulator : private ReportSink, private TouchPort, private Clock, private ReceiptFault {
+// A key with its plugs: the core, its flash in a file, and a control socket. It has power while at
+// least one plug is in. One thread: Run polls until Stop.
+class Simulator : private FrameSink,
+                  private TouchPort,
+                  private Clock,
+                  private ReceiptFault,
+                  private EndpointClient {
  public:
   explicit Simulator(SimulatorOptions options);
   ~Simulator() override;
 
-  // Makes the key when the state file is fresh, plugs it in and listens.
+  // Makes the key when the state file is fresh, plugs it in everywhere and listens for commands.
   Result<void> Start();
   // One line of JSON for whoever started the program: what is ready, and where.
   std::string ReadyLine() const;
@@ -42,17 +52,33 @@ class Simulator : private ReportSink, private TouchPort, private Clock, private 
   Result<void> Run(int stop_fd);
 
  private:
-  Result<void> Plug();
-  void Unplug();
-  std::string OnControl(std::string_view command);
+  Result<void> Plug(const std::vector<Endpoint*>& plugs);
+  void Unplug(const std::vector<Endpoint*>& plugs);
+  Result<std::vector<Endpoint*>> Named(std::string_view name) const;
+  void PowerOn();
+  void PowerOff();
+  std::uint8_t NumberOf(const Endpoint& endpoint) const;
+  std::string OnControl(std::string_view line);
+  std::string OnPlugCommand(bool in, std::string_view name);
+  std::string OnFaults(std::string_view text);
+  std::string OnDisconnect(std::string_view name);
   std::string StatusJson() const;
+  std::string PlacesJson() const;
+  std::optional<FramePipe::Time> NextDue(FramePipe::Time now) const;
   void OnTerminal();
   void GiveTouch(TouchEvent event);
   void AnswerTouchWaits();
   void PumpAll();
 
+  // From the plugs.
+  void OnFrame(Endpoint& at, protocol::ByteView frame, std::uint32_t host) override;
+  void OnBleLink(Endpoint& at, std::size_t max_fragment) override;
+  void OnHostGone(Endpoint& at) override;
+  void OnPulled(Endpoint& at, const std::string& why) override;
+  std::optional<protocol::Bytes<protocol::kInfoSize>> Info() const override;
+
   // Ports of the core.
-  void Send(const protocol::Report& report, Origin origin) override;
+  void Send(protocol::ByteView frame, const Origin& origin) override;
   void WaitBegan(bool held) override;
   void WaitEnded() override;
   void Wink() override;
@@ -62,14 +88,16 @@ class Simulator : private ReportSink, private TouchPort, private Clock, private 
   SimulatorOptions options_;
   std::unique_ptr<FileFlash> flash_;
   std::unique_ptr<Key> key_;  // null while unplugged
-  std::string device_id_;
+  Factory factory_;
   FramePipe in_;
   FramePipe out_;
-  SocketEndpoint endpoint_;
+  std::vector<std::unique_ptr<Endpoint>> endpoints_;
   PacketServer control_;
   bool waiting_ = false;
   bool wait_held_ = false;
   bool unplug_now_ = false;
+  std::vector<Endpoint*> pulled_;            // by the operating system, not yet dealt with
+  std::uint32_t power_ons_ = 0;              // of this process
   bool preparing_ = false;                   // the key has more to make ahead
   protocol::X25519Public last_recipient_{};  // of the receipt before, for stale-epoch
 };

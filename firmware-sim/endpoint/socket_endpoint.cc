@@ -78,7 +78,7 @@ Result<void> PacketServer::Listen() {
 }
 
 void PacketServer::Close() {
-  while (!connections_.empty()) Drop(connections_.back());
+  DropAll();
   if (listener_ < 0) return;
   unlink(path_.c_str());
   close(listener_);
@@ -122,31 +122,41 @@ void PacketServer::Send(int fd, std::span<const std::uint8_t> datagram) {
   if (send(fd, datagram.data(), datagram.size(), MSG_NOSIGNAL | MSG_DONTWAIT) < 0) Drop(fd);
 }
 
+void PacketServer::DropAll() {
+  while (!connections_.empty()) Drop(connections_.back());
+}
+
 void PacketServer::Drop(int fd) {
   if (std::erase(connections_, fd) == 0) return;
   close(fd);
   if (closed_) closed_(fd);
 }
 
-SocketEndpoint::SocketEndpoint(std::string path, OnReport on_report)
-    : on_report_(std::move(on_report)),
-      server_(
+SocketEndpoint::SocketEndpoint(EndpointClient& client, std::string path, bool share)
+    : server_(
           std::move(path), protocol::kReportSize, kHosts,
-          [this](int fd, std::span<const std::uint8_t> datagram) {
+          [this, &client](int fd, std::span<const std::uint8_t> datagram) {
             if (datagram.size() != protocol::kReportSize)
               return;  // no report: a HID host cannot send such a thing
             auto host = std::find_if(hosts_.begin(), hosts_.end(),
                                      [fd](const Host& h) { return h.fd == fd; });
-            if (host == hosts_.end()) host = hosts_.insert(host, {fd, ++next_origin_});
-            protocol::Report report;
-            std::copy(datagram.begin(), datagram.end(), report.begin());
-            on_report_(report, host->origin);
+            if (host == hosts_.end()) host = hosts_.insert(host, {fd, ++last_host_});
+            client.OnFrame(*this, datagram, host->number);
           },
-          [this](int fd) { std::erase_if(hosts_, [fd](const Host& h) { return h.fd == fd; }); }) {}
+          [this](int fd) { std::erase_if(hosts_, [fd](const Host& h) { return h.fd == fd; }); }) {
+  if (share) server_.Share();
+}
 
-void SocketEndpoint::Send(std::span<const std::uint8_t> bytes, Origin origin) {
-  for (const Host& host : hosts_) {
-    if (host.origin == origin) return server_.Send(host.fd, bytes);
+Result<void> SocketEndpoint::Appear(const Identity&) { return server_.Listen(); }
+
+bool SocketEndpoint::Disconnect() {
+  server_.DropAll();
+  return true;
+}
+
+void SocketEndpoint::Send(protocol::ByteView frame, std::uint32_t host) {
+  for (const Host& candidate : hosts_) {
+    if (candidate.number == host) return server_.Send(candidate.fd, frame);
   }
 }
 

@@ -6,10 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "firmware-sim/core/hal.h"
+#include "firmware-sim/endpoint/endpoint.h"
 #include "protocol/result.h"
-
-struct pollfd;
 
 namespace keyferry::sim {
 
@@ -43,6 +41,7 @@ class PacketServer {
   // Never blocks: a peer that does not read until its buffer is full is dropped.
   void Send(int fd, std::span<const std::uint8_t> datagram);
   void Drop(int fd);
+  void DropAll();
 
  private:
   void Accept();
@@ -60,27 +59,32 @@ class PacketServer {
 
 // The key's socket (section 6, "Socket"): every datagram is one 64-byte report. Several hosts may
 // be connected; an answer goes back on the connection that asked, which is the report's origin.
-class SocketEndpoint {
+class SocketEndpoint final : public Endpoint {
  public:
-  using OnReport = std::function<void(const protocol::Report&, Origin)>;
+  // `share`: other users may connect.
+  SocketEndpoint(EndpointClient& client, std::string path, bool share);
 
-  SocketEndpoint(std::string path, OnReport on_report);
-
-  PacketServer& server() { return server_; }
-  // `bytes` are 64, or fewer when a fault cuts the report short.
-  void Send(std::span<const std::uint8_t> bytes, Origin origin);
+  const char* Name() const override { return "socket"; }
+  protocol::Transport Transport() const override { return protocol::Transport::kSocket; }
+  std::string Place() const override { return server_.path(); }
+  Result<void> Appear(const Identity& identity) override;
+  void Vanish() override { server_.Close(); }
+  bool Present() const override { return server_.listening(); }
+  bool Disconnect() override;
+  void AppendPollFds(std::vector<pollfd>& fds) const override { server_.AppendPollFds(fds); }
+  void OnPoll(const pollfd& ready) override { server_.OnPoll(ready); }
+  void Send(protocol::ByteView frame, std::uint32_t host) override;
 
  private:
   struct Host {
     int fd = -1;
-    Origin origin = 0;
+    std::uint32_t number = 0;
   };
 
   // Numbers are never used twice, so a late answer cannot reach a stranger who was given the same
   // descriptor.
   std::vector<Host> hosts_;
-  Origin next_origin_ = 0;
-  OnReport on_report_;
+  std::uint32_t last_host_ = 0;
   PacketServer server_;  // last: it reports its connections' ends when it goes
 };
 

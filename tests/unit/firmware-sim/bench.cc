@@ -117,10 +117,11 @@ void Bench::GiveTouches() {
   }
 }
 
-void Bench::Send(const protocol::Report& report, Origin origin) {
-  DEMAND(origin == 7);
+void Bench::Send(ByteView frame, const Origin& to) {
+  DEMAND(to == origin);
+  DEMAND(frame.size() == protocol::kReportSize);
   flash_.NoteSend();
-  out.push_back(report);
+  std::copy(frame.begin(), frame.end(), out.emplace_back().begin());
 }
 
 std::optional<Bench::Answer> Bench::Receive(std::uint32_t cid, std::uint64_t patience_ms) {
@@ -203,7 +204,7 @@ bool Host::Connect() {
   protocol::X25519Private ephemeral;
   DEMAND(random.Fill(ephemeral.span()));
   protocol::NoiseInitiator noise(static_, ephemeral,
-                                 protocol::HopPrologue(protocol::Transport::kSocket, info_bytes));
+                                 protocol::HopPrologue(bench_->origin.transport, info_bytes));
   protocol::Bytes<protocol::kHs1Size> hs1{};
   DEMAND(noise.WriteHs1(hs1));
   bench_->Send(cid_, FrameCommand::kHs1, hs1);

@@ -55,7 +55,7 @@ enum class Touching { kAuto, kManual, kRefuse };
 
 // A key on a bench: memory for flash, a clock that stands still until told, and all reports that
 // came out.
-class Bench : public Clock, public TouchPort, public ReportSink {
+class Bench : public Clock, public TouchPort, public FrameSink {
  public:
   Bench();
   explicit Bench(FlashImage image);
@@ -73,7 +73,7 @@ class Bench : public Clock, public TouchPort, public ReportSink {
   const Factory& factory() const { return factory_; }
 
   void Send(const protocol::Report& report) {
-    key_->OnReport(report, 7);
+    key_->OnFrame(report, origin);
     GiveTouches();
   }
   void Send(std::uint32_t cid, FrameCommand command, ByteView data);
@@ -89,6 +89,7 @@ class Bench : public Clock, public TouchPort, public ReportSink {
   std::optional<Answer> Receive(std::uint32_t cid, std::uint64_t patience_ms = 40'000);
 
   std::vector<protocol::Report> out;
+  Origin origin{protocol::Transport::kSocket, 0, 7};  // of all frames sent
   std::size_t keepalives = 0;
   std::size_t touch_keepalives = 0;
   Touching touching = Touching::kAuto;
@@ -101,7 +102,7 @@ class Bench : public Clock, public TouchPort, public ReportSink {
   void WaitBegan(bool held) override;
   void WaitEnded() override { waiting = false; }
   void Wink() override { ++winks; }
-  void Send(const protocol::Report& report, Origin origin) override;
+  void Send(ByteView frame, const Origin& to) override;
 
  private:
   void GiveTouches();

@@ -60,7 +60,7 @@ class Running {
     CHECK(ran_well);
   }
   std::string Control(const std::string& command) {
-    const auto answer = SendControl(options_.socket_path, command);
+    const auto answer = SendControl(options_.socket_path + ".ctl", command);
     REQUIRE(answer.has_value());
     return *answer;
   }
@@ -224,7 +224,7 @@ TEST_CASE("faults are parsed word by word") {
   CHECK(faults->touch_refused);
   CHECK(faults->frame_clock_us == 1000);
   for (const char* bad : {"drop", "drop:in", "drop:up:1", "drop:in:0", "drop:in:1:1", "delay:in:1",
-                          "corrupt:in:1:64", "never-answer:0", "touch-refused:1", "explode:in:1",
+                          "corrupt:in:1:500", "never-answer:0", "touch-refused:1", "explode:in:1",
                           ",", "drop:in:1,", "drop:in:99999999999"}) {
     INFO(bad);
     CHECK_FALSE(ParseFaults(bad).has_value());
@@ -237,7 +237,7 @@ struct Piped {
       : faults(*ParseFaults(text)),
         pipe(
             faults, direction,
-            [this](std::span<const std::uint8_t> bytes, Origin) {
+            [this](ByteView bytes, const Origin&) {
               sizes.push_back(bytes.size());
               got.push_back(bytes[0]);
               second.push_back(bytes[1]);
@@ -247,7 +247,7 @@ struct Piped {
     for (int i = 0; i < count; ++i) {
       protocol::Report report{};
       report[0] = ++next;
-      pipe.Push(report, 1, start + at);
+      pipe.Push(report, {}, start + at);
     }
     pipe.Pump(start + at);
   }
