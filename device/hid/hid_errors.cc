@@ -46,6 +46,13 @@ Error CannotOpen(const std::string& node, int error) {
   }
 }
 
+Error NoSuchPlace() {
+  return {ErrorCode::kInvalidArgument,
+          "A key's place is written usb:BUS-PORT, such as usb:1-2, or /dev/hidrawN.",
+          {},
+          0};
+}
+
 Error NotAKey(const std::string& path, const std::string& reason) {
   return {ErrorCode::kProtocol,
           "The device at " + path + " is not a Keyferry key: " + reason + ".",

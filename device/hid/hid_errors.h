@@ -16,6 +16,9 @@ Error Late();
 // kUnavailable when the key is gone, kIo otherwise.
 Error CannotOpen(const std::string& node, int error);
 
+// A path that is neither a hidraw node nor a USB port.
+Error NoSuchPlace();
+
 // The device at `path` is none of ours; `reason` continues "…: " ("it has report ids").
 Error NotAKey(const std::string& path, const std::string& reason);
 

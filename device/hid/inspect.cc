@@ -123,14 +123,14 @@ KeyInspection Inspect(std::optional<UsbDevice> usb, std::optional<HidrawDevice> 
 Result<KeyInspection> InspectOne(const std::string& path, const HidMatch& match) {
   if (IsHidrawPath(path)) {
     const auto name = HidrawNameOf(path);
-    if (!name) return tl::unexpected(name.error());
+    if (!name) return tl::unexpected(NoSuchPlace());
     auto hidraw = ReadHidrawDevice(*name);
     if (!hidraw) return tl::unexpected(hidraw.error());
     auto usb = hidraw->usb;
     return Inspect(std::move(usb), *std::move(hidraw), match);
   }
   const auto name = UsbNameOf(path);
-  if (!name) return tl::unexpected(name.error());
+  if (!name) return tl::unexpected(NoSuchPlace());
   auto usb = ReadUsbDevice(*name);
   if (!usb) return tl::unexpected(usb.error());
   auto hidraw = HidrawOf(*usb);

@@ -4,12 +4,12 @@
 PACKAGES_BUILD="build-essential cmake ninja-build ccache pkg-config git ca-certificates
   libboost1.81-dev libboost-json1.81-dev libboost-url1.81-dev libssl-dev libmbedtls-dev libldap-dev libsoci-dev libsqlite3-dev libpq-dev
   libsodium-dev libspdlog-dev libfmt-dev libcli11-dev libtomlplusplus-dev libexpected-dev libkainjow-mustache-dev libcurl4-openssl-dev
-  libpam0g-dev libsystemd-dev libhidapi-dev libusb-1.0-0-dev libudev-dev catch2 librapidcheck-dev"
+  libpam0g-dev libsystemd-dev libhidapi-dev libusb-1.0-0-dev libudev-dev catch2 librapidcheck-dev libumockdev-dev"
 PACKAGES_DEMO="samba samba-ad-dc samba-ad-provision samba-dsdb-modules samba-vfs-modules winbind krb5-user ldb-tools tdb-tools ldap-utils
   libpam-krb5 pamtester openssl curl jq procps util-linux iproute2"
 PACKAGES_CHECK="chromium libnss3-tools gdb"
 PACKAGES_VM="qemu-system-x86 seabios busybox-static cpio xz-utils zstd kmod usbip usbutils udev dbus bluez bluez-test-tools"
-PACKAGES_TEST="libpam-wrapper python3"
+PACKAGES_TEST="libpam-wrapper umockdev python3"
 PACKAGES_LINT="clang-format"
 PACKAGES_MODEL="spin gcc libc6-dev"
 PACKAGES_WINDOWS="g++-mingw-w64-x86-64-posix wine wine64"

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "device/hid/libusb_transport.h"
+#include "device/hid/open_hid.h"
 
 using namespace keyferry;
 using device::Clock;
@@ -177,4 +178,7 @@ TEST_CASE("a place where nothing is cannot be opened") {
   CHECK(device::OpenHidraw("/dev/null").error().code == ErrorCode::kInvalidArgument);
   CHECK(device::OpenLibusb("usb:98-7").error().code == ErrorCode::kUnavailable);
   CHECK(device::OpenLibusb("/dev/hidraw0").error().code == ErrorCode::kInvalidArgument);
+  CHECK(device::OpenHid("/dev/hidraw9999").error().code == ErrorCode::kUnavailable);
+  CHECK(device::OpenHid("usb:98-7").error().code == ErrorCode::kUnavailable);
+  CHECK(device::OpenHid("/tmp/key.sock").error().code == ErrorCode::kInvalidArgument);
 }
