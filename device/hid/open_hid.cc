@@ -1,5 +1,6 @@
 #include "device/hid/open_hid.h"
 
+#include "device/hid/hid_errors.h"
 #include "device/hid/hidraw_transport.h"
 #include "device/hid/libusb_transport.h"
 #include "device/hid/sysfs.h"
