@@ -198,7 +198,7 @@ void FakeKey::OnHandshake(Reports& out, std::uint32_t cid, FrameCommand command,
     protocol::X25519Generate(OsRandom(), ephemeral, unused);
     channel.session.reset();
     channel.handshake.emplace(noise_key, ephemeral,
-                              protocol::HopPrologue(protocol::Transport::kSocket, info.Encode()));
+                              protocol::HopPrologue(transport, info.Encode()));
     protocol::Bytes<protocol::kHs2Size> hs2{};
     if (!channel.handshake->ReadHs1(payload) || !channel.handshake->WriteHs2(hs2)) {
       return Error(out, cid, FrameError::kHandshake);

@@ -50,6 +50,7 @@ class FakeKey {
   // Sends a report nobody asked for, to every transport.
   void Spill(const protocol::Report& report);
 
+  protocol::Transport transport = protocol::Transport::kSocket;  // of the hop prologue
   Faults faults;  // set between calls, or under the key's own answers
   protocol::Info info;
   protocol::KeyStatus status;

@@ -18,6 +18,7 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
     {"protocol", {}},
     {"device", {"protocol"}},
     {"device/hid", {"protocol", "device"}},
+    {"device/ble", {"protocol", "device"}},
     {"firmware-sim", {"protocol"}},
     {"server/core", {"protocol"}},
     {"server/tls", {"protocol", "server/core"}},
@@ -35,11 +36,11 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
     {"client-daemon/agent", {"protocol", "device", "client-daemon/core", "client-daemon/ipc"}},
     {"client-daemon/pam", {"protocol", "client-daemon/agent"}},
     {"client-daemon/cli",
-     {"protocol", "device", "device/hid", "client-daemon/core", "client-daemon/ipc",
+     {"protocol", "device", "device/hid", "device/ble", "client-daemon/core", "client-daemon/ipc",
       "client-daemon/agent"}},
     {"client-daemon/app",
-     {"protocol", "device", "device/hid", "client-daemon/core", "client-daemon/uplink",
-      "client-daemon/ipc"}},
+     {"protocol", "device", "device/hid", "device/ble", "client-daemon/core",
+      "client-daemon/uplink", "client-daemon/ipc"}},
 };
 
 // Libraries that only one room may name.
@@ -50,6 +51,7 @@ const std::vector<std::pair<std::string, std::set<std::string>>> kLibraryRooms =
     {"kainjow/", {"server/pages"}},      {"security/pam", {"client-daemon/pam"}},
     {"curl/", {"client-daemon/uplink"}}, {"hidapi/", {"device/hid"}},
     {"libusb.h", {"device/hid"}},        {"libudev.h", {"device/hid"}},
+    {"sdbus-c++/", {"device/ble"}},
 };
 
 std::string RoomOf(const std::string& path) {

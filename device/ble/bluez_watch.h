@@ -1,0 +1,48 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+
+#include "device/ble/bluez_objects.h"
+#include "device/ble/bus_loop.h"
+
+namespace keyferry::device {
+
+// Keeps BluezObjects as bluetoothd has it, over one BusLoop and on its thread: read whole when
+// bluetoothd is there, kept by its signals, empty when it goes. Only signals of bluetoothd itself
+// are heard: any local user can send one that looks alike to our connection.
+class BluezWatch {
+ public:
+  struct Events {
+    std::function<void()> on_change;   // the objects may be others
+    std::function<void()> on_service;  // bluetoothd is there and was read (again)
+  };
+
+  BluezWatch(BusLoop& loop, BluezObjects::Note note, Events events);
+
+  // To be called from the loop's on_up and on_down.
+  void Up();
+  void Down(const Error& reason);
+
+  const BluezObjects& objects() const { return objects_; }
+  // Why the objects are empty: no bus, no bluetoothd, not permitted. Good as soon as they were
+  // read.
+  const Result<void>& state() const { return state_; }
+
+ private:
+  void OwnerIs(const std::string& owner);
+  void Read();
+  bool IsBluez(const sdbus::Message& message) const;
+  void Fail(const Error& reason);
+
+  BusLoop& loop_;
+  const BluezObjects::Note note_;
+  const Events events_;
+  BluezObjects objects_;
+  std::string owner_;  // bluetoothd's unique name
+  bool read_ = false;
+  Result<void> state_;
+};
+
+}  // namespace keyferry::device

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <sdbus-c++/IObject.h>
+
+#include <memory>
+#include <set>
+#include <string>
+
+#include "device/ble/bluez_objects.h"
+#include "device/ble/bus_loop.h"
+
+namespace keyferry::device {
+
+// The key service as a GATT profile of ours (org.bluez.GattProfile1), registered with every
+// adapter: what makes BlueZ connect to bonded keys that come near. On the loop's thread only.
+class KeyProfile {
+ public:
+  KeyProfile(BusLoop& loop, BluezObjects::Note note) : loop_(loop), note_(std::move(note)) {}
+
+  void Up();
+  void Down();
+  // Registers where it is not; again where bluetoothd forgot it.
+  void Register(const BluezObjects& objects);
+  void BluezIsNew() { registered_.clear(); }
+
+ private:
+  BusLoop& loop_;
+  const BluezObjects::Note note_;
+  std::unique_ptr<sdbus::IObject> root_;
+  std::unique_ptr<sdbus::IObject> profile_;
+  std::set<std::string> registered_;  // adapters
+};
+
+}  // namespace keyferry::device

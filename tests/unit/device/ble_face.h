@@ -1,0 +1,68 @@
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "device/transport.h"
+#include "protocol/framing.h"
+#include "tests/unit/device/fake_key.h"
+
+namespace keyferry::test {
+
+// A FakeKey as a BLE peripheral: fragments outside, the fake's reports inside. INIT's answer names
+// cid 0, as there is none.
+class BleFace final : public device::Transport {
+ public:
+  BleFace(FakeKey& key, std::size_t max_fragment);
+
+  Result<void> Write(std::span<const std::uint8_t> fragment, device::Deadline deadline) override;
+  Result<std::size_t> Read(std::span<std::uint8_t> buffer, device::Deadline deadline) override;
+  void Cancel() override { hid_->Cancel(); }
+  device::TransportInfo Describe() const override {
+    return {device::TransportKind::kBle, "fake", max_fragment_};
+  }
+
+  std::atomic<int> inits = 0;      // INIT that came in
+  std::atomic<int> fragments = 0;  // that came in
+
+ private:
+  const std::unique_ptr<device::Transport> hid_;
+  const std::size_t max_fragment_;
+  protocol::Assembler in_;
+  protocol::Assembler out_;
+  std::atomic<std::uint32_t> cid_ = protocol::kBroadcastCid;
+  std::deque<std::vector<std::uint8_t>> ready_;  // of the reader
+};
+
+// The same behind two socket pairs, as BlueZ hands them out.
+class BlePump {
+ public:
+  BlePump(FakeKey& key, std::size_t max_fragment);
+  ~BlePump();
+
+  // The host's ends; whoever takes them owns them.
+  int write_fd() const { return host_write_; }
+  int notify_fd() const { return host_notify_; }
+  // Closes the key's ends, as bluetoothd does when the connection is lost.
+  void HangUp();
+  void HangUpWriteOnly();
+  // Sends what no key sends.
+  void Spill(std::span<const std::uint8_t> fragment);
+
+  BleFace face;
+
+ private:
+  int host_write_ = -1;
+  int host_notify_ = -1;
+  int key_write_ = -1;
+  int key_notify_ = -1;
+  std::thread in_;
+  std::thread out_;
+};
+
+}  // namespace keyferry::test
