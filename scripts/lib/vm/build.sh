@@ -4,7 +4,7 @@ VM=$ROOT/build/vm
 VM_META=linux-image-amd64
 
 # What the guest can load. Dependencies come along by themselves.
-VM_MODULES="virtio_pci 9pnet_virtio 9p overlay virtio_console virtio_blk virtio_rng ext4 dm_mod dm_flakey loop
+VM_MODULES="virtio_pci 9pnet_virtio 9p overlay virtio_console virtio_blk virtio_rng virtio_net virtio_pmem nd_pmem ext4 dm_mod dm_flakey loop
   uhid usbhid hid_generic usbip_core vhci_hcd dummy_hcd libcomposite usb_f_hid uhci_hcd ehci_pci xhci_pci
   bluetooth hci_vhci cmac ecb ecdh_generic drbg hmac sha256_generic sha512_generic sha3_generic jitterentropy_rng ctr ccm aes_generic
   algif_skcipher algif_hash"
