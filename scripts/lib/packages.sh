@@ -8,7 +8,7 @@ PACKAGES_BUILD="build-essential cmake ninja-build ccache pkg-config git ca-certi
 PACKAGES_DEMO="samba samba-ad-dc samba-ad-provision samba-dsdb-modules samba-vfs-modules winbind krb5-user ldb-tools tdb-tools ldap-utils
   libpam-krb5 pamtester openssl curl jq procps util-linux iproute2"
 PACKAGES_CHECK="chromium libnss3-tools gdb"
-PACKAGES_VM="qemu-system-x86 seabios busybox-static cpio xz-utils zstd kmod usbip usbutils udev dbus bluez bluez-test-tools"
+PACKAGES_VM="qemu-system-x86 seabios busybox-static cpio xz-utils e2fsprogs kmod usbip usbutils udev dbus bluez bluez-test-tools"
 PACKAGES_TEST="libpam-wrapper umockdev python3"
 PACKAGES_LINT="clang-format"
 PACKAGES_MODEL="spin gcc libc6-dev"

@@ -49,12 +49,12 @@ bool WriteAll(SSL* ssl, const std::string& text) {
 
 }  // namespace
 
-TestServer::TestServer() {
+TestServer::TestServer(std::string name) : name_(std::move(name)) {
   std::signal(SIGPIPE, SIG_IGN);
   context_ = SSL_CTX_new(TLS_server_method());
   SSL_CTX_set_min_proto_version(context_, TLS1_3_VERSION);
   const Pkey key(EVP_EC_gen("P-256"));
-  const Certificate certificate = pki.IssueServer(key.get());
+  const Certificate certificate = pki.IssueServer(key.get(), name_);
   SSL_CTX_use_certificate(context_, certificate.get());
   SSL_CTX_use_PrivateKey(context_, key.get());
   X509_STORE_add_cert(SSL_CTX_get_cert_store(context_), pki.ca());
@@ -384,7 +384,7 @@ Id TestServer::QueueJob(const Id& device) {
   job.device = device;
   job.seq = key.next_seq++;
   job.sealed = organisation.Job(device, key.account, key.recipient, key.epoch, job.seq,
-                                key.receipts.back().seq, job.id);
+                                key.receipts.back().seq, job.id, password(job.seq));
   if (connected) SendJob(job);
   jobs_[job.id] = job;
   return job.id;

@@ -45,12 +45,14 @@ class TestServer {
     std::optional<protocol::Status> result;  // of its receipt
   };
 
-  TestServer();
+  // `name` is what the daemon calls it by; it listens on 127.0.0.1 whatever the name.
+  explicit TestServer(std::string name = "localhost");
   ~TestServer();
 
   void Start();  // listens again on the same port after Stop
   void Stop();
-  std::string url() const { return "https://localhost:" + std::to_string(port_); }
+  int port() const { return port_; }
+  std::string url() const { return "https://" + name_ + ":" + std::to_string(port_); }
 
   // Waits until `done` holds, looked at under the server's lock after every change. False after 30
   // s.
@@ -88,6 +90,8 @@ class TestServer {
   std::string enrolment_problem;
   std::map<std::string, std::uint64_t> used;  // device → seq
   std::string login = "alice";
+  // What the jobs bring, by seq.
+  std::function<std::string(std::uint64_t)> password = [](std::uint64_t) { return kJobPassword; };
 
  private:
   struct Request {
@@ -114,6 +118,7 @@ class TestServer {
   void SendJob(const Job& job);
   void SendEnrolment(const daemon::Id& device);
 
+  const std::string name_;
   SSL_CTX* context_ = nullptr;
   std::atomic<int> listen_fd_{-1};
   int port_ = 0;

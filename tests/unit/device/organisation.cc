@@ -77,7 +77,8 @@ std::vector<std::uint8_t> Organisation::Job(const protocol::Id& device_id,
                                             const protocol::X25519Public& recipient,
                                             std::uint32_t epoch, std::uint64_t seq,
                                             std::uint64_t base_seq,
-                                            const protocol::Id& job_id) const {
+                                            const protocol::Id& job_id,
+                                            std::string_view password) const {
   protocol::JobHeader header;
   header.device_id = device_id;
   header.account_id = account;
@@ -86,7 +87,7 @@ std::vector<std::uint8_t> Organisation::Job(const protocol::Id& device_id,
   header.base_seq = base_seq;
   header.job_id = job_id;
   std::array<std::uint8_t, protocol::kMaxJobBody> body{};
-  const protocol::SetPasswordBody content{AsBytes(kJobLogin), AsBytes(kJobPassword)};
+  const protocol::SetPasswordBody content{AsBytes(kJobLogin), AsBytes(password)};
   const std::size_t size = content.Encode(body);
   protocol::X25519Private ephemeral;
   protocol::X25519Public unused{};

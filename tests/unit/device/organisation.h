@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 #include "device/key_client.h"
@@ -9,6 +10,9 @@
 #include "protocol/job.h"
 
 namespace keyferry::test {
+
+inline constexpr char kJobLogin[] = "alice";
+inline constexpr char kJobPassword[] = "correct horse battery staple";
 
 // A root, its issuer and what they sign, for keys and hosts in tests.
 struct Organisation {
@@ -33,14 +37,12 @@ struct Organisation {
   protocol::Bytes<device::kKeyRecordSize> Record(
       const protocol::Bytes<protocol::kStatementSize>& statement,
       const protocol::EnrolGrant& grant) const;
-  // SET_PASSWORD for `login`.
+  // SET_PASSWORD for kJobLogin.
   std::vector<std::uint8_t> Job(const protocol::Id& device_id, const protocol::Id& account,
                                 const protocol::X25519Public& recipient, std::uint32_t epoch,
                                 std::uint64_t seq, std::uint64_t base_seq,
-                                const protocol::Id& job_id) const;
+                                const protocol::Id& job_id,
+                                std::string_view password = kJobPassword) const;
 };
-
-inline constexpr char kJobLogin[] = "alice";
-inline constexpr char kJobPassword[] = "correct horse battery staple";
 
 }  // namespace keyferry::test

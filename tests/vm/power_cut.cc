@@ -1,0 +1,207 @@
+// The power of a whole workstation fails twenty times while jobs are on their way to its key. The
+// server runs here, on the machine that hosts the guest; keyferryd and the key run in the guest and
+// lose everything but what they had made durable.
+#include "tests/vm/power_cut.h"
+
+#include <catch2/catch.hpp>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <thread>
+
+#include "tests/integration/daemon/process.h"
+#include "tests/integration/daemon/test_server.h"
+#include "tests/unit/client-daemon/temp_dir.h"
+
+using namespace keyferry;
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+namespace {
+
+int Cuts() {
+  const char* text = std::getenv("KEYFERRY_VM_CUTS");
+  return text ? std::atoi(text) : 20;
+}
+
+// What the server knew of a job when the power went.
+struct Job {
+  std::uint64_t seq = 0;
+  bool spooled = false, home = false;
+};
+
+// How far the jobs had come.
+struct Places {
+  int server = 0, spooled = 0, key = 0, home = 0;
+};
+
+struct Workstation {
+  test::TempDir dir;
+  test::TestServer server{"host"};
+  std::unique_ptr<test::Process> guest;
+  const fs::path out = dir / "out", disk = dir / "disk", flash = dir / "flash";
+
+  Workstation() {
+    server.password = test::PowerCutPassword;
+    fs::create_directories(out);
+    for (const fs::path& file : {disk, flash}) {
+      std::ofstream(file).close();
+      fs::resize_file(file, 64 << 20);
+      REQUIRE(test::RunProgram({"/sbin/mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", file})
+                  .exit_code == 0);
+    }
+    std::ofstream(out / "ca.pem") << server.pki.ca_pem();
+    std::ofstream(out / "keyferryd.toml")
+        << "server_url = \"" << server.url() << "\"\nserver_ca = \"/mnt/out/ca.pem\"\n"
+        << "state_dir = \"/mnt/disk/state\"\nsocket = \"/run/daemon.sock\"\n"
+        << "key_sockets = [\"/run/key.sock\"]\nname = \"outage\"\nlog_level = \"debug\"\n"
+        << "agent_wait = 0\nlog_file = \"/mnt/out/keyferryd.log\"\n";
+    fs::permissions(out / "keyferryd.toml", fs::perms::owner_read | fs::perms::owner_write);
+    const auto host = server.organisation.Host(protocol::kRoleLogin | protocol::kRoleDeliver);
+    std::ofstream identity(out / "identity", std::ios::binary);
+    identity.write(reinterpret_cast<const char*>(host.noise_key.bytes.data()),
+                   static_cast<std::streamsize>(host.noise_key.bytes.size()));
+    identity.write(reinterpret_cast<const char*>(host.certificate.data()),
+                   static_cast<std::streamsize>(host.certificate.size()));
+  }
+  ~Workstation() {
+    if (std::uncaught_exceptions() > 0) {
+      for (const char* log : {"out/keyferryd.log", "out/kernel.log", "vm.log"}) {
+        std::cout << log << ":\n" << std::ifstream(dir / log).rdbuf() << std::endl;
+      }
+      if (guest) CutPower();
+    }
+    server.Stop();
+  }
+
+  // Boots; returns what the key said of itself before the daemon came to it.
+  std::string Boot() {
+    fs::remove(out / "qemu.pid");
+    guest = std::make_unique<test::Process>(std::vector<std::string>{
+        "/bin/bash", "-c", "exec \"$0\" \"$@\" 2>>" + (dir / "vm.log"), KEYFERRY_ROOT "/scripts/vm",
+        "run", "--out", out, "--disk", disk, "--flash", flash, "--forward",
+        std::to_string(server.port()), "--timeout", "150", "--",
+        KEYFERRY_ROOT "/tests/vm/workstation", KEYFERRY_BIN, KEYFERRY_TESTS});
+    const bool up = guest->WaitForLine("ready");
+    const std::string& text = guest->output();
+    INFO(text);
+    REQUIRE(up);
+    REQUIRE(text.find("spool: 0 damaged files") != std::string::npos);
+    const auto begin = text.find("key: ");
+    REQUIRE(begin != std::string::npos);
+    return text.substr(begin + 5, text.find('\n', begin) - begin - 5);
+  }
+
+  void CutPower() {
+    pid_t pid = 0;
+    std::ifstream(out / "qemu.pid") >> pid;
+    REQUIRE(pid > 1);
+    kill(pid, SIGKILL);
+    guest->Wait();
+  }
+
+  Job Known(const daemon::Id& job) {
+    const auto lock = server.Lock();
+    const auto& known = server.job(job);
+    return {known.seq, known.spooled, known.result.has_value()};
+  }
+
+  daemon::Id Queue(const daemon::Id& device) {
+    const auto lock = server.Lock();
+    return server.QueueJob(device);
+  }
+};
+
+// The seq that the key releases, from its own words; 0 while it has no password.
+std::uint64_t Released(const std::string& words) {
+  if (words == "no password") return 0;
+  const std::string start = "releases ";
+  INFO(words);
+  REQUIRE(words.rfind(start, 0) == 0);
+  return std::stoull(words.substr(start.size()));
+}
+
+void CheckChain(const std::vector<protocol::Receipt>& receipts) {
+  for (std::size_t i = 1; i < receipts.size(); ++i) {
+    INFO("receipt " << i + 1);
+    CHECK(receipts[i].receipt_ctr == i + 1);
+    CHECK(receipts[i].seq == i);
+    CHECK(receipts[i].previous_hash == protocol::ReceiptHash(receipts[i - 1].Encode()));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("power cut of the whole workstation during delivery, again and again") {
+  Workstation desk;
+  test::TestServer& server = desk.server;
+  {
+    const auto lock = server.Lock();
+    server.Approve();
+  }
+  CHECK(desk.Boot() == "empty");
+  REQUIRE(server.Wait([&] { return server.seen_keys.size() == 1; }));
+  daemon::Id device;
+  {
+    const auto lock = server.Lock();
+    device = *daemon::ParseId(*server.seen_keys.begin());
+    server.Enrol(device);
+  }
+  REQUIRE(server.Wait(
+      [&] { return server.keys.count(device) && !server.keys[device].receipts.empty(); }));
+  // One delivery without a cut says how long the moments to choose from are.
+  const auto queued = Clock::now();
+  daemon::Id job = desk.Queue(device);
+  REQUIRE(server.Wait([&] { return server.job(job).spooled; }));
+  const auto spooled = Clock::now();
+  REQUIRE(server.Wait([&] { return server.job(job).result.has_value(); }));
+  const auto home = Clock::now();
+  desk.CutPower();
+
+  const int cuts = Cuts();
+  Places places;
+  Job cut_off = desk.Known(job);
+  for (int cut = 0; cut < cuts; ++cut) {
+    INFO("cut " << cut);
+    const std::string words = desk.Boot();
+    const std::uint64_t released = Released(words);
+    // The old password or the new one; once the receipt is home, the new one.
+    CHECK((released == cut_off.seq || released + 1 == cut_off.seq));
+    if (cut_off.home) CHECK(released == cut_off.seq);
+    if (released == cut_off.seq) {
+      ++(cut_off.home ? places.home : places.key);
+    } else {
+      ++(cut_off.spooled ? places.spooled : places.server);
+    }
+    REQUIRE(server.Wait([&] { return server.job(job).result.has_value(); }));
+    {
+      const auto lock = server.Lock();
+      CHECK(server.job(job).result == protocol::Status::kOk);
+    }
+    job = desk.Queue(device);
+    // Not a wait for anything: the moment of the cut, another one each time. One in four before the
+    // job is spooled, the others spread over its way to the key and back.
+    if (cut % 4 == 0) {
+      std::this_thread::sleep_for((spooled - queued) * cut / cuts);
+    } else {
+      REQUIRE(server.Wait([&] { return server.job(job).spooled; }));
+      std::this_thread::sleep_for((home - spooled) * cut / cuts);
+    }
+    desk.CutPower();
+    cut_off = desk.Known(job);
+  }
+  const std::string words = desk.Boot();
+  REQUIRE(server.Wait([&] { return server.job(job).result.has_value(); }));
+  const auto lock = server.Lock();
+  const auto& receipts = server.keys[device].receipts;
+  // Enrolment, one delivery before, and each of the cut ones, exactly once.
+  CHECK(receipts.size() == static_cast<std::size_t>(cuts) + 2);
+  CheckChain(receipts);
+  CHECK(server.refused_receipts == 0);
+  std::cout << "  " << cuts << " cuts: before the spool " << places.server << ", spooled "
+            << places.spooled << ", on the key " << places.key << ", receipt home " << places.home
+            << std::endl;
+}

@@ -1,0 +1,72 @@
+// The guest tier: boots each guest of the list, two at a time, passes on their scenarios' lines, counts.
+//   node tests/vm/run.mjs [--preset asan] [NAME…]
+import { spawn } from 'node:child_process';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
+const { values: options, positionals } = parseArgs({ allowPositionals: true, options: { preset: { type: 'string', default: 'asan' } } });
+const build = path.join(ROOT, 'build', options.preset);
+const tests = (name) => path.join(build, 'tests', name);
+const guest = (settings, ...command) => [path.join(ROOT, 'scripts/vm'), 'run', ...settings, '--', ...command];
+
+// The longest first. Each prints '✓ name (seconds)' or '✗ name: reason' and ends with 'N passed, N failed'.
+const RUNS = {
+  'power-cut': [tests('vm_power_cut'), '-r', 'lines'],
+};
+
+const logs = fs.mkdtempSync(path.join(os.tmpdir(), 'keyferry-vm-'));
+let passed = 0, failed = 0;
+
+function run(name) {
+  return new Promise((resolve) => {
+    const log = path.join(logs, `${name}.log`);
+    const errors = fs.openSync(log, 'a');
+    const [program, ...args] = RUNS[name];
+    const child = spawn(program, args, { cwd: ROOT, stdio: ['ignore', 'pipe', errors], env: { ...process.env, ASAN_OPTIONS: 'detect_leaks=1' } });
+    let rest = '', summary = null;
+    const line = (text) => {
+      const counts = /^(\d+) passed, (\d+) failed/.exec(text);
+      if (counts) summary = { passed: Number(counts[1]), failed: Number(counts[2]) };
+      else if (/^[✓✗]|^ {2}/.test(text)) console.log(text);
+      fs.appendFileSync(log, `${text}\n`);
+    };
+    child.stdout.setEncoding('utf8');
+    child.stdout.on('data', (data) => {
+      const lines = (rest + data).split('\n');
+      rest = lines.pop();
+      lines.forEach(line);
+    });
+    child.on('error', (error) => line(`✗ ${name}: ${error.message}`));
+    child.on('close', (code) => {
+      if (rest) line(rest);
+      fs.closeSync(errors);
+      passed += summary?.passed ?? 0;
+      failed += summary?.failed ?? 0;
+      // A sanitizer's report or a dead guest is a failure even when each scenario held.
+      if (!summary || (code !== 0 && summary.failed === 0)) {
+        failed += 1;
+        console.log(`✗ ${name}: ended with ${code}${summary ? '' : ' and no summary'}`);
+      }
+      if (!summary || summary.failed || code !== 0) {
+        console.log(fs.readFileSync(log, 'utf8').trim().split('\n').slice(-40).map((text) => `    ${text}`).join('\n'));
+      }
+      resolve();
+    });
+  });
+}
+
+const names = positionals.length ? positionals : Object.keys(RUNS);
+const unknown = names.find((name) => !RUNS[name]);
+if (unknown) {
+  console.error(`tests/vm: there is no run '${unknown}'; there are: ${Object.keys(RUNS).join(' ')}`);
+  process.exit(2);
+}
+const queue = [...names];
+await Promise.all([0, 1].map(async () => { while (queue.length) await run(queue.shift()); }));
+fs.rmSync(logs, { recursive: true, force: true });
+console.log(`${passed} passed, ${failed} failed`);
+process.exit(failed ? 1 : 0);
