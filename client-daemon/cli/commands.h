@@ -13,6 +13,6 @@ void AddCommands(CLI::App& app, int& exit_code);
 void AddStatus(CLI::App& app, int& exit_code);   // keyferry status
 void AddJob(CLI::App& app, int& exit_code);      // keyferry job show FILE
 void AddReceipt(CLI::App& app, int& exit_code);  // keyferry receipt verify FILE --key FILE
-void AddKey(CLI::App& app, int& exit_code);      // keyferry key inspect|reset
+void AddKey(CLI::App& app, int& exit_code);      // keyferry key inspect|reset; Windows: inspect
 
 }  // namespace keyferry::daemon::cli

@@ -6,6 +6,7 @@ namespace keyferry::daemon::cli {
 void AddCommands(CLI::App& app, int& exit_code) {
   AddJob(app, exit_code);
   AddReceipt(app, exit_code);
+  AddKey(app, exit_code);
 }
 
 }  // namespace keyferry::daemon::cli

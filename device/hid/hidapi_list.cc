@@ -4,7 +4,7 @@
 
 #include <mutex>
 
-#include "device/hid/sysfs.h"
+#include "device/hid/printable.h"
 
 namespace keyferry::device {
 namespace {
@@ -26,7 +26,7 @@ std::vector<HidapiDevice> ListWithHidapi(const HidMatch& match) {
   for (const UsbId& id : match.ids) {
     hid_device_info* list = hid_enumerate(id.vendor, id.product);
     for (const hid_device_info* one = list; one != nullptr; one = one->next) {
-      out.push_back({Printable(one->path == nullptr ? "" : one->path),
+      out.push_back({one->path == nullptr ? "" : one->path,  // the system's own word
                      {one->vendor_id, one->product_id},
                      one->usage_page,
                      one->usage,

@@ -7,9 +7,9 @@
 
 namespace keyferry::device {
 
-// A device as hidapi-hidraw finds it: the view of every other program that uses hidapi.
+// A device as hidapi (Linux: hidapi-hidraw) finds it: the view of every other program that uses it.
 struct HidapiDevice {
-  std::string path;  // /dev/hidrawN
+  std::string path;  // /dev/hidrawN; Windows: \\?\HID#…
   UsbId id;
   std::uint16_t usage_page = 0;
   std::uint16_t usage = 0;

@@ -7,14 +7,12 @@
 #include <vector>
 
 #include "device/hid/hid_match.h"
+#include "device/hid/printable.h"
 #include "protocol/result.h"
 
 // What the kernel's /sys says of USB and HID devices. Much of it is the device's own word: it is
 // read with a bound, numbers are parsed strictly and words pass Printable before anybody sees them.
 namespace keyferry::device {
-
-// At most `max` bytes of `text`; what is not printable ASCII becomes \xNN, and so does a backslash.
-std::string Printable(std::string_view text, std::size_t max = 64);
 
 struct UsbDevice {
   std::string name;     // of the kernel, "1-2.3": bus and ports

@@ -51,7 +51,7 @@ class FakeKey::Port final : public device::Transport {
   }
 
   device::TransportInfo Describe() const override {
-    return {device::TransportKind::kSocket, "fake", protocol::kReportSize};
+    return {static_cast<device::TransportKind>(key_.transport), "fake", protocol::kReportSize};
   }
 
   FakeKey& key_;
