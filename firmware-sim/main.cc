@@ -13,6 +13,7 @@
 #include "firmware-sim/endpoint/simulator.h"
 #include "firmware-sim/endpoint/simulator_ca.h"
 #include "firmware-sim/endpoint/uhid_endpoint.h"
+#include "firmware-sim/endpoint/usbip_endpoint.h"
 #include "protocol/secure/secure_bytes.h"
 
 namespace {
@@ -81,14 +82,41 @@ bool ParseUsbId(const std::string& text, SimulatorOptions* options) {
 // Where the key shows itself; each option adds a plug.
 struct PlugOptions {
   bool uhid = false;
+  bool usbip_attach = false;
+  bool usbip_any_address = false;
+  std::string usbip;
+  keyferry::sim::UsbSpeed usbip_speed = keyferry::sim::UsbSpeed::kFull;
 
   void AddTo(CLI::App& app) {
     app.add_flag("--uhid", uhid, "Appear as a HID device of this machine, by /dev/uhid");
+    CLI::Option* attach =
+        app.add_flag("--usbip-attach", usbip_attach,
+                     "Appear as a USB device of this machine, by its kernel's USB/IP host");
+    app.add_option("--usbip", usbip,
+                   "Serve a USB device to `usbip attach -b 1-1` on this address, as 127.0.0.1:3240")
+        ->excludes(attach);
+    app.add_flag("--usbip-any-address", usbip_any_address,
+                 "Let --usbip listen where other machines reach it");
+    const std::map<std::string, keyferry::sim::UsbSpeed> speeds{
+        {"full", keyferry::sim::UsbSpeed::kFull}, {"high", keyferry::sim::UsbSpeed::kHigh}};
+    app.add_option("--usbip-speed", usbip_speed,
+                   "Speed of the USB device: full (12 Mbit/s) or high")
+        ->transform(CLI::CheckedTransformer(speeds, CLI::ignore_case));
   }
   void AddTo(SimulatorOptions& options) const {
     if (uhid) {
       options.plugs.push_back([](EndpointClient& client) {
         return std::make_unique<keyferry::sim::UhidEndpoint>(client);
+      });
+    }
+    if (usbip_attach || !usbip.empty()) {
+      keyferry::sim::UsbIpEndpoint::Options usb;
+      usb.speed = usbip_speed;
+      usb.listen = usbip;
+      usb.any_address = usbip_any_address;
+      if (usbip_attach) usb.attach = keyferry::sim::UsbIpEndpoint::AttachKernel;
+      options.plugs.push_back([usb](EndpointClient& client) {
+        return std::make_unique<keyferry::sim::UsbIpEndpoint>(client, usb);
       });
     }
   }

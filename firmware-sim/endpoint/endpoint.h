@@ -46,7 +46,7 @@ struct Identity {
   std::string Serial() const { return device_id.substr(0, 16); }
 };
 inline constexpr char kMakerName[] = "Keyferry";
-inline constexpr char kProductName[] = "Keyferry SIMULATOR";
+inline constexpr char kProductName[] = "SIMULATOR";
 
 // One plug of the key: a transport that it can be attached to and pulled from at any time. Many may
 // be plugged in at once; it is always the same key. One thread, never blocking but in Appear.

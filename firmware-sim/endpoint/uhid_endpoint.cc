@@ -61,7 +61,7 @@ Result<void> UhidEndpoint::Appear(const Identity& identity) {
   uhid_event event{};
   event.type = UHID_CREATE2;
   uhid_create2_req& create = event.u.create2;
-  SetText(create.name, kProductName);
+  SetText(create.name, std::string(kMakerName) + " " + kProductName);
   SetText(create.phys, "keyferry-sim");
   SetText(create.uniq, serial_);
   const auto descriptor = ReportDescriptor(identity.lie);
