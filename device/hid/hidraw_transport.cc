@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <condition_variable>
 #include <cstring>
+#include <deque>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -28,6 +29,9 @@ namespace keyferry::device {
 namespace {
 
 using protocol::kReportSize;
+using Outgoing = std::array<std::uint8_t, kReportSize + 1>;  // report id 0, then the report
+
+constexpr std::size_t kMaxWaiting = 18;  // reports of the longest message (1024 bytes)
 
 class HidrawTransport final : public Transport {
  public:
@@ -48,17 +52,11 @@ class HidrawTransport final : public Transport {
       return Fail(ErrorCode::kInvalidArgument, "A report to the key has 64 bytes.");
     }
     std::unique_lock lock(mutex_);
-    // A report whose writer has lost patience is still on its way.
-    changed_.wait_until(lock, deadline, [this] { return !writing_ || ended_; });
+    changed_.wait_until(lock, deadline, [this] { return out_.size() < kMaxWaiting || ended_; });
     if (ended_) return tl::unexpected(*ended_);
-    if (writing_) return tl::unexpected(Late());
-    std::copy(report.begin(), report.end(), out_.begin() + 1);
-    writing_ = true;
-    const std::uint64_t mine = ++written_;
+    if (out_.size() >= kMaxWaiting || std::exchange(late_, false)) return tl::unexpected(Late());
+    std::copy(report.begin(), report.end(), out_.emplace_back().begin() + 1);
     changed_.notify_all();
-    changed_.wait_until(lock, deadline, [this, mine] { return finished_ == mine || ended_; });
-    if (ended_) return tl::unexpected(*ended_);
-    if (finished_ != mine || late_) return tl::unexpected(Late());
     return {};
   }
 
@@ -126,9 +124,9 @@ class HidrawTransport final : public Transport {
   void WriteLoop() {
     std::unique_lock lock(mutex_);
     while (true) {
-      changed_.wait(lock, [this] { return stop_ || (writing_ && !ended_); });
+      changed_.wait(lock, [this] { return stop_ || (!out_.empty() && !ended_); });
       if (stop_) return;
-      const auto report = out_;
+      const Outgoing report = out_.front();  // stays, so that it counts
       lock.unlock();
       ssize_t n = 0;
       do {
@@ -142,8 +140,8 @@ class HidrawTransport final : public Transport {
       }
       lock.lock();
       late_ = late;
-      writing_ = false;
-      finished_ = written_;
+      out_.pop_front();
+      if (late) out_.clear();
       changed_.notify_all();
     }
   }
@@ -157,11 +155,8 @@ class HidrawTransport final : public Transport {
   std::condition_variable changed_;
   std::optional<Error> ended_;
   bool stop_ = false;
-  std::array<std::uint8_t, kReportSize + 1> out_{};  // report id 0, then the report
-  bool writing_ = false;
-  std::uint64_t written_ = 0;   // handed to the writer's thread
-  std::uint64_t finished_ = 0;  // of those, the last that came back
-  bool late_ = false;           // how it came back
+  std::deque<Outgoing> out_;  // for the writer's thread, with the one that it has in hand
+  bool late_ = false;         // the kernel gave up on one, which no writer was told yet
   std::thread writer_;
 };
 

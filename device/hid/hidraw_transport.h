@@ -19,9 +19,11 @@ namespace keyferry::device {
 // hidapi finds and names the devices (hidapi_list.h). The report descriptor and the ids are asked
 // of the very descriptor that is read afterwards, so that no other device can slip in between.
 //
-// A write can wait in the kernel for up to 5 s and cannot be called back, so it is made by a thread
-// of the transport. A writer whose deadline passes gets kDeadline though the report may still go
-// out; the next one waits for it.
+// A write can wait in the kernel for up to 5 s and cannot be called back, so a thread of the
+// transport makes it: Write hands the report over, and waits (until its deadline) only while a
+// whole message of reports is still on its way. When the kernel gives up on one, the key takes
+// nothing: those behind it are dropped and the next Write says kDeadline. The destructor waits for
+// a write that is in the kernel.
 //
 // Unplugging ends both directions with kUnavailable, whichever notices first (POLLHUP, ENODEV,
 // ESHUTDOWN, EIO, end of file: they differ between drivers).

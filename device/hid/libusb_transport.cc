@@ -20,8 +20,8 @@ namespace {
 
 using protocol::kReportSize;
 
-constexpr std::size_t kWaitingTransfers = 4;  // two would do; the thread may be late
-constexpr std::size_t kMaxReports = 64;       // not yet read; as many as a hidraw node keeps
+constexpr std::size_t kTransfers = 4;    // in each direction; two would do; the thread may be late
+constexpr std::size_t kMaxReports = 64;  // not yet read; as many as a hidraw node keeps
 constexpr std::size_t kTooLong = kReportSize + 1;
 
 class LibusbTransport final : public Transport {
@@ -30,7 +30,7 @@ class LibusbTransport final : public Transport {
       : claim_(std::move(claim)), usb_(std::move(usb)), path_(usb_->usb().Path()) {
     const UsbLayout& layout = usb_->layout();
     for (Slot& slot : in_) Prepare(slot, layout.KeyEndpoint(true).address, OnIn);
-    Prepare(out_, layout.KeyEndpoint(false).address, OnOut);
+    for (Slot& slot : out_) Prepare(slot, layout.KeyEndpoint(false).address, OnOut);
     {
       const std::scoped_lock lock(mutex_);
       Ask();
@@ -48,7 +48,7 @@ class LibusbTransport final : public Transport {
     events_.join();
     // One that libusb never gave back is still its own.
     for (Slot& slot : in_) Free(slot);
-    Free(out_);
+    for (Slot& slot : out_) Free(slot);
   }
 
   Result<void> Write(std::span<const std::uint8_t> report, Deadline deadline) override {
@@ -56,23 +56,22 @@ class LibusbTransport final : public Transport {
       return Fail(ErrorCode::kInvalidArgument, "A report to the key has 64 bytes.");
     }
     std::unique_lock lock(mutex_);
-    // A report whose writer has lost patience is still being cancelled.
-    changed_.wait_until(lock, deadline, [this] { return !out_.busy || ended_; });
+    const auto free = [this] { return std::find_if_not(out_.begin(), out_.end(), IsBusy); };
+    changed_.wait_until(lock, deadline, [&] { return free() != out_.end() || ended_; });
     if (ended_) return tl::unexpected(*ended_);
-    if (out_.busy) return tl::unexpected(Late());
-    std::copy(report.begin(), report.end(), out_.buffer.begin());
-    if (const int error = libusb_submit_transfer(out_.transfer); error != 0) {
+    const auto slot = free();
+    if (slot == out_.end()) {
+      give_up_ = true;  // by the thread: the call may wait for the kernel
+      libusb_interrupt_event_handler(usb_->context());
+      return tl::unexpected(Late());
+    }
+    std::copy(report.begin(), report.end(), slot->buffer.begin());
+    if (const int error = libusb_submit_transfer(slot->transfer); error != 0) {
       End(UsbError(error, "sending"));
       return tl::unexpected(*ended_);
     }
-    out_.busy = true;
-    const std::uint64_t mine = ++written_;
-    changed_.wait_until(lock, deadline, [this, mine] { return finished_ == mine || ended_; });
-    if (ended_) return tl::unexpected(*ended_);
-    if (finished_ == mine) return {};
-    give_up_ = true;  // by the thread: the call may wait for the kernel
-    libusb_interrupt_event_handler(usb_->context());
-    return tl::unexpected(Late());
+    slot->busy = true;
+    return {};
   }
 
   Result<std::size_t> Read(std::span<std::uint8_t> buffer, Deadline deadline) override {
@@ -117,6 +116,8 @@ class LibusbTransport final : public Transport {
     libusb_fill_interrupt_transfer(slot.transfer, usb_->get(), endpoint, slot.buffer.data(),
                                    static_cast<int>(slot.buffer.size()), done, &slot, 0);
   }
+
+  static bool IsBusy(const Slot& slot) { return slot.busy; }
 
   static void Free(Slot& slot) {
     if (!slot.busy) libusb_free_transfer(slot.transfer);
@@ -165,11 +166,10 @@ class LibusbTransport final : public Transport {
   }
 
   static void LIBUSB_CALL OnOut(libusb_transfer* transfer) {
-    LibusbTransport& self = *static_cast<Slot*>(transfer->user_data)->owner;
+    Slot& slot = *static_cast<Slot*>(transfer->user_data);
+    LibusbTransport& self = *slot.owner;
     const std::scoped_lock lock(self.mutex_);
-    self.out_.busy = false;
-    self.give_up_ = false;
-    self.finished_ = self.written_;
+    slot.busy = false;
     const bool whole = transfer->status == LIBUSB_TRANSFER_COMPLETED &&
                        transfer->actual_length == static_cast<int>(kReportSize);
     if (!whole && transfer->status != LIBUSB_TRANSFER_CANCELLED) {
@@ -184,17 +184,19 @@ class LibusbTransport final : public Transport {
       bool give_up = false;
       {
         const std::scoped_lock lock(mutex_);
-        const bool busy =
-            out_.busy || std::any_of(in_.begin(), in_.end(), [](const Slot& s) { return s.busy; });
+        const bool busy = std::any_of(out_.begin(), out_.end(), IsBusy) ||
+                          std::any_of(in_.begin(), in_.end(), IsBusy);
         if (stop_ && !busy) return;
-        give_up = std::exchange(give_up_, false) && out_.busy;
+        give_up = std::exchange(give_up_, false);
         if (stop_ && !std::exchange(stopping, true)) {
-          // Those that libusb no longer has answer NOT_FOUND.
           for (Slot& slot : in_) libusb_cancel_transfer(slot.transfer);
           give_up = true;
         }
       }
-      if (give_up) libusb_cancel_transfer(out_.transfer);
+      // Those that libusb does not have answer NOT_FOUND.
+      for (Slot& slot : out_) {
+        if (give_up) libusb_cancel_transfer(slot.transfer);
+      }
       if (const int error = libusb_handle_events(usb_->context());
           error != 0 && error != LIBUSB_ERROR_INTERRUPTED) {
         std::unique_lock lock(mutex_);
@@ -211,15 +213,13 @@ class LibusbTransport final : public Transport {
 
   std::mutex mutex_;  // all below
   std::condition_variable changed_;
-  std::array<Slot, kWaitingTransfers> in_;
-  Slot out_;
+  std::array<Slot, kTransfers> in_;
+  std::array<Slot, kTransfers> out_;
   std::deque<Received> reports_;
   std::optional<Error> ended_;
   bool cancelled_ = false;
   bool stop_ = false;
-  bool give_up_ = false;        // of the report in out_
-  std::uint64_t written_ = 0;   // submitted
-  std::uint64_t finished_ = 0;  // of those, the last that came back
+  bool give_up_ = false;  // the reports in out_
   std::thread events_;
 };
 

@@ -20,9 +20,9 @@ namespace keyferry::device {
 // A reader that is slower than the key holds the key back (its packets are not asked for), not the
 // memory.
 //
-// A writer whose deadline passes gets kDeadline and its transfer is cancelled; it may have gone out
-// nevertheless. The next writer waits for the cancellation. NO_DEVICE, ERROR, STALL and transfers
-// without content all mean that the key is gone: kUnavailable.
+// Write hands the report over and waits (until its deadline) only while some are still on their
+// way; a writer who waits in vain gets kDeadline, and those are called back. NO_DEVICE, ERROR,
+// STALL and transfers without content all mean that the key is gone: kUnavailable.
 //
 // Errors of opening: kUnavailable (nothing there), kPermissionDenied (names node and cure),
 // kConflict (another keyferryd by any path, or another program by libusb, has it; names its
