@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "client-daemon/core/files.h"
+#include "protocol/failpoint.h"
 
 namespace keyferry::daemon {
 namespace {
@@ -98,11 +99,13 @@ Result<void> WriteDurably(const std::string& path, std::span<const std::uint8_t>
     }
     done += static_cast<std::size_t>(n);
   }
+  KEYFERRY_FAILPOINT("daemon.file.written");
   if (fsync(fd.get()) != 0 || fd.Close() != 0 || rename(temporary.c_str(), path.c_str()) != 0) {
     auto error = IoError("Writing", path);
     unlink(temporary.c_str());
     return error;
   }
+  KEYFERRY_FAILPOINT("daemon.file.renamed");
   return SyncDirectory(Parent(path));
 }
 

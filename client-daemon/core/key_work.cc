@@ -4,6 +4,7 @@
 
 #include "client-daemon/core/key_broker.h"
 #include "client-daemon/core/log.h"
+#include "protocol/failpoint.h"
 #include "protocol/job.h"
 
 namespace keyferry::daemon {
@@ -38,14 +39,18 @@ Result<void> KeyBroker::CheckReceipt(const protocol::Receipt& receipt,
 
 Result<void> KeyBroker::Deliver(const SpooledJob& job, const KnownKey& known) {
   if (auto open = OpenSession(known); !open) return open;
+  KEYFERRY_FAILPOINT("daemon.job.before_key");
   auto receipt = client_->PutJob(job.sealed);
+  KEYFERRY_FAILPOINT("daemon.job.at_key");
   if (!receipt) return tl::unexpected(receipt.error());
   if (auto genuine = CheckReceipt(*receipt, known); !genuine) return genuine;
   if (receipt->result == Status::kReplay) receipt = LookForReceipt(job, *receipt, known);
   if (!receipt) return tl::unexpected(receipt.error());
 
   const auto bytes = receipt->Encode();
+  KEYFERRY_FAILPOINT("daemon.receipt.taken");
   if (auto kept = host_.spool().FinishJob(job.job, job.device, bytes); !kept) return kept;
+  KEYFERRY_FAILPOINT("daemon.job.finished");
   Post post;
   post.kind = Post::kReceipt;
   post.device = job.device;

@@ -6,6 +6,7 @@
 
 #include "client-daemon/core/files.h"
 #include "client-daemon/core/sealed_file.h"
+#include "protocol/failpoint.h"
 #include "protocol/job.h"
 #include "protocol/receipt.h"
 
@@ -128,6 +129,7 @@ Result<void> Spool::RemoveJob(const Id& job) {
   const std::scoped_lock lock(mutex_);
   if (jobs_.count(job) == 0) return {};
   if (auto gone = RemoveDurably(directory_ + "/jobs/" + Hex(job) + ".job"); !gone) return gone;
+  KEYFERRY_FAILPOINT("daemon.job.removed");
   jobs_.erase(job);
   return {};
 }
@@ -159,6 +161,7 @@ Result<void> Spool::PutReceipt(const Id& device, std::optional<Id> enrolment,
 Result<void> Spool::FinishJob(const Id& job, const Id& device,
                               std::span<const std::uint8_t> receipt) {
   if (auto kept = PutReceipt(device, std::nullopt, receipt); !kept) return kept;
+  KEYFERRY_FAILPOINT("daemon.receipt.kept");
   return RemoveJob(job);
 }
 

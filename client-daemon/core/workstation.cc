@@ -4,6 +4,7 @@
 
 #include "client-daemon/core/approval.h"
 #include "client-daemon/core/log.h"
+#include "protocol/failpoint.h"
 #include "protocol/job.h"
 
 namespace keyferry::daemon {
@@ -124,9 +125,11 @@ void Workstation::OnKey(const KeyEvent& event) {
 
 void Workstation::OnJob(const JobEvent& event) {
   if (spool_.HasReceiptFor(protocol::JobHash(event.sealed))) return;  // done; the server hears soon
+  KEYFERRY_FAILPOINT("daemon.job.received");
   if (auto put = spool_.PutJob({event.job, event.device, event.seq, event.sealed}); !put) {
     return Problem(Post::kJobProblem, event.job, "spool", put.error().message);
   }
+  KEYFERRY_FAILPOINT("daemon.job.spooled");
   Wake(event.device);
   Post post;
   post.kind = Post::kSpooled;
@@ -135,6 +138,7 @@ void Workstation::OnJob(const JobEvent& event) {
 }
 
 void Workstation::OnVoid(const Id& job) {
+  KEYFERRY_FAILPOINT("daemon.void.received");
   if (auto gone = spool_.RemoveJob(job); !gone) Log(LogLevel::kError, gone.error().message);
 }
 
@@ -157,12 +161,17 @@ void Workstation::OnPosted(const Post& post, const PostResult& result) {
     Log(LogLevel::kError,
         "the server refused what we told it about " + Hex(subject) + ": " + result.refused);
   }
+  if (post.kind == Post::kReceipt) KEYFERRY_FAILPOINT("daemon.receipt.posted");
+  if (post.kind == Post::kSpooled) KEYFERRY_FAILPOINT("daemon.spooled.posted");
+  if (post.kind == Post::kUsed) KEYFERRY_FAILPOINT("daemon.used.posted");
   Result<void> removed;
   if (post.kind == Post::kReceipt || post.kind == Post::kEnrolmentReceipt) {
     removed = spool_.RemoveReceipt(post.name);
   } else if (post.kind == Post::kUsed) {
     removed = spool_.RemoveUsed(post.device, post.seq);
   }
+  if (post.kind == Post::kReceipt) KEYFERRY_FAILPOINT("daemon.receipt.removed");
+  if (post.kind == Post::kUsed) KEYFERRY_FAILPOINT("daemon.used.removed");
   if (!removed) Log(LogLevel::kError, removed.error().message);
 }
 
@@ -254,7 +263,9 @@ Result<RelayGrant> Workstation::OpenRelayFor(const std::string& login) {
 }
 
 Result<void> Workstation::Used(const Id& device, std::uint64_t seq) {
+  KEYFERRY_FAILPOINT("daemon.used.received");
   if (auto kept = spool_.PutUsed(device, seq); !kept) return kept;
+  KEYFERRY_FAILPOINT("daemon.used.kept");
   Post post;
   post.kind = Post::kUsed;
   post.device = device;

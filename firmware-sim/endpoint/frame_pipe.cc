@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "protocol/failpoint.h"
+
 namespace keyferry::sim {
 
 FramePipe::FramePipe(const Faults& faults, FrameFault::Direction direction, Deliver deliver,
@@ -85,6 +87,8 @@ void FramePipe::Pump(Time now) {
       Clear();
       return unplug_();
     }
+    if (direction_ == FrameFault::Direction::kIn) KEYFERRY_FAILPOINT("key.report.in");
+    if (direction_ == FrameFault::Direction::kOut) KEYFERRY_FAILPOINT("key.report.out");
     deliver_({item.bytes.data(), item.size}, item.origin);
   }
 }

@@ -14,6 +14,8 @@
 #include <thread>
 #include <utility>
 
+#include "protocol/failpoint.h"
+
 namespace keyferry::sim {
 namespace {
 
@@ -113,6 +115,7 @@ void FileFlash::Delay() const {
 FlashResult FileFlash::Program(std::uint32_t address,
                                std::span<const std::uint8_t, kFlashWord> word) {
   Delay();
+  KEYFERRY_FAILPOINT("key.flash.word");
   const FlashResult result = memory_.Program(address, word);
   if (address + kFlashWord > kFlashBytes) return result;
   std::memcpy(map_ + address, memory_.image().bytes.data() + address, kFlashWord);
@@ -121,6 +124,7 @@ FlashResult FileFlash::Program(std::uint32_t address,
 
 FlashResult FileFlash::ErasePage(std::uint32_t page) {
   Delay();
+  KEYFERRY_FAILPOINT("key.flash.erase");
   const FlashResult result = memory_.ErasePage(page);
   if (page >= kPages) return result;
   const std::size_t offset = std::size_t{page} * kPageSize;
@@ -148,8 +152,12 @@ bool FileFlash::WriteCounters() {
 }
 
 bool FileFlash::Increment(CounterId id) {
+  KEYFERRY_FAILPOINT("key.counter.before");
   (void)memory_.Increment(id);
-  if (WriteCounters()) return true;
+  if (WriteCounters()) {
+    KEYFERRY_FAILPOINT("key.counter.after");
+    return true;
+  }
   --memory_.mutable_image().counters[static_cast<std::size_t>(id)];
   return false;
 }

@@ -120,6 +120,8 @@ class Parser {
     directory.bind_name = reader_.Text("directory.bind_name", true);
     directory.password_file = Path("directory.password_file", true);
     directory.timeout_ms = reader_.Number("directory.timeout_ms", directory.timeout_ms, 500, 60000);
+    directory.settle_seconds =
+        reader_.Number("directory.settle_seconds", directory.settle_seconds, 2, 3600);
     directory.connections = reader_.Number("directory.connections", directory.connections, 1, 64);
     directory.administrator_groups = reader_.Texts("directory.administrator_groups", true);
     directory.help_desk_groups = reader_.Texts("directory.help_desk_groups", false);
@@ -200,6 +202,7 @@ const std::vector<std::string>& ConfigKeys() {
       "directory.bind_name",
       "directory.password_file",
       "directory.timeout_ms",
+      "directory.settle_seconds",
       "directory.connections",
       "directory.administrator_groups",
       "directory.help_desk_groups",

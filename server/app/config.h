@@ -34,6 +34,7 @@ struct ServerConfig {
     std::string bind_name;
     std::filesystem::path password_file;
     std::int64_t timeout_ms = 5000;
+    std::int64_t settle_seconds = 60;
     std::int64_t connections = 4;
     std::vector<std::string> administrator_groups;
     std::vector<std::string> help_desk_groups;

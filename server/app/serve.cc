@@ -83,6 +83,7 @@ ChangeConfig ChangesOf(const ServerConfig& config) {
   ChangeConfig out;
   out.password_length = static_cast<std::size_t>(config.passwords.length);
   out.allow_typing = config.passwords.allow_typing;
+  out.settle_seconds = config.directory.settle_seconds;
   return out;
 }
 

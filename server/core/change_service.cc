@@ -6,6 +6,7 @@
 #include <set>
 #include <utility>
 
+#include "protocol/failpoint.h"
 #include "server/core/audit_entry.h"
 #include "server/core/change_view.h"
 #include "server/core/dispatch.h"
@@ -195,6 +196,7 @@ Result<ChangeView> SagaChangeService::Run(const Actor& actor, ChangeRequest requ
     return tl::unexpected(refusal);
   }
 
+  KEYFERRY_FAILPOINT("server.change.cleared");
   auto target = ports_.directory.Pin(request.account, actor.id);
   if (!target) {
     const auto audited = AuditRefusal(actor, clearance->person->person.login, target.error());
@@ -202,6 +204,7 @@ Result<ChangeView> SagaChangeService::Run(const Actor& actor, ChangeRequest requ
     return tl::unexpected(std::move(target.error()));
   }
 
+  KEYFERRY_FAILPOINT("server.change.pinned");
   SecureBytes password = std::move(request.typed);
   if (request.generate) {
     auto made = GeneratePassword(config_.password_length, ports_.random);
@@ -284,6 +287,7 @@ Result<ChangeStore::Begun> SagaChangeService::Begin(const Actor& actor, const Ch
         password, ports_.random);
     if (!sealed) return tl::unexpected(std::move(sealed.error()));
     row.job.sealed = std::move(sealed->bytes);
+    KEYFERRY_FAILPOINT("server.change.sealed");
     row.job.hash = sealed->hash;
     row.job.created = now;
     // Intent, held job and attempt become durable together: between them the server does nothing
@@ -294,6 +298,7 @@ Result<ChangeStore::Begun> SagaChangeService::Begin(const Actor& actor, const Ch
     auto claimed = ports_.store.BeginChange(
         row.change, row.job,
         AuditOf(ports_.clock, actor, "password.attempt", draft.login, "ok", draft.reason));
+    KEYFERRY_FAILPOINT("server.change.begun");
     if (!claimed || claimed->claim != ChangeStore::Claim::kSeqTaken) return claimed;
     begun = *std::move(claimed);
     auto fresh = ports_.store.FindKey(draft.device);
@@ -318,6 +323,7 @@ Result<ChangeView> SagaChangeService::Attempt(const Actor& actor, const ChangeRo
   password.Clear();
 
   if (set) {
+    KEYFERRY_FAILPOINT("server.change.set");
     auto confirmed = Confirm(
         row, AuditOf(ports_.clock, actor, "password.set", change.login, "ok", change.reason));
     if (!confirmed) {
@@ -330,6 +336,7 @@ Result<ChangeView> SagaChangeService::Attempt(const Actor& actor, const ChangeRo
     return ViewOf(*confirmed);
   }
   if (SurelyUnchanged(set.error().code)) {
+    KEYFERRY_FAILPOINT("server.change.refused");
     auto closed = Close(row, ChangeState::kFailed, set.error(),
                         AuditOf(ports_.clock, actor, "password.set", change.login,
                                 OutcomeName(set.error().code), set.error().message));
@@ -388,6 +395,7 @@ Result<ChangeRow> SagaChangeService::Confirm(const ChangeRow& row, const AuditEn
     const std::lock_guard lock(mutex_);
     first_seen_.erase(row.change.id);
   }
+  KEYFERRY_FAILPOINT("server.change.confirmed");
   for (const JobRecord& old : confirmed->superseded) {
     const WorkstationEvent event = VoidEvent(old.id);
     // Whoever spooled it may not see the key any more, and must drop it all the same.
@@ -402,6 +410,7 @@ Result<ChangeRow> SagaChangeService::Confirm(const ChangeRow& row, const AuditEn
   } else if (auto handed = HandOutReady(ports_, row.job.device); !handed) {
     Log(ports_, "hand out " + row.job.id.Hex(), handed.error());
   }
+  KEYFERRY_FAILPOINT("server.change.handed_out");
   AnnounceAccount(ports_, row.change.account);
   return std::move(confirmed->row);
 }

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "protocol/failpoint.h"
 #include "server/core/json_line.h"
 
 namespace keyferry::server {
@@ -88,6 +89,7 @@ Result<void> HandOutReady(const CorePorts& ports, const DeviceId& device) {
   const auto job = ports.store.TakeReady(device, ports.clock.UnixMillis());
   if (!job) return tl::unexpected(job.error());
   if (!*job) return {};
+  KEYFERRY_FAILPOINT("server.handout.committed");
   const WorkstationEvent event = JobEvent(**job);
   for (const Presence::Sighting& sighting : sightings) Send(ports, sighting.workstation, event);
   return {};

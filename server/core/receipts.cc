@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "protocol/failpoint.h"
 #include "protocol/receipt.h"
 #include "server/core/audit_entry.h"
 #include "server/core/dispatch.h"
@@ -116,6 +117,7 @@ Result<Judgement> TakePositive(const CorePorts& ports, const WorkstationRecord& 
   if (receipt.seq != (*job)->seq || receipt.prev_seq >= receipt.seq) {
     return Alarm(ports, from, key, "The key's receipt names another number than its job has.");
   }
+  KEYFERRY_FAILPOINT("server.receipt.verified");
   const auto chain = CheckChain(ports, key, **job, receipt, hash);
   if (!chain) return tl::unexpected(chain.error());
   if (!chain->empty()) return Alarm(ports, from, key, *chain);
@@ -144,6 +146,7 @@ Result<Judgement> TakePositive(const CorePorts& ports, const WorkstationRecord& 
                                      std::to_string(receipt.seq) + "."));
   if (!taken) return tl::unexpected(taken.error());
   if (!*taken) return Judgement();
+  KEYFERRY_FAILPOINT("server.receipt.committed");
   Follow(ports, from, **job);
   return Judgement({ReceiptVerdict::kStored, "The password is on the key."});
 }

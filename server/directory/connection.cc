@@ -14,6 +14,7 @@
 #include <cstring>
 #include <utility>
 
+#include "protocol/failpoint.h"
 #include "server/directory/stack.h"
 
 namespace keyferry::server {
@@ -414,10 +415,14 @@ LdapAnswer LdapConnection::Modify(const std::string& dn,
   mods.push_back(nullptr);
   io_.Set(deadline);
   int id = 0;
+  KEYFERRY_FAILPOINT("server.directory.before_send");
   const int rc = ldap_modify_ext(handle_, dn.c_str(), mods.data(), nullptr, nullptr, &id);
+  KEYFERRY_FAILPOINT("server.directory.sent");
   ScrubStack();
   if (rc != LDAP_SUCCESS) return SendFailure(rc);
-  return Await(id, deadline, nullptr, nullptr);
+  LdapAnswer answer = Await(id, deadline, nullptr, nullptr);
+  KEYFERRY_FAILPOINT("server.directory.answered");
+  return answer;
 }
 
 }  // namespace keyferry::server

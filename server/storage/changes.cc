@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "protocol/failpoint.h"
 #include "server/core/audit_entry.h"
 #include "server/storage/job_rows.h"
 #include "server/storage/sql_store.h"
@@ -169,6 +170,7 @@ Result<ChangeStore::Begun> SqlStore::BeginChange(const ChangeRecord& change, con
       begun.row = *std::move(row);
       return begun;
     }
+    KEYFERRY_FAILPOINT("server.begin.inserted");
     const long long seq = Signed(job.seq);
     const long long next = seq + 1;
     const long long epoch = job.epoch;
@@ -184,6 +186,7 @@ Result<ChangeStore::Begun> SqlStore::BeginChange(const ChangeRecord& change, con
       begun.claim = Claim::kSeqTaken;
       return begun;
     }
+    KEYFERRY_FAILPOINT("server.begin.numbered");
     if (MayStillPass(t.sql, job.enrolment, base_seq) >= 2) {
       t.commit = false;
       begun.claim = Claim::kKeyBehind;
@@ -191,6 +194,7 @@ Result<ChangeStore::Begun> SqlStore::BeginChange(const ChangeRecord& change, con
     }
     InsertJob(t.sql, job);
     AppendChained(t.sql, audit);
+    KEYFERRY_FAILPOINT("server.begin.before_commit");
     begun.row = {change, job};
     return begun;
   });
@@ -216,6 +220,7 @@ Result<ChangeStore::Confirmed> SqlStore::ConfirmChange(const ChangeId& id, std::
         SelectJobs("WHERE j.enrolment_id = :enrolment AND j.seq < :seq AND j.state IN ('ready', "
                    "'spooled')"),
         enrolment, seq);
+    KEYFERRY_FAILPOINT("server.confirm.marked");
     for (JobRecord& job : confirmed.superseded) {
       const std::string old = job.id.Hex();
       Execute(t.sql, "UPDATE jobs SET state = 'superseded', sealed = '' WHERE job_id = :id", old);
@@ -228,6 +233,7 @@ Result<ChangeStore::Confirmed> SqlStore::ConfirmChange(const ChangeId& id, std::
     Execute(t.sql,
             "UPDATE jobs SET state = 'ready', queued = :now WHERE job_id = :id AND state = 'held'",
             now, row->job.id.Hex());
+    KEYFERRY_FAILPOINT("server.confirm.ready");
     // The key may have been replaced while the directory was asked.
     const std::string gone =
         "The key was replaced while this password was being set; set a new password.";
@@ -245,6 +251,7 @@ Result<ChangeStore::Confirmed> SqlStore::ConfirmChange(const ChangeId& id, std::
     AppendChained(t.sql, audit);
     row = ChangeById(t.sql, id);
     if (!row) return Fail(ErrorCode::kInternal, "The change lost its job.");
+    KEYFERRY_FAILPOINT("server.confirm.before_commit");
     confirmed.row = *std::move(row);
     return confirmed;
   });
@@ -266,6 +273,7 @@ Result<ChangeRow> SqlStore::CloseChange(const ChangeId& id, ChangeState final, c
             "UPDATE jobs SET state = 'cancelled', sealed = '' WHERE change_id = :id AND state = "
             "'held'",
             id.Hex());
+    KEYFERRY_FAILPOINT("server.close.before_commit");
     AppendChained(t.sql, audit);
     auto row = ChangeById(t.sql, id);
     if (!row) return Fail(ErrorCode::kInternal, "The change lost its job.");

@@ -1,3 +1,4 @@
+#include "protocol/failpoint.h"
 #include "server/core/queue.h"
 #include "server/storage/job_rows.h"
 #include "server/storage/sql_store.h"
@@ -72,6 +73,7 @@ std::optional<JobRecord> TakeReadyJob(soci::session& sql, const DeviceId& device
     job->handed = time;
     const long long now = time;
     Execute(sql, "UPDATE jobs SET handed = :now WHERE job_id = :own", now, own);
+    KEYFERRY_FAILPOINT("server.handout.before_commit");
   }
   return job;
 }
@@ -125,6 +127,7 @@ Result<JobRecord> SqlStore::MarkSpooled(const JobId& id, const WorkstationId& wo
                        "UPDATE jobs SET state = 'spooled', spooled = :now, workstation_id = "
                        ":workstation, last_error = '' WHERE job_id = :id AND state = 'ready'",
                        now, workstation.Hex(), id.Hex()) != 0;
+    KEYFERRY_FAILPOINT("server.spooled.before_commit");
     auto job = JobById(t.sql, id);
     if (!job) return Fail(ErrorCode::kNotFound, "There is no such job.");
     return *std::move(job);
@@ -155,6 +158,7 @@ Result<JobRecord> SqlStore::MarkUsed(const DeviceId& device, std::uint64_t seq, 
                    ":device AND j.seq = :seq AND j.state IN ('delivered', 'used')"),
         device.Hex(), wanted));
     if (!job) return Fail(ErrorCode::kNotFound, "No delivered password has this number.");
+    KEYFERRY_FAILPOINT("server.used.found");
     if (job->state == JobState::kUsed) {
       t.commit = false;
       return *std::move(job);
@@ -163,6 +167,7 @@ Result<JobRecord> SqlStore::MarkUsed(const DeviceId& device, std::uint64_t seq, 
     Execute(t.sql, "UPDATE jobs SET state = 'used', used = :now WHERE job_id = :id", now,
             job->id.Hex());
     AppendChained(t.sql, audit);
+    KEYFERRY_FAILPOINT("server.used.before_commit");
     job->state = JobState::kUsed;
     job->used = time;
     return *std::move(job);

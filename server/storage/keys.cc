@@ -1,5 +1,6 @@
 #include <string>
 
+#include "protocol/failpoint.h"
 #include "server/storage/job_rows.h"
 #include "server/storage/key_rows.h"
 #include "server/storage/sql_store.h"
@@ -126,6 +127,7 @@ Result<bool> SqlStore::TakeReceipt(const ReceiptUpdate& update, const AuditEntry
       t.commit = false;
       return false;
     }
+    KEYFERRY_FAILPOINT("server.receipt.met");
     InsertReceipt(t.sql, update);
     Execute(t.sql,
             "UPDATE jobs SET state = 'delivered', sealed = '', delivered = :now, workstation_id = "
@@ -134,8 +136,10 @@ Result<bool> SqlStore::TakeReceipt(const ReceiptUpdate& update, const AuditEntry
             now, update.workstation.Hex(), ctr, hash, job);
     Execute(t.sql, "UPDATE changes SET state = 'done' WHERE job_id = :job AND state = 'confirmed'",
             job);
+    KEYFERRY_FAILPOINT("server.receipt.erased");
     if (!update.late) RefuseDeadJobs(t.sql, update.device, update.epoch);
     AppendChained(t.sql, audit);
+    KEYFERRY_FAILPOINT("server.receipt.before_commit");
     return true;
   });
 }

@@ -1,0 +1,191 @@
+// The whole of Keyferry on real parts, with one employee whose password is changed while programs die or the network fails,
+// and the checker of what must hold afterwards.
+import fs from 'node:fs';
+import path from 'node:path';
+import { randomUUID } from 'node:crypto';
+import { ldapBind, login, Sink } from '../../scripts/lib/demo/login.mjs';
+import { must, run } from '../../scripts/lib/demo/processes.mjs';
+import { PIN, Stack, UIDS } from '../../scripts/lib/demo/stack.mjs';
+
+const SETTLE_SECONDS = 2;
+
+/** Asks again until `look` finds something or `timeout` ms have passed; then undefined. */
+export async function poll(look, timeout, pause = 40) {
+  const end = Date.now() + timeout;
+  for (;;) {
+    const found = await look();
+    if (found) return found;
+    if (Date.now() > end) return undefined;
+    await new Promise((resolve) => { setTimeout(resolve, pause); });
+  }
+}
+
+export class Company extends Stack {
+  constructor(options) {
+    super(options);
+    this.sink = new Sink();
+    this.released = new Set();
+    this.acknowledged = [];
+    this.restarts = [];
+    this.lastSeq = 0;
+    this.requests = 0;
+  }
+
+  async start() {
+    await super.start();
+    this.writePamFile(this.sink.program);
+    this.history = `/api/v1/employees/${this.employee.id}/changes`;
+    // The first password: from here on the key and the directory have to agree.
+    await this.change();
+    await this.quiet();
+    this.writes = await this.directoryWrites();
+    this.requests = 0;
+  }
+
+  /** Milliseconds for a whole directory call. */
+  get directoryTimeout() { return 1500; }
+
+  serverConfig() {
+    return super.serverConfig()
+      .replace('[directory]\n', `[directory]\nsettle_seconds = ${SETTLE_SECONDS}\ntimeout_ms = ${this.directoryTimeout}\n`)
+      .replace(/^uris = .*$/m, (line) => (this.directoryUri ? `uris = ["${this.directoryUri}"]` : line));
+  }
+
+  async stop() {
+    await super.stop();
+    this.sink.remove();
+  }
+
+  /** Ends a program and starts it again, with `failpoint` armed or with none. */
+  async rearm(name, failpoint = null) {
+    const service = this.services[name];
+    await service.stop();
+    service.env = { ...this.env, KEYFERRY_FAILPOINT: failpoint ?? '' };
+    if (!failpoint) delete service.env.KEYFERRY_FAILPOINT;
+    const began = Date.now();
+    try {
+      await service.start();
+    } catch (error) {
+      if (!failpoint) throw error;  // with a failpoint it may well die before it is ready
+    }
+    if (!failpoint) this.restarts.push(Date.now() - began);
+  }
+
+  died(name) { return !this.services[name].running; }
+
+  /** POSTs a change. Returns {key, status, body}; status 0 when the connection broke. */
+  async post({ key = randomUUID(), typed = null } = {}) {
+    this.requests += 1;
+    const path_ = `/api/v1/employees/${this.employee.id}/password`;
+    const content = typed
+      ? { form: { generate: 'false', password: typed, reason: 'fault test' } }
+      : { json: { generate: true, reason: 'fault test', must_change: false, unlock: false } };
+    try {
+      const { status, body } = await this.api.request('POST', path_, { ...content, headers: { 'Idempotency-Key': key } });
+      if (status === 201) this.acknowledged.push(body.id);
+      return { key, typed, status, body };
+    } catch (error) {
+      return { key, typed, status: 0, body: { detail: error.message } };
+    }
+  }
+
+  async changes() { return (await this.api.must('GET', this.history)).changes; }
+
+  /** One change that has to succeed in the end: repeats with a fresh key while the last one's outcome is open. */
+  async change() {
+    let last;
+    const done = await poll(async () => {
+      last = await this.post();
+      return last.status === 201 && last;
+    }, 30000, 300);
+    if (!done) throw new Error(`no new change was possible: ${last.status} ${last.body?.detail}`);
+    return done;
+  }
+
+  /** Waits until nothing is on its way: the newest change is final, its job delivered or its failure told. */
+  async quiet() {
+    const settled = await poll(async () => {
+      const [newest] = await this.changes();
+      return ['done'].includes(newest.state) && ['delivered', 'used'].includes(newest.job_state) && newest;
+    }, 20000);
+    if (!settled) {
+      const [newest] = await this.changes();
+      throw new Error(`the newest change stays ${newest.state}, its job ${newest.job_state}: ${newest.error || newest.last_error}`);
+    }
+    return settled;
+  }
+
+  /** How often the directory has taken a password for the employee, by its own replication metadata. */
+  async directoryWrites() {
+    const text = await must('ldbsearch', ['-H', path.join(this.path('dc'), 'private', 'sam.ldb'), '--show-binary',
+      `(sAMAccountName=${this.employee.login})`, 'replPropertyMetaData']);
+    const found = /DRSUAPI_ATTID_unicodePwd[^]*?version\s*:\s*0x[0-9a-f]+ \((\d+)\)/i.exec(text);
+    if (!found) throw new Error('the directory shows no metadata of unicodePwd');
+    return Number(found[1]);
+  }
+
+  /** Logs in with the key; what was released goes to the sink. */
+  async login() {
+    const { ok, output } = await login(this.pamService, this.employee.login, [PIN], this.env);
+    if (!ok) return { ok, output };
+    const password = this.sink.take();
+    this.released.add(password);
+    return { ok, password };
+  }
+
+  /** The invariants of docs/security.md, after everything has come to rest. Throws with the first that is broken. */
+  async check() {
+    const problems = [];
+    const changes = await this.changes();
+    // I1: what the directory has is what the key gives.
+    const { ok, password, output } = await this.login();
+    if (!ok) problems.push(`I1: the key does not log in: ${output.trim().split('\n').pop()}`);
+    else if (!await ldapBind(this.dc, this.employee.upn, password)) problems.push('I1: the directory refuses what the key gives');
+    // I2: nothing was queued that the directory did not confirm.
+    for (const c of changes) {
+      if (['ready', 'spooled', 'delivered', 'used'].includes(c.job_state) && !(c.ad_set > 0)) problems.push(`I2: job ${c.seq} is ${c.job_state} without evidence`);
+    }
+    // I3: the key's sequence only grows.
+    const key = JSON.parse(await this.keyControl('status'));
+    if (key.last_seq < this.lastSeq) problems.push(`I3: the key fell from ${this.lastSeq} to ${key.last_seq}`);
+    this.lastSeq = key.last_seq;
+    // I4: what was acknowledged exists.
+    const known = new Set(changes.map((c) => c.id));
+    for (const id of this.acknowledged) if (!known.has(id)) problems.push(`I4: the acknowledged change ${id} is gone`);
+    this.acknowledged = [];
+    // I5: no write that nobody asked for.
+    const writes = await this.directoryWrites();
+    if (writes - this.writes > this.requests) problems.push(`I5: ${writes - this.writes} directory writes for ${this.requests} requests`);
+    this.writes = writes;
+    this.requests = 0;
+    // A change that the server calls refused or failed did not happen; one called done did. With I1 and I5 only the claim is left.
+    for (const c of changes.slice(0, 8)) {
+      if (['intent', 'held', 'attempt'].includes(c.state)) problems.push(`a change stays ${c.state}`);
+    }
+    if (problems.length) throw new Error(problems.join('; '));
+  }
+
+  /** I7: the audit trail is whole, and holds an attempt for every write that the directory took. Ends the server. */
+  async checkAudit() {
+    await this.services.server.stop();
+    const audit = await run(this.program('keyferry-server'), ['audit', 'verify', '--config', this.path('server', 'keyferry-server.toml')], { uid: UIDS.server });
+    if (audit.code !== 0) throw new Error((audit.stderr || audit.stdout).trim());
+    return audit.stdout.trim();
+  }
+}
+
+/** Names of all failpoints, from the sources. */
+export function failpoints(root) {
+  const names = new Set();
+  const visit = (folder) => {
+    for (const entry of fs.readdirSync(folder, { withFileTypes: true })) {
+      const file = path.join(folder, entry.name);
+      if (entry.isDirectory()) visit(file);
+      else if (/\.(cc|h)$/.test(entry.name)) {
+        for (const [, name] of fs.readFileSync(file, 'utf8').matchAll(/KEYFERRY_FAILPOINT\("([a-z_.]+)"\)/g)) names.add(name);
+      }
+    }
+  };
+  for (const folder of ['server', 'client-daemon', 'firmware-sim']) visit(path.join(root, folder));
+  return [...names].sort();
+}

@@ -1,0 +1,94 @@
+// `scripts/test faults`: programs killed at every failpoint, and a bad network before the directory.
+//   node tests/faults/run.mjs [--preset faults] [--only TEXT]
+import fs from 'node:fs';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { scan } from '../../scripts/lib/demo/canary.mjs';
+import { must } from '../../scripts/lib/demo/processes.mjs';
+import { ROOT } from '../../scripts/lib/demo/stack.mjs';
+import { Company } from './company.mjs';
+import { killAt, releaseHasNone, rounds } from './kills.mjs';
+import { badNetwork } from './network.mjs';
+
+const { values: options } = parseArgs({ options: { preset: { type: 'string', default: 'faults' }, only: { type: 'string', default: '' }, keep: { type: 'boolean', default: false } } });
+let passed = 0, failed = 0;
+
+async function test(name, work) {
+  if (!name.includes(options.only)) return true;
+  const began = Date.now();
+  try {
+    const figure = await work();
+    passed += 1;
+    console.log(`✓ ${name} (${figure ? `${figure}, ` : ''}${((Date.now() - began) / 1000).toFixed(1)} s)`);
+    return true;
+  } catch (error) {
+    failed += 1;
+    console.log(`✗ ${name}: ${error.message}`);
+    return false;
+  }
+}
+
+async function withCompany(work, Kind = Company) {
+  const company = new Kind({ preset: options.preset });
+  const end = () => company.stop().then(() => process.exit(130));
+  process.on('SIGINT', end);
+  process.on('SIGTERM', end);
+  try {
+    await company.start();
+    await work(company);
+  } catch (error) {
+    failed += 1;
+    console.log(`✗ the stack: ${error.message}`);
+  } finally {
+    if (options.keep) company.ownState = false;
+    await company.stop();
+    if (options.keep) console.log(`state kept in ${company.state}`);
+    process.off('SIGINT', end);
+    process.off('SIGTERM', end);
+  }
+}
+
+const all = rounds();
+if (all.some((name) => name.includes(options.only)) || options.only.startsWith("the checker")) {
+  await withCompany(async (company) => {
+    const names = new Set(all.map((name) => name.split(':')[0]));
+    for (const failpoint of all) {
+      // After a broken round the next one begins from a state that is whole again.
+      if (!await test(`killed at ${failpoint}`, () => killAt(company, failpoint))) {
+        for (const name of ['server', 'daemon', 'key']) if (company.died(name)) await company.rearm(name);
+        await company.change().then(() => company.quiet()).catch(() => {});
+        company.writes = await company.directoryWrites();
+        company.requests = 0;
+      }
+    }
+    await test('the checker sees a password that another tool has set', async () => {
+      await must('samba-tool', ['user', 'setpassword', company.employee.login, '--newpassword=Set-by-another-tool-1', '-H',
+        path.join(company.path('dc'), 'private', 'sam.ldb')]);
+      const broken = await company.check().then(() => null, (error) => error.message);
+      if (!/^I1: .*I5: /s.test(broken ?? '')) throw new Error(`it says: ${broken}`);
+      await company.change();
+      await company.quiet();
+      await company.check();
+      return broken.slice(0, 60);
+    });
+    await test('restart to ready, p99 of all programs', async () => {
+      const sorted = company.restarts.sort((a, b) => a - b);
+      const p99 = sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * 0.99))];
+      return `${p99} ms of ${sorted.length} restarts, ${names.size} failpoints`;
+    });
+    await test('I6: no released password in any file', async () => {
+      const roots = ['server', 'daemon', 'agent', 'logs'].map((name) => company.path(name));
+      const { files, hits } = scan(roots, [...company.released]);
+      if (hits.length) throw new Error(`${hits[0].encoding} in ${path.basename(hits[0].file)} and ${hits.length - 1} more`);
+      return `${company.released.size} passwords, ${files} files`;
+    });
+    await test('I7: the audit trail is whole', () => company.checkAudit());
+  });
+}
+const release = path.join(ROOT, 'build/release/bin');
+if (fs.existsSync(path.join(release, 'keyferry-server'))) await test('release binaries contain no failpoint', () => releaseHasNone(release));
+
+if ('network before the directory'.includes(options.only) || options.only.startsWith('network')) await badNetwork(withCompany, test);
+
+console.log(`${passed} passed, ${failed} failed`);
+process.exit(failed || !passed ? 1 : 0);
