@@ -26,7 +26,9 @@ constexpr std::size_t kMaxSocketPath = 107;  // sun_path
 // Reads the table key by key and remembers the first thing that is wrong.
 class Reader {
  public:
-  Reader(std::string file, const toml::table& table) : file_(std::move(file)), table_(table) {}
+  // `prefix` stands before the keys' names in messages.
+  Reader(std::string file, const toml::table& table, std::string prefix = {})
+      : file_(std::move(file)), prefix_(std::move(prefix)), table_(table) {}
 
   std::string Text(std::string_view key, bool required, std::string fallback = {}) {
     known_.push_back(key);
@@ -37,7 +39,7 @@ class Reader {
     }
     const auto value = node->value_exact<std::string>();
     if (!value || value->empty() || value->size() > 4096 || Printable(*value, 4096) != *value) {
-      Refuse(node, "`" + std::string(key) + "` must be a text in quotes, not empty.");
+      Refuse(node, "`" + prefix_ + std::string(key) + "` must be a text in quotes, not empty.");
       return fallback;
     }
     return *value;
@@ -74,12 +76,33 @@ class Reader {
     if (node == nullptr) return out;
     const toml::array* array = node->as_array();
     if (array == nullptr || array->size() > kMaxList) {
-      Refuse(node, "`" + std::string(key) + "` must be a list in brackets of at most " +
+      Refuse(node, "`" + prefix_ + std::string(key) + "` must be a list in brackets of at most " +
                        std::to_string(kMaxList) + " entries.");
       return out;
     }
     for (const toml::node& element : *array) out.push_back(&element);
     return out;
+  }
+
+  bool Flag(std::string_view key, bool fallback) {
+    known_.push_back(key);
+    const toml::node* node = table_.get(key);
+    if (node == nullptr) return fallback;
+    const auto value = node->value_exact<bool>();
+    if (!value) Refuse(node, "`" + prefix_ + std::string(key) + "` must be true or false.");
+    return value.value_or(fallback);
+  }
+
+  // Null when it is absent.
+  const toml::table* Table(std::string_view key) {
+    known_.push_back(key);
+    const toml::node* node = table_.get(key);
+    if (node == nullptr) return nullptr;
+    const toml::table* table = node->as_table();
+    if (table == nullptr) {
+      Refuse(node, "`" + std::string(key) + "` must be a section, [" + std::string(key) + "].");
+    }
+    return table;
   }
 
   void Refuse(const toml::node* node, const std::string& why) {
@@ -94,7 +117,7 @@ class Reader {
   std::optional<Error> Finish() {
     for (const auto& [key, node] : table_) {
       if (std::find(known_.begin(), known_.end(), key.str()) == known_.end()) {
-        Refuse(&node, "unknown key `" + Printable(key.str(), 60) +
+        Refuse(&node, "unknown key `" + prefix_ + Printable(key.str(), 60) +
                           "`; see docs/workstation.md for the keys that there are.");
       }
     }
@@ -103,6 +126,7 @@ class Reader {
 
  private:
   const std::string file_;
+  const std::string prefix_;
   const toml::table& table_;
   std::vector<std::string_view> known_;
   std::optional<Error> error_;
@@ -122,6 +146,49 @@ std::optional<uid_t> FindUser(const toml::node& node) {
     return std::nullopt;
   }
   return entry.pw_uid;
+}
+
+KeyWays ReadKeys(Reader& reader) {
+  KeyWays keys;
+  const std::string usb = reader.Text("usb", false, "hidraw");
+  if (usb == "libusb") {
+    keys.usb = KeyWays::kLibusb;
+  } else if (usb == "off") {
+    keys.usb = KeyWays::kOff;
+  } else if (usb != "hidraw") {
+    reader.Refuse(reader.Node("usb"), "`keys.usb` must be \"hidraw\", \"libusb\" or \"off\".");
+  }
+  if (const auto ids = reader.List("usb_ids"); reader.Node("usb_ids") != nullptr) {
+    keys.usb_ids.ids.clear();
+    if (ids.empty()) {
+      reader.Refuse(reader.Node("usb_ids"),
+                    "`keys.usb_ids` must name at least one kind of key, such as \"1209:0001\"; to "
+                    "leave USB alone, set usb = \"off\".");
+    }
+    for (const toml::node* node : ids) {
+      const auto text = node->value_exact<std::string>();
+      const auto id = device::UsbId::Parse(text.value_or(""));
+      if (id && !keys.usb_ids.Has(*id)) {
+        keys.usb_ids.ids.push_back(*id);
+      } else {
+        reader.Refuse(node,
+                      id ? "an entry of `keys.usb_ids` is there twice."
+                         : "an entry of `keys.usb_ids` is no kind of key. " + id.error().message);
+      }
+    }
+  }
+  keys.bluetooth = reader.Flag("bluetooth", keys.bluetooth);
+  for (const toml::node* node : reader.List("sockets")) {
+    const auto socket = node->value_exact<std::string>();
+    if (!socket || socket->empty() || (*socket)[0] != '/' || socket->size() > kMaxSocketPath) {
+      reader.Refuse(node,
+                    "an entry of `keys.sockets` must be an absolute path of at most 107 "
+                    "characters.");
+    } else {
+      keys.sockets.push_back(*socket);
+    }
+  }
+  return keys;
 }
 
 bool IsHttpsOrigin(std::string_view url) {
@@ -201,15 +268,10 @@ Result<Config> LoadConfig(const std::string& path) {
                     "numeric user id.");
     }
   }
-  for (const toml::node* node : reader.List("key_sockets")) {
-    const auto socket = node->value_exact<std::string>();
-    if (!socket || socket->empty() || (*socket)[0] != '/' || socket->size() > kMaxSocketPath) {
-      reader.Refuse(node,
-                    "an entry of `key_sockets` must be an absolute path of at most 107 "
-                    "characters.");
-    } else {
-      config.key_sockets.push_back(*socket);
-    }
+  if (const toml::table* keys = reader.Table("keys")) {
+    Reader of_keys(path, *keys, "keys.");
+    config.keys = ReadKeys(of_keys);
+    if (auto error = of_keys.Finish()) return tl::unexpected(*std::move(error));
   }
   if (auto error = reader.Finish()) return tl::unexpected(*std::move(error));
   if (auto closed = RefuseWideFile(config.server_ca); !closed) {

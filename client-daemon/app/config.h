@@ -5,21 +5,30 @@
 #include <string>
 #include <vector>
 
+#include "device/hid/hid_match.h"
 #include "protocol/result.h"
 
 namespace keyferry::daemon {
 
+// [keys]: the ways on which keys are looked for.
+struct KeyWays {
+  enum Usb { kHidraw, kLibusb, kOff } usb = kHidraw;
+  device::HidMatch usb_ids;
+  bool bluetooth = true;
+  std::vector<std::string> sockets;  // of simulated keys
+};
+
 // /etc/keyferry/keyferryd.toml; every key is described in docs/workstation.md.
 struct Config {
-  std::string server_url;                // https://host[:port], required
-  std::string server_ca;                 // PEM file, required
-  std::string state_dir;                 // required
-  std::string socket;                    // required
-  std::vector<uid_t> allow_users;        // who may ask for `agent` and `relay`, besides root
-  std::vector<std::string> key_sockets;  // simulated keys
-  std::string name;                      // shown to the administrator; default: the host name
-  std::string log_level = "info";        // trace, debug, info, warn, error
-  std::string log_file;                  // empty: standard error
+  std::string server_url;          // https://host[:port], required
+  std::string server_ca;           // PEM file, required
+  std::string state_dir;           // required
+  std::string socket;              // required
+  std::vector<uid_t> allow_users;  // who may ask for `agent` and `relay`, besides root
+  KeyWays keys;
+  std::string name;                // shown to the administrator; default: the host name
+  std::string log_level = "info";  // trace, debug, info, warn, error
+  std::string log_file;            // empty: standard error
   int agent_wait =
       10;  // seconds that the first registration waits for the login agent's key, 0…600
 };

@@ -11,6 +11,7 @@
 
 #include "client-daemon/app/config.h"
 #include "client-daemon/app/logging.h"
+#include "client-daemon/app/transports.h"
 #include "client-daemon/core/files.h"
 #include "client-daemon/core/identity.h"
 #include "client-daemon/core/key_records.h"
@@ -20,9 +21,6 @@
 #include "client-daemon/core/workstation.h"
 #include "client-daemon/ipc/ipc_server.h"
 #include "client-daemon/uplink/uplink.h"
-#include "device/discovery/discovery.h"
-#include "device/hid_port.h"
-#include "device/socket/socket_transport.h"
 #include "protocol/secure/secure_bytes.h"
 
 namespace keyferry::daemon {
@@ -56,13 +54,6 @@ sigset_t BlockSignals() {
   return ends;
 }
 
-Result<std::shared_ptr<device::KeyPort>> OpenSocketPort(const device::KeyPlace& place,
-                                                        device::OnGone on_gone) {
-  auto transport = device::OpenSocketTransport(place.path, true);
-  if (!transport) return tl::unexpected(transport.error());
-  return device::HidPort::Start(*std::move(transport), std::move(on_gone));
-}
-
 int Run(const Config& config) {
   const sigset_t ends = BlockSignals();
   if (auto logging = StartLogging(config.log_level, config.log_file); !logging) {
@@ -81,10 +72,9 @@ int Run(const Config& config) {
   auto records = KeyRecords::Open(config.state_dir + "/keys",
                                   approval ? std::optional(approval->root) : std::nullopt, warn);
   if (!records) return Complain(records.error());
-  auto discovery = device::WatchSockets(config.key_sockets);
-  if (!discovery) return Complain(discovery.error());
 
   // From the inside out; destroyed the other way round.
+  Transports transports(config.keys);
   Outbox outbox;
   Workstation workstation({config.name, config.server_url, {}}, **identity, **spool, **records,
                           outbox);
@@ -99,9 +89,13 @@ int Run(const Config& config) {
   Surroundings surroundings;
   surroundings.grants = &uplink;
   surroundings.uplink_status = [&uplink] { return uplink.Status(); };
+  surroundings.transports = [&transports] { return transports.Report(); };
   surroundings.agent_key_changed = [&uplink] { uplink.AgentKeyChanged(); };
   surroundings.key_gone = [&ipc](const Id& device) { ipc.KeyGone(device); };
-  workstation.Start(std::move(surroundings), *std::move(discovery), OpenSocketPort);
+  workstation.Start(std::move(surroundings), transports.Watch(),
+                    [&transports](const device::KeyPlace& place, device::OnGone on_gone) {
+                      return transports.Open(place, std::move(on_gone));
+                    });
   auto started = ipc.Start();
   if (started) started = uplink.Start();
   if (!started) {

@@ -122,6 +122,18 @@ std::string KeyLine(const json::object& key, std::int64_t now, Advice& advice) {
   return out;
 }
 
+// Ways on which no key can come.
+void BrokenWays(const json::object& status, Advice& advice) {
+  const json::value* ways = status.if_contains("transports");
+  if (ways == nullptr || !ways->is_array()) return;
+  for (const json::value& way : ways->get_array()) {
+    if (!way.is_object()) continue;
+    const std::string trouble = Text(way.get_object(), "trouble");
+    if (trouble.empty()) continue;
+    advice.Add("No key can come by " + Text(way.get_object(), "name") + ": " + trouble);
+  }
+}
+
 }  // namespace
 
 Result<std::string> StatusText(std::string_view answer, std::int64_t now) {
@@ -146,6 +158,7 @@ Result<std::string> StatusText(std::string_view answer, std::int64_t now) {
     }
   }
   if (!any) out += Line("Key", "none is plugged in");
+  BrokenWays(*object, advice);
   const json::object spool = member("spool");
   const std::uint64_t jobs = Number(spool, "jobs");
   const std::uint64_t receipts = Number(spool, "receipts");

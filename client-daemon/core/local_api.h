@@ -27,6 +27,13 @@ struct KeyReport {
   std::string trouble;  // a sentence, empty = none
 };
 
+// One way on which keys are looked for.
+struct TransportReport {
+  std::string name;     // "usb", "bluetooth", "sockets"
+  bool enabled = true;  // by the configuration
+  std::string trouble;  // why no key can come this way, with the cure; empty = none
+};
+
 struct StatusReport {
   std::string name;
   std::string server_url;
@@ -34,6 +41,7 @@ struct StatusReport {
   std::optional<Id> workstation;
   bool approved = false;
   std::string agent;  // "none", "waiting" (its key is not certified yet), "certified" or "changed"
+  std::vector<TransportReport> transports;
   std::vector<KeyReport> keys;
   SpoolCounts spool;
 };

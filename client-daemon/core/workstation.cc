@@ -180,6 +180,7 @@ StatusReport Workstation::Status() {
   out.name = settings_.name;
   out.server_url = settings_.server_url;
   if (surroundings_.uplink_status) out.uplink = surroundings_.uplink_status();
+  if (surroundings_.transports) out.transports = surroundings_.transports();
   const auto approval = identity_.GetApproval();
   const auto registration = identity_.GetRegistration();
   out.approved = approval.has_value();

@@ -29,6 +29,7 @@ struct WorkstationSettings {
 struct Surroundings {
   GrantSource* grants = nullptr;
   std::function<UplinkStatus()> uplink_status;
+  std::function<std::vector<TransportReport>()> transports;
   std::function<void()> agent_key_changed;
   std::function<void(const Id&)> key_gone;  // ends relays
 };

@@ -122,6 +122,11 @@ std::string FormatStatus(const StatusReport& status) {
   workstation["state"] = status.approved ? "approved" : status.workstation ? "pending" : "new";
   workstation["fingerprint"] = status.uplink.fingerprint;
   workstation["agent"] = status.agent;
+  json::array transports;
+  for (const TransportReport& transport : status.transports) {
+    transports.push_back(
+        {{"name", transport.name}, {"enabled", transport.enabled}, {"trouble", transport.trouble}});
+  }
   json::array keys;
   for (const KeyReport& key : status.keys) keys.push_back(KeyJson(key));
   json::object spool;
@@ -133,6 +138,7 @@ std::string FormatStatus(const StatusReport& status) {
   out["version"] = KEYFERRY_VERSION;
   out["server"] = std::move(server);
   out["workstation"] = std::move(workstation);
+  out["transports"] = std::move(transports);
   out["keys"] = std::move(keys);
   out["spool"] = std::move(spool);
   return json::serialize(out);

@@ -169,10 +169,14 @@ server_ca = "${this.publicCa}"
 state_dir = "${this.path('daemon', 'state')}"
 socket = "${this.daemonSocket}"
 allow_users = [0, ${UIDS.agent}]
-key_sockets = ["${this.keySocket}"]
 name = "demo-workstation"
 log_level = "trace"
 log_file = "${this.path('daemon', 'keyferryd.log')}"
+
+[keys]
+usb = "off"
+bluetooth = false
+sockets = ["${this.keySocket}"]
 `, UIDS.daemon);
     this.secret(this.path('agent', 'keyferry-agent.toml'), `# Written by scripts/demo; every key is explained in docs/login.md.
 state_dir = "${this.path('agent', 'state')}"

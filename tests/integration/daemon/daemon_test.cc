@@ -171,9 +171,9 @@ TEST_CASE("a second daemon says who has the state and the key") {
   std::ofstream(other) << "server_url = \"" << rig.server.url() << "\"\nserver_ca = \""
                        << (rig.dir / "ca.pem").string() << "\"\nstate_dir = \""
                        << (rig.dir / "other").string() << "\"\nsocket = \"" << socket
-                       << "\"\nkey_sockets = [\"" << rig.key_socket.string()
-                       << "\"]\nagent_wait = 600\nlog_file = \"" << (rig.dir / "other.log").string()
-                       << "\"\n";
+                       << "\"\nagent_wait = 600\nlog_file = \"" << (rig.dir / "other.log").string()
+                       << "\"\n[keys]\nusb = \"off\"\nbluetooth = false\nsockets = [\""
+                       << rig.key_socket.string() << "\"]\n";
   fs::permissions(other, fs::perms::owner_read | fs::perms::owner_write);
   test::Process third({KEYFERRYD, "--config", other.string()});
   REQUIRE(third.WaitForLine("ready"));

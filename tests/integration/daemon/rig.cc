@@ -25,9 +25,10 @@ Rig::Rig(bool with_key) {
                         << "server_ca = \"" << (dir / "ca.pem").string() << "\"\n"
                         << "state_dir = \"" << state.string() << "\"\n"
                         << "socket = \"" << daemon_socket.string() << "\"\n"
-                        << "key_sockets = [\"" << key_socket.string() << "\"]\n"
                         << "name = \"test-workstation\"\nlog_level = \"debug\"\nagent_wait = 0\n"
-                        << "log_file = \"" << log.string() << "\"\n";
+                        << "log_file = \"" << log.string() << "\"\n"
+                        << "[keys]\nusb = \"off\"\nbluetooth = false\nsockets = [\""
+                        << key_socket.string() << "\"]\n";
   for (const fs::path& file : {config, dir / "ca.pem"}) {
     fs::permissions(file, fs::perms::owner_read | fs::perms::owner_write);
   }

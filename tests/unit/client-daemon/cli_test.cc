@@ -36,6 +36,10 @@ TEST_CASE("status in words names the next step") {
       "unplug the key");
   has(text(connected, approved, R"({"device_id":null,"path":"/k","trouble":"It floods."})"),
       "It floods.");
+  has(*cli::StatusText(
+          R"({"ok":true,"transports":[{"name":"bluetooth","enabled":true,"trouble":"No D-Bus."}]})",
+          0),
+      "No key can come by bluetooth: No D-Bus.");
   CHECK_FALSE(cli::StatusText("nonsense", 0));
   CHECK(cli::StatusText(R"({"ok":false,"code":"x","message":"Busy."})", 0).error().message ==
         "Busy.");

@@ -33,18 +33,27 @@ struct Rig {
 TEST_CASE("a whole configuration is read") {
   Rig rig;
   const auto config = rig.Load(rig.good +
-                               "allow_users = [0, \"root\", 1234]\nkey_sockets = [\"/a/b.sock\"]\n"
-                               "name = \"Büro 7\"\nlog_level = \"debug\"\nagent_wait = 0\n");
+                               "allow_users = [0, \"root\", 1234]\n"
+                               "name = \"Büro 7\"\nlog_level = \"debug\"\nagent_wait = 0\n"
+                               "[keys]\nusb = \"libusb\"\nusb_ids = [\"1209:0001\", "
+                               "\"f00d:BEEF\"]\nbluetooth = false\nsockets = [\"/a/b.sock\"]\n");
   REQUIRE(config);
   CHECK(config->server_url == "https://keys.example:8443");
   CHECK(config->allow_users == std::vector<uid_t>{0, 0, 1234});
-  CHECK(config->key_sockets == std::vector<std::string>{"/a/b.sock"});
+  CHECK(config->keys.usb == KeyWays::kLibusb);
+  CHECK(config->keys.usb_ids.ids == std::vector<device::UsbId>{{0x1209, 1}, {0xF00D, 0xBEEF}});
+  CHECK_FALSE(config->keys.bluetooth);
+  CHECK(config->keys.sockets == std::vector<std::string>{"/a/b.sock"});
   CHECK(config->name == "Büro 7");
   CHECK(config->agent_wait == 0);
   const auto least = rig.Load(rig.good);
   REQUIRE(least);
   CHECK_FALSE(least->name.empty());
   CHECK(least->log_level == "info");
+  CHECK(least->keys.usb == KeyWays::kHidraw);
+  CHECK(least->keys.usb_ids.ids == std::vector<device::UsbId>{{0x1209, 1}});
+  CHECK(least->keys.bluetooth);
+  CHECK(least->keys.sockets.empty());
 }
 
 TEST_CASE("each mistake is refused with its line") {
@@ -65,9 +74,25 @@ TEST_CASE("each mistake is refused with its line") {
   refused("log_file = \"log\"", "absolute path");
   refused("agent_wait = 601", "from 0 to 600");
   refused("agent_wait = 1.5", "whole number");
-  refused("key_sockets = \"/a\"", "list");
-  refused("key_sockets = [\"a\"]", "absolute path");
-  refused("key_sockets = [\"/" + std::string(120, 'x') + "\"]", "107");
+  refused("keys = 1", "section");
+  const auto refused_key = [&](const std::string& line, const std::string& words) {
+    const auto config = rig.Load(rig.good + "[keys]\n" + line + "\n");
+    REQUIRE_FALSE(config);
+    INFO(config.error().message);
+    CHECK(config.error().message.find("c.toml:6: ") != std::string::npos);
+    CHECK(config.error().message.find(words) != std::string::npos);
+  };
+  refused_key("colour = \"red\"", "unknown key `keys.colour`");
+  refused_key("usb = true", "text in quotes");
+  refused_key("usb = \"serial\"", "\"hidraw\", \"libusb\" or \"off\"");
+  refused_key("usb_ids = [\"1209\"]", "four hexadecimal digits");
+  refused_key("usb_ids = [7]", "four hexadecimal digits");
+  refused_key("usb_ids = []", "at least one");
+  refused_key("usb_ids = [\"1209:0001\", \"1209:0001\"]", "twice");
+  refused_key("bluetooth = \"yes\"", "true or false");
+  refused_key("sockets = \"/a\"", "list");
+  refused_key("sockets = [\"a\"]", "absolute path");
+  refused_key("sockets = [\"/" + std::string(120, 'x') + "\"]", "107");
   refused("allow_users = [\"nobody-of-this-name\"]", "no user");
   refused("allow_users = [-1]", "no user");
   refused("socket = \"/again\"", "redefine");
