@@ -13,11 +13,17 @@ namespace keyferry::daemon {
 namespace {
 
 constexpr char kUsb[] = "usb";
+constexpr char kBluetooth[] = "bluetooth";
 constexpr char kSockets[] = "sockets";
 
 }  // namespace
 
-Transports::Transports(KeyWays ways) : ways_(std::move(ways)) {}
+Transports::Transports(KeyWays ways) : ways_(std::move(ways)) {
+  if (!ways_.bluetooth) return;
+  device::BleOptions options;
+  options.note = [](const std::string& line) { Log(LogLevel::kWarning, "bluetooth: " + line); };
+  ble_ = device::BleHost::Start(std::move(options));
+}
 
 Transports::~Transports() = default;
 
@@ -42,6 +48,11 @@ std::unique_ptr<device::Discovery> Transports::Watch() {
                                     : device::WatchHidraw(ways_.usb_ids, note);
                        }});
   }
+  if (ble_) {
+    watches.push_back({kBluetooth, [this]() -> Result<std::unique_ptr<device::Discovery>> {
+                         return ble_->Watch();
+                       }});
+  }
   if (!ways_.sockets.empty()) {
     watches.push_back({kSockets, [this] { return device::WatchSockets(ways_.sockets); }});
   }
@@ -51,6 +62,10 @@ std::unique_ptr<device::Discovery> Transports::Watch() {
 
 Result<std::shared_ptr<device::KeyPort>> Transports::Open(const device::KeyPlace& place,
                                                           device::OnGone on_gone) {
+  if (place.transport == device::TransportKind::kBle) {
+    if (ble_) return ble_->Open(place, std::move(on_gone));
+    return Fail(ErrorCode::kUnavailable, "Bluetooth is switched off for keyferryd.");
+  }
   auto transport = place.transport == device::TransportKind::kHid
                        ? device::OpenHid(place.path, ways_.usb_ids)
                        : device::OpenSocketTransport(place.path, true);
@@ -59,8 +74,13 @@ Result<std::shared_ptr<device::KeyPort>> Transports::Open(const device::KeyPlace
 }
 
 std::vector<TransportReport> Transports::Report() const {
+  std::string ble_trouble;
+  if (ble_) {
+    if (const auto usable = ble_->Check(); !usable) ble_trouble = usable.error().message;
+  }
   const std::scoped_lock lock(mutex_);
   std::vector<TransportReport> out{{kUsb, ways_.usb != KeyWays::kOff, {}},
+                                   {kBluetooth, ways_.bluetooth, ble_trouble},
                                    {kSockets, !ways_.sockets.empty(), {}}};
   for (TransportReport& report : out) {
     const auto found = trouble_.find(report.name);

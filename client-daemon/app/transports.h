@@ -8,6 +8,7 @@
 
 #include "client-daemon/app/config.h"
 #include "client-daemon/core/local_api.h"
+#include "device/ble/ble_host.h"
 #include "device/discovery/discovery.h"
 #include "device/key_port.h"
 #include "protocol/result.h"
@@ -31,6 +32,7 @@ class Transports {
   void Broken(const std::string& name, const Error& why);
 
   const KeyWays ways_;
+  std::unique_ptr<device::BleHost> ble_;  // null: off
   mutable std::mutex mutex_;
   std::map<std::string, std::string> trouble_;  // by name
 };

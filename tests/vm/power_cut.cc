@@ -57,8 +57,9 @@ struct Workstation {
     std::ofstream(out / "keyferryd.toml")
         << "server_url = \"" << server.url() << "\"\nserver_ca = \"/mnt/out/ca.pem\"\n"
         << "state_dir = \"/mnt/disk/state\"\nsocket = \"/run/daemon.sock\"\n"
-        << "key_sockets = [\"/run/key.sock\"]\nname = \"outage\"\nlog_level = \"debug\"\n"
-        << "agent_wait = 0\nlog_file = \"/mnt/out/keyferryd.log\"\n";
+        << "name = \"outage\"\nlog_level = \"debug\"\n"
+        << "agent_wait = 0\nlog_file = \"/mnt/out/keyferryd.log\"\n"
+        << "[keys]\nusb = \"off\"\nbluetooth = false\nsockets = [\"/run/key.sock\"]\n";
     fs::permissions(out / "keyferryd.toml", fs::perms::owner_read | fs::perms::owner_write);
     const auto host = server.organisation.Host(protocol::kRoleLogin | protocol::kRoleDeliver);
     std::ofstream identity(out / "identity", std::ios::binary);
