@@ -15,6 +15,7 @@ const guest = (settings, ...command) => [path.join(ROOT, 'scripts/vm'), 'run', .
 
 // The longest first. Each prints '✓ name (seconds)' or '✗ name: reason' and ends with 'N passed, N failed'.
 const RUNS = {
+  'uhid': guest([], 'tests/vm/roads', tests('vm_roads'), '-r', 'lines', '[uhid]'),
   'power-cut': [tests('vm_power_cut'), '-r', 'lines'],
 };
 

@@ -10,6 +10,7 @@
 #include "device/key_client.h"
 #include "device/socket/socket_transport.h"
 #include "tests/integration/daemon/process.h"
+#include "tests/support/impatient.h"
 #include "tests/unit/client-daemon/temp_dir.h"
 #include "tests/unit/device/organisation.h"
 
@@ -18,28 +19,6 @@ namespace fs = std::filesystem;
 using std::chrono::milliseconds;
 
 namespace {
-
-// Shortens every wait, so that a lost frame costs a fraction of a second.
-class Impatient final : public device::MessageLink {
- public:
-  Impatient(std::unique_ptr<device::MessageLink> link, int divisor)
-      : link_(std::move(link)), divisor_(divisor) {}
-  Result<device::Message> Transact(std::uint8_t command, std::span<const std::uint8_t> payload,
-                                   const device::Patience& patience,
-                                   const device::KeepaliveHandler& on_keepalive) override {
-    return link_->Transact(command, payload,
-                           {patience.answer / divisor_, patience.touch / divisor_, patience.turn},
-                           on_keepalive);
-  }
-  Result<void> Post(std::uint8_t command, std::span<const std::uint8_t> payload) override {
-    return link_->Post(command, payload);
-  }
-  device::TransportKind Kind() const override { return link_->Kind(); }
-
- private:
-  std::unique_ptr<device::MessageLink> link_;
-  const int divisor_;
-};
 
 struct Rig {
   test::TempDir dir;
@@ -68,7 +47,7 @@ struct Rig {
     auto link = port->OpenLink({answer, answer, answer});
     if (!link) return nullptr;
     return std::make_unique<device::KeyClient>(
-        std::make_unique<Impatient>(*std::move(link), divisor));
+        std::make_unique<test::Impatient>(*std::move(link), divisor));
   }
 
   // An enrolled key in "flash" and a first job for it; the process is ended, so that its state can

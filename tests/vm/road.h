@@ -1,0 +1,25 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "device/discovery/discovery.h"
+#include "device/key_port.h"
+
+namespace keyferry::test {
+
+// One way from a program to a key through the guest's real stacks: how the simulator appears there,
+// how the host's side sees it come, and how it opens it.
+struct Road {
+  const char* name;
+  std::vector<std::string> plug;  // arguments of keyferry-sim
+  const char* plug_name;          // as `keyferry-sim ctl` calls it
+  std::function<Result<std::unique_ptr<device::Discovery>>()> watch;
+  device::OpenPort open;
+};
+
+const Road& UhidRoad();
+
+}  // namespace keyferry::test

@@ -1,0 +1,105 @@
+// What a report and a whole delivery cost on each road, in the guest; scripts/bench transports.
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <chrono>
+#include <cstdio>
+
+#include "protocol/framing.h"
+#include "protocol/job.h"
+#include "protocol/receipt.h"
+#include "tests/vm/desk.h"
+
+using namespace keyferry;
+using test::Desk;
+using test::Road;
+using Clock = std::chrono::steady_clock;
+
+namespace {
+
+constexpr int kEchoes = 400;
+constexpr int kDeliveries = 40;
+
+double Milliseconds(Clock::duration time) {
+  return std::chrono::duration<double, std::milli>(time).count();
+}
+
+struct Figures {
+  double p50 = 0, p95 = 0;
+};
+
+Figures Sorted(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return {values[values.size() / 2], values[values.size() * 95 / 100]};
+}
+
+// Reports (or fragments) that a message of `size` bytes takes on a port.
+int Frames(std::size_t size, const device::TransportInfo& info) {
+  const bool ble = info.kind == device::TransportKind::kBle;
+  const std::size_t first = ble ? info.max_fragment - 3 : protocol::kInitPayload;
+  const std::size_t next = ble ? info.max_fragment - 1 : protocol::kContPayload;
+  return size <= first ? 1 : 1 + static_cast<int>((size - first + next - 1) / next);
+}
+
+// PING of one report, there and back: what the road itself costs.
+Figures Echo(device::MessageLink& link) {
+  std::vector<double> times;
+  const std::vector<std::uint8_t> payload(protocol::kInitPayload, 0x5A);
+  for (int i = 0; i < kEchoes; ++i) {
+    const auto began = Clock::now();
+    const auto answer =
+        link.Transact(static_cast<std::uint8_t>(protocol::FrameCommand::kPing), payload, {}, {});
+    REQUIRE(answer);
+    REQUIRE(answer->payload == payload);
+    times.push_back(Milliseconds(Clock::now() - began));
+  }
+  return Sorted(std::move(times));
+}
+
+}  // namespace
+
+void Measure(const Road& road, const std::string& name, const std::string& faults) {
+  Desk& desk = Desk::On(road);
+  desk.Control("faults " + faults);
+  device::TransportInfo info;
+  Figures echo;
+  {
+    const auto port = road.open(desk.presence().places().front(), {});
+    REQUIRE(port);
+    info = (*port)->Describe();
+    const auto link = (*port)->OpenLink({});
+    REQUIRE(link);
+    echo = Echo(**link);
+  }
+  std::vector<double> times;
+  std::size_t job_size = 0;
+  {
+    const auto client = desk.Connect();
+    REQUIRE(client);
+    for (int i = 0; i < kDeliveries; ++i) {
+      desk.Seal();
+      job_size = desk.job().size();
+      // The session, if there is none yet, is not part of it.
+      REQUIRE(desk.Open(*client));
+      const auto began = Clock::now();
+      const auto receipt = client->PutJob(desk.job());
+      times.push_back(Milliseconds(Clock::now() - began));
+      REQUIRE(receipt);
+      desk.Take(*receipt);
+    }
+  }
+  desk.Control("faults ");
+  const Figures delivery = Sorted(std::move(times));
+  // Request and response: 4 bytes of head and 16 of tag around job and receipt (PROTOCOL.md
+  // section 8).
+  const int out = Frames(job_size + 20, info);
+  const int in = Frames(protocol::kReceiptSize + 20, info);
+  const double raw = echo.p50 / 2 * (out + in);
+  std::printf("%-34s %8.2f %8.2f   %3d + %2d %9.2f %9.2f %9.2f  %6.2f\n", name.c_str(), echo.p50,
+              echo.p95, out, in, raw, delivery.p50, delivery.p95, delivery.p50 / raw);
+  std::fflush(stdout);
+}
+
+TEST_CASE("uhid", "[uhid]") {
+  Measure(test::UhidRoad(), "uhid, hidraw", "");
+  Measure(test::UhidRoad(), "uhid, hidraw, frames of 1 ms", "frame-clock:1000");
+}
