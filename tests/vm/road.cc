@@ -2,6 +2,7 @@
 
 #include "device/hid/hid_discovery.h"
 #include "device/hid/hidraw_transport.h"
+#include "device/hid/libusb_transport.h"
 #include "device/hid_port.h"
 
 namespace keyferry::test {
@@ -25,6 +26,24 @@ const Road& UhidRoad() {
                          "uhid",
                          [] { return device::WatchHidraw({}); },
                          HidOpener(device::OpenHidraw)};
+  return road;
+}
+
+const Road& UsbHidrawRoad() {
+  static const Road road{"USB/IP, hidraw",
+                         {"--usbip-attach"},
+                         "usbip",
+                         [] { return device::WatchHidraw({}); },
+                         HidOpener(device::OpenHidraw)};
+  return road;
+}
+
+const Road& UsbLibusbRoad() {
+  static const Road road{"USB/IP, libusb",
+                         {"--usbip-attach"},
+                         "usbip",
+                         [] { return device::WatchLibusb({}); },
+                         HidOpener(device::OpenLibusb)};
   return road;
 }
 

@@ -21,5 +21,7 @@ struct Road {
 };
 
 const Road& UhidRoad();
+const Road& UsbHidrawRoad();
+const Road& UsbLibusbRoad();
 
 }  // namespace keyferry::test

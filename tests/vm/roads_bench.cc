@@ -103,3 +103,13 @@ TEST_CASE("uhid", "[uhid]") {
   Measure(test::UhidRoad(), "uhid, hidraw", "");
   Measure(test::UhidRoad(), "uhid, hidraw, frames of 1 ms", "frame-clock:1000");
 }
+
+TEST_CASE("usb, hidraw", "[usb-hidraw]") {
+  Measure(test::UsbHidrawRoad(), "USB/IP, hidraw", "");
+  Measure(test::UsbHidrawRoad(), "USB/IP, hidraw, frames of 1 ms", "frame-clock:1000");
+}
+
+TEST_CASE("usb, libusb", "[usb-libusb]") {
+  Measure(test::UsbLibusbRoad(), "USB/IP, libusb", "");
+  Measure(test::UsbLibusbRoad(), "USB/IP, libusb, frames of 1 ms", "frame-clock:1000");
+}

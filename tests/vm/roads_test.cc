@@ -94,3 +94,5 @@ void TwoKeys() {
                      "[" tag "]")
 
 ON_ROAD(test::UhidRoad, "uhid");
+ON_ROAD(test::UsbHidrawRoad, "usb-hidraw");
+ON_ROAD(test::UsbLibusbRoad, "usb-libusb");

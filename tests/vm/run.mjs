@@ -16,6 +16,8 @@ const guest = (settings, ...command) => [path.join(ROOT, 'scripts/vm'), 'run', .
 // The longest first. Each prints '✓ name (seconds)' or '✗ name: reason' and ends with 'N passed, N failed'.
 const RUNS = {
   'uhid': guest([], 'tests/vm/roads', tests('vm_roads'), '-r', 'lines', '[uhid]'),
+  'usb-hidraw': guest([], 'tests/vm/roads', tests('vm_roads'), '-r', 'lines', '[usb-hidraw]'),
+  'usb-libusb': guest([], 'tests/vm/roads', tests('vm_roads'), '-r', 'lines', '[usb-libusb]'),
   'power-cut': [tests('vm_power_cut'), '-r', 'lines'],
 };
 
