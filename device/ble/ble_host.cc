@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "device/ble/ble_transport.h"
+#include "device/ble/bluetooth_state.h"
 #include "device/ble/bluez_watch.h"
 #include "device/ble/bus_loop.h"
 #include "device/ble/key_profile.h"
@@ -162,21 +163,8 @@ class Host final : public BleHost {
     }
   }
 
-  Result<void> State() const {
-    if (!watch_.state()) return watch_.state();
-    const auto& adapters = watch_.objects().adapters();
-    if (adapters.empty()) {
-      return Fail(ErrorCode::kUnavailable, "This computer has no Bluetooth adapter.");
-    }
-    const bool on = std::any_of(adapters.begin(), adapters.end(),
-                                [](const auto& adapter) { return adapter.second.powered; });
-    if (on) return {};
-    return Fail(ErrorCode::kUnavailable,
-                "The Bluetooth adapter is off; turn it on with: bluetoothctl power on");
-  }
-
   void Review() {
-    const auto state = State();
+    const auto state = BluetoothState(watch_.state(), watch_.objects());
     bool news = false;
     {
       const std::scoped_lock lock(mutex_);

@@ -96,11 +96,16 @@ void BluezObjects::Removed(const std::string& path, const std::vector<std::strin
 }
 
 void BluezObjects::Changed(const std::string& path, const std::string& interface,
-                           const BusProperties& properties) {
+                           const BusProperties& properties,
+                           const std::vector<std::string>& invalidated) {
   // UUID and parents of GATT objects never change.
   if ((interface == kAdapter && adapters_.count(path) != 0) ||
       (interface == kDevice && devices_.count(path) != 0)) {
-    Take(path, interface, properties, true);
+    if (!Take(path, interface, properties, true) || interface != kDevice) return;
+    // Of those that we read only this one ever goes.
+    if (std::find(invalidated.begin(), invalidated.end(), "RSSI") != invalidated.end()) {
+      devices_.at(path).rssi.reset();
+    }
   }
 }
 

@@ -64,7 +64,7 @@ class BluezObjects {
   void Added(const std::string& path, const BusInterfaces& interfaces);
   void Removed(const std::string& path, const std::vector<std::string>& interfaces);
   void Changed(const std::string& path, const std::string& interface,
-               const BusProperties& properties);
+               const BusProperties& properties, const std::vector<std::string>& invalidated);
   // The object said something that cannot be read at all.
   void Refuse(const std::string& path, const std::string& why);
 

@@ -59,11 +59,13 @@ void BluezWatch::Up() {
       [this](sdbus::Message& message) {
         if (!IsBluez(message)) return;
         const std::string path = message.getPath();
-        const auto changed = ReadArguments<std::string, BusVariants>(message);
+        const auto changed =
+            ReadArguments<std::string, BusVariants, std::vector<std::string>>(message);
         if (!changed) {
           objects_.Refuse(path, changed.error().message);
         } else {
-          objects_.Changed(path, std::get<0>(*changed), FromBus(std::get<1>(*changed)));
+          objects_.Changed(path, std::get<0>(*changed), FromBus(std::get<1>(*changed)),
+                           std::get<2>(*changed));
         }
         events_.on_change();
       });

@@ -26,6 +26,8 @@ class BluezWatch {
   void Down(const Error& reason);
 
   const BluezObjects& objects() const { return objects_; }
+  // The unique name of bluetoothd's connection; empty while there is none.
+  const std::string& owner() const { return owner_; }
   // Why the objects are empty: no bus, no bluetoothd, not permitted. Good as soon as they were
   // read.
   const Result<void>& state() const { return state_; }
