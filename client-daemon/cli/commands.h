@@ -14,5 +14,7 @@ void AddStatus(CLI::App& app, int& exit_code);   // keyferry status
 void AddJob(CLI::App& app, int& exit_code);      // keyferry job show FILE
 void AddReceipt(CLI::App& app, int& exit_code);  // keyferry receipt verify FILE --key FILE
 void AddKey(CLI::App& app, int& exit_code);      // keyferry key inspect|reset; Windows: inspect
+// keyferry bluetooth list|pair|forget|agent; not on Windows
+void AddBluetooth(CLI::App& app, int& exit_code);
 
 }  // namespace keyferry::daemon::cli

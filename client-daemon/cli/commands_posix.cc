@@ -10,6 +10,7 @@ void AddCommands(CLI::App& app, int& exit_code) {
   AddJob(app, exit_code);
   AddReceipt(app, exit_code);
   AddKey(app, exit_code);
+  AddBluetooth(app, exit_code);
 }
 
 }  // namespace keyferry::daemon::cli

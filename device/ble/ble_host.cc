@@ -96,12 +96,7 @@ class Host final : public BleHost {
  public:
   explicit Host(BleOptions options)
       : options_(std::move(options)),
-        watch_(loop_, options_.note,
-               {[this] { Review(); },
-                [this] {
-                  profile_.BluezIsNew();
-                  profile_.Register(watch_.objects());
-                }}),
+        watch_(loop_, options_.note, [this] { Review(); }),
         profile_(loop_, options_.note),
         loop_({options_.bus_address, true, [this] { Up(); },
                [this](const Error& reason) { Down(reason); }}) {
@@ -193,7 +188,7 @@ class Host final : public BleHost {
       present_.insert(path);
       Tell(DiscoveryEvent::kAppeared, path);
     }
-    if (watch_.state()) profile_.Register(watch_.objects());
+    profile_.Register(watch_.objects());
   }
 
   void Tell(DiscoveryEvent::Kind kind, const std::string& path) {

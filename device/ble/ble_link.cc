@@ -27,6 +27,15 @@ bool Is(std::uint8_t command, FrameCommand which) {
   return command == static_cast<std::uint8_t>(which);
 }
 
+// What a key may answer to a command. All else was the answer to one before.
+bool Answers(std::uint8_t command, std::uint8_t answer) {
+  if (Is(answer, FrameCommand::kError)) return true;
+  if (Is(command, FrameCommand::kHs1)) return Is(answer, FrameCommand::kHs2);
+  if (Is(command, FrameCommand::kHs3)) return Is(answer, FrameCommand::kHs4);
+  if (Is(command, FrameCommand::kMsg)) return Is(answer, FrameCommand::kMsgResp);
+  return answer == command;
+}
+
 }  // namespace
 
 BleLink::~BleLink() { port_->LinkGone(this); }
@@ -91,6 +100,7 @@ Result<Message> BleLink::Run(std::uint8_t command, std::span<const std::uint8_t>
           static_cast<std::uint8_t>(FrameCommand::kCancel), {}, Clock::now() + kBusyPause);
       return answer;
     }
+    if (!Answers(command, answer->command)) continue;
     port_->in_step_ = true;
     if (Is(answer->command, FrameCommand::kHs2)) {
       const std::scoped_lock lock(port_->mutex_);

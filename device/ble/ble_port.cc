@@ -208,11 +208,11 @@ Result<void> BlePort::GetInStep(Deadline deadline) {
 Result<void> BlePort::Possess(const BleLink* link, Deadline deadline) {
   {
     const std::scoped_lock lock(mutex_);
-    if (owner_ != link) {
-      if (used_) in_step_ = false;  // ends the former session on the key
-      used_ = false;
-      owner_ = nullptr;
-    }
+    // Ends the former session on the key. Also when it is the link's own: it would not begin anew
+    // if the last one had not gone wrong, perhaps by an answer that came twice or late.
+    if (used_) in_step_ = false;
+    used_ = false;
+    if (owner_ != link) owner_ = nullptr;
     owner_in_handshake_ = false;
   }
   if (auto ready = GetInStep(deadline); !ready) return ready;

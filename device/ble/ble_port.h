@@ -38,9 +38,11 @@ struct BleHolding {
 //    its HS3 with HANDSHAKE: KeyClient then begins anew, or tells its caller that the session is
 //    gone.
 //
-// Like HidPort it reads all the time, gives a key up that floods (kMaxStray fragments in a row that
-// nobody asked for), gets in step with INIT at the start and after a command without an answer, and
-// drops whatever the key says before the answer that carries the nonce.
+// Like HidPort it reads all the time and gives a key up that floods (kMaxStray fragments in a row
+// that nobody asked for). It gets in step with INIT at the start, after a command without an answer
+// and before any session but the first, dropping whatever the key says before the answer that has
+// the nonce: BlueZ may deliver fragments twice or late when it has several ATT bearers open. For
+// the same reason an answer of another kind than the command's is dropped.
 class BlePort final : public KeyPort, public std::enable_shared_from_this<BlePort> {
  public:
   static constexpr std::size_t kMaxStray = 4096;

@@ -14,10 +14,10 @@ constexpr std::chrono::milliseconds kReadAgain{10000};
 
 }  // namespace
 
-BluezWatch::BluezWatch(BusLoop& loop, BluezObjects::Note note, Events events)
+BluezWatch::BluezWatch(BusLoop& loop, BluezObjects::Note note, std::function<void()> on_change)
     : loop_(loop),
       note_(note),
-      events_(std::move(events)),
+      on_change_(std::move(on_change)),
       objects_(note),
       state_(keyferry::Fail(ErrorCode::kUnavailable, "Bluetooth has not been asked yet.")) {}
 
@@ -25,7 +25,7 @@ void BluezWatch::Fail(const Error& reason) {
   state_ = tl::unexpected(reason);
   read_ = false;
   objects_.Clear();
-  events_.on_change();
+  on_change_();
 }
 
 void BluezWatch::Up() {
@@ -51,7 +51,7 @@ void BluezWatch::Up() {
           if (!gone) return objects_.Refuse("(InterfacesRemoved)", gone.error().message);
           objects_.Removed(std::get<0>(*gone), std::get<1>(*gone));
         }
-        events_.on_change();
+        on_change_();
       });
   loop_.Match(
       "type='signal',sender='org.bluez',interface='org.freedesktop.DBus.Properties',"
@@ -67,7 +67,7 @@ void BluezWatch::Up() {
           objects_.Changed(path, std::get<0>(*changed), FromBus(std::get<1>(*changed)),
                            std::get<2>(*changed));
         }
-        events_.on_change();
+        on_change_();
       });
   loop_.Call(
       kBus, "/org/freedesktop/DBus", kBus, "GetNameOwner",
@@ -124,8 +124,7 @@ void BluezWatch::Read() {
         }
         read_ = true;
         state_ = {};
-        events_.on_change();
-        events_.on_service();
+        on_change_();
       });
 }
 

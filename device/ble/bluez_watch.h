@@ -14,12 +14,8 @@ namespace keyferry::device {
 // are heard: any local user can send one that looks alike to our connection.
 class BluezWatch {
  public:
-  struct Events {
-    std::function<void()> on_change;   // the objects may be others
-    std::function<void()> on_service;  // bluetoothd is there and was read (again)
-  };
-
-  BluezWatch(BusLoop& loop, BluezObjects::Note note, Events events);
+  // `on_change`: the objects, or state, may be others. Empty objects are told when bluetoothd goes.
+  BluezWatch(BusLoop& loop, BluezObjects::Note note, std::function<void()> on_change);
 
   // To be called from the loop's on_up and on_down.
   void Up();
@@ -40,7 +36,7 @@ class BluezWatch {
 
   BusLoop& loop_;
   const BluezObjects::Note note_;
-  const Events events_;
+  const std::function<void()> on_change_;
   BluezObjects objects_;
   std::string owner_;  // bluetoothd's unique name
   bool read_ = false;

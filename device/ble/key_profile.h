@@ -19,9 +19,8 @@ class KeyProfile {
 
   void Up();
   void Down();
-  // Registers where it is not; again where bluetoothd forgot it.
+  // Registers with adapters that are new; one that went and came back is.
   void Register(const BluezObjects& objects);
-  void BluezIsNew() { registered_.clear(); }
 
  private:
   BusLoop& loop_;

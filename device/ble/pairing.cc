@@ -1,11 +1,8 @@
 #include "device/ble/pairing.h"
 
 #include <poll.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <future>
 #include <map>
 #include <mutex>
@@ -14,6 +11,7 @@
 #include "device/ble/bluetooth_state.h"
 #include "device/ble/bluez_watch.h"
 #include "device/ble/bus_loop.h"
+#include "device/ble/event_flag.h"
 #include "device/ble/pairing_agent.h"
 
 namespace keyferry::device {
@@ -30,34 +28,11 @@ constexpr milliseconds kCallLimit{5000};
 constexpr milliseconds kSearchMore{1500};
 constexpr milliseconds kLongestPoll{3600000};
 
-// An eventfd that can be raised and is put down again.
-class Flag {
- public:
-  Flag() : fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
-  ~Flag() {
-    if (fd_ >= 0) close(fd_);
-  }
-  Flag(const Flag&) = delete;
-  Flag& operator=(const Flag&) = delete;
-  void Raise() {
-    const std::uint64_t one = 1;
-    [[maybe_unused]] const ssize_t n = write(fd_, &one, sizeof one);
-  }
-  void Lower() {
-    std::uint64_t count = 0;
-    [[maybe_unused]] const ssize_t n = read(fd_, &count, sizeof count);
-  }
-  int fd() const { return fd_; }
-
- private:
-  const int fd_;
-};
-
 class BluezPairing final : public Pairing {
  public:
   explicit BluezPairing(Options options)
       : options_(std::move(options)),
-        watch_(loop_, {}, {[this] { Changed(); }, [] {}}),
+        watch_(loop_, {}, [this] { Changed(); }),
         agent_(loop_, watch_,
                {[this](const std::string& device) { return Wanted(device); },
                 [this](const std::string& device, const std::string& digits) {
@@ -385,8 +360,8 @@ class BluezPairing final : public Pairing {
   }
 
   const Options options_;
-  Flag news_;
-  Flag moot_;
+  EventFlag news_;
+  EventFlag moot_;
 
   std::mutex mutex_;                   // all to the next empty line
   std::optional<Result<void>> state_;  // nothing before BlueZ was asked

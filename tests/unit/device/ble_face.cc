@@ -53,11 +53,14 @@ Result<std::size_t> BleFace::Read(std::span<std::uint8_t> buffer, device::Deadli
       const auto encoded = answer.Encode();
       message.assign(encoded.begin(), encoded.end());
     }
+    ready_ = std::exchange(again_, {});
     protocol::BleSplitter splitter(max_fragment_, command, message);
     std::vector<std::uint8_t> fragment(max_fragment_);
     while (const std::size_t n = splitter.Next(fragment)) {
       ready_.emplace_back(fragment.begin(), fragment.begin() + static_cast<std::ptrdiff_t>(n));
+      if (twice > 0) again_.push_back(ready_.back());
     }
+    if (twice > 0) --twice;
   }
   const auto fragment = std::move(ready_.front());
   ready_.pop_front();

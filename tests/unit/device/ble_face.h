@@ -29,6 +29,7 @@ class BleFace final : public device::Transport {
 
   std::atomic<int> inits = 0;      // INIT that came in
   std::atomic<int> fragments = 0;  // that came in
+  std::atomic<int> twice = 0;      // the next n answers come again, before the answer after them
 
  private:
   const std::unique_ptr<device::Transport> hid_;
@@ -37,6 +38,7 @@ class BleFace final : public device::Transport {
   protocol::Assembler out_;
   std::atomic<std::uint32_t> cid_ = protocol::kBroadcastCid;
   std::deque<std::vector<std::uint8_t>> ready_;  // of the reader
+  std::deque<std::vector<std::uint8_t>> again_;
 };
 
 // The same behind two socket pairs, as BlueZ hands them out.

@@ -229,6 +229,27 @@ TEST_CASE("an answer that comes after its time is dropped by the next command", 
   CHECK(answer->command == kInfo);
 }
 
+TEST_CASE("an answer that comes twice spoils one request at most", "[ble]") {
+  Rig rig;
+  const test::Organisation organisation;
+  auto client = rig.Client();
+  REQUIRE(client->ReadInfo());
+  rig.face->twice = 1;
+  REQUIRE(client->ReadInfo());
+  // Of another kind: dropped.
+  REQUIRE(client->Handshake(organisation.Host(1), rig.key.noise_public));
+  rig.face->twice = 1;
+  REQUIRE(client->GetStatus());
+  // Of the same kind: noticed by the channel's cipher, and the next session begins with INIT.
+  const auto spoilt = client->GetStatus();
+  REQUIRE_FALSE(spoilt);
+  CHECK(spoilt.error().code == ErrorCode::kProtocol);
+  const int inits = rig.face->inits;
+  CHECK(client->GetStatus());
+  CHECK(client->GetStatus());
+  CHECK(rig.face->inits == inits + 1);
+}
+
 TEST_CASE("KEEPALIVE without end does not stretch the wait on BLE", "[ble]") {
   Rig rig;
   auto link = rig.port->OpenLink(kShort);

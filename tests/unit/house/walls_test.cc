@@ -51,7 +51,7 @@ const std::vector<std::pair<std::string, std::set<std::string>>> kLibraryRooms =
     {"kainjow/", {"server/pages"}},      {"security/pam", {"client-daemon/pam"}},
     {"curl/", {"client-daemon/uplink"}}, {"hidapi/", {"device/hid"}},
     {"libusb.h", {"device/hid"}},        {"libudev.h", {"device/hid"}},
-    {"sdbus-c++/", {"device/ble"}},
+    {"sdbus-c++/", {"device/ble", "client-daemon/cli"}},
 };
 
 std::string RoomOf(const std::string& path) {
