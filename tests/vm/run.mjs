@@ -1,5 +1,6 @@
 // The guest tier: boots each guest of the list, two at a time, passes on their scenarios' lines, counts.
-//   node tests/vm/run.mjs [--preset asan] [NAME…]
+//   node tests/vm/run.mjs [--preset asan] [--server-preset release] [NAME…]
+// The workstation's programs and the key come from the one build, the server from the other.
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
@@ -8,13 +9,16 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
-const { values: options, positionals } = parseArgs({ allowPositionals: true, options: { preset: { type: 'string', default: 'asan' } } });
+const { values: options, positionals } = parseArgs({ allowPositionals: true, options: {
+  preset: { type: 'string', default: 'asan' }, 'server-preset': { type: 'string', default: 'release' },
+} });
 const build = path.join(ROOT, 'build', options.preset);
 const tests = (name) => path.join(build, 'tests', name);
 const guest = (settings, ...command) => [path.join(ROOT, 'scripts/vm'), 'run', ...settings, '--', ...command];
 
 // The longest first. Each prints '✓ name (seconds)' or '✗ name: reason' and ends with 'N passed, N failed'.
 const RUNS = {
+  'login': guest(['--mem', '2048', '--timeout', '400'], 'tests/vm/roads', 'node', 'tests/vm/login.mjs', options.preset, options['server-preset']),
   'uhid': guest([], 'tests/vm/roads', tests('vm_roads'), '-r', 'lines', '[uhid]'),
   'usb-hidraw': guest([], 'tests/vm/roads', tests('vm_roads'), '-r', 'lines', '[usb-hidraw]'),
   'usb-libusb': guest([], 'tests/vm/roads', tests('vm_roads'), '-r', 'lines', '[usb-libusb]'),

@@ -31,16 +31,16 @@ export async function must(program, args, options) {
 
 /** A long-running program: started with start(), ended with stop() or kill(). Its output goes to a log file. */
 export class Service {
-  constructor(name, program, args, { uid, env, log, ready }) {
-    Object.assign(this, { name, program, args, uid, env, log, ready });
+  constructor(name, program, args, { uid, gid = uid, env, log, ready }) {
+    Object.assign(this, { name, program, args, uid, gid, env, log, ready });
     this.child = null;
   }
 
   /** Starts it and waits until a line of its output (or of the log file) matches `ready`. */
-  async start(timeout = 20000) {
+  async start(timeout = process.env.KEYFERRY_IN_GUEST ? 90000 : 20000) {
     const out = fs.openSync(this.log, 'a', 0o600);
     const child = spawn(this.program, this.args, {
-      env: { ...process.env, ...this.env }, stdio: ['ignore', 'pipe', out], ...(this.uid ? { uid: this.uid, gid: this.uid } : {}),
+      env: { ...process.env, ...this.env }, stdio: ['ignore', 'pipe', out], ...(this.uid ? { uid: this.uid, gid: this.gid } : {}),
     });
     this.child = child;
     this.exited = new Promise((resolve) => child.on('close', (code, signal) => { fs.closeSync(out); resolve({ code, signal }); }));

@@ -10,11 +10,14 @@ import { freePort, must, run, Service } from './processes.mjs';
 
 export const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../..');
 const UIDS = { server: 64101, daemon: 64102, agent: 64103, key: 64104 };
+// The guest's processor is emulated.
+const PATIENCE = process.env.KEYFERRY_IN_GUEST ? 120000 : 30000;
 const PIN = '246813';
 
 export class Stack {
-  constructor({ preset = 'release', state = null, say = () => {} } = {}) {
+  constructor({ preset = 'release', serverPreset = preset, state = null, say = () => {} } = {}) {
     this.bin = path.join(ROOT, 'build', preset, 'bin');
+    this.serverBin = path.join(ROOT, 'build', serverPreset, 'bin');
     this.ownState = state === null;
     this.state = state ? path.resolve(state) : fs.mkdtempSync(path.join(os.tmpdir(), 'keyferry-demo-'));
     this.say = say;
@@ -23,7 +26,7 @@ export class Stack {
   }
 
   path(...parts) { return path.join(this.state, ...parts); }
-  program(name) { return path.join(this.bin, name); }
+  program(name) { return path.join(name === 'keyferry-server' ? this.serverBin : this.bin, name); }
 
   /** Everything from nothing to an enrolled key with a PIN. Restarting on an old state folder keeps what is there. */
   async start() {
@@ -174,9 +177,7 @@ log_level = "trace"
 log_file = "${this.path('daemon', 'keyferryd.log')}"
 
 [keys]
-usb = "off"
-bluetooth = false
-sockets = ["${this.keySocket}"]
+${this.keysSection()}
 `, UIDS.daemon);
     this.secret(this.path('agent', 'keyferry-agent.toml'), `# Written by scripts/demo; every key is explained in docs/login.md.
 state_dir = "${this.path('agent', 'state')}"
@@ -187,10 +188,13 @@ log_file = "${this.path('agent', 'keyferry-agent.log')}"
 `, UIDS.agent);
     for (const [short, name] of [['daemon', 'keyferryd'], ['agent', 'keyferry-agent']]) {
       this.services[short] = new Service(name, this.program(name), ['--config', this.path(short, `${name}.toml`)],
-        { uid: UIDS[short], env: this.env, log: this.path('logs', `${short}.log`), ready: /^ready/m });
+        { uid: UIDS[short], gid: short === 'daemon' ? this.keyGroup : undefined, env: this.env, log: this.path('logs', `${short}.log`), ready: /^ready/m });
       await this.services[short].start();
     }
   }
+
+  /** Where the daemon looks for the key: `[keys]` of keyferryd.toml. */
+  keysSection() { return `usb = "off"\nbluetooth = false\nsockets = ["${this.keySocket}"]`; }
 
   /** One employee gets the key: workstation approved, key enrolled, PIN set with the activation code. */
   async enrol() {
@@ -277,7 +281,7 @@ Events follow; Ctrl-C ends everything.
 }
 
 /** Asks again, four times a second, until `look` finds something; the waited-for thing has no event that reaches us. */
-async function until(what, look, why = () => '', timeout = 30000) {
+async function until(what, look, why = () => '', timeout = PATIENCE) {
   const end = Date.now() + timeout;
   for (;;) {
     const found = await look();
@@ -304,4 +308,4 @@ function follow(file, print) {
   });
 }
 
-export { PIN, UIDS };
+export { PIN, UIDS, until };

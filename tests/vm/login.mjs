@@ -1,0 +1,119 @@
+// In the guest: the whole of Keyferry (Samba domain controller, server, keyferryd, keyferry-agent, pam_keyferry), and the key on one transport of the
+// operating system after the other: a new password is set at the server, comes to the key, and opens a login through PAM.
+//   login.mjs PRESET SERVER_PRESET [ROAD…]
+import fs from 'node:fs';
+import path from 'node:path';
+import { ldapBind, login, Sink } from '../../scripts/lib/demo/login.mjs';
+import { must, run, Service } from '../../scripts/lib/demo/processes.mjs';
+import { PIN, Stack, until } from '../../scripts/lib/demo/stack.mjs';
+
+const ROADS = {
+  uhid: { words: 'HID (uhid, hidraw)', plug: ['--uhid'], keys: 'usb = "hidraw"\nbluetooth = false' },
+  'usb-libusb': { words: 'HID (USB/IP, libusb)', plug: ['--usbip-attach'], keys: 'usb = "libusb"\nbluetooth = false' },
+};
+
+class GuestStack extends Stack {
+  constructor(road, options) {
+    super(options);
+    this.road = road;
+  }
+
+  async startKey() {
+    this.folder('run', 0, 0o755);
+    this.control = this.path('run', 'key.control');
+    this.services.key = new Service('keyferry-sim', this.program('keyferry-sim'),
+      [...this.road.plug, '--control', this.control, '--state', this.path('key', 'flash.bin'), '--touch', 'auto'],
+      { log: this.path('logs', 'key.log'), ready: /ready/ });
+    await this.services.key.start();
+  }
+
+  keyControl(command) { return must(this.program('keyferry-sim'), ['ctl', '--control', this.control, command]); }
+
+  keysSection() { return this.road.keys; }
+
+  /** The same key and the same workstation, on another road. */
+  async move(road) {
+    await this.services.daemon.stop();
+    await this.services.agent.stop();
+    await this.services.key.stop();
+    this.road = road;
+    await this.startKey();
+    await this.startWorkstation();
+  }
+}
+
+let passed = 0, failed = 0;
+
+async function scenario(words, work) {
+  const start = Date.now();
+  try {
+    await work();
+    passed += 1;
+    console.log(`✓ ${words} (${((Date.now() - start) / 1000).toFixed(1)} s)`);
+    return true;
+  } catch (error) {
+    failed += 1;
+    console.log(`✗ ${words}: ${error.message.replace(/\s+/g, ' ')}`);
+    return false;
+  }
+}
+
+async function changeDeliverLogin(stack, sink, environment) {
+  const url = `/api/v1/employees/${stack.employee.id}`;
+  await stack.api.must('POST', `${url}/password`, { json: { generate: true, reason: 'The guest tier', must_change: false, unlock: false } });
+  const view = await until('the new password is on the key', async () => {
+    const { changes } = await stack.api.must('GET', `${url}/changes`);
+    return changes[0].delivered ? changes[0] : null;
+  });
+  if (!view.receipt_hash) throw new Error('delivered without a receipt');
+  const { ok, output } = await login(stack.pamService, stack.employee.login, [PIN], environment);
+  if (!ok) throw new Error(`no login: ${output.trim()}`);
+  if (!await ldapBind(stack.dc, stack.employee.upn, sink.take())) throw new Error('the directory refuses what the key released');
+}
+
+const [preset, serverPreset, ...names] = process.argv.slice(2);
+const roads = (names.length ? names : Object.keys(ROADS)).map((name) => ROADS[name]);
+const keyGroup = Number((await must('getent', ['group', 'keyferry-keys'])).split(':')[2]);
+const stack = new GuestStack(roads[0], { preset, serverPreset });
+stack.keyGroup = keyGroup;
+const sink = new Sink();
+// A program without sanitizers that loads our module needs their library first; what it leaks itself is not ours.
+const asan = (await run('gcc', ['-print-file-name=libasan.so'])).stdout.trim();
+try {
+  const up = await scenario(`login: domain controller, server and workstation start, key enrolled over ${roads[0].words}`, () => stack.start());
+  if (up) {
+    const environment = { ...stack.env, ...(preset === 'asan' ? { LD_PRELOAD: asan, ASAN_OPTIONS: 'detect_leaks=0' } : {}) };
+    stack.writePamFile(sink.program);
+    for (const road of roads) {
+      const done = await scenario(`login: new password, delivery, PAM with the key on ${road.words}`, async () => {
+        if (road !== stack.road) await stack.move(road);
+        await changeDeliverLogin(stack, sink, environment);
+      });
+      if (!done) break;
+    }
+  }
+  for (const name of ['agent', 'daemon', 'key']) {
+    const service = stack.services[name];
+    if (!service) continue;
+    await service.stop(60000);
+    const { code, signal } = await service.exited;
+    if (code !== 0) {
+      failed += 1;
+      console.log(`✗ login: ${service.name} ended with ${signal ?? code}`);
+    }
+  }
+} finally {
+  if (failed) {
+    for (const name of ['server', 'daemon', 'agent', 'key']) {
+      const file = stack.path('logs', `${name}.log`);
+      if (fs.existsSync(file)) console.log(`${name}: ${fs.readFileSync(file, 'utf8').slice(-2500)}`);
+    }
+    for (const file of ['daemon/keyferryd.log', 'agent/keyferry-agent.log']) {
+      if (fs.existsSync(stack.path(file))) console.log(`${path.basename(file)}: ${fs.readFileSync(stack.path(file), 'utf8').slice(-2500)}`);
+    }
+  }
+  sink.remove();
+  await stack.stop();
+}
+console.log(`${passed} passed, ${failed} failed`);
+process.exit(failed ? 1 : 0);
