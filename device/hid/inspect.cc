@@ -90,7 +90,7 @@ void LookAtNodes(KeyInspection& out) {
   for (const NodeState& node : out.nodes) {
     for (Holder& holder : HoldersOf(node.path)) out.holders.push_back(std::move(holder));
     if (!node.usable) {
-      out.cures.push_back("To use " + node.path + " as this user: " + NodeCure() + ".");
+      out.cures.push_back(node.path + " is not for this user. " + CureFor(node));
     }
   }
   if (out.usb && !out.hidraw) {

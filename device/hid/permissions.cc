@@ -83,9 +83,7 @@ void CheckNode(const std::string& path, std::vector<HidFinding>& out) {
                    "Add DeviceAllow=char-hidraw rw and DeviceAllow=char-usb_device rw to the "
                    "service's unit."});
   } else {
-    out.push_back({what, "It is " + Text(node) + ".",
-                   "Run as root: udevadm control --reload && udevadm trigger "
-                   "--subsystem-match=hidraw --subsystem-match=usb; or plug the key in again."});
+    out.push_back({what, "It is " + Text(node) + ".", CureFor(node)});
   }
 }
 
@@ -110,6 +108,17 @@ std::string Text(const NodeState& node) {
   std::snprintf(mode, sizeof mode, "%04o", node.mode);
   return mode + (" " + node.owner) + " " + node.group +
          (node.usable ? ", usable" : ", not usable") + " by " + UserName(geteuid());
+}
+
+std::string CureFor(const NodeState& node) {
+  if (node.group == kKeyGroup && (node.mode & 0060) == 0060) {
+    return std::string("Only the group ") + kKeyGroup +
+           " may use it: if this is the daemon's user, add it to the group; all others ask "
+           "keyferryd.";
+  }
+  if (!RuleInstalled()) return "As root, " + NodeCure() + ".";
+  return "The udev rule has not been applied to it: as root run udevadm control --reload && "
+         "udevadm trigger; or plug the key in again.";
 }
 
 std::vector<HidFinding> CheckHidPermissions(const HidMatch& match) {

@@ -19,6 +19,8 @@ struct NodeState {
 NodeState LookAtNode(const std::string& path);
 // "0660 root keyferry-keys, usable", or "missing".
 std::string Text(const NodeState& node);
+// What a person does so that this user may use it; a sentence.
+std::string CureFor(const NodeState& node);
 
 // Something that keeps this user from a key, for people.
 struct HidFinding {

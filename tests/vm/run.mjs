@@ -22,6 +22,7 @@ const RUNS = {
   'uhid': guest([], 'tests/vm/roads', tests('vm_roads'), '-r', 'lines', '[uhid]'),
   'usb-hidraw': guest([], 'tests/vm/roads', tests('vm_roads'), '-r', 'lines', '[usb-hidraw]'),
   'usb-libusb': guest([], 'tests/vm/roads', tests('vm_roads'), '-r', 'lines', '[usb-libusb]'),
+  'hid': guest([], 'tests/integration/hid/in-guest', options.preset, '-r', 'lines'),
   'power-cut': [tests('vm_power_cut'), '-r', 'lines'],
 };
 

@@ -556,7 +556,7 @@ TEST_CASE("the rule gives the nodes to the group of keys, and others are told wh
   CHECK(Contains(findings[0].what, "not in the group"));
   CHECK(Contains(findings[1].what, node));
   CHECK(nobody.IsKey());  // what it is can be seen by everybody
-  CHECK(Contains(Text(nobody), "install the udev rule"));
+  CHECK(Contains(Text(nobody), "Only the group keyferry-keys may use it"));
 }
 
 TEST_CASE("a wedged key is reset") {
