@@ -76,6 +76,15 @@ BlePump::BlePump(FakeKey& key, std::size_t max_fragment) : face(key, max_fragmen
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) std::abort();
   host_notify_ = pair[0];
   key_notify_ = pair[1];
+  Start();
+}
+
+BlePump::BlePump(FakeKey& key, std::size_t max_fragment, int key_write, int key_notify)
+    : face(key, max_fragment), key_write_(key_write), key_notify_(key_notify) {
+  Start();
+}
+
+void BlePump::Start() {
   const auto forever = device::Clock::now() + std::chrono::hours(1);
   in_ = std::thread([this, forever] {
     std::array<std::uint8_t, 512> buffer;

@@ -41,13 +41,15 @@ class BleFace final : public device::Transport {
   std::deque<std::vector<std::uint8_t>> again_;
 };
 
-// The same behind two socket pairs, as BlueZ hands them out.
+// The same behind two sequenced-packet sockets, as a connection through BlueZ has them.
 class BlePump {
  public:
+  // Over socket pairs; the host's ends are for AdoptBleTransport.
   BlePump(FakeKey& key, std::size_t max_fragment);
+  // Over the key's ends of two sockets that somebody else made.
+  BlePump(FakeKey& key, std::size_t max_fragment, int key_write, int key_notify);
   ~BlePump();
 
-  // The host's ends; whoever takes them owns them.
   int write_fd() const { return host_write_; }
   int notify_fd() const { return host_notify_; }
   // Closes the key's ends, as bluetoothd does when the connection is lost.
@@ -59,6 +61,8 @@ class BlePump {
   BleFace face;
 
  private:
+  void Start();
+
   int host_write_ = -1;
   int host_notify_ = -1;
   int key_write_ = -1;
