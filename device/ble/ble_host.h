@@ -31,10 +31,10 @@ struct BleOptions {
 //
 // How a key that comes near is connected: the host registers the key service with BlueZ as a GATT
 // profile (org.bluez.GattProfile1). BlueZ then has the kernel connect to bonded keys whenever one
-// of them advertises. The adapter listens for that passively, at the kernel's slow background rate
-// and for those addresses alone: nothing is sent, nobody near can see it, and there is no discovery
-// whose reports would have to be sorted here. A connected key costs its advertised connection
-// interval, and nothing is listened for while all are connected.
+// of them advertises. The adapter listens for that passively, for those addresses alone and at the
+// kernel's own rate: nothing is sent, nobody near can see it, and there is no discovery of ours,
+// with its reports of everything near, to be started, stopped and sorted. A connected key costs the
+// connection interval that it asked for; nothing is listened for while all are connected.
 class BleHost {
  public:
   // Never fails: what is missing is waited for, and told in a note.
