@@ -91,7 +91,7 @@ int Run(const Config& config) {
   surroundings.uplink_status = [&uplink] { return uplink.Status(); };
   surroundings.transports = [&transports] { return transports.Report(); };
   surroundings.agent_key_changed = [&uplink] { uplink.AgentKeyChanged(); };
-  surroundings.key_gone = [&ipc](const Id& device) { ipc.KeyGone(device); };
+  surroundings.key_gone = [&ipc](const std::string& path) { ipc.KeyGone(path); };
   workstation.Start(std::move(surroundings), transports.Watch(),
                     [&transports](const device::KeyPlace& place, device::OnGone on_gone) {
                       return transports.Open(place, std::move(on_gone));

@@ -111,6 +111,12 @@ std::string KeyLine(const json::object& key, std::int64_t now, Advice& advice) {
   const std::uint64_t waiting = Number(key, "jobs_waiting");
   out += "\n             " + Count(waiting, "job waits", "jobs wait") +
          " for it; last one brought " + Ago(now, Number(key, "last_delivery"));
+  if (Text(key, "standing") == "standby") {
+    out += "\n             stands by; the same key is in use by another way";
+  }
+  if (const std::string touch = Text(key, "touch"); !touch.empty()) {
+    out += "\n             waiting for touch: " + touch;
+  }
   const std::string state = Text(key, "state_name");
   if (state == "enrolled, no PIN yet") {
     advice.Add("Set the key's PIN with the activation code: keyferry pin set");

@@ -13,6 +13,7 @@ using SteadyClock = std::chrono::steady_clock;
 namespace {
 
 constexpr auto kNever = SteadyClock::time_point::max();
+constexpr Id kProofItself{};  // among the attempts
 // Statuses up to this one speak of the job's form, later ones of the key's condition.
 constexpr auto kUnreadable = protocol::Status::kUnsupportedSuite;
 
@@ -21,8 +22,9 @@ constexpr auto kUnreadable = protocol::Status::kUnsupportedSuite;
 // A relay's channel. When it closes, the state of the key may have changed (a PIN was set, say).
 class KeyBroker::RelayLink final : public device::MessageLink {
  public:
-  RelayLink(std::unique_ptr<device::MessageLink> link, std::shared_ptr<Signals> signals)
-      : link_(std::move(link)), signals_(std::move(signals)) {}
+  RelayLink(std::unique_ptr<device::MessageLink> link, std::shared_ptr<Signals> signals,
+            std::string who)
+      : link_(std::move(link)), signals_(std::move(signals)), who_(std::move(who)) {}
   ~RelayLink() override {
     link_.reset();
     const std::scoped_lock lock(signals_->mutex);
@@ -33,7 +35,19 @@ class KeyBroker::RelayLink final : public device::MessageLink {
   Result<device::Message> Transact(std::uint8_t command, std::span<const std::uint8_t> payload,
                                    const device::Patience& patience,
                                    const device::KeepaliveHandler& on_keepalive) override {
-    return link_->Transact(command, payload, patience, on_keepalive);
+    bool asked = false;
+    auto answer = link_->Transact(command, payload, patience, [&](device::Keepalive keepalive) {
+      if (keepalive == device::Keepalive::kTouchNeeded && !std::exchange(asked, true)) {
+        const std::scoped_lock lock(signals_->mutex);
+        signals_->touch = who_;
+      }
+      if (on_keepalive) on_keepalive(keepalive);
+    });
+    if (asked) {  // one command is under way on a key at a time, so this was ours
+      const std::scoped_lock lock(signals_->mutex);
+      signals_->touch.clear();
+    }
+    return answer;
   }
   Result<void> Post(std::uint8_t command, std::span<const std::uint8_t> payload) override {
     return link_->Post(command, payload);
@@ -43,6 +57,7 @@ class KeyBroker::RelayLink final : public device::MessageLink {
  private:
   std::unique_ptr<device::MessageLink> link_;
   const std::shared_ptr<Signals> signals_;
+  const std::string who_;
 };
 
 KeyBroker::KeyBroker(device::KeyPlace place, device::OpenPort open, BrokerHost& host,
@@ -74,12 +89,23 @@ void KeyBroker::Wake() {
   signals_->changed.notify_all();
 }
 
+void KeyBroker::Reconsider() {
+  const std::scoped_lock lock(signals_->mutex);
+  signals_->reconsider = true;
+  signals_->changed.notify_all();
+}
+
 KeyReport KeyBroker::Report() const {
   KeyReport out;
+  {
+    const std::scoped_lock lock(signals_->mutex);
+    out.touch = signals_->touch;
+  }
   const std::scoped_lock lock(mutex_);
   out.path = place_.path;
   out.seen = seen_;
   out.last_delivery = last_delivery_;
+  out.standing = shown_standing_;
   out.trouble = trouble_;
   return out;
 }
@@ -89,7 +115,7 @@ std::optional<SeenKey> KeyBroker::Seen() const {
   return seen_;
 }
 
-Result<RelayGrant> KeyBroker::OpenRelay() {
+Result<RelayGrant> KeyBroker::OpenRelay(const std::string& who) {
   std::shared_ptr<device::KeyPort> port;
   RelayGrant grant;
   {
@@ -98,11 +124,12 @@ Result<RelayGrant> KeyBroker::OpenRelay() {
     port = port_;
     grant.device = seen_->device;
     grant.transport = seen_->transport;
+    grant.path = place_.path;
     grant.info = info_;
   }
   auto link = port->OpenLink({});
   if (!link) return tl::unexpected(link.error());
-  grant.link = std::make_unique<RelayLink>(*std::move(link), signals_);
+  grant.link = std::make_unique<RelayLink>(*std::move(link), signals_, who);
   return grant;
 }
 
@@ -114,7 +141,8 @@ bool KeyBroker::stopping() const {
 bool KeyBroker::Pause(SteadyClock::time_point next) {
   std::unique_lock lock(signals_->mutex);
   const auto ready = [this] {
-    return signals_->stopping || signals_->woken || signals_->refresh || signals_->gone;
+    return signals_->stopping || signals_->woken || signals_->refresh || signals_->reconsider ||
+           signals_->gone;
   };
   if (next == kNever) {
     signals_->changed.wait(lock, ready);
@@ -156,7 +184,7 @@ void KeyBroker::Run() {
       misbehaved = signals_->gone && signals_->gone->code == ErrorCode::kProtocol;
       if (misbehaved) SetTrouble(signals_->gone->message);
       signals_->gone.reset();
-      signals_->woken = signals_->refresh = false;
+      signals_->woken = signals_->refresh = signals_->reconsider = false;
     }
     if (!misbehaved && SteadyClock::now() - began > pauses_.attach_longest) {
       pause = pauses_.attach_first;
@@ -184,18 +212,14 @@ Result<void> KeyBroker::Attach() {
   client_ = std::make_unique<device::KeyClient>(*std::move(link));
   const auto info = client_->ReadInfo();
   if (!info) return tl::unexpected(info.error());
-  if (!host_.Claim(info->device_id, place_.path)) {
-    return Fail(ErrorCode::kConflict,
-                "Two security keys with the same number are plugged in; one is "
-                "a copy. Unplug both and tell the administrator.");
-  }
   {
     const std::scoped_lock lock(mutex_);
     seen_ = SeenKey{info->device_id, 0, place_.transport, info->firmware, info->simulator};
   }
   TakeInfo(*info);
   Log(LogLevel::kInfo, "key " + Hex(info->device_id) + " attached at " + place_.path);
-  host_.KeysChanged();
+  // Already now, so that who asks for the key waits for its proof.
+  Stand(host_.Claim(info->device_id, place_, proof_));
   return {};
 }
 
@@ -210,17 +234,21 @@ void KeyBroker::Detach() {
   client_.reset();
   session_identity_.reset();
   attempts_.clear();
+  proof_ = Proof::kPending;
+  compared_.reset();
+  standing_.reset();
   std::optional<SeenKey> was;
   std::shared_ptr<device::KeyPort> port;
   {
     const std::scoped_lock lock(mutex_);
     was = std::exchange(seen_, std::nullopt);
+    shown_standing_.clear();
     port = std::exchange(port_, nullptr);
   }
   if (port) port->Close();
   if (was) {
     Log(LogLevel::kInfo, "key " + Hex(was->device) + " gone from " + place_.path);
-    host_.Release(was->device, place_.path);
+    host_.Release(place_.path);
     host_.KeysChanged();
   }
 }
@@ -232,6 +260,7 @@ void KeyBroker::Serve() {
       const std::scoped_lock lock(signals_->mutex);
       if (signals_->stopping || signals_->gone) return;
       refresh = std::exchange(signals_->refresh, false);
+      signals_->reconsider = false;
       if (std::exchange(signals_->woken, false)) {
         for (auto& [id, attempts] : attempts_) {
           attempts.parked = false;
@@ -240,7 +269,7 @@ void KeyBroker::Serve() {
       }
     }
     if (refresh) RefreshInfo();
-    const auto next = WorkOnce();
+    const auto next = Step();
     if (next > SteadyClock::now() && !Pause(next)) return;
   }
 }
@@ -265,6 +294,42 @@ bool KeyBroker::Due(const Id& work, SteadyClock::time_point& next) const {
   if (known->second.next <= SteadyClock::now()) return true;
   next = std::min(next, known->second.next);
   return false;
+}
+
+void KeyBroker::Stand(Standing standing) {
+  if (standing_ == standing) return;
+  const auto before = std::exchange(standing_, standing);
+  {
+    const std::scoped_lock lock(mutex_);
+    shown_standing_ = Name(standing);
+  }
+  switch (standing) {
+    case Standing::kFrozen:
+      SetTrouble(
+          "Two security keys with the same number are plugged in; one is a copy. Unplug both and "
+          "tell the administrator.");
+      break;
+    case Standing::kDoubted:
+      SetTrouble(
+          "Two security keys with the same number are plugged in; the other one proved to be the "
+          "organisation's, this one is a copy or a fake. Unplug this one and tell the "
+          "administrator.");
+      break;
+    default:
+      if (before == Standing::kFrozen || before == Standing::kDoubted) SetTrouble("");
+  }
+  host_.KeysChanged();
+}
+
+SteadyClock::time_point KeyBroker::Step() {
+  const Id device = Seen()->device;
+  const auto next = Prove(device);
+  Stand(host_.Claim(device, place_, proof_));
+  if (standing_ == Standing::kActive) return std::min(next, WorkOnce());
+  client_->Close();
+  session_identity_.reset();
+  if (standing_ == Standing::kFrozen) TellFrozen(device);
+  return next;
 }
 
 SteadyClock::time_point KeyBroker::WorkOnce() {
@@ -358,15 +423,20 @@ void KeyBroker::Failed(Attempts& attempts, const Error& error, Post::Kind kind, 
   if (error.code != ErrorCode::kUnavailable) SetTrouble(error.message);
   Log(LogLevel::kDebug, "key at " + place_.path + ": " + code + ": " + error.message +
                             (error.detail.empty() ? "" : " [" + error.detail + "]"));
-  if (tell && attempts.told != code) {
-    attempts.told = code;
-    Post post;
-    post.kind = kind;
-    post.id = id;
-    post.code = code;
-    post.message = error.message;
-    host_.outbox().Put(std::move(post));
-  }
+  if (tell) Tell(attempts, code, error.message, kind, id);
+}
+
+// To the server, each new reason once.
+void KeyBroker::Tell(Attempts& attempts, const std::string& code, const std::string& message,
+                     Post::Kind kind, const Id& id) {
+  if (attempts.told == code || id == kProofItself) return;
+  attempts.told = code;
+  Post post;
+  post.kind = kind;
+  post.id = id;
+  post.code = code;
+  post.message = message;
+  host_.outbox().Put(std::move(post));
 }
 
 }  // namespace keyferry::daemon

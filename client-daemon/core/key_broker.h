@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "client-daemon/core/key_records.h"
+#include "client-daemon/core/key_roster.h"
 #include "client-daemon/core/local_api.h"
 #include "client-daemon/core/outbox.h"
 #include "client-daemon/core/server_port.h"
@@ -34,9 +35,10 @@ class BrokerHost {
   virtual Result<std::array<std::uint8_t, 204>> AskForGrant(
       const EnrolEvent& enrolment, std::span<const std::uint8_t> statement,
       std::span<const std::uint8_t> attestation) = 0;
-  // False when a key of the same number is attached elsewhere.
-  virtual bool Claim(const Id& device, const std::string& path) = 0;
-  virtual void Release(const Id& device, const std::string& path) = 0;
+  // Says what is known of the device at `place`; its broker must not be at work for it. Only
+  // kActive may go on. Another broker's claim may change the answer: Reconsider() tells.
+  virtual Standing Claim(const Id& device, const device::KeyPlace& place, Proof proof) = 0;
+  virtual void Release(const std::string& path) = 0;
   virtual void KeysChanged() = 0;
 };
 
@@ -49,8 +51,9 @@ struct BrokerPauses {
 };
 
 // Everything that happens with the key at one place, on a thread of its own: attaches (again and
-// again as long as the place is there), says who it is, runs enrolments and delivers what the spool
-// holds, in the order of seq and each job exactly once. Relays share the key: one transaction at a
+// again as long as the place is there), has it prove who it is (key_roster.h), and, while it is the
+// active one of its number, runs enrolments and delivers what the spool holds, in the order of seq
+// and each job exactly once. Relays share the key: one transaction at a
 // time, in the order of asking (device::KeyPort).
 //
 // A key that misbehaves (kProtocol) loses its session and is flagged in Report().trouble; it is
@@ -65,11 +68,14 @@ class KeyBroker {
   // There may be something to do: a job, an enrolment, a record, new certificates. Ends every
   // pause.
   void Wake();
+  // The standing may be another one.
+  void Reconsider();
 
   KeyReport Report() const;
   std::optional<SeenKey> Seen() const;
-  // A channel of its own for a local program, and INFO.
-  Result<RelayGrant> OpenRelay();
+  // A channel of its own for a local program, and INFO. `who` is reported while the key waits for
+  // a touch that this program asked for.
+  Result<RelayGrant> OpenRelay(const std::string& who);
 
  private:
   class RelayLink;
@@ -84,7 +90,12 @@ class KeyBroker {
   Result<void> Attach();
   void Detach();
   void Serve();
-  // Does what is due, one thing; returns when to look again.
+  // Has the key prove itself when that is due, claims it, and does what is due, one thing; returns
+  // when to look again.
+  std::chrono::steady_clock::time_point Step();
+  std::chrono::steady_clock::time_point Prove(const Id& device);
+  void Stand(Standing standing);
+  void TellFrozen(const Id& device);
   std::chrono::steady_clock::time_point WorkOnce();
   void TakeInfo(const protocol::Info& info);
   void RefreshInfo();
@@ -100,6 +111,8 @@ class KeyBroker {
   Result<void> Enrol(const EnrolEvent& enrolment);
   Result<protocol::Receipt> EnrolFresh(const EnrolEvent& enrolment);
   void Failed(Attempts& attempts, const Error& error, Post::Kind kind, const Id& id);
+  void Tell(Attempts& attempts, const std::string& code, const std::string& message,
+            Post::Kind kind, const Id& id);
   void SetTrouble(const std::string& trouble);
   bool Due(const Id& work, std::chrono::steady_clock::time_point& next) const;
 
@@ -111,7 +124,10 @@ class KeyBroker {
   // Of the thread alone.
   std::unique_ptr<device::KeyClient> client_;
   std::optional<device::HostIdentity> session_identity_;
-  std::map<Id, Attempts> attempts_;  // by job or enrolment
+  std::map<Id, Attempts> attempts_;  // by job or enrolment; zero: the proof
+  Proof proof_ = Proof::kPending;
+  std::optional<protocol::X25519Public> compared_;  // hop key of the record that decided `proof_`
+  std::optional<Standing> standing_;
 
   // Set from other threads, some of which may outlive the broker (a relay, the port's reader).
   struct Signals {
@@ -119,7 +135,9 @@ class KeyBroker {
     std::condition_variable changed;
     bool stopping = false;
     bool woken = false;
-    bool refresh = false;  // INFO may have changed
+    bool refresh = false;     // INFO may have changed
+    bool reconsider = false;  // the standing may have
+    std::string touch;        // who waits for a touch
     std::optional<Error> gone;
   };
   const std::shared_ptr<Signals> signals_ = std::make_shared<Signals>();
@@ -129,6 +147,7 @@ class KeyBroker {
   std::optional<SeenKey> seen_;
   std::array<std::uint8_t, 56> info_{};
   std::int64_t last_delivery_ = 0;
+  std::string shown_standing_;
   std::string trouble_;
 
   std::thread thread_;

@@ -25,6 +25,53 @@ Result<void> KeyBroker::OpenSession(const KnownKey& known) {
   return {};
 }
 
+// A key that is enrolled by the organisation has a record here, and the hop key of the record. The
+// handshake shows it before our certificate leaves us, so that a key which then refuses the
+// certificate has proven itself too.
+std::chrono::steady_clock::time_point KeyBroker::Prove(const Id& device) {
+  auto next = std::chrono::steady_clock::time_point::max();
+  const auto known = host_.Known(device);
+  const auto state = client_->info()->state;
+  if (!known || state == protocol::KeyState::kProvisioned || state == protocol::KeyState::kWiped) {
+    proof_ = Proof::kNone;
+    compared_.reset();
+    return next;
+  }
+  const protocol::X25519Public& expected = known->identity.noise_pub;
+  if (compared_ != expected) proof_ = Proof::kPending;
+  if (proof_ == Proof::kProven) return next;
+  // Its failures are told to the server as those of the job that waits for it.
+  const auto jobs = host_.spool().JobsOf(device);
+  const Id work = jobs.empty() ? Id{} : jobs.front().job;
+  auto& attempts = attempts_[work];
+  if (attempts.parked || !Due(work, next)) return next;
+  const auto open = OpenSession(*known);
+  if (open || client_->key_static() == expected) {
+    proof_ = Proof::kProven;
+    compared_ = expected;
+    attempts_.erase(work);
+    SetTrouble("");
+    return next;
+  }
+  if (open.error().code == ErrorCode::kProtocol) {
+    proof_ = Proof::kContrary;
+    compared_ = expected;
+  }
+  Failed(attempts, open.error(), Post::kJobProblem, work);
+  return std::min(next, attempts.next);
+}
+
+void KeyBroker::TellFrozen(const Id& device) {
+  const std::string message = Report().trouble;
+  for (const SpooledJob& job : host_.spool().JobsOf(device)) {
+    Tell(attempts_[job.job], "duplicate_key", message, Post::kJobProblem, job.job);
+  }
+  if (const auto enrolment = host_.Enrolment(device)) {
+    Tell(attempts_[enrolment->enrolment], "duplicate_key", message, Post::kEnrolmentProblem,
+         enrolment->enrolment);
+  }
+}
+
 Result<void> KeyBroker::CheckReceipt(const protocol::Receipt& receipt,
                                      const KnownKey& known) const {
   if (receipt.device_id != known.identity.device_id ||
@@ -128,7 +175,13 @@ Result<protocol::Receipt> KeyBroker::EnrolFresh(const EnrolEvent& enrolment) {
     if (keepalive != device::Keepalive::kTouchNeeded || asked) return;
     asked = true;
     SetTrouble("Touch the security key to enrol it.");
+    const std::scoped_lock lock(signals_->mutex);
+    signals_->touch = "keyferryd to enrol the key";
   });
+  if (asked) {
+    const std::scoped_lock lock(signals_->mutex);
+    signals_->touch.clear();
+  }
   if (!statement) return tl::unexpected(statement.error());
   const auto parsed = protocol::Statement::Parse(*statement);
   if (parsed->device_id != enrolment.device) {

@@ -24,7 +24,15 @@ struct KeyReport {
   std::string login;               // whose it is, empty = not known
   std::int64_t last_delivery = 0;  // Unix seconds, 0 = none since the start
   std::size_t jobs_waiting = 0;
-  std::string trouble;  // a sentence, empty = none
+  std::string standing;  // Name(Standing), empty before it said who it is
+  std::string touch;     // who waits for a touch of it, empty = nobody
+  std::string trouble;   // a sentence, empty = none
+};
+
+// A local program, as the kernel knows it.
+struct Asker {
+  std::string program;  // printable
+  long process = 0;
 };
 
 // One way on which keys are looked for.
@@ -56,6 +64,7 @@ struct AgentAnswer {
 struct RelayGrant {
   Id device{};
   device::TransportKind transport = device::TransportKind::kSocket;
+  std::string path;  // of the key's place; KeyGone names it
   std::array<std::uint8_t, 56> info{};
   std::optional<std::array<std::uint8_t, 690>> record;
   std::string login;
@@ -70,9 +79,10 @@ class LocalApi {
   virtual StatusReport Status() = 0;
   // kUnavailable while the workstation is not approved (the key is kept and goes into the request).
   virtual Result<AgentAnswer> Agent(const std::array<std::uint8_t, 32>& login_noise_pub) = 0;
-  // Blocks for at most a few seconds. kNotFound: no such key is plugged in.
-  virtual Result<RelayGrant> OpenRelay(const Id& device) = 0;
-  virtual Result<RelayGrant> OpenRelayFor(const std::string& login) = 0;
+  // Blocks for at most a few seconds. kNotFound: no such key is plugged in; kConflict: two devices
+  // claim to be it. `asker` is named while the key waits for a touch.
+  virtual Result<RelayGrant> OpenRelay(const Id& device, const Asker& asker) = 0;
+  virtual Result<RelayGrant> OpenRelayFor(const std::string& login, const Asker& asker) = 0;
   virtual Result<void> Used(const Id& device, std::uint64_t seq) = 0;
 };
 

@@ -1,5 +1,6 @@
 #include "client-daemon/core/workstation.h"
 
+#include <set>
 #include <utility>
 
 #include "client-daemon/core/approval.h"
@@ -12,6 +13,8 @@ namespace {
 
 constexpr std::size_t kMaxEnrolments = 64;
 constexpr std::size_t kMaxReported = 16;  // docs/workstation-api.md
+// How long who asks for a key waits for the proof that is being made of it.
+constexpr std::chrono::milliseconds kProofPatience{1500};
 
 }  // namespace
 
@@ -232,21 +235,41 @@ Result<AgentAnswer> Workstation::Agent(const std::array<std::uint8_t, 32>& login
   return answer;
 }
 
-std::shared_ptr<KeyBroker> Workstation::BrokerOf(const Id& device) {
-  const std::scoped_lock lock(mutex_);
-  for (const auto& [path, broker] : brokers_) {
-    const auto seen = broker->Seen();
-    if (seen && seen->device == device) return broker;
-  }
-  return nullptr;
+std::shared_ptr<KeyBroker> Workstation::ActiveOf(const std::vector<Id>& devices) {
+  std::unique_lock lock(mutex_);
+  std::shared_ptr<KeyBroker> found;
+  roster_changed_.wait_for(lock, kProofPatience, [&] {
+    bool undecided = false;
+    for (const Id& device : devices) {
+      const auto broker = brokers_.find(roster_.ActiveOf(device));
+      if (broker != brokers_.end()) {
+        found = broker->second;
+        return true;
+      }
+      undecided = undecided || roster_.Has(device, Standing::kUndecided);
+    }
+    return !undecided;
+  });
+  return found;
 }
 
-Result<RelayGrant> Workstation::OpenRelay(const Id& device) {
-  const auto broker = BrokerOf(device);
-  if (!broker) return Fail(ErrorCode::kNotFound, "The security key is not plugged in.");
-  auto grant = broker->OpenRelay();
+Result<RelayGrant> Workstation::OpenRelay(const Id& device, const Asker& asker) {
+  const auto broker = ActiveOf({device});
+  if (!broker) {
+    const std::scoped_lock lock(mutex_);
+    if (roster_.Has(device, Standing::kFrozen)) {
+      return Fail(ErrorCode::kConflict,
+                  "Two security keys with the same number are plugged in; one is a copy. Unplug "
+                  "both and tell the administrator.");
+    }
+    return Fail(ErrorCode::kNotFound, "The security key is not plugged in.");
+  }
+  const auto known = records_.Find(device);
+  std::string who = asker.program;
+  if (known && !known->event.login.empty()) who += " for login of " + known->event.login;
+  auto grant = broker->OpenRelay(who + " (process " + std::to_string(asker.process) + ")");
   if (!grant) return grant;
-  if (const auto known = records_.Find(device)) {
+  if (known) {
     grant->record = known->event.record;
     grant->login = known->event.login;
     grant->account = known->event.account;
@@ -254,13 +277,24 @@ Result<RelayGrant> Workstation::OpenRelay(const Id& device) {
   return grant;
 }
 
-Result<RelayGrant> Workstation::OpenRelayFor(const std::string& login) {
-  const auto keys = records_.OfLogin(login);
-  for (const KnownKey& key : keys) {
-    if (BrokerOf(key.event.device)) return OpenRelay(key.event.device);
+Result<RelayGrant> Workstation::OpenRelayFor(const std::string& login, const Asker& asker) {
+  std::vector<Id> devices;
+  for (const KnownKey& key : records_.OfLogin(login)) devices.push_back(key.event.device);
+  if (const auto broker = ActiveOf(devices)) {
+    if (const auto seen = broker->Seen()) return OpenRelay(seen->device, asker);
   }
-  return Fail(ErrorCode::kNotFound, keys.empty() ? "No security key of this person is known here."
-                                                 : "Plug in the security key of this person.");
+  {
+    const std::scoped_lock lock(mutex_);
+    for (const Id& device : devices) {
+      if (!roster_.Has(device, Standing::kFrozen)) continue;
+      return Fail(ErrorCode::kConflict,
+                  "Two security keys with this person's number are plugged in; one is a copy. "
+                  "Unplug both and tell the administrator.");
+    }
+  }
+  return Fail(ErrorCode::kNotFound, devices.empty()
+                                        ? "No security key of this person is known here."
+                                        : "Plug in the security key of this person.");
 }
 
 Result<void> Workstation::Used(const Id& device, std::uint64_t seq) {
@@ -314,19 +348,44 @@ Result<std::array<std::uint8_t, 204>> Workstation::AskForGrant(
   return surroundings_.grants->AskForGrant(enrolment.enrolment, statement, attestation);
 }
 
-bool Workstation::Claim(const Id& device, const std::string& path) {
-  const std::scoped_lock lock(mutex_);
-  return claims_.emplace(device, path).first->second == path;
+std::vector<std::string> Workstation::SpreadStandings() {
+  std::vector<std::string> cut;
+  for (const auto& [path, standing] : roster_.TakeChanged()) {
+    if (standing == Standing::kFrozen || standing == Standing::kDoubted) cut.push_back(path);
+    const auto broker = brokers_.find(path);
+    if (broker != brokers_.end()) broker->second->Reconsider();
+  }
+  roster_changed_.notify_all();
+  return cut;
 }
 
-void Workstation::Release(const Id& device, const std::string& path) {
+void Workstation::EndRelays(const std::vector<std::string>& paths) {
+  if (!surroundings_.key_gone) return;
+  for (const std::string& path : paths) surroundings_.key_gone(path);
+}
+
+Standing Workstation::Claim(const Id& device, const device::KeyPlace& place, Proof proof) {
+  Standing standing;
+  std::vector<std::string> cut;
   {
     const std::scoped_lock lock(mutex_);
-    const auto claim = claims_.find(device);
-    if (claim == claims_.end() || claim->second != path) return;
-    claims_.erase(claim);
+    standing = roster_.Claim(device, place, proof);
+    cut = SpreadStandings();
+    if (standing != Standing::kActive && standing != Standing::kStandby) cut.push_back(place.path);
   }
-  if (surroundings_.key_gone) surroundings_.key_gone(device);
+  EndRelays(cut);
+  return standing;
+}
+
+void Workstation::Release(const std::string& path) {
+  std::vector<std::string> cut{path};
+  {
+    const std::scoped_lock lock(mutex_);
+    roster_.Release(path);
+    const auto others = SpreadStandings();
+    cut.insert(cut.end(), others.begin(), others.end());
+  }
+  EndRelays(cut);
 }
 
 void Workstation::KeysChanged() { PutKeys(); }
@@ -335,9 +394,15 @@ void Workstation::PutKeys() {
   Post post;
   post.kind = Post::kKeys;
   const std::scoped_lock lock(mutex_);
-  for (const auto& [path, broker] : brokers_) {
-    const auto seen = broker->Seen();
-    if (seen && post.keys.size() < kMaxReported) post.keys.push_back(*seen);
+  std::set<Id> told;
+  for (const bool active : {true, false}) {  // of several with one number the active one
+    for (const auto& [path, broker] : brokers_) {
+      const auto seen = broker->Seen();
+      if (!seen || (active && roster_.ActiveOf(seen->device) != path)) continue;
+      if (post.keys.size() < kMaxReported && told.insert(seen->device).second) {
+        post.keys.push_back(*seen);
+      }
+    }
   }
   outbox_.Put(std::move(post));
 }

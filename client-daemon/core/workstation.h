@@ -1,5 +1,6 @@
 #pragma once
 
+#include <condition_variable>
 #include <functional>
 #include <map>
 #include <memory>
@@ -11,6 +12,7 @@
 #include "client-daemon/core/identity.h"
 #include "client-daemon/core/key_broker.h"
 #include "client-daemon/core/key_records.h"
+#include "client-daemon/core/key_roster.h"
 #include "client-daemon/core/local_api.h"
 #include "client-daemon/core/outbox.h"
 #include "client-daemon/core/server_port.h"
@@ -31,7 +33,8 @@ struct Surroundings {
   std::function<UplinkStatus()> uplink_status;
   std::function<std::vector<TransportReport>()> transports;
   std::function<void()> agent_key_changed;
-  std::function<void(const Id&)> key_gone;  // ends relays
+  // Ends the relays to the device at this path.
+  std::function<void(const std::string& path)> key_gone;
 };
 
 // The heart of keyferryd: takes what the server says into the spool, has one KeyBroker for each key
@@ -60,8 +63,8 @@ class Workstation final : public ServerEvents, public LocalApi, private BrokerHo
   // LocalApi
   StatusReport Status() override;
   Result<AgentAnswer> Agent(const std::array<std::uint8_t, 32>& login_noise_pub) override;
-  Result<RelayGrant> OpenRelay(const Id& device) override;
-  Result<RelayGrant> OpenRelayFor(const std::string& login) override;
+  Result<RelayGrant> OpenRelay(const Id& device, const Asker& asker) override;
+  Result<RelayGrant> OpenRelayFor(const std::string& login, const Asker& asker) override;
   Result<void> Used(const Id& device, std::uint64_t seq) override;
 
  private:
@@ -76,14 +79,18 @@ class Workstation final : public ServerEvents, public LocalApi, private BrokerHo
   Result<std::array<std::uint8_t, 204>> AskForGrant(
       const EnrolEvent& enrolment, std::span<const std::uint8_t> statement,
       std::span<const std::uint8_t> attestation) override;
-  bool Claim(const Id& device, const std::string& path) override;
-  void Release(const Id& device, const std::string& path) override;
+  Standing Claim(const Id& device, const device::KeyPlace& place, Proof proof) override;
+  void Release(const std::string& path) override;
   void KeysChanged() override;
 
   void Discover();
   void PutKeys();
   void Wake(const std::optional<Id>& device);
-  std::shared_ptr<KeyBroker> BrokerOf(const Id& device);
+  // Tells brokers of their new standings; the paths whose relays must end.
+  std::vector<std::string> SpreadStandings();
+  void EndRelays(const std::vector<std::string>& paths);
+  // The first of the devices that is active, or nothing; waits for proofs under way.
+  std::shared_ptr<KeyBroker> ActiveOf(const std::vector<Id>& devices);
   void Problem(Post::Kind kind, const Id& id, const std::string& code, const std::string& message);
 
   const WorkstationSettings settings_;
@@ -98,8 +105,9 @@ class Workstation final : public ServerEvents, public LocalApi, private BrokerHo
 
   std::mutex mutex_;                                           // all below
   std::map<std::string, std::shared_ptr<KeyBroker>> brokers_;  // by path
-  std::map<Id, std::string> claims_;                           // device → path
-  std::map<Id, EnrolEvent> enrolments_;                        // by device
+  KeyRoster roster_;
+  std::condition_variable roster_changed_;
+  std::map<Id, EnrolEvent> enrolments_;  // by device
 };
 
 }  // namespace keyferry::daemon

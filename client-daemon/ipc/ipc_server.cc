@@ -13,6 +13,8 @@
 #include <cstring>
 #include <utility>
 
+#include "client-daemon/core/encoding.h"
+#include "client-daemon/core/files.h"
 #include "client-daemon/core/log.h"
 #include "client-daemon/ipc/messages.h"
 #include "client-daemon/ipc/relay.h"
@@ -26,6 +28,16 @@ constexpr int kAskTimeoutMs = 10'000;
 bool PeerOf(int fd, ucred& peer) {
   socklen_t size = sizeof peer;
   return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0;
+}
+
+// The program's name as the kernel has it; it may have called itself anything.
+std::string ProgramOf(pid_t process) {
+  const auto name = ReadBounded("/proc/" + std::to_string(process) + "/comm", 64);
+  if (!name) return "a program";
+  std::string text(name->begin(), name->end());
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  text = Printable(text, 64);
+  return text.empty() ? "a program" : text;
 }
 
 void SendAnswer(int fd, const std::string& answer) {
@@ -169,6 +181,7 @@ void IpcServer::Admit(int fd) {
   Connection& connection = connections_.emplace_back();
   connection.fd = fd;
   connection.uid = peer.uid;
+  connection.asker = {ProgramOf(peer.pid), peer.pid};
   connection.thread = std::thread([this, &connection] {
     Serve(connection);
     // The peer learns it now; the descriptor stays ours until the thread is joined.
@@ -208,7 +221,8 @@ std::string IpcServer::Answer(Connection& connection, std::string_view text,
   const auto request = ParseRequest(text);
   if (!request) return FormatError(request.error());
   if (request->op == IpcRequest::kStatus) return FormatStatus(api_.Status());
-  if (!Trusted(connection.uid)) {
+  const bool seated = request->op == IpcRequest::kRelay && settings_.at_seat;
+  if (!Trusted(connection.uid) && !(seated && settings_.at_seat(connection.uid))) {
     Log(LogLevel::kWarning, "user " + std::to_string(connection.uid) +
                                 " asked for what only the login agent may have; refused");
     return FormatError({ErrorCode::kPermissionDenied,
@@ -222,12 +236,12 @@ std::string IpcServer::Answer(Connection& connection, std::string_view text,
       return answer ? FormatAgent(*answer) : FormatError(answer.error());
     }
     case IpcRequest::kRelay: {
-      auto grant =
-          request->device ? api_.OpenRelay(*request->device) : api_.OpenRelayFor(request->login);
+      auto grant = request->device ? api_.OpenRelay(*request->device, connection.asker)
+                                   : api_.OpenRelayFor(request->login, connection.asker);
       if (!grant) return FormatError(grant.error());
       relay = *std::move(grant);
       const std::scoped_lock lock(mutex_);
-      connection.relayed = relay->device;
+      connection.relayed = relay->path;
       return FormatRelay(*relay);
     }
     case IpcRequest::kUsed: {
@@ -247,10 +261,10 @@ void IpcServer::Relay(Connection& connection, RelayGrant& grant) {
   Log(LogLevel::kDebug, "relay to key " + Hex(grant.device) + " closed");
 }
 
-void IpcServer::KeyGone(const Id& device) {
+void IpcServer::KeyGone(const std::string& path) {
   const std::scoped_lock lock(mutex_);
   for (const Connection& connection : connections_) {
-    if (connection.relayed == device && !connection.done) shutdown(connection.fd, SHUT_RDWR);
+    if (connection.relayed == path && !connection.done) shutdown(connection.fd, SHUT_RDWR);
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <list>
 #include <mutex>
 #include <optional>
@@ -17,6 +18,9 @@ namespace keyferry::daemon {
 struct IpcSettings {
   std::string path;                // of the socket
   std::vector<uid_t> allow_users;  // may use `agent`, `relay`, `used`, besides root and ourselves
+  // Whether this user sits at the machine and may therefore use `relay`; empty: nobody may for
+  // that. Any thread.
+  std::function<bool(uid_t)> at_seat = {};
 };
 
 // The daemon's AF_UNIX SOCK_SEQPACKET socket: docs/local-ipc.md section 1. Who asks is known by
@@ -34,14 +38,15 @@ class IpcServer {
   // kConflict, naming the process, when another daemon listens at the path.
   Result<void> Start();
 
-  // Ends the relays to this key.
-  void KeyGone(const Id& device);
+  // Ends the relays to the key at this path.
+  void KeyGone(const std::string& path);
 
  private:
   struct Connection {
     int fd = -1;
     uid_t uid = 0;
-    std::optional<Id> relayed;
+    Asker asker;
+    std::string relayed;  // path of the key
     bool done = false;
     std::thread thread;
   };

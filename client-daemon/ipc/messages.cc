@@ -51,6 +51,8 @@ json::object KeyJson(const KeyReport& key) {
   out["login"] = key.login;
   out["last_delivery"] = key.last_delivery;
   out["jobs_waiting"] = key.jobs_waiting;
+  out["standing"] = key.standing;
+  out["touch"] = key.touch;
   out["trouble"] = key.trouble;
   return out;
 }

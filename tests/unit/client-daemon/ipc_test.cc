@@ -53,7 +53,7 @@ class Peer {
 struct Rig : test::WorkstationRig {
   Rig() {
     REQUIRE(server.Start());
-    key_gone = [this](const Id& device) { server.KeyGone(device); };
+    key_gone = [this](const std::string& place) { server.KeyGone(place); };
     workstation->OnKey(KeyEventOf(key));
     Attach("/key/a", key);
     NextPost(Post::kKeys);

@@ -25,9 +25,9 @@ void ScriptedDiscovery::Stop() {
   changed_.notify_all();
 }
 
-void ScriptedDiscovery::Tell(device::DiscoveryEvent::Kind kind, const std::string& path) {
+void ScriptedDiscovery::Tell(device::DiscoveryEvent::Kind kind, const device::KeyPlace& place) {
   const std::scoped_lock lock(mutex_);
-  events_.push_back({kind, {device::TransportKind::kSocket, path}});
+  events_.push_back({kind, place});
   changed_.notify_all();
 }
 
@@ -61,8 +61,8 @@ WorkstationRig::WorkstationRig() {
   discovery = scripted.get();
   Surroundings surroundings;
   surroundings.grants = &granter;
-  surroundings.key_gone = [this](const Id& device) {
-    if (key_gone) key_gone(device);
+  surroundings.key_gone = [this](const std::string& path) {
+    if (key_gone) key_gone(path);
   };
   workstation->Start(std::move(surroundings), std::move(scripted),
                      [this](const device::KeyPlace& place,
@@ -76,12 +76,12 @@ WorkstationRig::WorkstationRig() {
 
 WorkstationRig::~WorkstationRig() { workstation->Stop(); }
 
-void WorkstationRig::Attach(const std::string& path, FakeKey& key) {
+void WorkstationRig::Attach(const std::string& path, FakeKey& key, device::TransportKind way) {
   {
     const std::scoped_lock lock(mutex_);
     keys_[path] = &key;
   }
-  discovery->Tell(device::DiscoveryEvent::kAppeared, path);
+  discovery->Tell(device::DiscoveryEvent::kAppeared, {way, path});
 }
 
 void WorkstationRig::Remove(const std::string& path) {
@@ -89,7 +89,7 @@ void WorkstationRig::Remove(const std::string& path) {
     const std::scoped_lock lock(mutex_);
     keys_.erase(path);
   }
-  discovery->Tell(device::DiscoveryEvent::kVanished, path);
+  discovery->Tell(device::DiscoveryEvent::kVanished, {device::TransportKind::kSocket, path});
 }
 
 KeyEvent WorkstationRig::KeyEventOf(const FakeKey& key, const std::string& login) {

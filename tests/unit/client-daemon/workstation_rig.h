@@ -20,7 +20,7 @@ class ScriptedDiscovery final : public device::Discovery {
  public:
   Result<device::DiscoveryEvent> Next() override;
   void Stop() override;
-  void Tell(device::DiscoveryEvent::Kind kind, const std::string& path);
+  void Tell(device::DiscoveryEvent::Kind kind, const device::KeyPlace& place);
 
  private:
   std::mutex mutex_;
@@ -49,7 +49,9 @@ struct WorkstationRig {
   WorkstationRig();
   ~WorkstationRig();
 
-  void Attach(const std::string& path, FakeKey& key);  // plugs in
+  // Plugs in. The fake speaks as over a socket whatever the way that is told.
+  void Attach(const std::string& path, FakeKey& key,
+              device::TransportKind way = device::TransportKind::kSocket);
   void Remove(const std::string& path);
   // The key's proof from this organisation, as the server sends it.
   daemon::KeyEvent KeyEventOf(const FakeKey& key, const std::string& login = "alice");
@@ -68,7 +70,7 @@ struct WorkstationRig {
   Granter granter{organisation};
   ScriptedDiscovery* discovery = nullptr;
   std::unique_ptr<daemon::Workstation> workstation;
-  std::function<void(const daemon::Id&)> key_gone;
+  std::function<void(const std::string& path)> key_gone;
 
  private:
   std::mutex mutex_;

@@ -160,9 +160,10 @@ void FakeKey::OnMessage(Reports& out, std::uint32_t cid, FrameCommand command, B
     return;
   }
   if (faults.error) return Error(out, cid, *faults.error);
-  if (faults.keepalive_for_ever) {
-    const std::uint8_t processing[] = {protocol::kKeepaliveProcessing};
-    for (int i = 0; i < 50; ++i) Reply(out, cid, FrameCommand::kKeepalive, processing);
+  if (faults.keepalive_for_ever || faults.touch_for_ever) {
+    const std::uint8_t state[] = {faults.touch_for_ever ? protocol::kKeepaliveTouch
+                                                        : protocol::kKeepaliveProcessing};
+    for (int i = 0; i < 50; ++i) Reply(out, cid, FrameCommand::kKeepalive, state);
     return;
   }
   if (faults.raw) {

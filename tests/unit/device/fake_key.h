@@ -29,6 +29,7 @@ class FakeKey {
     bool never_answer = false;                  // nothing comes back but INIT
     int never_answer_times = 0;                 // the same for the next n messages
     bool keepalive_for_ever = false;            // KEEPALIVE instead of the answer, INIT apart
+    bool touch_for_ever = false;                // the same, asking for a touch
     std::optional<protocol::FrameError> error;  // answer with this ERROR
     int drop_session_times = 0;                 // forget the session before the next n MSGs
     bool wrong_req_id = false;
