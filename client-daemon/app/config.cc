@@ -268,6 +268,7 @@ Result<Config> LoadConfig(const std::string& path) {
                     "numeric user id.");
     }
   }
+  config.allow_seat = reader.Flag("allow_seat", config.allow_seat);
   if (const toml::table* keys = reader.Table("keys")) {
     Reader of_keys(path, *keys, "keys.");
     config.keys = ReadKeys(of_keys);

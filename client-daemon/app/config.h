@@ -25,6 +25,7 @@ struct Config {
   std::string state_dir;           // required
   std::string socket;              // required
   std::vector<uid_t> allow_users;  // who may ask for `agent` and `relay`, besides root
+  bool allow_seat = false;         // `relay` also for the user at the active seat
   KeyWays keys;
   std::string name;                // shown to the administrator; default: the host name
   std::string log_level = "info";  // trace, debug, info, warn, error

@@ -11,6 +11,7 @@
 
 #include "client-daemon/app/config.h"
 #include "client-daemon/app/logging.h"
+#include "client-daemon/app/seat.h"
 #include "client-daemon/app/transports.h"
 #include "client-daemon/core/files.h"
 #include "client-daemon/core/identity.h"
@@ -84,7 +85,9 @@ int Run(const Config& config) {
   uplink_settings.name = config.name;
   uplink_settings.agent_wait = std::chrono::seconds(config.agent_wait);
   Uplink uplink(uplink_settings, **identity, outbox, workstation);
-  IpcServer ipc({config.socket, config.allow_users}, workstation);
+  IpcServer ipc({config.socket, config.allow_users,
+                 config.allow_seat ? HasActiveSeat : std::function<bool(uid_t)>()},
+                workstation);
 
   Surroundings surroundings;
   surroundings.grants = &uplink;

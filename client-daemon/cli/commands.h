@@ -11,6 +11,7 @@ namespace keyferry::daemon::cli {
 void AddCommands(CLI::App& app, int& exit_code);
 
 void AddStatus(CLI::App& app, int& exit_code);   // keyferry status
+void AddDoctor(CLI::App& app, int& exit_code);   // keyferry doctor; not on Windows
 void AddJob(CLI::App& app, int& exit_code);      // keyferry job show FILE
 void AddReceipt(CLI::App& app, int& exit_code);  // keyferry receipt verify FILE --key FILE
 void AddKey(CLI::App& app, int& exit_code);      // keyferry key inspect|reset; Windows: inspect

@@ -5,6 +5,7 @@ namespace keyferry::daemon::cli {
 
 void AddCommands(CLI::App& app, int& exit_code) {
   AddStatus(app, exit_code);
+  AddDoctor(app, exit_code);
   AddPin(app, exit_code);
   AddLogin(app, exit_code);
   AddJob(app, exit_code);

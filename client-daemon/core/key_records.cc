@@ -1,6 +1,7 @@
 #include "client-daemon/core/key_records.h"
 
 #include <algorithm>
+#include <string_view>
 
 #include "client-daemon/core/files.h"
 #include "client-daemon/core/sealed_file.h"
@@ -35,6 +36,13 @@ std::optional<KeyEvent> Decode(const Bytes& payload) {
   out.state = static_cast<KeyEvent::State>(state);
   out.login.assign(login.begin(), login.end());
   return out;
+}
+
+// A directory compares logins without case; ASCII, as the login agent does.
+bool SameLogin(std::string_view a, std::string_view b) {
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [&](char x, char y) { return lower(x) == lower(y); });
 }
 
 Result<KnownKey> Verify(const KeyEvent& event, const KeyRecords::Root& root) {
@@ -100,7 +108,8 @@ std::vector<KnownKey> KeyRecords::OfLogin(const std::string& login) const {
   const std::scoped_lock lock(mutex_);
   std::vector<KnownKey> out;
   for (const auto& [id, key] : keys_) {
-    if (key.event.login == login && key.event.state != KeyEvent::kRevoked) out.push_back(key);
+    if (SameLogin(key.event.login, login) && key.event.state != KeyEvent::kRevoked)
+      out.push_back(key);
   }
   return out;
 }

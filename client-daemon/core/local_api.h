@@ -48,6 +48,7 @@ struct StatusReport {
   UplinkStatus uplink;
   std::optional<Id> workstation;
   bool approved = false;
+  std::uint64_t certified_until = 0;  // of our HostCert, Unix seconds; 0 = not approved
   std::string agent;  // "none", "waiting" (its key is not certified yet), "certified" or "changed"
   std::vector<TransportReport> transports;
   std::vector<KeyReport> keys;

@@ -5,6 +5,7 @@
 
 #include "client-daemon/core/approval.h"
 #include "client-daemon/core/log.h"
+#include "protocol/certs.h"
 #include "protocol/failpoint.h"
 #include "protocol/job.h"
 
@@ -187,7 +188,11 @@ StatusReport Workstation::Status() {
   const auto approval = identity_.GetApproval();
   const auto registration = identity_.GetRegistration();
   out.approved = approval.has_value();
-  if (approval) out.workstation = approval->workstation;
+  if (approval) {
+    out.workstation = approval->workstation;
+    const auto certificate = protocol::HostCert::Parse(approval->certificates.deliver);
+    if (certificate) out.certified_until = certificate->not_after;
+  }
   if (!approval && registration) out.workstation = registration->workstation;
   const auto login = identity_.LoginPublic();
   if (!login) {

@@ -122,6 +122,7 @@ std::string FormatStatus(const StatusReport& status) {
   if (status.workstation) workstation["id"] = Hex(*status.workstation);
   workstation["name"] = status.name;
   workstation["state"] = status.approved ? "approved" : status.workstation ? "pending" : "new";
+  workstation["certified_until"] = status.certified_until;
   workstation["fingerprint"] = status.uplink.fingerprint;
   workstation["agent"] = status.agent;
   json::array transports;

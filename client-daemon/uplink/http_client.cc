@@ -232,6 +232,10 @@ Result<HttpResponse> HttpClient::Perform(const HttpRequest& request,
   if (curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &retry_after) == CURLE_OK && retry_after > 0) {
     transfer.response.retry_after = static_cast<int>(std::min<curl_off_t>(retry_after, 3600));
   }
+  curl_header* date = nullptr;
+  if (curl_easy_header(easy, "Date", 0, CURLH_HEADER, -1, &date) == CURLHE_OK) {
+    transfer.response.date = std::max<std::int64_t>(curl_getdate(date->value, nullptr), 0);
+  }
   transfer.response.status = static_cast<int>(status);
   return transfer.response;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -29,8 +30,9 @@ struct HttpRequest {
 
 struct HttpResponse {
   int status = 0;
-  std::string body;      // at most 64 KiB
-  int retry_after = -1;  // seconds of the Retry-After header, -1: none
+  std::string body;       // at most 64 KiB
+  int retry_after = -1;   // seconds of the Retry-After header, -1: none
+  std::int64_t date = 0;  // of the Date header, Unix seconds; 0: none
 };
 
 // One kept connection for requests, one after another; a second client for a second thread. Blocks

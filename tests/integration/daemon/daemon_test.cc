@@ -236,3 +236,31 @@ TEST_CASE("files are closed to others and hold no clear text of a job") {
   CHECK(shown.output.find("SET_PASSWORD") != std::string::npos);
   CHECK(shown.output.find(daemon::Hex(device)) != std::string::npos);
 }
+
+TEST_CASE("keyferry doctor finds the running daemon, its server and the missing approval") {
+  Rig rig;
+  CHECK(rig.StatusHas("\"state\":\"pending\""));
+  const std::vector<std::string> ask{KEYFERRY,
+                                     "doctor",
+                                     "--json",
+                                     "--config",
+                                     rig.config.string(),
+                                     "--agent-socket",
+                                     (rig.dir / "none.sock").string()};
+  const auto before = test::RunProgram(ask);
+  INFO(before.output);
+  CHECK(before.exit_code == 2);
+  CHECK(before.output.find("keyferryd runs and answers") != std::string::npos);
+  CHECK(before.output.find("its certificate is good") != std::string::npos);
+  CHECK(before.output.find("The state folder is the daemon's alone") != std::string::npos);
+  CHECK(before.output.find("is not approved") != std::string::npos);
+  rig.Enrol();
+  const auto after = test::RunProgram(ask);
+  INFO(after.output);
+  CHECK(after.output.find("This workstation is approved.") != std::string::npos);
+  CHECK(rig.daemon_process->Stop(SIGTERM) == 0);
+  const auto stopped = test::RunProgram(ask);
+  INFO(stopped.output);
+  CHECK(stopped.exit_code == 2);
+  CHECK(stopped.output.find("start keyferryd") != std::string::npos);
+}

@@ -33,13 +33,14 @@ struct Rig {
 TEST_CASE("a whole configuration is read") {
   Rig rig;
   const auto config = rig.Load(rig.good +
-                               "allow_users = [0, \"root\", 1234]\n"
+                               "allow_users = [0, \"root\", 1234]\nallow_seat = true\n"
                                "name = \"Büro 7\"\nlog_level = \"debug\"\nagent_wait = 0\n"
                                "[keys]\nusb = \"libusb\"\nusb_ids = [\"1209:0001\", "
                                "\"f00d:BEEF\"]\nbluetooth = false\nsockets = [\"/a/b.sock\"]\n");
   REQUIRE(config);
   CHECK(config->server_url == "https://keys.example:8443");
   CHECK(config->allow_users == std::vector<uid_t>{0, 0, 1234});
+  CHECK(config->allow_seat);
   CHECK(config->keys.usb == KeyWays::kLibusb);
   CHECK(config->keys.usb_ids.ids == std::vector<device::UsbId>{{0x1209, 1}, {0xF00D, 0xBEEF}});
   CHECK_FALSE(config->keys.bluetooth);
@@ -50,6 +51,7 @@ TEST_CASE("a whole configuration is read") {
   REQUIRE(least);
   CHECK_FALSE(least->name.empty());
   CHECK(least->log_level == "info");
+  CHECK_FALSE(least->allow_seat);
   CHECK(least->keys.usb == KeyWays::kHidraw);
   CHECK(least->keys.usb_ids.ids == std::vector<device::UsbId>{{0x1209, 1}});
   CHECK(least->keys.bluetooth);
@@ -74,6 +76,7 @@ TEST_CASE("each mistake is refused with its line") {
   refused("log_file = \"log\"", "absolute path");
   refused("agent_wait = 601", "from 0 to 600");
   refused("agent_wait = 1.5", "whole number");
+  refused("allow_seat = 1", "true or false");
   refused("keys = 1", "section");
   const auto refused_key = [&](const std::string& line, const std::string& words) {
     const auto config = rig.Load(rig.good + "[keys]\n" + line + "\n");

@@ -141,6 +141,8 @@ TEST_CASE("records survive a restart and are verified again") {
   const auto warn = [](const std::string&) {};
   const auto again = *KeyRecords::Open(rig.dir / "keys", rig.organisation.root, warn);
   REQUIRE(again->OfLogin("bob").size() == 1);
+  CHECK(again->OfLogin("BoB").size() == 1);
+  CHECK(again->OfLogin("bobb").empty());
   CHECK(again->OfLogin("bob")[0].identity.noise_pub == key.noise_public);
   CHECK(again->OfLogin("alice").empty());
   const auto other_root = *KeyRecords::Open(rig.dir / "keys", test::Organisation().root, warn);

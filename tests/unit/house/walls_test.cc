@@ -37,7 +37,7 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
     {"client-daemon/pam", {"protocol", "client-daemon/agent"}},
     {"client-daemon/cli",
      {"protocol", "device", "device/hid", "device/ble", "client-daemon/core", "client-daemon/ipc",
-      "client-daemon/agent"}},
+      "client-daemon/agent", "client-daemon/uplink", "client-daemon/app"}},
     {"client-daemon/app",
      {"protocol", "device", "device/hid", "device/ble", "client-daemon/core",
       "client-daemon/uplink", "client-daemon/ipc"}},
