@@ -2,11 +2,12 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <systemd/sd-bus.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
-#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <filesystem>
@@ -64,16 +65,23 @@ bool Answers(const std::string& path) {
   return good;
 }
 
-// `command` is one of ours; no word of it comes from outside.
-std::string FirstLineOf(const char* command) {
-  FILE* pipe = popen(command, "re");
-  if (pipe == nullptr) return {};
-  char line[64] = "";
-  const bool any = std::fgets(line, sizeof line, pipe) != nullptr;
-  pclose(pipe);
-  std::string out = any ? line : "";
-  while (!out.empty() && out.back() == '\n') out.pop_back();
-  return Printable(out, 32);
+// ActiveState of a unit, as systemd has it: "active", "failed" … Empty when it does not say.
+std::string UnitState(const char* unit) {
+  sd_bus* bus = nullptr;
+  char* object = nullptr;
+  char* state = nullptr;
+  std::string out;
+  if (sd_bus_open_system(&bus) >= 0 &&
+      sd_bus_path_encode("/org/freedesktop/systemd1/unit", unit, &object) >= 0 &&
+      sd_bus_get_property_string(bus, "org.freedesktop.systemd1", object,
+                                 "org.freedesktop.systemd1.Unit", "ActiveState", nullptr,
+                                 &state) >= 0) {
+    out = Printable(state, 32);
+  }
+  std::free(state);
+  std::free(object);
+  sd_bus_flush_close_unref(bus);
+  return out;
 }
 
 void LookAtPam(const std::string& root, DoctorFacts& facts) {
@@ -131,8 +139,8 @@ DoctorFacts LookAround(const DoctorPlaces& places, const std::string& version) {
     }
   }
   if (fs::exists("/run/systemd/system")) {
-    facts.unit_state = FirstLineOf("systemctl is-active keyferryd.service 2>/dev/null");
-    facts.agent_unit_state = FirstLineOf("systemctl is-active keyferry-agent.service 2>/dev/null");
+    facts.unit_state = UnitState("keyferryd.service");
+    facts.agent_unit_state = UnitState("keyferry-agent.service");
   }
   const std::string socket = config ? config->socket : places.socket;
   facts.socket = LookAt(socket, S_IFSOCK);
