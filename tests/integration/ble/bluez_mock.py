@@ -65,6 +65,11 @@ def register_application(_self, _path, _options):
     registered += 1
 
 
+def wait_registered(count):
+    while registered < count:
+        GLib.MainContext.default().iteration(True)
+
+
 def added(path):
     obj = objects[path]
     objects["/"].EmitSignal(MANAGER, "InterfacesAdded", "oa{sa{sv}}", [dbus.ObjectPath(path), obj.props])
