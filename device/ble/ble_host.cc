@@ -82,7 +82,11 @@ struct Opening {
   bool answered = false;
 
   void Finish(Result<std::shared_ptr<KeyPort>> result) {
-    if (!std::exchange(answered, true)) answer.set_value(std::move(result));
+    if (std::exchange(answered, true)) return;
+    // Whoever hears of a failure may try again at once.
+    claim = {};
+    notify = {};
+    answer.set_value(std::move(result));
   }
   std::chrono::milliseconds Left() const {
     return std::max(std::chrono::milliseconds(1),

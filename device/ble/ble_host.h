@@ -16,7 +16,7 @@ namespace keyferry::device {
 using BleNote = std::function<void(const std::string& line)>;
 
 struct BleOptions {
-  std::string bus_address;  // of D-Bus; empty = the system bus
+  std::string bus_address;  // for tests; empty = the system bus
   BleNote note;
   BleHolding holding;
 };
