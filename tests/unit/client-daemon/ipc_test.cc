@@ -1,4 +1,5 @@
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -231,4 +232,56 @@ TEST_CASE("a second server at the path is refused; a dead one's socket is replac
   close(fd);
   IpcServer third({left, {}}, *rig.workstation);
   CHECK(third.Start());
+}
+
+TEST_CASE("a user who is neither trusted nor at the seat gets nothing; one at the seat a relay") {
+  if (geteuid() != 0) return;  // only root can become others
+  Rig rig;
+  const auto ask_as_nobody = [&](const std::string& socket_path, const std::string& request) {
+    int answer[2];
+    REQUIRE(pipe(answer) == 0);
+    const pid_t child = fork();
+    if (child == 0) {
+      const bool dropped = setgid(65534) == 0 && setuid(65534) == 0;
+      const auto text = AskDaemon(socket_path, request, std::chrono::seconds(10));
+      if (dropped && text) (void)!write(answer[1], text->data(), text->size());
+      _exit(0);
+    }
+    close(answer[1]);
+    std::string out(4096, '\0');
+    const ssize_t n = read(answer[0], out.data(), out.size());
+    out.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
+    close(answer[0]);
+    waitpid(child, nullptr, 0);
+    return out;
+  };
+  REQUIRE(chmod(rig.dir.path.c_str(), 0755) == 0);
+  const std::string relay = R"({"op":"relay","login":"alice"})";
+  CHECK(ask_as_nobody(rig.path, relay).find("permission_denied") != std::string::npos);
+  const std::string seat_path = rig.dir / "seat.sock";
+  IpcServer seated({seat_path, {}, [](uid_t user) { return user == 65534; }}, *rig.workstation);
+  REQUIRE(seated.Start());
+  CHECK(ask_as_nobody(seat_path, relay).find("\"ok\":true") != std::string::npos);
+  CHECK(ask_as_nobody(seat_path, R"({"op":"used","device_id":")" + Hex(rig.key.info.device_id) +
+                                     R"(","seq":1})")
+            .find("permission_denied") != std::string::npos);
+}
+
+TEST_CASE("a program that dies while the key waits for its touch frees the key") {
+  Rig rig;
+  {
+    Peer peer(rig.path);
+    peer.Send(R"({"op":"relay","login":"alice"})");
+    CHECK(peer.ReadText().find("\"ok\":true") != std::string::npos);
+    rig.key.faults.touch_for_ever = true;
+    peer.Send(Datagram(FrameCommand::kMsg, Bytes(40)));
+    CHECK(peer.Read() == Datagram(FrameCommand::kKeepalive, {2}));
+    CHECK(rig.Ask(R"({"op":"status"})").find("for login of alice") != std::string::npos);
+  }  // gone
+  // A key that waits says so all the time; on the relay's cid, the second that was given out.
+  protocol::Report keepalive{0, 0, 0x10, 0x01, 0xBB, 0, 1, 2};
+  while (rig.key.cancels == 0) {
+    rig.key.Spill(keepalive);
+    std::this_thread::yield();
+  }
 }
