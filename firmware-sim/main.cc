@@ -9,6 +9,7 @@
 #include <iostream>
 #include <map>
 
+#include "firmware-sim/ble/ble_endpoint.h"
 #include "firmware-sim/endpoint/control_client.h"
 #include "firmware-sim/endpoint/simulator.h"
 #include "firmware-sim/endpoint/simulator_ca.h"
@@ -28,7 +29,9 @@ int Usage(const char* what) {
 }
 
 int Complain(const keyferry::Error& error) {
-  std::cerr << "keyferry-sim: " << error.message << '\n';
+  std::cerr << "keyferry-sim: " << error.message;
+  if (!error.detail.empty()) std::cerr << " (" << error.detail << ')';
+  std::cerr << '\n';
   return 1;
 }
 
@@ -85,10 +88,21 @@ struct PlugOptions {
   bool usbip_attach = false;
   bool usbip_any_address = false;
   std::string usbip;
+  keyferry::sim::BleEndpoint::Options ble;
   keyferry::sim::UsbSpeed usbip_speed = keyferry::sim::UsbSpeed::kFull;
 
   void AddTo(CLI::App& app) {
     app.add_flag("--uhid", uhid, "Appear as a HID device of this machine, by /dev/uhid");
+    app.add_option("--ble", ble.adapter,
+                   "Appear as a Bluetooth LE peripheral of this adapter, as hci0");
+    const std::map<std::string, keyferry::sim::PairMode> pairing{
+        {"auto", keyferry::sim::PairMode::kAuto},
+        {"ask", keyferry::sim::PairMode::kAsk},
+        {"refuse", keyferry::sim::PairMode::kRefuse}};
+    app.add_option(
+           "--ble-pair", ble.pairing,
+           "Who compares the digits when a host pairs: auto (nobody), ask (`ctl pair`), refuse")
+        ->transform(CLI::CheckedTransformer(pairing, CLI::ignore_case));
     CLI::Option* attach =
         app.add_flag("--usbip-attach", usbip_attach,
                      "Appear as a USB device of this machine, by its kernel's USB/IP host");
@@ -107,6 +121,11 @@ struct PlugOptions {
     if (uhid) {
       options.plugs.push_back([](EndpointClient& client) {
         return std::make_unique<keyferry::sim::UhidEndpoint>(client);
+      });
+    }
+    if (!ble.adapter.empty()) {
+      options.plugs.push_back([ble = ble](EndpointClient& client) {
+        return std::make_unique<keyferry::sim::BleEndpoint>(client, ble);
       });
     }
     if (usbip_attach || !usbip.empty()) {
@@ -163,9 +182,10 @@ int main(int argc, char** argv) {
       ->excludes(by_socket);
   control->add_option("command", command, "What to do")
       ->required()
-      ->check(CLI::IsMember({"plug", "unplug", "disconnect", "faults", "touch", "status"}));
-  control->add_option("what", what,
-                      "plug, unplug, disconnect: which transport (all); faults: the new ones");
+      ->check(CLI::IsMember({"plug", "unplug", "disconnect", "pair", "faults", "touch", "status"}));
+  control->add_option(
+      "what", what,
+      "plug, unplug, disconnect: which transport (all); pair: yes or no; faults: the new ones");
   CLI::App* ca = app.add_subcommand("ca", "Print the simulator's attestation CA certificate (PEM)");
   app.require_subcommand(0, 1);
   CLI11_PARSE(app, argc, argv);

@@ -69,6 +69,12 @@ class Endpoint {
   // Throws the host off, the key stays plugged in (`ctl disconnect`). False: this transport cannot.
   virtual bool Disconnect() { return false; }
 
+  // The answer to a pairing that waits for a person (`ctl pair`). False: none does.
+  virtual bool AnswerPairing(bool same) {
+    static_cast<void>(same);
+    return false;
+  }
+
   virtual void AppendPollFds(std::vector<pollfd>& fds) const = 0;
   // Called with every descriptor that was polled, its own and others.
   virtual void OnPoll(const pollfd& ready) = 0;

@@ -20,6 +20,10 @@ void FramePipe::Push(protocol::ByteView frame, const Origin& origin, Time now) {
       frames_ >= faults_.never_answer_from) {
     return;
   }
+  if (origin.transport == protocol::Transport::kBle && ++fragments_ == faults_.drop_notify &&
+      direction_ == FrameFault::Direction::kOut) {
+    return;
+  }
   Waiting item;
   item.size = std::min(frame.size(), item.bytes.size());
   std::copy_n(frame.begin(), item.size, item.bytes.begin());
@@ -104,7 +108,7 @@ void FramePipe::Clear() {
 }
 
 void FramePipe::Restart() {
-  frames_ = 0;
+  frames_ = fragments_ = 0;
   delay_ = std::chrono::milliseconds(0);
 }
 

@@ -51,6 +51,7 @@ class FramePipe {
   const Deliver deliver_;
   const Unplug unplug_;
   std::uint32_t frames_ = 0;
+  std::uint32_t fragments_ = 0;  // those of them that went over Bluetooth
   std::chrono::milliseconds delay_{0};
   Time clock_;                        // the next free tick of the frame clock
   std::optional<Waiting> held_back_;  // a reordered frame, until the next one has passed

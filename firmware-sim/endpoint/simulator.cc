@@ -309,6 +309,7 @@ std::string Simulator::OnControl(std::string_view line) {
   if (command == "plug" || command == "unplug") return OnPlugCommand(command == "plug", rest);
   if (command == "faults") return OnFaults(rest);
   if (command == "disconnect") return OnDisconnect(rest);
+  if (command == "pair" && (rest == "yes" || rest == "no")) return OnPair(rest == "yes");
   if (command == "status" && rest.empty()) return StatusJson();
   if (command == "touch" && rest.empty()) {
     if (!waiting_)
@@ -316,7 +317,7 @@ std::string Simulator::OnControl(std::string_view line) {
     GiveTouch(TouchEvent::kHeld);
     return R"({"ok":true})";
   }
-  return R"({"ok":false,"error":"The commands are plug, unplug, disconnect, faults, touch and status."})";
+  return R"({"ok":false,"error":"The commands are plug, unplug, disconnect, pair, faults, touch and status."})";
 }
 
 std::string Simulator::OnPlugCommand(bool in, std::string_view name) {
@@ -353,6 +354,13 @@ std::string Simulator::OnDisconnect(std::string_view name) {
   }
   if (done) return R"({"ok":true})";
   return R"({"ok":false,"error":"Nobody is connected there who could be thrown off."})";
+}
+
+std::string Simulator::OnPair(bool same) {
+  for (const auto& endpoint : endpoints_) {
+    if (endpoint->AnswerPairing(same)) return R"({"ok":true})";
+  }
+  return R"({"ok":false,"error":"No pairing waits for an answer."})";
 }
 
 // Where the key is plugged in.

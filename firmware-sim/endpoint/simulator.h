@@ -62,6 +62,7 @@ class Simulator : private FrameSink,
   std::string OnPlugCommand(bool in, std::string_view name);
   std::string OnFaults(std::string_view text);
   std::string OnDisconnect(std::string_view name);
+  std::string OnPair(bool same);
   std::string StatusJson() const;
   std::string PlacesJson() const;
   std::optional<FramePipe::Time> NextDue(FramePipe::Time now) const;
