@@ -126,6 +126,7 @@ class Parser {
     directory.administrator_groups = reader_.Texts("directory.administrator_groups", true);
     directory.help_desk_groups = reader_.Texts("directory.help_desk_groups", false);
     directory.protected_groups = reader_.Texts("directory.protected_groups", false);
+    directory.prefer_pdc = reader_.Flag("directory.prefer_pdc", directory.prefer_pdc);
   }
 
   void ReadRest() {
@@ -144,6 +145,10 @@ class Parser {
         reader_.Number("passwords.length", config_.passwords.length, 12, 128);
     config_.passwords.allow_typing =
         reader_.Flag("passwords.allow_typing", config_.passwords.allow_typing);
+    config_.passwords.history =
+        reader_.Number("passwords.history", config_.passwords.history, 0, 200);
+    config_.passwords.minimum_age =
+        reader_.OneOf("passwords.minimum_age", config_.passwords.minimum_age, {"tell", "respect"});
 
     auto& keys = config_.keys;
     keys.vendor_ca = Paths("keys.vendor_ca");
@@ -207,6 +212,7 @@ const std::vector<std::string>& ConfigKeys() {
       "directory.administrator_groups",
       "directory.help_desk_groups",
       "directory.protected_groups",
+      "directory.prefer_pdc",
       "sessions.idle_minutes",
       "sessions.absolute_hours",
       "sessions.failures_per_account",
@@ -214,6 +220,8 @@ const std::vector<std::string>& ConfigKeys() {
       "sessions.block_minutes",
       "passwords.length",
       "passwords.allow_typing",
+      "passwords.history",
+      "passwords.minimum_age",
       "keys.vendor_ca",
       "keys.allow_simulator",
       "keys.simulator_ca",

@@ -39,6 +39,7 @@ struct ServerConfig {
     std::vector<std::string> administrator_groups;
     std::vector<std::string> help_desk_groups;
     std::vector<std::string> protected_groups;
+    bool prefer_pdc = false;
   } directory;
 
   struct {
@@ -52,6 +53,8 @@ struct ServerConfig {
   struct {
     std::int64_t length = 24;
     bool allow_typing = false;
+    std::int64_t history = 24;
+    std::string minimum_age = "tell";
   } passwords;
 
   struct {

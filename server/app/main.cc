@@ -8,6 +8,7 @@
 
 #include "protocol/secure/secure_bytes.h"
 #include "server/app/config.h"
+#include "server/app/doctor.h"
 #include "server/app/log.h"
 #include "server/app/serve.h"
 #include "server/app/state.h"
@@ -75,6 +76,10 @@ int main(int argc, char** argv) {
       add(&app, "init", "Make keys, certificates and database in the state folder");
   CLI::App* const run = add(&app, "run", "Run the server until SIGTERM");
   CLI::App* const check = add(&app, "check-config", "Check configuration, files and directory");
+  CLI::App* const doctor = add(
+      &app, "doctor", "Look for what is wrong: directory, rights, certificates, database, disk");
+  bool json = false;
+  doctor->add_flag("--json", json, "Print one JSON object");
   CLI::App* const audit = app.add_subcommand("audit", "The audit log");
   audit->require_subcommand(1);
   CLI::App* const verify = add(audit, "verify", "Check the chain of hashes");
@@ -88,6 +93,12 @@ int main(int argc, char** argv) {
     if (!state.empty()) config->state_dir = std::filesystem::absolute(state);
     if (init->parsed()) return Init(*config);
     if (check->parsed()) return CheckConfig(*config) ? 0 : kBadConfig;
+    if (doctor->parsed()) {
+      const Findings findings = Examine(*config);
+      const std::string text = json ? InJson(findings) : InWords(findings);
+      std::fputs(text.c_str(), stdout);
+      return Sick(findings) ? 1 : 0;
+    }
     if (verify->parsed()) return Verify(*config);
     if (run->parsed()) {
       const auto done = Serve(*config);

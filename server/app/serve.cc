@@ -13,14 +13,12 @@
 #include "server/api/problem.h"
 #include "server/api/workstation_api.h"
 #include "server/app/background.h"
-#include "server/app/files.h"
 #include "server/app/log.h"
+#include "server/app/open.h"
 #include "server/app/state.h"
 #include "server/core/services.h"
-#include "server/directory/ldap_directory.h"
 #include "server/http/listener.h"
 #include "server/pages/pages.h"
-#include "server/storage/sqlite_store.h"
 
 #ifndef KEYFERRY_VERSION
 #error "KEYFERRY_VERSION comes from CMake"
@@ -32,33 +30,6 @@ namespace {
 constexpr std::chrono::seconds kGrace{8};
 constexpr std::chrono::minutes kReconcileEvery{1};
 constexpr std::chrono::seconds kReadAuditEvery{1};
-
-Result<std::unique_ptr<Directory>> OpenDirectory(const ServerConfig& config) {
-  LdapConfig ldap;
-  ldap.uris = config.directory.uris;
-  ldap.ca_file = config.directory.ca_file.string();
-  ldap.base_dn = config.directory.base_dn;
-  ldap.people_dn = config.directory.people_dn;
-  ldap.bind_name = config.directory.bind_name;
-  auto password = ReadSecretLine(config.directory.password_file);
-  if (!password) return tl::unexpected(password.error());
-  ldap.bind_password = std::move(*password);
-  ldap.protected_groups = config.directory.protected_groups;
-  ldap.timeout = std::chrono::milliseconds(config.directory.timeout_ms);
-  ldap.connections = static_cast<std::size_t>(config.directory.connections);
-  return MakeLdapDirectory(std::move(ldap));
-}
-
-Result<std::unique_ptr<Store>> OpenStore(const ServerConfig& config) {
-  if (auto done = CheckPrivateFolder(config.state_dir); !done) return tl::unexpected(done.error());
-  const StateFiles files(config.state_dir);
-  std::error_code ec;
-  if (!std::filesystem::exists(files.database, ec)) {
-    return Fail(ErrorCode::kIo,
-                config.state_dir.string() + " is not initialised. Run: keyferry-server init");
-  }
-  return OpenSqliteStore(files.database);
-}
 
 std::filesystem::path WebFolder(const ServerConfig& config) {
   if (!config.web_dir.empty()) return config.web_dir;
@@ -84,6 +55,8 @@ ChangeConfig ChangesOf(const ServerConfig& config) {
   out.password_length = static_cast<std::size_t>(config.passwords.length);
   out.allow_typing = config.passwords.allow_typing;
   out.settle_seconds = config.directory.settle_seconds;
+  out.history = static_cast<std::size_t>(config.passwords.history);
+  out.respect_min_age = config.passwords.minimum_age == "respect";
   return out;
 }
 

@@ -11,31 +11,21 @@
 #include "server/core/change_view.h"
 #include "server/core/dispatch.h"
 #include "server/core/encoding.h"
+#include "server/core/evidence.h"
 #include "server/core/password.h"
+#include "server/core/password_history.h"
 #include "server/core/preflight.h"
 #include "server/core/services.h"
 
 namespace keyferry::server {
 namespace {
 
+constexpr const char* kForeignReason =
+    "Another tool set this person's password at the same time, so the directory does not have the "
+    "one that was made here; set a new one.";
 constexpr const char* kUnknownReason =
     "The directory did not answer in time, so it is not known whether it took the password; the "
     "server goes on asking.";
-
-// What the directory's own record says about one attempt.
-enum class Evidence { kApplied, kNotApplied, kUndecidable };
-
-Evidence Judge(const ChangeRecord& change, std::int64_t now_set) {
-  const std::int64_t before = change.password_last_set;
-  if (change.must_change) {
-    // The write leaves pwdLastSet at 0; where it was 0 before, nothing can be seen.
-    if (before == 0) return now_set == 0 ? Evidence::kUndecidable : Evidence::kApplied;
-    if (now_set == 0) return Evidence::kApplied;
-  } else if (now_set > before) {
-    return Evidence::kApplied;
-  }
-  return now_set == before ? Evidence::kNotApplied : Evidence::kUndecidable;
-}
 
 // Codes by which the directory says for certain that it changed nothing.
 bool SurelyUnchanged(ErrorCode code) {
@@ -69,6 +59,15 @@ Result<void> CheckRequest(const ChangeRequest& request, const ChangeConfig& conf
                 "Typing a password is not allowed here; let the server make one.");
   }
   return CheckTypedPassword(request.typed);
+}
+
+ChangeTarget TargetOf(const ChangeRecord& change) {
+  ChangeTarget target;
+  target.server = change.server;
+  target.before.last_set = change.password_last_set;
+  target.before.version = change.password_version;
+  target.before.now = change.server_time;
+  return target;
 }
 
 // Over all of a request but the password: a stored hash of that could be searched.
@@ -106,6 +105,10 @@ class SagaChangeService final : public ChangeService {
   };
 
   Result<ChangeView> Run(const Actor& actor, ChangeRequest request);
+  // A typed password against what is known of the policy, before the directory is asked; notes its
+  // hash in the draft.
+  Result<void> CheckAgainstPolicy(const SecureBytes& password, const AccountId& account,
+                                  const PasswordPolicy& policy, ChangeRecord* draft);
   // Claims the change durably; seals again when the key's row moved meanwhile.
   Result<ChangeStore::Begun> Begin(const Actor& actor, const ChangeRecord& draft, KeyRecord key,
                                    const SecureBytes& password);
@@ -120,7 +123,10 @@ class SagaChangeService final : public ChangeService {
   Result<ChangeRow> Confirm(const ChangeRow& row, const AuditEntry& audit);
   Result<ChangeRow> Close(const ChangeRow& row, ChangeState final, const Error& reason,
                           const AuditEntry& audit);
-  void MarkUnknown(const ChangeRow& row, const AuditEntry& audit);
+  void MarkUnknown(const ChangeRow& row, const PasswordStamp& since, const AuditEntry& audit);
+  // After a lost answer: the directory's record and, where somebody wrote, one bind.
+  Evidence Look(const ChangeRecord& change, const ChangeTarget& target, const SecureBytes& password,
+                PasswordStamp* stamp);
   // Whether a request that left for this attempt can no longer be on its way.
   bool Settled(const ChangeId& id);
   Result<void> AuditRefusal(const Actor& actor, const std::string& target, const Error& error);
@@ -151,11 +157,12 @@ SagaChangeService::Driving::~Driving() {
 }
 
 Result<Preflight> SagaChangeService::Check(const Actor& actor, const AccountId& account) {
-  auto clearance = Clear(ports_, actor, account);
+  auto clearance = Clear(ports_, actor, account, config_.respect_min_age);
   if (!clearance) return tl::unexpected(std::move(clearance.error()));
   Preflight preflight;
   preflight.allowed = clearance->refusal.empty();
   preflight.reason = clearance->refusal;
+  preflight.note = clearance->note;
   preflight.typing_allowed = config_.allow_typing;
   if (clearance->key) {
     preflight.device = clearance->key->device;
@@ -184,7 +191,7 @@ Result<ChangeView> SagaChangeService::Run(const Actor& actor, ChangeRequest requ
   if (!repeated) return tl::unexpected(std::move(repeated.error()));
   if (*repeated) return Answer(**std::move(repeated), request_hash);
 
-  auto clearance = Clear(ports_, actor, request.account);
+  auto clearance = Clear(ports_, actor, request.account, config_.respect_min_age);
   if (!clearance) return tl::unexpected(std::move(clearance.error()));
   if (!clearance->refusal.empty()) {
     const Error refusal{clearance->code, clearance->refusal, {}, 0};
@@ -205,14 +212,21 @@ Result<ChangeView> SagaChangeService::Run(const Actor& actor, ChangeRequest requ
   }
 
   KEYFERRY_FAILPOINT("server.change.pinned");
+  ChangeRecord draft;
+  const PasswordPolicy& policy = clearance->person->policy;
   SecureBytes password = std::move(request.typed);
-  if (request.generate) {
-    auto made = GeneratePassword(config_.password_length, ports_.random);
+  if (!request.generate) {
+    if (auto fits = CheckAgainstPolicy(password, request.account, policy, &draft); !fits) {
+      return tl::unexpected(std::move(fits.error()));
+    }
+  } else {
+    const std::size_t length =
+        std::clamp<std::size_t>(policy.min_length, config_.password_length, kMaxPasswordLength);
+    auto made = GeneratePassword(length, ports_.random);
     if (!made) return tl::unexpected(std::move(made.error()));
     password = *std::move(made);
   }
 
-  ChangeRecord draft;
   if (!ports_.random.Fill(draft.id.bytes) || !ports_.random.Fill(draft.job.bytes)) {
     return Fail(ErrorCode::kInternal, "The system gave no random numbers.");
   }
@@ -228,7 +242,9 @@ Result<ChangeView> SagaChangeService::Run(const Actor& actor, ChangeRequest requ
   draft.must_change = request.must_change;
   draft.unlock = request.unlock;
   draft.server = target->server;
-  draft.password_last_set = target->password_last_set;
+  draft.password_last_set = target->before.last_set;
+  draft.password_version = target->before.version;
+  draft.server_time = target->before.now;
   draft.device = clearance->key->device;
 
   const Driving driving(*this, draft.id);
@@ -263,6 +279,41 @@ Result<ChangeView> SagaChangeService::Run(const Actor& actor, ChangeRequest requ
       break;
   }
   return Attempt(actor, begun->row, std::move(password));
+}
+
+Result<void> SagaChangeService::CheckAgainstPolicy(const SecureBytes& password,
+                                                   const AccountId& account,
+                                                   const PasswordPolicy& policy,
+                                                   ChangeRecord* draft) {
+  if (Utf16Length(password) < policy.min_length) {
+    return Fail(ErrorCode::kPolicyRefused,
+                "The password is too short: " + policy.source + " asks for at least " +
+                    std::to_string(policy.min_length) + " characters. Nothing was changed.");
+  }
+  // A directory that holds resets to its own history needs no second one here.
+  if (config_.history == 0 || policy.history_checked) return {};
+  const auto former =
+      ports_.store.TypedHistory(account, std::max<std::size_t>(config_.history, policy.history));
+  if (!former) return tl::unexpected(former.error());
+  if (former->empty()) {
+    std::array<std::uint8_t, kHistorySaltSize> salt{};
+    if (!ports_.random.Fill(salt)) {
+      return Fail(ErrorCode::kInternal, "The system gave no random numbers.");
+    }
+    draft->history_salt = ToHex(salt);
+  } else {
+    draft->history_salt = former->front().change.history_salt;
+  }
+  auto hash = HistoryHash(password, draft->history_salt);
+  if (!hash) return tl::unexpected(hash.error());
+  for (const ChangeRow& row : *former) {
+    if (row.change.history_salt == draft->history_salt && row.change.history_hash == *hash) {
+      return Fail(ErrorCode::kPolicyRefused,
+                  "This password was used before. Choose another one; nothing was changed.");
+    }
+  }
+  draft->history_hash = *std::move(hash);
+  return {};
 }
 
 Result<ChangeStore::Begun> SagaChangeService::Begin(const Actor& actor, const ChangeRecord& draft,
@@ -317,10 +368,13 @@ Result<ChangeView> SagaChangeService::Attempt(const Actor& actor, const ChangeRo
   const ChangeRecord& change = row.change;
   NoteSeen(change.id);
   AnnounceAccount(ports_, change.account);
-  const ChangeTarget target{change.server, change.password_last_set};
-  const auto set = ports_.directory.SetPassword(target, change.account, password,
-                                                {change.must_change, change.unlock, change.actor});
-  password.Clear();
+  const ChangeTarget target = TargetOf(change);
+  Directory::SetOptions options;
+  options.must_change = change.must_change;
+  options.unlock = change.unlock;
+  options.actor = change.actor;
+  const auto set = ports_.directory.SetPassword(target, change.account, password, options);
+  if (set || SurelyUnchanged(set.error().code)) password.Clear();
 
   if (set) {
     KEYFERRY_FAILPOINT("server.change.set");
@@ -345,17 +399,38 @@ Result<ChangeView> SagaChangeService::Attempt(const Actor& actor, const ChangeRo
     return tl::unexpected(set.error());
   }
   Log(ports_, "password.set " + change.id.Hex(), set.error());
-  const auto now_set = ports_.directory.PasswordLastSet(target, change.account);
-  if (now_set && Judge(change, *now_set) == Evidence::kApplied) {
+  PasswordStamp since = target.before;
+  const Evidence evidence = Look(change, target, password, &since);
+  password.Clear();
+  if (evidence == Evidence::kApplied) {
     auto confirmed = Confirm(row, AuditOf(ports_.clock, actor, "password.set", change.login, "ok",
                                           "The answer was lost; the directory's record shows it."));
     if (confirmed) return ViewOf(*confirmed);
     Log(ports_, "password.set " + change.id.Hex(), confirmed.error());
   } else {
-    MarkUnknown(row, AuditOf(ports_.clock, actor, "password.set", change.login,
-                             OutcomeName(ErrorCode::kOutcomeUnknown), kUnknownReason));
+    MarkUnknown(row, since,
+                AuditOf(ports_.clock, actor, "password.set", change.login,
+                        OutcomeName(ErrorCode::kOutcomeUnknown), kUnknownReason));
   }
   return Fail(ErrorCode::kOutcomeUnknown, kUnknownReason, set.error().detail);
+}
+
+Evidence SagaChangeService::Look(const ChangeRecord& change, const ChangeTarget& target,
+                                 const SecureBytes& password, PasswordStamp* stamp) {
+  const auto now = ports_.directory.Stamp(target, change.account);
+  if (!now) return Evidence::kUndecidable;
+  Evidence evidence = Judge(change, *now, config_.settle_seconds);
+  if (evidence == Evidence::kNotApplied) return evidence;
+  // Somebody has written. While the password is still in memory one bind tells whether it was us.
+  const auto tried = ports_.directory.TryPassword(target, change.account, password);
+  if (tried) {
+    evidence = Weigh(evidence, *tried);
+  } else {
+    Log(ports_, "try " + change.id.Hex(), tried.error());
+  }
+  // What another tool wrote is the past from now on: ours may still be on its way.
+  if (evidence == Evidence::kForeign) *stamp = *now;
+  return evidence;
 }
 
 Result<ChangeView> SagaChangeService::Answer(ChangeRow row, const Hash32& request_hash) {
@@ -426,9 +501,10 @@ Result<ChangeRow> SagaChangeService::Close(const ChangeRow& row, ChangeState fin
   return closed;
 }
 
-void SagaChangeService::MarkUnknown(const ChangeRow& row, const AuditEntry& audit) {
+void SagaChangeService::MarkUnknown(const ChangeRow& row, const PasswordStamp& since,
+                                    const AuditEntry& audit) {
   if (row.change.state != ChangeState::kAttempt) return;
-  const auto marked = ports_.store.MarkUnknown(row.change.id, kUnknownReason, audit);
+  const auto marked = ports_.store.MarkUnknown(row.change.id, kUnknownReason, since, audit);
   if (!marked) Log(ports_, "change " + row.change.id.Hex(), marked.error());
   AnnounceAccount(ports_, row.change.account);
 }
@@ -462,11 +538,12 @@ void SagaChangeService::Settle(const ChangeRow& row, bool superseding) {
     done =
         Close(row, ChangeState::kFailed, reason, audit(OutcomeName(reason.code), reason.message));
   } else {
-    const auto now_set =
-        ports_.directory.PasswordLastSet({change.server, change.password_last_set}, change.account);
+    const ChangeTarget target = TargetOf(change);
+    const auto now_set = ports_.directory.Stamp(target, change.account);
     const bool settled = Settled(change.id);
     const bool gone = !now_set && now_set.error().code == ErrorCode::kNotFound;
-    const Evidence evidence = now_set ? Judge(change, *now_set) : Evidence::kUndecidable;
+    const Evidence evidence =
+        now_set ? Judge(change, *now_set, config_.settle_seconds) : Evidence::kUndecidable;
     if (evidence == Evidence::kApplied) {
       done = Confirm(row, audit("ok", "Found in the directory's record after an unknown outcome."));
     } else if (settled && (evidence == Evidence::kNotApplied || gone)) {
@@ -477,6 +554,10 @@ void SagaChangeService::Settle(const ChangeRow& row, bool superseding) {
                          0};
       done =
           Close(row, ChangeState::kFailed, reason, audit(OutcomeName(reason.code), reason.message));
+    } else if (settled && evidence == Evidence::kForeign) {
+      const Error reason{ErrorCode::kConflict, kForeignReason, {}, 0};
+      done =
+          Close(row, ChangeState::kFailed, reason, audit(OutcomeName(reason.code), reason.message));
     } else if (settled && now_set && superseding) {
       const Error reason{ErrorCode::kOutcomeUnknown,
                          "The directory could not say whether it took this password.",
@@ -485,7 +566,8 @@ void SagaChangeService::Settle(const ChangeRow& row, bool superseding) {
       done = Close(row, ChangeState::kSuperseded, reason,
                    audit(OutcomeName(reason.code), reason.message));
     } else {
-      MarkUnknown(row, audit(OutcomeName(ErrorCode::kOutcomeUnknown), kUnknownReason));
+      MarkUnknown(row, target.before,
+                  audit(OutcomeName(ErrorCode::kOutcomeUnknown), kUnknownReason));
     }
   }
   if (!done) Log(ports_, "change " + change.id.Hex(), done.error());

@@ -84,6 +84,7 @@ struct ChangeRequest {
 struct Preflight {
   bool allowed = false;
   std::string reason;  // why not, in a sentence with the next step; empty when allowed
+  std::string note;    // what is allowed but worth knowing, a sentence; may be empty
   bool typing_allowed = false;
   std::optional<DeviceId> device;
   bool key_seen = false;  // some approved workstation sees the key now

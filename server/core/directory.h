@@ -39,6 +39,7 @@ struct AccountState {
   bool account_expired = false;
   bool smartcard_required = false;
   std::int64_t password_last_set = 0;  // pwdLastSet, raw 100 ns ticks since 1601 (0 = must change)
+  std::int64_t password_expires = 0;   // Unix seconds as the directory computes it, 0 = never
   // Accounts that Keyferry never changes: privileged ones by SID (nested and primary groups, SID
   // history, adminCount), machines, trusts, its own; and those of which that cannot be told.
   bool is_protected = false;
@@ -47,9 +48,22 @@ struct AccountState {
   std::vector<std::string> sid_history;  // S-1-5-…
 };
 
+// The password policy that holds for one account: a fine-grained one, or the domain's.
+struct PasswordPolicy {
+  bool known = false;  // false: a fine-grained policy applies that the service account may not read
+  std::string source;  // "the domain's policy" or the fine-grained policy's name
+  std::uint32_t min_length = 0;
+  bool complex = false;
+  std::uint32_t history = 0;  // former passwords that may not come again
+  std::int64_t min_age = 0;   // seconds a password must stay, 0 = none; resets are not held by it
+  std::int64_t max_age = 0;   // seconds until it expires, 0 = never
+  bool history_checked = false;  // the directory itself holds resets to the history (policy hints)
+};
+
 struct PersonDetail {
   Person person;
   AccountState state;
+  PasswordPolicy policy;
 };
 
 struct PersonPage {
@@ -77,10 +91,23 @@ struct SignInFacts {
   std::vector<std::string> group_dns;  // all groups, nested ones too, for kAccepted
 };
 
+// What one controller's own record says of an account's password: the evidence whether a write
+// arrived, and whose it was.
+struct PasswordStamp {
+  enum class Writer { kUnknown, kHere, kElsewhere };  // which controller took the last write
+  std::int64_t last_set = 0;                          // pwdLastSet, raw ticks
+  // From the replication metadata of unicodePwd; `version` counts the writes of all tools on all
+  // controllers, 0 = it cannot be read.
+  std::uint32_t version = 0;
+  Writer writer = Writer::kUnknown;
+  std::int64_t written = 0;  // Unix seconds by the writer's clock, 0 = unknown
+  std::int64_t now = 0;      // this controller's clock when it was asked, Unix seconds, 0 = unknown
+};
+
 // Where one password write goes, and what the account looked like just before it.
 struct ChangeTarget {
   std::string server;  // URI of the pinned domain controller
-  std::int64_t password_last_set = 0;
+  PasswordStamp before;
 };
 
 // The directory: Active Directory over LDAPS. Every call blocks (bounded by the configured
@@ -109,7 +136,7 @@ class Directory {
   // write, before anything is sent: kPermissionDenied, the message names the rule and the next
   // step. `actor` is who asks; a zero identifier = the server itself.
 
-  // Chooses the domain controller for one change and reads pwdLastSet from it.
+  // Chooses the domain controller for one change and reads the account's stamp from it.
   virtual Result<ChangeTarget> Pin(const AccountId& id, const AccountId& actor) = 0;
   // Replaces unicodePwd on the pinned controller. `password` is UTF-8. Optionally sets
   // must-change-at-next-logon and lockoutTime=0 in the same modify.
@@ -120,8 +147,12 @@ class Directory {
   };
   virtual Result<void> SetPassword(const ChangeTarget& target, const AccountId& id,
                                    const SecureBytes& password, SetOptions options) = 0;
-  // pwdLastSet as the pinned controller has it now (evidence after an unknown outcome).
-  virtual Result<std::int64_t> PasswordLastSet(const ChangeTarget& target, const AccountId& id) = 0;
+  // The account's stamp as the pinned controller has it now (evidence after an unknown outcome).
+  virtual Result<PasswordStamp> Stamp(const ChangeTarget& target, const AccountId& id) = 0;
+  // One bind as the account on the pinned controller: whether this is its password. A wrong one
+  // counts towards the account's lock-out, so it is tried once a change at most.
+  virtual Result<BindOutcome> TryPassword(const ChangeTarget& target, const AccountId& id,
+                                          const SecureBytes& password) = 0;
 
   virtual Result<void> Unlock(const AccountId& id, const AccountId& actor) = 0;
   virtual Result<void> RequireChange(const AccountId& id, const AccountId& actor, bool on) = 0;

@@ -1,5 +1,6 @@
 #include "server/core/preflight.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "protocol/limits.h"
@@ -20,9 +21,32 @@ std::string ProtectedReason(const AccountState& state) {
   return state.protected_advice.empty() ? why : why + " " + state.protected_advice;
 }
 
+constexpr std::int64_t kTicks = 10'000'000;              // of pwdLastSet in a second
+constexpr std::int64_t kFileTimeEpoch = 11'644'473'600;  // 1601 to 1970, seconds
+
+std::string Span(std::int64_t seconds) {
+  const auto count = [](std::int64_t number, const char* unit) {
+    return std::to_string(number) + " " + unit + (number == 1 ? "" : "s");
+  };
+  if (seconds >= 2 * 86400) return count(seconds / 86400, "day");
+  if (seconds >= 2 * 3600) return count(seconds / 3600, "hour");
+  return count(std::max<std::int64_t>(seconds / 60, 1), "minute");
+}
+
+// What the policy's minimum age says, when the password is younger; empty otherwise.
+std::string TooYoung(const PersonDetail& person, std::int64_t now) {
+  const std::int64_t set = person.state.password_last_set;
+  if (set == 0 || person.policy.min_age == 0) return {};
+  const std::int64_t age = now - (set / kTicks - kFileTimeEpoch);
+  if (age < 0 || age >= person.policy.min_age) return {};
+  return "This password was set " + Span(age) + " ago, and " + person.policy.source +
+         " keeps a password for " + Span(person.policy.min_age);
+}
+
 }  // namespace
 
-Result<Clearance> Clear(const CorePorts& ports, const Actor& actor, const AccountId& account) {
+Result<Clearance> Clear(const CorePorts& ports, const Actor& actor, const AccountId& account,
+                        bool respect_min_age) {
   Clearance clearance;
   if (actor.role == Role::kNone) {
     return Refuse(std::move(clearance), ErrorCode::kPermissionDenied,
@@ -55,6 +79,19 @@ Result<Clearance> Clear(const CorePorts& ports, const Actor& actor, const Accoun
   if (login.empty() || login.size() > protocol::kMaxLogin) {
     return Refuse(std::move(clearance), ErrorCode::kConflict,
                   "This account's login name does not fit on a key.");
+  }
+  if (const std::string young = TooYoung(*person, ports.clock.UnixSeconds()); !young.empty()) {
+    // Where the newest password did not reach the key the next one must not wait for a day.
+    const auto newest = ports.store.History(account, 1);
+    if (!newest) return tl::unexpected(newest.error());
+    const bool delivered =
+        newest->empty() || (newest->front().change.state != ChangeState::kConfirmed &&
+                            newest->front().change.state != ChangeState::kUnknown);
+    if (respect_min_age && delivered) {
+      return Refuse(std::move(clearance), ErrorCode::kPolicyRefused,
+                    young + "; wait, or ask an administrator of the domain.");
+    }
+    clearance.note = young + "; a new one can be set here all the same.";
   }
   auto keys = ports.store.KeysOf(account);
   if (!keys) return tl::unexpected(std::move(keys.error()));

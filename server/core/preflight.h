@@ -11,11 +11,14 @@ namespace keyferry::server {
 struct Clearance {
   ErrorCode code = ErrorCode::kConflict;  // when refused
   std::string refusal;                    // a sentence with the next step; empty = cleared
+  std::string note;                       // what is worth knowing all the same; may be empty
   std::optional<PersonDetail> person;
   std::optional<KeyRecord> key;
 };
 
-// Asks directory and store. An error means that they could not be asked.
-Result<Clearance> Clear(const CorePorts& ports, const Actor& actor, const AccountId& account);
+// Asks directory and store. An error means that they could not be asked. `respect_min_age`: a
+// password younger than the policy's minimum age is refused, unless the key does not have it yet.
+Result<Clearance> Clear(const CorePorts& ports, const Actor& actor, const AccountId& account,
+                        bool respect_min_age);
 
 }  // namespace keyferry::server

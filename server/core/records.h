@@ -49,6 +49,9 @@ struct ChangeRecord {
   ErrorCode error_code = ErrorCode::kInternal;  // of a failed one, for who repeats the request
   std::string server;                           // pinned domain controller
   std::int64_t password_last_set = 0;           // there, before the attempt, raw ticks
+  std::uint32_t password_version = 0;           // … of its replication metadata (PasswordStamp)
+  std::int64_t server_time = 0;                 // … by its clock, Unix seconds, 0 = unknown
+  std::string history_salt, history_hash;       // of a typed password (password_history.h)
   std::int64_t created = 0;
   std::int64_t attempted = 0;  // the write may have left from here on
   std::int64_t confirmed = 0;

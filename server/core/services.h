@@ -58,6 +58,8 @@ std::unique_ptr<SessionService> MakeSessionService(const CorePorts& ports, Sessi
 struct ChangeConfig {
   std::size_t password_length = 24;  // of generated ones, 12…128
   bool allow_typing = false;
+  std::size_t history = 24;      // former typed passwords that may not come again, 0 = none
+  bool respect_min_age = false;  // refuse within the policy's minimum age; else only tell
   // An unknown outcome is final only this long after the attempt: by then the request that may
   // still be on its way has died with its connection.
   std::int64_t settle_seconds = 60;

@@ -8,6 +8,7 @@
 
 #include "protocol/result.h"
 #include "server/core/audit.h"
+#include "server/core/directory.h"
 #include "server/core/records.h"
 
 namespace keyferry::server {
@@ -57,15 +58,19 @@ class ChangeStore {
   // erased. kConflict as above.
   virtual Result<ChangeRow> CloseChange(const ChangeId& id, ChangeState final, const Error& reason,
                                         const AuditEntry& audit) = 0;
-  // kAttempt → kUnknown. kConflict as above.
+  // kAttempt → kUnknown. `since`: what further evidence is compared with from now on. kConflict as
+  // above.
   virtual Result<ChangeRow> MarkUnknown(const ChangeId& id, std::string_view error,
-                                        const AuditEntry& audit) = 0;
+                                        const PasswordStamp& since, const AuditEntry& audit) = 0;
 
   virtual Result<std::optional<ChangeRow>> FindChange(const ChangeId& id) = 0;
   virtual Result<std::optional<ChangeRow>> FindRepeated(const AccountId& actor,
                                                         std::string_view idempotency_key) = 0;
   // Newest first.
   virtual Result<std::vector<ChangeRow>> History(const AccountId& account, std::size_t limit) = 0;
+  // Of changes that may have reached the directory, newest first: those with a history_hash.
+  virtual Result<std::vector<ChangeRow>> TypedHistory(const AccountId& account,
+                                                      std::size_t limit) = 0;
   // kIntent, kHeld, kAttempt, kUnknown; oldest first.
   virtual Result<std::vector<ChangeRow>> OpenChanges() = 0;
 };

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "server/directory/metadata.h"
 #include "server/directory/person.h"
 #include "server/directory/text.h"
 
@@ -13,7 +14,10 @@ namespace {
 
 constexpr std::size_t kMaxGroups = 5'000;                            // of one person
 constexpr std::string_view kInChain = ":1.2.840.113556.1.4.1941:=";  // nested membership
-constexpr std::int64_t kSecurityGroup = -2147483648;                 // groupType's highest bit
+constexpr std::string_view kPolicyHints = "1.2.840.113556.1.4.2239";
+constexpr std::string_view kPolicyHintsOld = "1.2.840.113556.1.4.2066";
+constexpr std::size_t kMaxPolicies = 256;             // kept at a time
+constexpr std::int64_t kSecurityGroup = -2147483648;  // groupType's highest bit
 
 Error NotFound() {
   return Error{ErrorCode::kNotFound,
@@ -187,7 +191,9 @@ Result<PersonDetail> AccountReader::Detail(const Session& session, const Account
   }
   const auto foreign = ForeignGroups(session, ReadSids(entry, "sidhistory"));
   if (!foreign) return tl::unexpected<Error>(foreign.error());
-  PersonDetail detail{*person, ReadState(entry, FileTimeNow())};
+  const auto policy = Policy(session, entry);
+  if (!policy) return tl::unexpected<Error>(policy.error());
+  PersonDetail detail{*person, ReadState(entry, FileTimeNow()), *policy};
   auto protection = JudgeProtection(entry, *foreign, **context);
   if (!protection && HasServiceName(*person)) {
     protection = Protection{"Keyferry's own service account",
@@ -199,6 +205,151 @@ Result<PersonDetail> AccountReader::Detail(const Session& session, const Account
     detail.state.protected_advice = std::move(protection->advice);
   }
   return detail;
+}
+
+Result<PasswordPolicy> AccountReader::ReadPolicy(const Session& session,
+                                                 const std::string& dn) const {
+  LdapSearch search;
+  search.base = dn.empty() ? config_.base_dn : dn;
+  search.scope = LdapSearch::Scope::kBase;
+  search.attributes = dn.empty()
+                          ? std::vector<std::string>{"minPwdLength", "pwdProperties",
+                                                     "pwdHistoryLength", "minPwdAge", "maxPwdAge"}
+                          : std::vector<std::string>{"cn",
+                                                     "msDS-MinimumPasswordLength",
+                                                     "msDS-PasswordComplexityEnabled",
+                                                     "msDS-PasswordHistoryLength",
+                                                     "msDS-MinimumPasswordAge",
+                                                     "msDS-MaximumPasswordAge"};
+  PasswordPolicy policy;
+  policy.source = "the domain's password policy";
+  if (!dn.empty()) policy.source = "a fine-grained password policy";
+  const auto entries = Entries(session, search);
+  if (!entries) {
+    const ErrorCode code = entries.error().code;
+    if (code == ErrorCode::kNotFound || code == ErrorCode::kPermissionDenied) return policy;
+    return tl::unexpected<Error>(entries.error());
+  }
+  if (entries->empty()) return policy;
+  const LdapEntry& entry = entries->front();
+  const char* const length = dn.empty() ? "minpwdlength" : "msds-minimumpasswordlength";
+  if (!dn.empty() && !entry.Get("cn").empty()) {
+    policy.source = "the password policy " + CleanText(entry.Get("cn"), 64);
+  }
+  if (entry.All(length).empty()) return policy;
+  const auto count = [&](const char* name) {
+    return static_cast<std::uint32_t>(std::clamp<std::int64_t>(ReadInteger(entry, name), 0, 1024));
+  };
+  // Spans are negative ticks; the smallest number means never.
+  const auto span = [&](const char* name) {
+    const std::int64_t ticks = ReadInteger(entry, name);
+    return ticks >= 0 || ticks < -INT64_MAX ? 0 : -ticks / 10'000'000;
+  };
+  policy.known = true;
+  policy.min_length = count(length);
+  policy.complex = dn.empty() ? (ReadInteger(entry, "pwdproperties") & 1) != 0
+                              : EqualNoCase(entry.Get("msds-passwordcomplexityenabled"), "TRUE");
+  policy.history = count(dn.empty() ? "pwdhistorylength" : "msds-passwordhistorylength");
+  policy.min_age = span(dn.empty() ? "minpwdage" : "msds-minimumpasswordage");
+  policy.max_age = span(dn.empty() ? "maxpwdage" : "msds-maximumpasswordage");
+  return policy;
+}
+
+Result<PasswordPolicy> AccountReader::Policy(const Session& session, const LdapEntry& account) {
+  const std::string dn(account.Get("msds-resultantpso"));
+  const auto facts = Facts(session);
+  if (!facts) return tl::unexpected<Error>(facts.error());
+  const auto now = std::chrono::steady_clock::now();
+  {
+    const std::lock_guard lock(mutex_);
+    const auto kept = policies_.find(dn);
+    if (kept != policies_.end() && now < kept->second.until) {
+      PasswordPolicy policy = kept->second.value;
+      policy.history_checked = !facts->policy_hints.empty();
+      return policy;
+    }
+  }
+  auto policy = ReadPolicy(session, dn);
+  if (!policy) return policy;
+  const std::lock_guard lock(mutex_);
+  if (policies_.size() > kMaxPolicies) policies_.clear();
+  policies_[dn] = {*policy, now + config_.context_life};
+  policy->history_checked = !facts->policy_hints.empty();
+  return policy;
+}
+
+Result<ControllerFacts> AccountReader::Facts(const Session& session) {
+  const auto now = std::chrono::steady_clock::now();
+  {
+    const std::lock_guard lock(mutex_);
+    const auto kept = facts_.find(session.endpoint.uri);
+    if (kept != facts_.end() && now < kept->second.until) return kept->second.value;
+  }
+  ControllerFacts facts;
+  LdapSearch search;
+  search.scope = LdapSearch::Scope::kBase;
+  search.attributes = {"supportedControl", "dsServiceName"};
+  const auto root = Entries(session, search);
+  if (!root) return tl::unexpected<Error>(root.error());
+  std::string service;
+  if (!root->empty()) {
+    const auto& controls = root->front().All("supportedcontrol");
+    for (const std::string_view oid : {kPolicyHintsOld, kPolicyHints}) {  // the new one wins
+      if (std::find(controls.begin(), controls.end(), oid) != controls.end()) {
+        facts.policy_hints = oid;
+      }
+    }
+    service = root->front().Get("dsservicename");
+  }
+  if (!service.empty()) {
+    search.base = service;
+    search.attributes = {"invocationId"};
+    const auto settings = Entries(session, search);  // not readable = not known
+    if (settings && !settings->empty()) {
+      const std::string_view id = settings->front().Get("invocationid");
+      if (id.size() == facts.invocation.size()) {
+        std::copy(id.begin(), id.end(), facts.invocation.begin());
+      }
+    }
+    search.base = config_.base_dn;
+    search.attributes = {"fSMORoleOwner"};
+    const auto domain = Entries(session, search);
+    facts.pdc =
+        domain && !domain->empty() && EqualNoCase(domain->front().Get("fsmoroleowner"), service);
+  }
+  const std::lock_guard lock(mutex_);
+  facts_[session.endpoint.uri] = {facts, now + config_.context_life};
+  return facts;
+}
+
+Result<PasswordStamp> AccountReader::Stamp(const Session& session, const AccountId& id) {
+  const auto facts = Facts(session);
+  if (!facts) return tl::unexpected<Error>(facts.error());
+  auto entry =
+      FindInScope(session, id, {"pwdLastSet", "replPropertyMetaData", "msDS-KeyVersionNumber"});
+  if (!entry) return tl::unexpected<Error>(entry.error());
+  LdapSearch search;
+  search.scope = LdapSearch::Scope::kBase;
+  search.attributes = {"currentTime"};
+  const auto root = Entries(session, search);
+  if (!root) return tl::unexpected<Error>(root.error());
+  PasswordStamp stamp;
+  stamp.last_set = ReadInteger(*entry, "pwdlastset");
+  if (!root->empty()) stamp.now = ReadGeneralizedTime(root->front().Get("currenttime"));
+  const auto metadata = ReadStamp(entry->Get("replpropertymetadata"), kUnicodePwd);
+  if (!metadata) {
+    // Computed from the same metadata, where that itself may not be read.
+    stamp.version = static_cast<std::uint32_t>(
+        std::clamp<std::int64_t>(ReadInteger(*entry, "msds-keyversionnumber"), 0, UINT32_MAX));
+    return stamp;
+  }
+  stamp.version = metadata->version;
+  stamp.written = metadata->written;
+  if (facts->invocation != std::array<std::uint8_t, 16>{}) {
+    stamp.writer = metadata->writer == facts->invocation ? PasswordStamp::Writer::kHere
+                                                         : PasswordStamp::Writer::kElsewhere;
+  }
+  return stamp;
 }
 
 Result<bool> AccountReader::SamePerson(const Session& session, const PersonDetail& account,

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <array>
 #include <chrono>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -22,6 +24,13 @@ struct Session {
   Deadline deadline;
 };
 
+// What one controller says of itself; the same until it is set up anew.
+struct ControllerFacts {
+  std::string policy_hints;                   // OID of the control it takes, empty = none
+  std::array<std::uint8_t, 16> invocation{};  // zero = not readable
+  bool pdc = false;                           // holds the PDC emulator's role
+};
+
 // All entries of a search; the error says what to do about it.
 Result<std::vector<LdapEntry>> Entries(const Session& session, const LdapSearch& search);
 
@@ -39,6 +48,9 @@ class AccountReader {
   // and next step for a protected one, for the actor's own, and whenever that cannot be told.
   Result<PersonDetail> Changeable(const Session& session, const AccountId& id,
                                   const AccountId& actor);
+  // The account's stamp on this controller.
+  Result<PasswordStamp> Stamp(const Session& session, const AccountId& id);
+  Result<ControllerFacts> Facts(const Session& session);
   // Groups of `user`, nested ones and the primary one with its parents too.
   Result<std::vector<LdapEntry>> Groups(const Session& session, const LdapEntry& user,
                                         const std::vector<std::string>& attributes) const;
@@ -53,11 +65,20 @@ class AccountReader {
   Result<bool> SamePerson(const Session& session, const PersonDetail& account,
                           const AccountId& actor) const;
   bool HasServiceName(const Person& person) const;
+  Result<PasswordPolicy> Policy(const Session& session, const LdapEntry& account);
+  Result<PasswordPolicy> ReadPolicy(const Session& session, const std::string& dn) const;
 
   const LdapConfig& config_;
   std::mutex mutex_;
   std::shared_ptr<const ProtectionContext> context_;
   Deadline context_until_{};
+  template <typename Value>
+  struct Kept {
+    Value value;
+    Deadline until;
+  };
+  std::map<std::string, Kept<PasswordPolicy>> policies_;  // by DN, empty = the domain's
+  std::map<std::string, Kept<ControllerFacts>> facts_;    // by URI
 };
 
 }  // namespace keyferry::server

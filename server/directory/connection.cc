@@ -243,6 +243,16 @@ std::string LdapConnection::Diagnostic() const {
   return out;
 }
 
+std::string LdapConnection::PeerCertificate() const {
+  std::string out;
+  berval value{};
+  if (ldap_get_option(handle_, LDAP_OPT_X_TLS_PEERCERT, &value) == LDAP_SUCCESS) {
+    if (value.bv_val != nullptr) out.assign(value.bv_val, value.bv_len);
+    ldap_memfree(value.bv_val);
+  }
+  return out;
+}
+
 bool LdapConnection::LooksAlive() const {
   pollfd wait{Descriptor(), POLLIN | POLLRDHUP, 0};
   return !broken_ && wait.fd >= 0 && poll(&wait, 1, 0) == 0;
@@ -369,11 +379,18 @@ LdapAnswer LdapConnection::Search(const LdapSearch& search, Deadline deadline,
         return SendFailure(rc);
       }
     }
-    LDAPControl* controls[] = {page, nullptr};
+    // SDFlagsRequestValue ::= SEQUENCE { Flags INTEGER (4) }, the DACL ([MS-ADTS] 3.1.1.3.4.1.11)
+    char dacl_flags[] = {0x30, 0x03, 0x02, 0x01, 0x04};
+    LDAPControl dacl{
+        const_cast<char*>("1.2.840.113556.1.4.801"), {sizeof dacl_flags, dacl_flags}, 1};
+    std::vector<LDAPControl*> controls;
+    if (page != nullptr) controls.push_back(page);
+    if (search.with_dacl) controls.push_back(&dacl);
+    controls.push_back(nullptr);
     int id = 0;
     const int rc =
         ldap_search_ext(handle_, search.base.c_str(), scope, search.filter.c_str(), names.data(), 0,
-                        page == nullptr ? nullptr : controls, nullptr, nullptr, LDAP_NO_LIMIT, &id);
+                        controls.data(), nullptr, nullptr, LDAP_NO_LIMIT, &id);
     if (page != nullptr) ldap_control_free(page);
     if (rc != LDAP_SUCCESS) return SendFailure(rc);
     answer = Await(id, deadline, &cookie, [&](struct ldap* handle, void* message) {
@@ -388,13 +405,8 @@ LdapAnswer LdapConnection::Search(const LdapSearch& search, Deadline deadline,
 }
 
 LdapAnswer LdapConnection::Modify(const std::string& dn,
-                                  std::initializer_list<LdapReplace> replacements,
-                                  Deadline deadline) {
-  return Modify(dn, std::vector<LdapReplace>(replacements), deadline);
-}
-
-LdapAnswer LdapConnection::Modify(const std::string& dn,
-                                  const std::vector<LdapReplace>& replacements, Deadline deadline) {
+                                  const std::vector<LdapReplace>& replacements, Deadline deadline,
+                                  const std::string& policy_hints) {
   struct Item {
     berval value;
     berval* values[2];
@@ -415,8 +427,12 @@ LdapAnswer LdapConnection::Modify(const std::string& dn,
   mods.push_back(nullptr);
   io_.Set(deadline);
   int id = 0;
+  // PolicyHintsRequestValue ::= SEQUENCE { Flags INTEGER (1) } ([MS-ADTS] 3.1.1.3.4.1.27)
+  char flags[] = {0x30, 0x03, 0x02, 0x01, 0x01};
+  LDAPControl hints{const_cast<char*>(policy_hints.c_str()), {sizeof flags, flags}, 1};
+  LDAPControl* controls[] = {policy_hints.empty() ? nullptr : &hints, nullptr};
   KEYFERRY_FAILPOINT("server.directory.before_send");
-  const int rc = ldap_modify_ext(handle_, dn.c_str(), mods.data(), nullptr, nullptr, &id);
+  const int rc = ldap_modify_ext(handle_, dn.c_str(), mods.data(), controls, nullptr, &id);
   KEYFERRY_FAILPOINT("server.directory.sent");
   ScrubStack();
   if (rc != LDAP_SUCCESS) return SendFailure(rc);

@@ -3,7 +3,6 @@
 #include <chrono>
 #include <cstddef>
 #include <functional>
-#include <initializer_list>
 #include <map>
 #include <memory>
 #include <string>
@@ -39,6 +38,7 @@ struct LdapSearch {
   Scope scope = Scope::kSubtree;
   std::string filter = "(objectClass=*)";
   std::vector<std::string> attributes;
+  bool with_dacl = false;    // nTSecurityDescriptor comes with its DACL, and nothing else of it
   std::size_t limit = 1000;  // more entries than this end the search with rc 4 (sizeLimitExceeded)
 };
 
@@ -75,10 +75,13 @@ class LdapConnection {
   // delivered up to it.
   LdapAnswer Search(const LdapSearch& search, Deadline deadline,
                     const std::function<void(LdapEntry&&)>& sink);
-  LdapAnswer Modify(const std::string& dn, std::initializer_list<LdapReplace> replacements,
-                    Deadline deadline);
+  // `policy_hints`: OID of the control that holds a password reset to the history, or empty. It is
+  // sent as critical: a server that does not know it refuses.
   LdapAnswer Modify(const std::string& dn, const std::vector<LdapReplace>& replacements,
-                    Deadline deadline);
+                    Deadline deadline, const std::string& policy_hints = {});
+
+  // The certificate that the controller proved itself with, DER; empty when libldap has none.
+  std::string PeerCertificate() const;
 
   bool broken() const { return broken_; }
   // Whether the peer has neither closed an idle connection nor said anything unasked.

@@ -19,6 +19,7 @@ struct LdapConfig {
   std::string people_dn;          // employees are looked for below it; empty = base_dn
   std::string bind_name;          // service account: UPN, DOMAIN\name or DN
   SecureBytes bind_password;      // UTF-8
+  bool prefer_pdc = false;        // changes go to the PDC emulator among `uris` while it answers
   // DNs of security groups whose members, nested ones too, are never changed; beside the ones that
   // Windows protects itself.
   std::vector<std::string> protected_groups;

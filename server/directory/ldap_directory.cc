@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <mutex>
 #include <new>
 #include <utility>
 #include <vector>
@@ -52,7 +53,9 @@ class LdapDirectory final : public Directory {
   Result<ChangeTarget> Pin(const AccountId& id, const AccountId& actor) override;
   Result<void> SetPassword(const ChangeTarget& target, const AccountId& id,
                            const SecureBytes& password, SetOptions options) override;
-  Result<std::int64_t> PasswordLastSet(const ChangeTarget& target, const AccountId& id) override;
+  Result<PasswordStamp> Stamp(const ChangeTarget& target, const AccountId& id) override;
+  Result<BindOutcome> TryPassword(const ChangeTarget& target, const AccountId& id,
+                                  const SecureBytes& password) override;
   Result<void> Unlock(const AccountId& id, const AccountId& actor) override;
   Result<void> RequireChange(const AccountId& id, const AccountId& actor, bool on) override;
   Result<void> Ping() override;
@@ -85,6 +88,11 @@ class LdapDirectory final : public Directory {
     const Deadline deadline = NewDeadline();
     std::vector<ServerPool*> order;
     for (const auto& pool : pools_) order.push_back(pool.get());
+    {
+      const std::lock_guard lock(order_mutex_);
+      std::rotate(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(first_),
+                  order.begin() + static_cast<std::ptrdiff_t>(first_) + 1);
+    }
     std::stable_partition(order.begin(), order.end(),
                           [](ServerPool* pool) { return !pool->Paused(); });
     for (std::size_t i = 0;; ++i) {
@@ -100,9 +108,13 @@ class LdapDirectory final : public Directory {
 
   Result<ServerPool*> PoolOf(const std::string& uri);
   Result<Listing> Sweep(const Session& session, std::string_view query);
+  Result<Listing> SweepOnce(const Session& session, const LdapSearch& search);
   Result<std::optional<LdapEntry>> FindSignIn(const Session& session, std::string_view name);
   Result<SignInFacts> SignInOn(const Session& session, std::string_view name,
                                const SecureBytes& password);
+  Result<BindOutcome> BindAs(const Session& session, const std::string& dn,
+                             const SecureBytes& password);
+  void PreferPdc();
   Result<void> Write(ServerPool& pool, const AccountId& id, const AccountId& actor, WriteKind kind,
                      const std::vector<LdapReplace>& replacements);
   Result<void> WriteAnywhere(const AccountId& id, const AccountId& actor, WriteKind kind,
@@ -113,6 +125,9 @@ class LdapDirectory final : public Directory {
   const LdapConfig config_;
   std::vector<std::unique_ptr<ServerPool>> pools_;
   AccountReader accounts_;
+  std::mutex order_mutex_;
+  std::size_t first_ = 0;  // the controller that is asked first
+  Deadline order_until_{};
   ListingCache listings_;
 };
 
@@ -143,8 +158,20 @@ Result<Listing> LdapDirectory::Sweep(const Session& session, std::string_view qu
          {"displayName", "sAMAccountName", "mail", "employeeID", "sn", "givenName"}) {
       any += "(" + std::string(name) + "=" + value + "*)";
     }
+    // A whole address is looked up in the indexes; beginnings may cost a walk over everybody.
+    if (query.find('@') != std::string_view::npos) {
+      LdapSearch exact = search;
+      exact.filter =
+          "(&" + search.filter + "(|(mail=" + value + ")(userPrincipalName=" + value + ")))";
+      auto found = SweepOnce(session, exact);
+      if (!found || !found->empty()) return found;
+    }
     search.filter = "(&" + search.filter + "(|" + any + "))";
   }
+  return SweepOnce(session, search);
+}
+
+Result<Listing> LdapDirectory::SweepOnce(const Session& session, const LdapSearch& search) {
   Listing listing;
   const LdapAnswer answer =
       session.connection.Search(search, session.deadline, [&](LdapEntry&& entry) {
@@ -252,20 +279,11 @@ Result<SignInFacts> LdapDirectory::SignInOn(const Session& session, std::string_
   if (!entry) return tl::unexpected<Error>(entry.error());
   SignInFacts facts;
   if (password.empty() || password.size() > kMaxPassword) return facts;
-  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
-      session.deadline - std::chrono::steady_clock::now());
-  auto own = LdapConnection::Open(session.endpoint, std::min(config_.connect_timeout, left));
-  if (!own) return tl::unexpected<Error>(own.error());
   // An unknown name binds too, as an entry that is not there: the same steps, the same answer.
   const std::string dn = *entry ? (*entry)->dn : "CN=nobody,CN=Users," + config_.base_dn;
-  const LdapAnswer answer = (*own)->Bind(dn, password, session.deadline);
-  const bool about_credentials =
-      answer.rc == LDAP_SUCCESS || answer.rc == LDAP_INVALID_CREDENTIALS ||
-      answer.rc == LDAP_INAPPROPRIATE_AUTH || answer.rc == LDAP_NO_SUCH_OBJECT;
-  if (answer.delivery != LdapAnswer::Delivery::kAnswered || !about_credentials) {
-    return tl::unexpected<Error>(ExplainRead(answer, session.endpoint.uri));
-  }
-  facts.outcome = BindOutcomeOf(answer.rc, answer.diagnostic);
+  const auto outcome = BindAs(session, dn, password);
+  if (!outcome) return tl::unexpected<Error>(outcome.error());
+  facts.outcome = *outcome;
   if (facts.outcome != BindOutcome::kAccepted) return facts;
   if (!*entry) {
     return Fail(ErrorCode::kProtocol,
@@ -289,22 +307,76 @@ Result<SignInFacts> LdapDirectory::SignIn(std::string_view name, const SecureByt
 }
 
 Result<ChangeTarget> LdapDirectory::Pin(const AccountId& id, const AccountId& actor) {
+  PreferPdc();
   return Read([&](const Session& session) -> Result<ChangeTarget> {
-    auto detail = accounts_.Changeable(session, id, actor);
-    if (!detail) return tl::unexpected<Error>(detail.error());
-    return ChangeTarget{session.endpoint.uri, detail->state.password_last_set};
+    if (auto detail = accounts_.Changeable(session, id, actor); !detail) {
+      return tl::unexpected<Error>(detail.error());
+    }
+    auto stamp = accounts_.Stamp(session, id);
+    if (!stamp) return tl::unexpected<Error>(stamp.error());
+    return ChangeTarget{session.endpoint.uri, *stamp};
   });
 }
 
-Result<std::int64_t> LdapDirectory::PasswordLastSet(const ChangeTarget& target,
-                                                    const AccountId& id) {
+Result<PasswordStamp> LdapDirectory::Stamp(const ChangeTarget& target, const AccountId& id) {
   auto pool = PoolOf(target.server);
   if (!pool) return tl::unexpected<Error>(pool.error());
-  return RunOn(**pool, NewDeadline(), [&](const Session& session) -> Result<std::int64_t> {
-    auto entry = accounts_.FindInScope(session, id, {"pwdLastSet"});
+  return RunOn(**pool, NewDeadline(),
+               [&](const Session& session) { return accounts_.Stamp(session, id); });
+}
+
+Result<BindOutcome> LdapDirectory::TryPassword(const ChangeTarget& target, const AccountId& id,
+                                               const SecureBytes& password) {
+  auto pool = PoolOf(target.server);
+  if (!pool) return tl::unexpected<Error>(pool.error());
+  if (password.empty()) return BindOutcome::kWrong;
+  std::optional<BindOutcome> tried;  // a step may be repeated; the bind is not
+  return RunOn(**pool, NewDeadline(), [&](const Session& session) -> Result<BindOutcome> {
+    if (tried) return *tried;
+    const auto entry = accounts_.FindInScope(session, id, {});
     if (!entry) return tl::unexpected<Error>(entry.error());
-    return ReadInteger(*entry, "pwdlastset");
+    auto outcome = BindAs(session, entry->dn, password);
+    if (outcome) tried = *outcome;
+    return outcome;
   });
+}
+
+// The account's own bind, on a connection of its own.
+Result<BindOutcome> LdapDirectory::BindAs(const Session& session, const std::string& dn,
+                                          const SecureBytes& password) {
+  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+      session.deadline - std::chrono::steady_clock::now());
+  auto own = LdapConnection::Open(session.endpoint, std::min(config_.connect_timeout, left));
+  if (!own) return tl::unexpected<Error>(own.error());
+  const LdapAnswer answer = (*own)->Bind(dn, password, session.deadline);
+  const bool about_credentials =
+      answer.rc == LDAP_SUCCESS || answer.rc == LDAP_INVALID_CREDENTIALS ||
+      answer.rc == LDAP_INAPPROPRIATE_AUTH || answer.rc == LDAP_NO_SUCH_OBJECT;
+  if (answer.delivery != LdapAnswer::Delivery::kAnswered || !about_credentials) {
+    return tl::unexpected<Error>(ExplainRead(answer, session.endpoint.uri));
+  }
+  return BindOutcomeOf(answer.rc, answer.diagnostic);
+}
+
+// Asks the controllers, where that is configured and not known, which of them is the PDC emulator,
+// and puts it first.
+void LdapDirectory::PreferPdc() {
+  if (!config_.prefer_pdc || pools_.size() < 2) return;
+  const auto now = std::chrono::steady_clock::now();
+  {
+    const std::lock_guard lock(order_mutex_);
+    if (now < order_until_) return;
+    order_until_ = now + config_.context_life;
+  }
+  for (std::size_t i = 0; i < pools_.size(); ++i) {
+    if (pools_[i]->Paused()) continue;
+    const auto facts = RunOn(*pools_[i], now + config_.connect_timeout,
+                             [&](const Session& session) { return accounts_.Facts(session); });
+    if (!facts || !facts->pdc) continue;
+    const std::lock_guard lock(order_mutex_);
+    first_ = i;
+    return;
+  }
 }
 
 // AD says only "insufficient rights" for a modify of several attributes; which of them this account
@@ -336,8 +408,12 @@ Result<void> LdapDirectory::Write(ServerPool& pool, const AccountId& id, const A
     if (auto detail = accounts_.Changeable(session, id, actor); !detail) {
       return tl::unexpected<Error>(detail.error());
     }
+    const auto facts = accounts_.Facts(session);
+    if (!facts) return tl::unexpected<Error>(facts.error());
     if (config_.on_write) config_.on_write(id);
-    const LdapAnswer answer = session.connection.Modify(GuidDn(id), replacements, session.deadline);
+    const LdapAnswer answer = session.connection.Modify(
+        GuidDn(id), replacements, session.deadline,
+        kind == WriteKind::kSetPassword ? facts->policy_hints : std::string());
     if (answer.ok()) return {};
     const bool rights =
         answer.delivery == LdapAnswer::Delivery::kAnswered && answer.rc == LDAP_INSUFFICIENT_ACCESS;

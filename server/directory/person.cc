@@ -46,7 +46,8 @@ const std::vector<std::string>& StateAttributes() {
   static const std::vector<std::string> kNames = [] {
     std::vector<std::string> names = PersonAttributes();
     for (const char* name :
-         {"msDS-User-Account-Control-Computed", "pwdLastSet", "accountExpires"}) {
+         {"msDS-User-Account-Control-Computed", "msDS-UserPasswordExpiryTimeComputed",
+          "msDS-ResultantPSO", "pwdLastSet", "accountExpires"}) {
       names.emplace_back(name);
     }
     for (const std::string& name : ProtectionAttributes()) {
@@ -102,6 +103,9 @@ AccountState ReadState(const LdapEntry& entry, std::int64_t now) {
   state.password_never_expires = (control & kNeverExpires) != 0;
   state.smartcard_required = (control & kSmartcardRequired) != 0;
   state.account_expired = expires != 0 && expires != kNever && expires <= now;
+  const std::int64_t ends = ReadInteger(entry, "msds-userpasswordexpirytimecomputed");
+  if (ends > kUnixEpoch && ends != kNever)
+    state.password_expires = (ends - kUnixEpoch) / 10'000'000;
   state.sid_history = ReadSids(entry, "sidhistory");
   return state;
 }

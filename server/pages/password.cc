@@ -33,6 +33,7 @@ Response ShowForm(const PageContext& context, const Request& request, const Acco
   Put(data, "intro",
       catalog.Text("password.intro", {row["display_name"].string_value(), person.login}));
   PutMaybe(data, "refused", preflight->allowed ? std::string() : preflight->reason);
+  PutMaybe(data, "note", preflight->allowed ? preflight->note : std::string());
   PutFlag(data, "can_enrol",
           request.session->actor.role == Role::kAdministrator && !preflight->device);
   Put(data, "once", RandomToken());

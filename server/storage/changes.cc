@@ -22,12 +22,13 @@ struct ChangeColumns {
       "c.change_id, c.account_id, c.login, c.actor_id, c.actor_login, c.address, "
       "c.idempotency_key, c.request_hash, c.reason, c.generated, c.must_change, "
       "c.unlock_account, c.state, c.error, c.error_code, c.server, c.password_last_set, c.created, "
-      "c.attempted, c.confirmed, c.device_id, c.job_id";
+      "c.attempted, c.confirmed, c.device_id, c.job_id, c.password_version, c.server_time, "
+      "c.history_salt, c.history_hash";
 
   std::string id, account, login, actor, actor_login, address, idempotency_key, request_hash,
-      reason, state, error, error_code, server, device, job;
+      reason, state, error, error_code, server, device, job, history_salt, history_hash;
   long long generated = 0, must_change = 0, unlock = 0, password_last_set = 0, created = 0,
-            attempted = 0, confirmed = 0;
+            attempted = 0, confirmed = 0, password_version = 0, server_time = 0;
   JobColumns job_columns;
 
   template <typename Prepared>
@@ -38,7 +39,8 @@ struct ChangeColumns {
         soci::into(must_change), soci::into(unlock), soci::into(state), soci::into(error),
         soci::into(error_code), soci::into(server), soci::into(password_last_set),
         soci::into(created), soci::into(attempted), soci::into(confirmed), soci::into(device),
-        soci::into(job);
+        soci::into(job), soci::into(password_version), soci::into(server_time),
+        soci::into(history_salt), soci::into(history_hash);
     job_columns.Into(p);
   }
   ChangeRow Read() const {
@@ -61,6 +63,10 @@ struct ChangeColumns {
     change.error_code = ReadErrorCode(error_code);
     change.server = server;
     change.password_last_set = password_last_set;
+    change.password_version = static_cast<std::uint32_t>(password_version);
+    change.server_time = server_time;
+    change.history_salt = history_salt;
+    change.history_hash = history_hash;
     change.created = created;
     change.attempted = attempted;
     change.confirmed = confirmed;
@@ -93,23 +99,26 @@ long long InsertChange(soci::session& sql, const ChangeRecord& change) {
   const long long generated = change.generated, must_change = change.must_change,
                   unlock = change.unlock, last_set = change.password_last_set,
                   created = change.created, attempted = change.attempted,
-                  confirmed = change.confirmed;
+                  confirmed = change.confirmed, version = change.password_version,
+                  server_time = change.server_time;
   const std::string state = Name(change.state), error_code = OutcomeName(change.error_code);
   return Execute(
       sql,
       "INSERT INTO changes (change_id, account_id, login, actor_id, actor_login, address, "
       "idempotency_key, request_hash, reason, generated, must_change, unlock_account, state, "
       "error, "
-      "error_code, server, password_last_set, created, attempted, confirmed, device_id, job_id) "
+      "error_code, server, password_last_set, created, attempted, confirmed, device_id, job_id, "
+      "password_version, server_time, history_salt, history_hash) "
       "VALUES (:id, "
       ":account, :login, :actor, :actor_login, :address, :key, :request_hash, :reason, :generated, "
       ":must_change, :unlock, :state, :error, :error_code, :server, :last_set, :created, "
       ":attempted, "
-      ":confirmed, :device, :job) ON CONFLICT DO NOTHING",
+      ":confirmed, :device, :job, :version, :server_time, :salt, :hash) ON CONFLICT DO NOTHING",
       change.id.Hex(), change.account.Hex(), change.login, change.actor.Hex(), change.actor_login,
       change.address, change.idempotency_key, ToHex(change.request_hash), change.reason, generated,
       must_change, unlock, state, change.error, error_code, change.server, last_set, created,
-      attempted, confirmed, change.device.Hex(), change.job.Hex());
+      attempted, confirmed, change.device.Hex(), change.job.Hex(), version, server_time,
+      change.history_salt, change.history_hash);
 }
 
 void InsertJob(soci::session& sql, const JobRecord& job) {
@@ -282,13 +291,15 @@ Result<ChangeRow> SqlStore::CloseChange(const ChangeId& id, ChangeState final, c
 }
 
 Result<ChangeRow> SqlStore::MarkUnknown(const ChangeId& id, std::string_view error,
-                                        const AuditEntry& audit) {
+                                        const PasswordStamp& since, const AuditEntry& audit) {
   return database_.Write([&](Transaction& t) -> Result<ChangeRow> {
     const std::string text(error);
+    const long long last_set = since.last_set, version = since.version, server_time = since.now;
     if (Execute(t.sql,
-                "UPDATE changes SET state = 'unknown', error = :text WHERE change_id = :id AND "
-                "state = 'attempt'",
-                text, id.Hex()) == 0) {
+                "UPDATE changes SET state = 'unknown', error = :text, password_last_set = "
+                ":last_set, password_version = :version, server_time = :server_time WHERE "
+                "change_id = :id AND state = 'attempt'",
+                text, last_set, version, server_time, id.Hex()) == 0) {
       return AlreadySettled();
     }
     AppendChained(t.sql, audit);
@@ -315,6 +326,17 @@ Result<std::vector<ChangeRow>> SqlStore::History(const AccountId& account, std::
     const long long count = Signed(std::min<std::size_t>(limit, 1000));
     return Select<ChangeColumns>(
         sql, SelectChanges("WHERE c.account_id = :account ORDER BY c.number DESC LIMIT :count"),
+        account.Hex(), count);
+  });
+}
+
+Result<std::vector<ChangeRow>> SqlStore::TypedHistory(const AccountId& account, std::size_t limit) {
+  return database_.Read([&](soci::session& sql) -> Result<std::vector<ChangeRow>> {
+    const long long count = Signed(std::min<std::size_t>(limit, 1000));
+    return Select<ChangeColumns>(
+        sql,
+        SelectChanges("WHERE c.account_id = :account AND c.history_hash <> '' AND c.state <> "
+                      "'failed' ORDER BY c.number DESC LIMIT :count"),
         account.Hex(), count);
   });
 }

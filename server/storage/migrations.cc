@@ -105,6 +105,14 @@ const std::vector<Migration>& Migrations() {
   blocked_until BIGINT NOT NULL, forget_after BIGINT NOT NULL))",
            "CREATE INDEX failures_forget ON failures (forget_after)",
        }},
+      {"evidence and history",
+       {
+           "ALTER TABLE changes ADD COLUMN password_version BIGINT NOT NULL DEFAULT 0",
+           "ALTER TABLE changes ADD COLUMN server_time BIGINT NOT NULL DEFAULT 0",
+           "ALTER TABLE changes ADD COLUMN history_salt TEXT NOT NULL DEFAULT ''",
+           "ALTER TABLE changes ADD COLUMN history_hash TEXT NOT NULL DEFAULT ''",
+           "CREATE INDEX changes_typed ON changes (account_id, number) WHERE history_hash <> ''",
+       }},
   };
   return migrations;
 }

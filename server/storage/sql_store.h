@@ -26,11 +26,12 @@ class SqlStore final : public Store {
   Result<ChangeRow> CloseChange(const ChangeId& id, ChangeState final, const Error& reason,
                                 const AuditEntry& audit) override;
   Result<ChangeRow> MarkUnknown(const ChangeId& id, std::string_view error,
-                                const AuditEntry& audit) override;
+                                const PasswordStamp& since, const AuditEntry& audit) override;
   Result<std::optional<ChangeRow>> FindChange(const ChangeId& id) override;
   Result<std::optional<ChangeRow>> FindRepeated(const AccountId& actor,
                                                 std::string_view idempotency_key) override;
   Result<std::vector<ChangeRow>> History(const AccountId& account, std::size_t limit) override;
+  Result<std::vector<ChangeRow>> TypedHistory(const AccountId& account, std::size_t limit) override;
   Result<std::vector<ChangeRow>> OpenChanges() override;
 
   Result<std::vector<KeyRecord>> Keys() override;

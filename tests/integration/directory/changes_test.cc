@@ -50,9 +50,9 @@ TEST_CASE("a set password is the only one that the directory takes") {
     REQUIRE_OK(target);
     CHECK(target->server == domain.ldaps_uri);
     REQUIRE_OK(directory->SetPassword(*target, id, Secret(password), {}));
-    const auto moved = directory->PasswordLastSet(*target, id);
+    const auto moved = directory->Stamp(*target, id);
     REQUIRE_OK(moved);
-    CHECK(*moved > target->password_last_set);
+    CHECK(moved->last_set > target->before.last_set);
     CHECK(domain.Binds(person.upn, password));
     CHECK_FALSE(domain.Binds(person.upn, old));
     REQUIRE_OK(directory->Unlock(id, {}));

@@ -87,6 +87,10 @@ void TcpProxy::Forward(Pair* pair, bool from_client) {
   if (from_client && static_cast<std::size_t>(got) >= armed_bytes_) {
     after = armed_.exchange(After::kForward);
   }
+  if (after == After::kDrop) {
+    pair->dead = true;
+    return;
+  }
   for (ssize_t sent = 0; sent < got;) {
     const ssize_t n =
         send(to, buffer.data() + sent, static_cast<std::size_t>(got - sent), MSG_NOSIGNAL);
@@ -116,6 +120,11 @@ void TcpProxy::CutAfterRequestOf(std::size_t bytes) {
 void TcpProxy::HoldAfterRequestOf(std::size_t bytes) {
   armed_bytes_ = bytes;
   armed_ = After::kHold;
+}
+
+void TcpProxy::DropRequestOf(std::size_t bytes) {
+  armed_bytes_ = bytes;
+  armed_ = After::kDrop;
 }
 
 void TcpProxy::Release() {

@@ -32,7 +32,9 @@ class TcpProxy {
   // The next piece of at least `bytes` from a client is passed on, and then …
   void CutAfterRequestOf(std::size_t bytes);   // … that connection is reset on both sides
   void HoldAfterRequestOf(std::size_t bytes);  // … no answers come through any more
-  void Release();                              // ends holding
+  // The next piece of at least `bytes` from a client is lost, and its connection reset.
+  void DropRequestOf(std::size_t bytes);
+  void Release();  // ends holding
   // Cuts all present connections, and waits until they are.
   void CutAll();
 
@@ -41,7 +43,7 @@ class TcpProxy {
     int client, server;
     bool dead = false;
   };
-  enum class After { kForward, kCut, kHold };
+  enum class After { kForward, kCut, kHold, kDrop };
   void Run();
   void Accept();
   void Forward(Pair* pair, bool from_client);

@@ -22,6 +22,15 @@ void FakeDirectory::Apply(const AccountId& id, std::string password, bool must_c
   Entry& entry = people_.at(id);
   entry.password = std::move(password);
   entry.detail.state.password_last_set = must_change ? 0 : ++ticks_;
+  ++entry.version;
+  entry.writer = PasswordStamp::Writer::kHere;
+  entry.written = time;
+}
+
+void FakeDirectory::OtherTool(const AccountId& id, const std::string& password, bool elsewhere) {
+  const std::lock_guard lock(mutex_);
+  Apply(id, password, false);
+  if (elsewhere) people_.at(id).writer = PasswordStamp::Writer::kElsewhere;
 }
 
 void FakeDirectory::ApplyLate() {
@@ -66,7 +75,7 @@ Result<SignInFacts> FakeDirectory::SignIn(std::string_view name, const SecureByt
 Result<ChangeTarget> FakeDirectory::Pin(const AccountId& id, const AccountId&) {
   const std::lock_guard lock(mutex_);
   if (down) return Fail(ErrorCode::kUnavailable, "The directory cannot be reached.");
-  return ChangeTarget{"ldaps://dc1.corp.example", people_.at(id).detail.state.password_last_set};
+  return ChangeTarget{"ldaps://dc1.corp.example", StampOf(people_.at(id))};
 }
 
 Result<void> FakeDirectory::SetPassword(const ChangeTarget&, const AccountId& id,
@@ -109,12 +118,32 @@ Result<void> FakeDirectory::SetPassword(const ChangeTarget&, const AccountId& id
   return {};
 }
 
-Result<std::int64_t> FakeDirectory::PasswordLastSet(const ChangeTarget&, const AccountId& id) {
+PasswordStamp FakeDirectory::StampOf(const Entry& entry) const {
+  PasswordStamp stamp;
+  stamp.last_set = entry.detail.state.password_last_set;
+  if (!metadata) return stamp;
+  stamp.version = entry.version;
+  stamp.writer = entry.writer;
+  stamp.written = entry.written;
+  stamp.now = time;
+  return stamp;
+}
+
+Result<PasswordStamp> FakeDirectory::Stamp(const ChangeTarget&, const AccountId& id) {
   const std::lock_guard lock(mutex_);
   if (down) return Fail(ErrorCode::kUnavailable, "The directory cannot be reached.");
   const auto found = people_.find(id);
   if (found == people_.end()) return Fail(ErrorCode::kNotFound, "There is no such employee.");
-  return found->second.detail.state.password_last_set;
+  return StampOf(found->second);
+}
+
+Result<BindOutcome> FakeDirectory::TryPassword(const ChangeTarget&, const AccountId& id,
+                                               const SecureBytes& password) {
+  const std::lock_guard lock(mutex_);
+  ++tries;
+  if (down || no_binds) return Fail(ErrorCode::kUnavailable, "The directory cannot be reached.");
+  if (locked_out) return BindOutcome::kLocked;
+  return password.view() == people_.at(id).password ? BindOutcome::kAccepted : BindOutcome::kWrong;
 }
 
 }  // namespace keyferry::server::testing

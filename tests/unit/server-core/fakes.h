@@ -73,7 +73,15 @@ class FakeDirectory final : public Directory {
     PersonDetail detail;
     std::string password;
     std::vector<std::string> groups;
+    std::uint32_t version = 1;
+    PasswordStamp::Writer writer = PasswordStamp::Writer::kHere;
+    std::int64_t written = 0;
   };
+  bool metadata = true;               // whether replication metadata can be read
+  bool locked_out = false;            // binds answer "locked"
+  std::int64_t time = 1'800'000'000;  // the controller's clock
+  int tries = 0;
+  bool no_binds = false;  // binds get no answer
 
   AccountId Add(const std::string& login);
   Entry& At(const AccountId& id) { return people_.at(id); }
@@ -91,7 +99,11 @@ class FakeDirectory final : public Directory {
   Result<ChangeTarget> Pin(const AccountId& id, const AccountId& actor) override;
   Result<void> SetPassword(const ChangeTarget& target, const AccountId& id,
                            const SecureBytes& password, SetOptions options) override;
-  Result<std::int64_t> PasswordLastSet(const ChangeTarget& target, const AccountId& id) override;
+  Result<PasswordStamp> Stamp(const ChangeTarget& target, const AccountId& id) override;
+  Result<BindOutcome> TryPassword(const ChangeTarget& target, const AccountId& id,
+                                  const SecureBytes& password) override;
+  // Somebody sets this password with another tool.
+  void OtherTool(const AccountId& id, const std::string& password, bool elsewhere = false);
   Result<void> Unlock(const AccountId&, const AccountId&) override { return {}; }
   Result<void> RequireChange(const AccountId&, const AccountId&, bool) override { return {}; }
   Result<void> Ping() override { return {}; }
@@ -100,6 +112,7 @@ class FakeDirectory final : public Directory {
 
  private:
   void Apply(const AccountId& id, std::string password, bool must_change);
+  PasswordStamp StampOf(const Entry& entry) const;
 
   std::mutex mutex_;
   std::map<AccountId, Entry> people_;

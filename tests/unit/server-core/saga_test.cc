@@ -286,7 +286,9 @@ TEST_CASE(
     office.directory.script = {Write::kLostThenApplied};
     CHECK(office.changes->Start(office.admin, std::move(request)));
   }
-  SECTION("it was zero before") {
+  SECTION("it was zero before, and there is no other evidence") {
+    office.directory.metadata = false;
+    office.directory.no_binds = true;
     office.directory.At(office.alice).detail.state.password_last_set = 0;
     office.directory.script = {Write::kLostThenApplied};
     CHECK_FALSE(office.changes->Start(office.admin, std::move(request)));
@@ -301,6 +303,138 @@ TEST_CASE(
     REQUIRE(office.Deliver(*office.desk, office.key));
     CHECK(office.key.password == office.AdPassword());
   }
+}
+
+TEST_CASE("another tool's password is never taken for ours") {
+  Office office;
+  SECTION("ours was lost, theirs came: the bind tells") {
+    office.directory.script = {Write::kLostThenNotApplied};
+    office.directory.metadata = GENERATE(true, false);
+    office.directory.on_write = [&] { office.directory.OtherTool(office.alice, "Theirs-1"); };
+    const auto view = office.Change(office.alice, "request-0001");
+    REQUIRE_FALSE(view);
+    CHECK(view.error().code == ErrorCode::kOutcomeUnknown);
+    CHECK(office.directory.tries == 1);
+    office.directory.on_write = nullptr;
+    Wait(office, std::chrono::seconds(61));
+    office.changes->Reconcile();
+    office.changes->Reconcile();
+    CHECK(office.Newest(office.alice).state == ChangeState::kFailed);
+    CHECK(office.directory.tries == 1);  // one bind a change at most
+  }
+  SECTION("ours came late after theirs") {
+    office.directory.script = {Write::kLostAndAppliedLate};
+    office.directory.on_write = [&] { office.directory.OtherTool(office.alice, "Theirs-1"); };
+    REQUIRE_FALSE(office.Change(office.alice, "request-0001"));
+    office.directory.on_write = nullptr;
+    office.directory.ApplyLate();
+    office.changes->Reconcile();
+    CHECK(office.Newest(office.alice).state == ChangeState::kConfirmed);
+    REQUIRE(office.Deliver(*office.desk, office.key));
+    CHECK(office.key.password == office.AdPassword());
+  }
+  SECTION("ours came, then theirs, and the server died in between") {
+    office.directory.script = {Write::kCrashAfter};
+    CHECK_THROWS_AS(office.Change(office.alice, "request-0001"), Crash);
+    const bool later = GENERATE(true, false);
+    if (later) office.directory.time += 3600;
+    office.directory.OtherTool(office.alice, "Theirs-1");
+    office.Restart();
+    office.Connect(*office.desk);
+    office.changes->Reconcile();
+    Wait(office, std::chrono::seconds(61));
+    office.changes->Reconcile();
+    const ChangeView view = office.Newest(office.alice);
+    // Which of two writes of the same minute came last, the metadata cannot say.
+    CHECK(view.state == (later ? ChangeState::kFailed : ChangeState::kUnknown));
+    if (later) CHECK_THAT(view.error, Catch::Matchers::Contains("Another tool"));
+    CHECK(office.Change(office.alice, "request-0002"));
+  }
+  SECTION("ours never came, theirs did, on another controller") {
+    office.directory.script = {Write::kCrashBefore};
+    CHECK_THROWS_AS(office.Change(office.alice, "request-0001"), Crash);
+    office.directory.OtherTool(office.alice, "Theirs-1", true);
+    office.Restart();
+    office.changes->Reconcile();
+    Wait(office, std::chrono::seconds(61));
+    office.changes->Reconcile();
+    CHECK_THAT(office.Newest(office.alice).error, Catch::Matchers::Contains("Another tool"));
+  }
+  SECTION("a locked account says nothing, so the metadata decides") {
+    office.directory.script = {Write::kLostThenApplied};
+    office.directory.locked_out = true;
+    REQUIRE(office.Change(office.alice, "request-0001"));
+    REQUIRE(office.Deliver(*office.desk, office.key));
+    CHECK(office.key.password == office.AdPassword());
+  }
+}
+
+TEST_CASE("a typed password may not come again, whichever it was") {
+  ChangeConfig config;
+  config.allow_typing = true;
+  Office office(config);
+  const auto type = [&](const std::string& key, const std::string& password) {
+    auto request = office.Request(office.alice, key);
+    request.generate = false;
+    request.typed = SecureBytes::CopyOf(std::string_view(password));
+    return office.changes->Start(office.admin, std::move(request));
+  };
+  int number = 0;
+  const auto next = [&] { return "typed-" + std::to_string(1000 + number++); };
+  for (const char* password : {"First-Typed-1", "Second-Typed-2", "Third-Typed-3"}) {
+    REQUIRE(type(next(), password));
+    REQUIRE(office.Deliver(*office.desk, office.key));
+  }
+  const int writes = office.directory.writes;
+  for (const char* password : {"First-Typed-1", "Second-Typed-2", "Third-Typed-3"}) {
+    const auto again = type(next(), password);
+    REQUIRE_FALSE(again);
+    CHECK(again.error().code == ErrorCode::kPolicyRefused);
+    CHECK_THAT(again.error().message, Catch::Matchers::Contains("used before"));
+  }
+  CHECK(office.directory.writes == writes);  // the directory was not even asked
+  // What the directory refused was never used.
+  office.directory.script = {Write::kPolicy};
+  CHECK_FALSE(type(next(), "Fourth-Typed-4"));
+  REQUIRE(type(next(), "Fourth-Typed-4"));
+  REQUIRE(office.Deliver(*office.desk, office.key));
+  // Where the directory keeps the history itself, it alone decides.
+  office.directory.At(office.alice).detail.policy.history_checked = true;
+  CHECK(type(next(), "First-Typed-1"));
+}
+
+TEST_CASE("length and minimum age of the policy are known before the directory is asked") {
+  ChangeConfig config;
+  config.allow_typing = true;
+  config.respect_min_age = GENERATE(true, false);
+  Office office(config);
+  auto& detail = office.directory.At(office.alice).detail;
+  detail.policy.source = "the password policy Staff";
+  detail.policy.min_length = 30;
+  auto request = office.Request(office.alice, "request-0001");
+  request.generate = false;
+  request.typed = SecureBytes::CopyOf(std::string_view("Ключ-Too-Short-1"));
+  const auto refused = office.changes->Start(office.admin, std::move(request));
+  REQUIRE_FALSE(refused);
+  CHECK_THAT(refused.error().message,
+             Catch::Matchers::Contains("policy Staff asks for at least 30"));
+  CHECK(office.directory.writes == 0);
+  REQUIRE(office.Change(office.alice, "request-0002"));  // generated ones are as long as that
+  CHECK(office.AdPassword().size() == 30);
+  REQUIRE(office.Deliver(*office.desk, office.key));
+
+  detail.policy.min_age = 86400;
+  detail.state.password_last_set =
+      (office.clock.UnixSeconds() - 3 * 3600 + 11'644'473'600) * 10'000'000;
+  const auto check = office.changes->Check(office.admin, office.alice);
+  REQUIRE(check);
+  CHECK(check->allowed == !config.respect_min_age);
+  CHECK_THAT(check->allowed ? check->note : check->reason,
+             Catch::Matchers::Contains("set 3 hours ago") &&
+                 Catch::Matchers::Contains("policy Staff keeps a password for 24 hours"));
+  CHECK(office.Change(office.alice, "request-0003").has_value() == !config.respect_min_age);
+  office.clock.Advance(std::chrono::hours(22));
+  CHECK(office.changes->Check(office.admin, office.alice)->allowed);
 }
 
 TEST_CASE("a crash around the write to the directory loses nothing and claims nothing") {

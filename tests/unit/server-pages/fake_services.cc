@@ -70,8 +70,12 @@ Result<void> FakeDirectory::SetPassword(const ChangeTarget&, const AccountId&, c
                                         SetOptions) {
   return {};
 }
-Result<std::int64_t> FakeDirectory::PasswordLastSet(const ChangeTarget&, const AccountId&) {
-  return 0;
+Result<PasswordStamp> FakeDirectory::Stamp(const ChangeTarget&, const AccountId&) {
+  return PasswordStamp{};
+}
+Result<BindOutcome> FakeDirectory::TryPassword(const ChangeTarget&, const AccountId&,
+                                               const SecureBytes&) {
+  return BindOutcome::kWrong;
 }
 Result<void> FakeDirectory::Ping() {
   ++pings;

@@ -42,7 +42,9 @@ struct FakeDirectory final : Directory {
   Result<ChangeTarget> Pin(const AccountId&, const AccountId&) override;
   Result<void> SetPassword(const ChangeTarget&, const AccountId&, const SecureBytes&,
                            SetOptions) override;
-  Result<std::int64_t> PasswordLastSet(const ChangeTarget&, const AccountId&) override;
+  Result<PasswordStamp> Stamp(const ChangeTarget&, const AccountId&) override;
+  Result<BindOutcome> TryPassword(const ChangeTarget&, const AccountId&,
+                                  const SecureBytes&) override;
   Result<void> Unlock(const AccountId&, const AccountId&) override { return {}; }
   Result<void> RequireChange(const AccountId&, const AccountId&, bool) override { return {}; }
   Result<void> Ping() override;

@@ -180,7 +180,7 @@ TEST_CASE("many threads write and read, and the chain holds") {
   }
   for (std::thread& thread : threads) thread.join();
   CHECK(bad == 0);
-  CHECK(store.Transactions() == 200 + 2);  // two of them made the schema
+  CHECK(store.Transactions() == 200 + 3);  // three of them made the schema
   CHECK(MakeAuditService(store)->Verify().value() == 200);
 }
 
@@ -309,8 +309,8 @@ TEST_CASE("two changes can never be open for one account, whoever inserts") {
   CHECK(c.store->Transactions() == before + 1);
 
   const ChangeId id = first.row.change.id;
-  REQUIRE(c.store->MarkUnknown(id, "?", {}));
-  CHECK(c.store->MarkUnknown(id, "?", {}).error().code == ErrorCode::kConflict);
+  REQUIRE(c.store->MarkUnknown(id, "?", {}, {}));
+  CHECK(c.store->MarkUnknown(id, "?", {}, {}).error().code == ErrorCode::kConflict);
   REQUIRE(c.store->ConfirmChange(id, 5, false, {}));
   CHECK(c.store->ConfirmChange(id, 5, false, {}).error().code == ErrorCode::kConflict);
   CHECK(c.store->CloseChange(id, ChangeState::kFailed, {}, {}).error().code ==

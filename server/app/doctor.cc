@@ -1,0 +1,306 @@
+#include "server/app/doctor.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <span>
+
+#include "server/app/files.h"
+#include "server/app/log.h"
+#include "server/app/open.h"
+#include "server/app/state.h"
+#include "server/core/clock.h"
+#include "server/core/encoding.h"
+#include "server/directory/diagnosis.h"
+#include "server/tls/ca.h"
+
+namespace keyferry::server {
+namespace {
+
+namespace fs = std::filesystem;
+using Status = Finding::Status;
+
+constexpr std::int64_t kDay = 86400;
+constexpr std::int64_t kSoonDays = 30;
+constexpr std::int64_t kNowDays = 7;
+constexpr std::int64_t kOldKeyDays = 3 * 365;
+constexpr std::uint64_t kLittleSpace = 1ull << 30;  // bytes
+constexpr std::uint64_t kTooLittleSpace = 100ull << 20;
+
+class Examination {
+ public:
+  explicit Examination(const ServerConfig& config)
+      : config_(config), files_(config.state_dir), now_(SystemClock().UnixSeconds()) {}
+
+  Findings Run() {
+    if (State()) {
+      Database();
+      Disk("the state folder", config_.state_dir);
+      KeyMaterial();
+    }
+    if (!config_.log.file.empty()) Disk("the log", config_.log.file.parent_path());
+    DirectoryPart();
+    return std::move(out_);
+  }
+
+ private:
+  void Add(Status status, std::string what, std::string cause = {}, std::string fix = {}) {
+    out_.push_back({status, std::move(what), std::move(cause), std::move(fix)});
+  }
+  void Problem(std::string what, const Error& error, std::string fix) {
+    Add(Status::kProblem, std::move(what), error.message, std::move(fix));
+  }
+
+  bool State() {
+    if (const auto good = CheckPrivateFolder(config_.state_dir); !good) {
+      Problem("state folder", good.error(), "See docs/operations.md, \"Setting up the server\".");
+      return false;
+    }
+    std::error_code ec;
+    if (!fs::exists(files_.database, ec)) {
+      Add(Status::kProblem, "state folder", config_.state_dir.string() + " is not initialised.",
+          "Run: keyferry-server init");
+      return false;
+    }
+    Add(Status::kOk, "state folder: " + config_.state_dir.string());
+    return true;
+  }
+
+  // The running server holds this lock; it checked the database when it started.
+  bool ServerRuns() const {
+    const int fd = ::open((files_.database.string() + ".lock").c_str(), O_RDWR | O_CLOEXEC);
+    if (fd < 0) return false;
+    const bool held = ::flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    ::close(fd);
+    return held;
+  }
+
+  void Database() {
+    struct stat facts {};
+    if (::stat(files_.database.c_str(), &facts) == 0 && (facts.st_mode & 077) != 0) {
+      Add(Status::kProblem, "database", "Others may read " + files_.database.string() + ".",
+          "chmod 600 " + files_.database.string());
+      return;
+    }
+    if (ServerRuns()) {
+      Add(Status::kOk, "database: in use by the running server, which checked it at its start");
+      return;
+    }
+    if (const auto store = OpenStore(config_); !store) {
+      Problem("database", store.error(), "Put the last backup in its place.");
+    } else {
+      Add(Status::kOk, "database: whole");
+    }
+  }
+
+  void Disk(const std::string& what, const fs::path& folder) {
+    struct statvfs facts {};
+    if (::statvfs(folder.c_str(), &facts) != 0) {
+      Add(Status::kProblem, "disk of " + what,
+          folder.string() + " cannot be looked at: " + std::strerror(errno) + ".",
+          "Check that it exists and belongs to the server's user.");
+      return;
+    }
+    const std::uint64_t bytes = static_cast<std::uint64_t>(facts.f_bavail) * facts.f_frsize;
+    const bool no_inodes = facts.f_files > 0 && facts.f_favail < 1000;
+    const std::string left = std::to_string(bytes >> 20) + " MiB free";
+    if ((facts.f_flag & ST_RDONLY) != 0) {
+      Add(Status::kProblem, "disk of " + what,
+          "The volume of " + folder.string() + " is read-only.",
+          "Mount it writable: nothing can be stored, so nothing is changed.");
+    } else if (bytes < kTooLittleSpace || no_inodes) {
+      Add(Status::kProblem, "disk of " + what,
+          "The volume of " + folder.string() +
+              " is nearly full: " + (no_inodes ? "no inodes are left." : left + "."),
+          "Free space there: when it is full, no password can be changed.");
+    } else if (bytes < kLittleSpace) {
+      Add(Status::kWarning, "disk of " + what,
+          "The volume of " + folder.string() + " has only " + left + ".",
+          "Free space there, or make it larger.");
+    } else {
+      Add(Status::kOk, "disk of " + what + ": " + left);
+    }
+  }
+
+  void Dates(const std::string& what, std::int64_t not_after, const std::string& fix) {
+    const std::int64_t days = (not_after - now_) / kDay;
+    if (not_after <= now_) {
+      Add(Status::kProblem, what, "It has ended.", fix);
+    } else if (days < kSoonDays) {
+      Add(days < kNowDays ? Status::kProblem : Status::kWarning, what,
+          "It ends in " + std::to_string(days) + " days.", fix);
+    } else {
+      Add(Status::kOk, what + ": good for " + std::to_string(days) + " days");
+    }
+  }
+
+  void Certificate(const std::string& what, const fs::path& file, const std::string& fix) {
+    const auto pem = ReadTextFile(file, Sharing::kOthersMayRead);
+    const auto facts = pem ? InspectCertificate(*pem)
+                           : Result<CertificateFacts>(tl::unexpected<Error>(pem.error()));
+    if (!facts) {
+      Problem(what, facts.error(), "Restore " + file.string() + " from a backup.");
+      return;
+    }
+    Dates(what, facts->not_after, fix);
+  }
+
+  void Age(const std::string& what, const fs::path& file, const std::string& fix) {
+    struct stat facts {};
+    if (::stat(file.c_str(), &facts) != 0) return;
+    const std::int64_t days = std::max<std::int64_t>(0, (now_ - facts.st_mtime) / kDay);
+    if (days > kOldKeyDays) {
+      Add(Status::kWarning, what, "It is " + std::to_string(days) + " days old.", fix);
+    } else {
+      Add(Status::kOk, what + ": " + std::to_string(days) + " days old");
+    }
+  }
+
+  void KeyMaterial() {
+    const std::string renew_issuer =
+        "Bring the root key back to this machine and make a new issuer (docs/operations.md).";
+    if (const auto issuer = LoadIssuer(config_, now_); !issuer) {
+      Problem("issuer of the keys", issuer.error(), renew_issuer);
+    } else if (!LoadIssuer(config_, now_ + kSoonDays * kDay)) {
+      Add(Status::kWarning, "issuer of the keys",
+          "Its certificate ends within " + std::to_string(kSoonDays) + " days.", renew_issuer);
+    } else {
+      Add(Status::kOk, "issuer of the keys: certificate and key belong together");
+    }
+    Age("issuer key", files_.issuer_key, renew_issuer);
+    Certificate("TLS authority", files_.ca_cert,
+                "Plan a new authority: browsers and workstations have to be given it.");
+    Certificate("server certificate", files_.server_cert,
+                "The server renews it at its start; restart it.");
+    if (const auto trust = LoadAttestation(config_); !trust) {
+      Problem("CA of the keys' makers", trust.error(), "Correct keys.vendor_ca.");
+    } else {
+      Add(Status::kOk, "CA of the keys' makers");
+    }
+    if (config_.keys.allow_simulator) {
+      Add(Status::kWarning, "simulated keys",
+          "keys.allow_simulator is on, so keys without hardware can be enrolled.",
+          "Turn it off where real passwords are set.");
+    }
+    std::error_code ec;
+    if (fs::exists(files_.root_key, ec)) {
+      Add(Status::kWarning, "root key",
+          files_.root_key.string() +
+              " lies on this machine; it is needed only to replace the "
+              "issuer.",
+          "Move it to a safe place off this machine.");
+    } else {
+      Add(Status::kOk, "root key: not on this machine");
+    }
+  }
+
+  void DirectoryPart() {
+    const auto ldap = LdapConfigOf(config_);
+    if (!ldap) {
+      Problem("directory settings", ldap.error(), "Correct the [directory] part.");
+      return;
+    }
+    if (const auto made = OpenDirectory(config_); !made) {
+      Problem("directory settings", made.error(), "Correct the [directory] part.");
+      return;
+    }
+    Diagnosis diagnosis = Diagnose(*ldap, now_);
+    std::move(diagnosis.findings.begin(), diagnosis.findings.end(), std::back_inserter(out_));
+    for (const auto& [uri, der] : diagnosis.certificates) {
+      const std::string what = "controller " + uri + ": life of its certificate";
+      const auto bytes = std::span(reinterpret_cast<const std::uint8_t*>(der.data()), der.size());
+      const auto facts = InspectCertificate("-----BEGIN CERTIFICATE-----\n" + ToBase64(bytes) +
+                                            "\n-----END CERTIFICATE-----\n");
+      if (!facts) {
+        Add(Status::kWarning, what, "It cannot be read.", "Look at it with openssl s_client.");
+      } else {
+        Dates(what, facts->not_after, "Renew the controller's certificate.");
+      }
+    }
+  }
+
+  const ServerConfig& config_;
+  const StateFiles files_;
+  const std::int64_t now_;
+  Findings out_;
+};
+
+const char* NameOf(Status status) {
+  switch (status) {
+    case Status::kOk:
+      return "ok";
+    case Status::kWarning:
+      return "warning";
+    case Status::kProblem:
+      break;
+  }
+  return "problem";
+}
+
+Status Worst(const Findings& findings) {
+  Status worst = Status::kOk;
+  for (const Finding& finding : findings) worst = std::max(worst, finding.status);
+  return worst;
+}
+
+// Every line of `text`, made harmless and indented.
+std::string Indented(const std::string& text) {
+  std::string out;
+  for (std::size_t from = 0; from <= text.size();) {
+    const std::size_t end = std::min(text.find('\n', from), text.size());
+    out += "         " + OneLine(std::string_view(text).substr(from, end - from)) + "\n";
+    from = end + 1;
+  }
+  return out;
+}
+
+std::size_t Count(const Findings& findings, Status status) {
+  return static_cast<std::size_t>(
+      std::count_if(findings.begin(), findings.end(),
+                    [&](const Finding& finding) { return finding.status == status; }));
+}
+
+}  // namespace
+
+Findings Examine(const ServerConfig& config) { return Examination(config).Run(); }
+
+bool Sick(const Findings& findings) { return Worst(findings) == Status::kProblem; }
+
+std::string InWords(const Findings& findings) {
+  std::string out;
+  for (const Finding& finding : findings) {
+    std::string status = NameOf(finding.status);
+    status.resize(9, ' ');
+    out += status + OneLine(finding.what) + "\n";
+    if (!finding.cause.empty()) out += Indented(finding.cause);
+    if (!finding.fix.empty()) out += Indented(finding.fix);
+  }
+  const std::size_t problems = Count(findings, Status::kProblem);
+  const std::size_t warnings = Count(findings, Status::kWarning);
+  return out + std::to_string(problems) + (problems == 1 ? " problem, " : " problems, ") +
+         std::to_string(warnings) + (warnings == 1 ? " warning\n" : " warnings\n");
+}
+
+std::string InJson(const Findings& findings) {
+  namespace json = boost::json;
+  json::array list;
+  for (const Finding& finding : findings) {
+    list.push_back(json::object{{"status", NameOf(finding.status)},
+                                {"what", finding.what},
+                                {"cause", finding.cause},
+                                {"fix", finding.fix}});
+  }
+  return json::serialize(
+             json::object{{"status", NameOf(Worst(findings))}, {"findings", std::move(list)}}) +
+         "\n";
+}
+
+}  // namespace keyferry::server

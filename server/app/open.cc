@@ -1,0 +1,46 @@
+#include "server/app/open.h"
+
+#include <utility>
+
+#include "server/app/files.h"
+#include "server/app/state.h"
+#include "server/directory/ldap_directory.h"
+#include "server/storage/sqlite_store.h"
+
+namespace keyferry::server {
+
+Result<LdapConfig> LdapConfigOf(const ServerConfig& config) {
+  LdapConfig ldap;
+  ldap.uris = config.directory.uris;
+  ldap.ca_file = config.directory.ca_file.string();
+  ldap.base_dn = config.directory.base_dn;
+  ldap.people_dn = config.directory.people_dn;
+  ldap.bind_name = config.directory.bind_name;
+  auto password = ReadSecretLine(config.directory.password_file);
+  if (!password) return tl::unexpected(password.error());
+  ldap.bind_password = std::move(*password);
+  ldap.prefer_pdc = config.directory.prefer_pdc;
+  ldap.protected_groups = config.directory.protected_groups;
+  ldap.timeout = std::chrono::milliseconds(config.directory.timeout_ms);
+  ldap.connections = static_cast<std::size_t>(config.directory.connections);
+  return ldap;
+}
+
+Result<std::unique_ptr<Directory>> OpenDirectory(const ServerConfig& config) {
+  auto ldap = LdapConfigOf(config);
+  if (!ldap) return tl::unexpected(ldap.error());
+  return MakeLdapDirectory(std::move(*ldap));
+}
+
+Result<std::unique_ptr<Store>> OpenStore(const ServerConfig& config) {
+  if (auto done = CheckPrivateFolder(config.state_dir); !done) return tl::unexpected(done.error());
+  const StateFiles files(config.state_dir);
+  std::error_code ec;
+  if (!std::filesystem::exists(files.database, ec)) {
+    return Fail(ErrorCode::kIo,
+                config.state_dir.string() + " is not initialised. Run: keyferry-server init");
+  }
+  return OpenSqliteStore(files.database);
+}
+
+}  // namespace keyferry::server

@@ -1,0 +1,18 @@
+#pragma once
+
+#include <memory>
+
+#include "protocol/result.h"
+#include "server/app/config.h"
+#include "server/core/directory.h"
+#include "server/core/store.h"
+#include "server/directory/ldap_config.h"
+
+namespace keyferry::server {
+
+// The adapters as the configuration wants them, for whoever puts a program together.
+Result<LdapConfig> LdapConfigOf(const ServerConfig& config);  // reads the password file
+Result<std::unique_ptr<Directory>> OpenDirectory(const ServerConfig& config);
+Result<std::unique_ptr<Store>> OpenStore(const ServerConfig& config);
+
+}  // namespace keyferry::server
