@@ -13,6 +13,7 @@ using SteadyClock = std::chrono::steady_clock;
 namespace {
 
 constexpr auto kNever = SteadyClock::time_point::max();
+constexpr std::chrono::seconds kChannelPatience{1};
 constexpr Id kProofItself{};  // among the attempts
 // Statuses up to this one speak of the job's form, later ones of the key's condition.
 constexpr auto kUnreadable = protocol::Status::kUnsupportedSuite;
@@ -29,6 +30,7 @@ class KeyBroker::RelayLink final : public device::MessageLink {
     link_.reset();
     const std::scoped_lock lock(signals_->mutex);
     signals_->refresh = true;
+    ++signals_->relays_ended;
     signals_->changed.notify_all();
   }
 
@@ -127,7 +129,21 @@ Result<RelayGrant> KeyBroker::OpenRelay(const std::string& who) {
     grant.path = place_.path;
     grant.info = info_;
   }
-  auto link = port->OpenLink({});
+  const auto until = SteadyClock::now() + kChannelPatience;
+  Result<std::unique_ptr<device::MessageLink>> link;
+  while (true) {
+    std::size_t ended = 0;
+    {
+      const std::scoped_lock lock(signals_->mutex);
+      ended = signals_->relays_ended;
+    }
+    link = port->OpenLink({});
+    if (link || link.error().code != ErrorCode::kRateLimited) break;
+    std::unique_lock lock(signals_->mutex);
+    const bool freed = signals_->changed.wait_until(
+        lock, until, [&] { return signals_->stopping || signals_->relays_ended != ended; });
+    if (!freed || signals_->stopping) break;
+  }
   if (!link) return tl::unexpected(link.error());
   grant.link = std::make_unique<RelayLink>(*std::move(link), signals_, who);
   return grant;

@@ -74,7 +74,8 @@ class KeyBroker {
   KeyReport Report() const;
   std::optional<SeenKey> Seen() const;
   // A channel of its own for a local program, and INFO. `who` is reported while the key waits for
-  // a touch that this program asked for.
+  // a touch that this program asked for. While all channels of the key are in use it waits up to
+  // one second for one that comes free, then kRateLimited.
   Result<RelayGrant> OpenRelay(const std::string& who);
 
  private:
@@ -138,6 +139,7 @@ class KeyBroker {
     bool refresh = false;     // INFO may have changed
     bool reconsider = false;  // the standing may have
     std::string touch;        // who waits for a touch
+    std::size_t relays_ended = 0;
     std::optional<Error> gone;
   };
   const std::shared_ptr<Signals> signals_ = std::make_shared<Signals>();

@@ -57,6 +57,25 @@ TEST_CASE("deliveries and local programs share the key: neither waits for the ot
   CHECK(key.stored.size() == kJobs);
 }
 
+TEST_CASE("who asks while all channels are in use waits a moment for one that comes free") {
+  FakeKey key;
+  WorkstationRig rig;
+  rig.workstation->OnKey(rig.KeyEventOf(key));
+  rig.Attach(kKey, key);
+  REQUIRE(rig.Until(kKey, Active));
+  std::vector<RelayGrant> grants;
+  for (int i = 0; i < 3; ++i) {
+    auto grant = rig.workstation->OpenRelayFor("alice", {"tester", i});
+    REQUIRE(grant);
+    grants.push_back(*std::move(grant));
+  }
+  CHECK(rig.workstation->OpenRelayFor("alice", {"late", 4}).error().code ==
+        ErrorCode::kRateLimited);
+  std::thread leaving([&] { grants.pop_back(); });
+  CHECK(rig.workstation->OpenRelayFor("alice", {"in time", 5}));
+  leaving.join();
+}
+
 TEST_CASE("a hundred plugs and pulls leave no descriptor and no thread behind") {
   FakeKey keys[4];
   FakeKey last;
