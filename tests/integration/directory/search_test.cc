@@ -92,6 +92,76 @@ TEST_CASE("a query is text, never a filter") {
   }
 }
 
+TEST_CASE("200 hostile names find nobody, sign nobody in, and break nothing") {
+  TestDomain& domain = TestDomain::Shared();
+  const auto directory = Open(ConfigFor(domain));
+  // Filter and DN syntax (RFC 4515, RFC 4514), bytes that end or hide text, and overlong ones.
+  const std::vector<std::string> pieces{"*",
+                                        "(",
+                                        ")",
+                                        "\\",
+                                        std::string(1, '\0'),
+                                        "\\00",
+                                        "\\2a",
+                                        ")(cn=*",
+                                        "*)(|(cn=*",
+                                        ",",
+                                        "+",
+                                        "\"",
+                                        "<",
+                                        ">",
+                                        ";",
+                                        "=",
+                                        "#",
+                                        "/",
+                                        "\n",
+                                        "\r\n",
+                                        "\x7f",
+                                        "\xff",
+                                        "\xc0\xaf",
+                                        "\xed\xa0\x80",
+                                        "\xe2\x80\xae",
+                                        "\xef\xbb\xbf",
+                                        "\xf0\x9f\x94\x91",
+                                        "e\xcc\x81",
+                                        "<GUID=",
+                                        "<SID=S-1-5-32-544>",
+                                        ":1.2.840.113556.1.4.1941:=",
+                                        "%n%s",
+                                        "{{{x}}}",
+                                        std::string(250, 'A'),
+                                        std::string(300, '\x80'),
+                                        std::string(5000, '('),
+                                        "\t",
+                                        "'",
+                                        "`",
+                                        "~="};
+  std::vector<std::string> names;
+  for (const std::string& piece : pieces) {
+    for (const std::string& name : {"zq" + piece, piece + "zq", "zq" + piece + "zq",
+                                    "CORP\\zq" + piece, "zq" + piece + "@corp.example.test"}) {
+      names.push_back(name);
+    }
+  }
+  REQUIRE(names.size() == 200);
+  for (const std::string& name : names) {
+    const auto page = directory->Search(name, 10, "");
+    if (name.size() > 256) {
+      CHECK_REFUSED(page, ErrorCode::kInvalidArgument, "too long");
+    } else {
+      REQUIRE_OK(page);
+      CHECK(page->people.empty());
+    }
+    const auto facts = directory->SignIn(name, Secret("certainly wrong"));
+    REQUIRE_OK(facts);
+    CHECK(facts->outcome == BindOutcome::kWrong);
+    CHECK_FALSE(facts->account.has_value());
+  }
+  const auto all = directory->Search("", 200, "");
+  REQUIRE_OK(all);
+  CHECK(all->people.size() == 25);
+}
+
 TEST_CASE("hostile names in the directory come back as they are, and can be worked with") {
   TestDomain& domain = TestDomain::Shared();
   auto config = ConfigFor(domain);
