@@ -24,14 +24,17 @@ constexpr auto kAppearPatience = std::chrono::seconds(10);
 constexpr auto kRetry = std::chrono::milliseconds(500);
 constexpr auto kCallPatience = std::chrono::seconds(5);
 constexpr std::size_t kAttHeader = 3;
+// bluetoothd packs notifications that follow each other closely into one "multiple" notification,
+// which has two bytes of length beside each value, and cuts values that do not fit.
+constexpr std::size_t kMultipleHeader = 5;
 constexpr std::size_t kMaxWrites = 4;
 constexpr int kFragmentsPerPoll = 64;
 
 using Properties = std::map<std::string, sdbus::Variant>;
 
-std::size_t FragmentOf(std::uint16_t mtu) {
-  if (mtu <= kAttHeader) return 0;
-  return std::clamp<std::size_t>(mtu - kAttHeader, protocol::kMinFragment, protocol::kMaxFragment);
+std::size_t FragmentOf(std::uint16_t mtu, std::size_t header) {
+  return std::clamp<std::size_t>(mtu - std::min<std::size_t>(mtu, header), protocol::kMinFragment,
+                                 protocol::kMaxFragment);
 }
 
 // A pair of sockets that keep packets apart: ours, which does not block, and the other's.
@@ -308,7 +311,7 @@ bool BleEndpoint::Process() {
 void BleEndpoint::Claim(const Central& central) {
   if (!central_.empty() && central.device != central_)
     throw sdbus::Error("org.bluez.Error.NotPermitted", "another central has the key");
-  const std::size_t fragment = central.mtu == 0 ? protocol::kMinFragment : FragmentOf(central.mtu);
+  const std::size_t fragment = FragmentOf(central.mtu, kMultipleHeader);
   if (central.device == central_ && fragment == fragment_) return;
   central_ = central.device;
   fragment_ = fragment;
@@ -345,7 +348,8 @@ int BleEndpoint::AcquireNotify(const Central& central) {
 std::vector<std::uint8_t> BleEndpoint::Read(const Central& central) const {
   const auto info = client_.Info();
   if (!info) throw sdbus::Error("org.bluez.Error.Failed", "the key has no power");
-  const std::size_t fragment = central.mtu == 0 ? protocol::kMaxFragment : FragmentOf(central.mtu);
+  const std::size_t fragment =
+      central.mtu == 0 ? protocol::kMaxFragment : FragmentOf(central.mtu, kAttHeader);
   std::vector<std::uint8_t> value(2 + info->size());
   protocol::Writer(value).U16(static_cast<std::uint16_t>(fragment)).Put(*info);
   return value;
