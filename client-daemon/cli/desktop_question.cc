@@ -116,8 +116,8 @@ class BusQuestion final : public DesktopQuestion {
   }
 
   void Known(Result<void> state) {
+    if (!state) Answer(false);  // nobody can press a button any more
     if (!std::exchange(known_, true)) state_.set_value(std::move(state));
-    Answer(false);  // nobody can press a button any more
   }
 
   void Answer(bool yes) {

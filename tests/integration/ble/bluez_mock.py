@@ -65,9 +65,13 @@ def register_application(_self, _path, _options):
     registered += 1
 
 
-def wait_registered(count):
-    while registered < count:
+def wait_for(condition):
+    while not condition():
         GLib.MainContext.default().iteration(True)
+
+
+def wait_registered(count):
+    wait_for(lambda: registered >= count)
 
 
 def added(path):
@@ -172,6 +176,37 @@ def pairing(question):
     for path, obj in objects.items():
         if DEVICE in obj.props:
             obj.AddMethods(DEVICE, [("Pair", "", "", pair), ("CancelPairing", "", "", "")])
+
+
+NOTICES = "org.freedesktop.Notifications"
+shown = []  # of each notice: title, text, buttons
+taken_back = []
+
+
+def desktop(answer, capabilities=("body", "actions")):
+    """A desktop on which somebody presses the button `answer`, closes the notice ("close") or does nothing (None)."""
+    obj = dbusmock.DBusMockObject(dbus.service.BusName(NOTICES, bus), "/org/freedesktop/Notifications", NOTICES, {},
+                                  folder + "/desktop.log")
+
+    def react():
+        # One of somebody else's first.
+        obj.EmitSignal(NOTICES, "ActionInvoked", "us", [dbus.UInt32(1), "yes"])
+        if answer == "close":
+            obj.EmitSignal(NOTICES, "NotificationClosed", "uu", [dbus.UInt32(7), dbus.UInt32(2)])
+        elif answer:
+            obj.EmitSignal(NOTICES, "ActionInvoked", "us", [dbus.UInt32(7), answer])
+        return False
+
+    def notify(_self, _app, _replaces, _icon, title, text, buttons, _hints, _expire):
+        shown.append((str(title), str(text), [str(b) for b in buttons]))
+        GLib.idle_add(react)
+        return dbus.UInt32(7)
+
+    def close(_self, number):
+        taken_back.append(int(number))
+
+    obj.AddMethods(NOTICES, [("GetCapabilities", "", "as", "ret = %r" % list(capabilities)),
+                             ("Notify", "susssasa{sv}i", "u", notify), ("CloseNotification", "u", "", close)])
 
 
 def line(source, _condition):
