@@ -71,6 +71,7 @@ class BusQuestion final : public DesktopQuestion {
       const std::scoped_lock lock(mutex_);
       answer_.reset();
       id_.reset();
+      given_up_ = false;
       flag_.Lower();
     }
     loop_.Post([=, this] { Show(title, text, yes, no, limit); });
@@ -141,8 +142,11 @@ class BusQuestion final : public DesktopQuestion {
           const auto id = reply ? device::ReadArguments<std::uint32_t>(reply->get())
                                 : tl::unexpected(reply.error());
           if (!id) return Answer(false);
-          const std::scoped_lock lock(mutex_);
+          std::unique_lock lock(mutex_);
           id_ = std::get<0>(*id);
+          const bool unwanted = std::exchange(given_up_, false);
+          lock.unlock();
+          if (unwanted) TakeBack();
         });
   }
 
@@ -151,6 +155,7 @@ class BusQuestion final : public DesktopQuestion {
     {
       const std::scoped_lock lock(mutex_);
       id = id_;
+      given_up_ = !id;  // the notice is still on its way to the desktop
     }
     if (!id) return;
     loop_.Call(
@@ -182,9 +187,10 @@ class BusQuestion final : public DesktopQuestion {
   bool known_ = false;  // of the loop's thread
 
   device::EventFlag flag_;
-  std::mutex mutex_;  // the next two
+  std::mutex mutex_;  // the next three
   std::optional<bool> answer_;
   std::optional<std::uint32_t> id_;
+  bool given_up_ = false;
 
   device::BusLoop loop_;
 };

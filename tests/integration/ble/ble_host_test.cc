@@ -1,4 +1,5 @@
 // BleHost and Pairing against BlueZ's mock (python-dbusmock).
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cstdlib>
 #include <filesystem>
@@ -17,7 +18,14 @@ using test::MockBluez;
 
 namespace {
 
-const std::string kKey = "/org/bluez/hci0/dev_AA_BB_CC_DD_EE_01";
+std::string PathOf(const char* number) {
+  std::string address = test::AddressPrefix() + ":" + number;
+  std::replace(address.begin(), address.end(), ':', '_');
+  return "/org/bluez/hci0/dev_" + address;
+}
+
+const std::string kKey = PathOf("01");
+const std::string kOther = PathOf("02");
 
 using OpenResult = Result<std::shared_ptr<device::KeyPort>>;
 
@@ -94,14 +102,12 @@ TEST_CASE("the application is registered once with each adapter, and again after
 TEST_CASE("an unbonded device with the key service is nobody", "[ble]") {
   Rig rig;
   rig.mock.Do("key(2, bonded=False)");
-  rig.mock.Do("near(HCI0 + '/dev_AA_BB_CC_DD_EE_02')");
+  rig.mock.Do("near('" + kOther + "')");
   rig.mock.Do("key()");
   rig.mock.Do("near('" + kKey + "')");
   CHECK(rig.log->Appeared() == kKey);
-  CHECK(rig.log->host()
-            .Open({TransportKind::kBle, "/org/bluez/hci0/dev_AA_BB_CC_DD_EE_02"}, {})
-            .error()
-            .code == ErrorCode::kUnavailable);
+  CHECK(rig.log->host().Open({TransportKind::kBle, kOther}, {}).error().code ==
+        ErrorCode::kUnavailable);
 }
 
 TEST_CASE("the adapter goes off, is removed and comes back", "[ble]") {
@@ -147,7 +153,7 @@ TEST_CASE("answers of the wrong type are refused by name and nothing else suffer
   rig.mock.Do("near('" + kKey + "')");
   rig.log->Appeared();
   rig.mock.Do("key(2)");
-  const std::string other = "/org/bluez/hci0/dev_AA_BB_CC_DD_EE_02";
+  const std::string other = kOther;
   // A property of another type.
   rig.mock.Do(
       "raw('" + kKey +
@@ -185,8 +191,8 @@ TEST_CASE("signals of others than bluetoothd are not heard", "[ble]") {
   rig.mock.Do("stranger_says('" + kKey + "', 'sa{sv}as', DEVICE, {'Connected': False}, [])");
   rig.mock.Do("stranger_says('" + kKey + "', 'i', 1)");
   rig.mock.Do("key(2)");
-  rig.mock.Do("near(HCI0 + '/dev_AA_BB_CC_DD_EE_02')");
-  CHECK(rig.log->Appeared() == "/org/bluez/hci0/dev_AA_BB_CC_DD_EE_02");
+  rig.mock.Do("near('" + kOther + "')");
+  CHECK(rig.log->Appeared() == kOther);
 }
 
 TEST_CASE("a device that is no key after all is refused when it is opened", "[ble]") {
@@ -288,7 +294,7 @@ TEST_CASE("a key is found, paired by comparing numbers, listed and forgotten", "
   const auto found = rig.pairing->Search(std::chrono::seconds(2));
   REQUIRE(found);
   REQUIRE(found->size() == 1);
-  CHECK(found->front().address == "AA:BB:CC:DD:EE:01");
+  CHECK(found->front().address == test::AddressPrefix() + ":01");
   CHECK(rig.pairing->Bonded().empty());
   const auto paired = rig.Pair(true);
   REQUIRE(paired);

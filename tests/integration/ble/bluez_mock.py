@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """A BlueZ for tests: python-dbusmock's bluez5 template with GATT objects beside it, on the bus of DBUS_SYSTEM_BUS_ADDRESS.
+Arguments: FOLDER, the bus again, the first five bytes of the keys' addresses.
 
 Reads one Python statement a line from standard input, runs it and answers "ok" or "error …". The functions below are there for it.
 The descriptors of AcquireWrite and AcquireNotify end at the test: sockets FOLDER/write and FOLDER/notify, where it listens.
@@ -100,7 +101,7 @@ def adapter(name="hci0"):
 
 def key(number=1, bonded=True, hci="hci0"):
     """A key that BlueZ knows, away. Returns its path."""
-    path = objects["/"].AddDevice(hci, "AA:BB:CC:DD:EE:%02X" % number, "Key %d" % number)
+    path = objects["/"].AddDevice(hci, "%s:%02X" % (sys.argv[3], number), "Key %d" % number)
     objects[path].props[DEVICE]["Bonded"] = dbus.Boolean(False, variant_level=1)  # which the template does not know
     change(path, DEVICE, UUIDs=dbus.Array([SERVICE], signature="s"), Paired=dbus.Boolean(bonded),
            Bonded=dbus.Boolean(bonded))

@@ -60,6 +60,14 @@ void End(pid_t pid) {
 
 }  // namespace
 
+std::string AddressPrefix() {
+  char text[16];
+  const auto pid = static_cast<unsigned>(getpid());
+  std::snprintf(text, sizeof text, "AA:BB:%02X:%02X:%02X", (pid >> 16) & 0xFF, (pid >> 8) & 0xFF,
+                pid & 0xFF);
+  return text;
+}
+
 MockBluez::MockBluez() {
   std::string name = (std::filesystem::temp_directory_path() / "keyferry-ble-XXXXXX").string();
   if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder");
@@ -74,8 +82,8 @@ MockBluez::MockBluez() {
   address_ = ReadLine();
   close(from_mock_);
   const std::string variable = "DBUS_SYSTEM_BUS_ADDRESS=" + address_;
-  const auto mock =
-      Spawn({"env", variable, "/usr/bin/python3", KEYFERRY_BLUEZ_MOCK, folder_, address_});
+  const auto mock = Spawn({"env", variable, "/usr/bin/python3", KEYFERRY_BLUEZ_MOCK, folder_,
+                           address_, AddressPrefix()});
   mock_ = mock.pid;
   to_mock_ = mock.in;
   from_mock_ = mock.out;

@@ -19,6 +19,10 @@ namespace keyferry::test {
 
 inline constexpr std::chrono::seconds kPatience{60};
 
+// The first five bytes of the mock's keys: of this process alone, as claims on keys hold for the
+// whole machine and several of these tests may run.
+std::string AddressPrefix();
+
 // A private bus with BlueZ's mock on it (bluez_mock.py), and the sockets at which the descriptors
 // of AcquireWrite and AcquireNotify end.
 class MockBluez {
