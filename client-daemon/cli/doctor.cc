@@ -197,6 +197,16 @@ void CheckKeys(const DoctorFacts& facts, const json::object* status, Findings& o
       out.push_back({Finding::kGood, "Keys on USB can be used: rule, group and nodes.", {}, {}});
     }
   }
+  if (facts.bluetooth && facts.bus_policy.looked) {
+    if (facts.bus_policy.exists) {
+      out.push_back({Finding::kGood, "The bus lets keyferryd talk to BlueZ.", {}, {}});
+    } else {
+      out.push_back({Finding::kWarning, "The bus may keep keyferryd from BlueZ.",
+                     "Its policy " + facts.bus_policy.path + " is missing.",
+                     "Install the package again, or packaging/dbus/keyferryd.conf there, then run: "
+                     "systemctl reload dbus"});
+    }
+  }
   if (status == nullptr) return;
   for (const char* list : {"transports", "keys"}) {
     const json::value* entries = status->if_contains(list);

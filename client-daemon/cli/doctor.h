@@ -62,6 +62,9 @@ struct DoctorFacts {
   bool usb = true;
   std::vector<Finding> usb_findings;  // as they are; empty: all is well
 
+  bool bluetooth = false;
+  FileFacts bus_policy;  // that lets keyferryd talk to BlueZ
+
   FileFacts pam_module;
   std::vector<PamLine> pam_lines;
 };

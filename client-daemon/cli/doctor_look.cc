@@ -158,11 +158,18 @@ DoctorFacts LookAround(const DoctorPlaces& places, const std::string& version) {
     facts.state_folder = LookAt(config->state_dir, S_IFDIR);
     LookAtServer(*config, facts);
     facts.usb = config->keys.usb != KeyWays::kOff;
+    facts.bluetooth = config->keys.bluetooth;
   }
   if (facts.usb) {
     const auto ids = config ? config->keys.usb_ids : device::HidMatch{};
     for (const device::HidFinding& found : device::CheckHidPermissions(ids)) {
       facts.usb_findings.push_back({Finding::kWarning, found.what, found.cause, found.cure});
+    }
+  }
+  // Where the administrator's own may stand, and the package's.
+  for (const char* folder : {"/etc/dbus-1/system.d", "/usr/share/dbus-1/system.d"}) {
+    if (!facts.bus_policy.exists) {
+      facts.bus_policy = LookAt(places.root + folder + "/keyferryd.conf", S_IFREG);
     }
   }
   LookAtPam(places.root, facts);

@@ -33,6 +33,8 @@ DoctorFacts Well() {
   facts.daemon_user = "keyferryd";
   facts.server_asked = true;
   facts.server_date = kNow + 2;
+  facts.bluetooth = true;
+  facts.bus_policy = {"/usr/share/dbus-1/system.d/keyferryd.conf", true, true, true, 0644, "root"};
   facts.pam_module = {"/usr/lib/x/security/pam_keyferry.so", true, true, true, 0644, "root"};
   facts.pam_lines = {{"/etc/pam.d/login", "sufficient", true}};
   return facts;
@@ -156,6 +158,16 @@ TEST_CASE("doctor: each ailment is named alone, with its cure") {
     facts.answer =
         Answer(kApproved, R"(,"transports":[{"name":"bluetooth","trouble":"No bluetoothd."}])");
     Ails(facts, Finding::kWarning, "No bluetoothd.", "bluetooth = false");
+  }
+  SECTION("the bus's policy") {
+    facts.bus_policy.exists = false;
+    Ails(facts, Finding::kWarning, "keyferryd.conf", "systemctl reload dbus");
+  }
+  SECTION("no Bluetooth wanted, no policy missed") {
+    facts.bluetooth = facts.bus_policy.exists = false;
+    CHECK(ExitCode(Diagnose(facts)) == 0);
+    facts.usb_findings = {{Finding::kWarning, "One.", "Cause.", "Cure."}};
+    Ails(facts, Finding::kWarning, "One.", "Cure.");
   }
   SECTION("a key") {
     facts.answer = Answer(kApproved, R"(,"keys":[{"path":"/dev/hidraw0","trouble":"It floods."}])");
