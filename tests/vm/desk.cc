@@ -38,6 +38,11 @@ Desk::Desk(const Road& road)
   REQUIRE(key_->WaitForLine("ready"));
   const std::string start = "\"device_id\":\"";
   device_id_ = key_->output().substr(key_->output().find(start) + start.size(), 32);
+  if (road.introduce) {
+    const auto introduced = road.introduce();
+    INFO((introduced ? "" : Words(introduced.error())));
+    REQUIRE(introduced);
+  }
   Enrol();
 }
 

@@ -42,6 +42,11 @@ class Presence {
     return changed_.wait_for(lock, kGuestPatience,
                              [&] { return !places_.empty() && arrivals_ > arrivals; });
   }
+  // Waits until no key is there.
+  bool WaitForNone() {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, kGuestPatience, [&] { return places_.empty(); });
+  }
 
  private:
   void Run() {

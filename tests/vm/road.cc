@@ -1,5 +1,7 @@
 #include "tests/vm/road.h"
 
+#include "device/ble/ble_host.h"
+#include "device/ble/pairing.h"
 #include "device/hid/hid_discovery.h"
 #include "device/hid/hidraw_transport.h"
 #include "device/hid/libusb_transport.h"
@@ -18,14 +20,49 @@ device::OpenPort HidOpener(Open open) {
   };
 }
 
+device::BleHost& Host() {
+  static const auto host = device::BleHost::Start({});
+  return *host;
+}
+
+Result<void> Pair() {
+  device::Pairing::Options options;
+  options.adapter = "hci0";
+  const auto pairing = device::Pairing::Open(options);
+  if (!pairing) return tl::unexpected(pairing.error());
+  const auto found = (*pairing)->Search(std::chrono::seconds(60));
+  if (!found) return tl::unexpected(found.error());
+  if (found->size() != 1) {
+    return Fail(ErrorCode::kUnavailable,
+                std::to_string(found->size()) + " keys advertise, not one.");
+  }
+  const auto same = [](const device::PairingQuestion&, int) { return true; };
+  const auto paired = (*pairing)->Pair(found->front().path, same, std::chrono::seconds(60));
+  if (!paired) return tl::unexpected(paired.error());
+  return {};
+}
+
 }  // namespace
+
+const Road& BleRoad() {
+  static const Road road{"Bluetooth LE",
+                         {"--ble", "hci1", "--ble-pair", "auto"},
+                         "ble",
+                         [] { return Result<std::unique_ptr<device::Discovery>>(Host().Watch()); },
+                         [](const device::KeyPlace& place, device::OnGone gone) {
+                           return Host().Open(place, std::move(gone));
+                         },
+                         Pair};
+  return road;
+}
 
 const Road& UhidRoad() {
   static const Road road{"uhid",
                          {"--uhid"},
                          "uhid",
                          [] { return device::WatchHidraw({}); },
-                         HidOpener(device::OpenHidraw)};
+                         HidOpener(device::OpenHidraw),
+                         {}};
   return road;
 }
 
@@ -34,7 +71,8 @@ const Road& UsbHidrawRoad() {
                          {"--usbip-attach"},
                          "usbip",
                          [] { return device::WatchHidraw({}); },
-                         HidOpener(device::OpenHidraw)};
+                         HidOpener(device::OpenHidraw),
+                         {}};
   return road;
 }
 
@@ -43,7 +81,8 @@ const Road& UsbLibusbRoad() {
                          {"--usbip-attach"},
                          "usbip",
                          [] { return device::WatchLibusb({}); },
-                         HidOpener(device::OpenLibusb)};
+                         HidOpener(device::OpenLibusb),
+                         {}};
   return road;
 }
 

@@ -18,10 +18,14 @@ struct Road {
   const char* plug_name;          // as `keyferry-sim ctl` calls it
   std::function<Result<std::unique_ptr<device::Discovery>>()> watch;
   device::OpenPort open;
+  // What a person does once, after the key was plugged in for the first time; may be empty.
+  std::function<Result<void>()> introduce;
 };
 
 const Road& UhidRoad();
 const Road& UsbHidrawRoad();
 const Road& UsbLibusbRoad();
+// From hci0 to the key on hci1 (with-ble). Its introduction is the pairing: once a boot.
+const Road& BleRoad();
 
 }  // namespace keyferry::test

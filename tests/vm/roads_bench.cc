@@ -113,3 +113,5 @@ TEST_CASE("usb, libusb", "[usb-libusb]") {
   Measure(test::UsbLibusbRoad(), "USB/IP, libusb", "");
   Measure(test::UsbLibusbRoad(), "USB/IP, libusb, frames of 1 ms", "frame-clock:1000");
 }
+
+TEST_CASE("ble", "[ble]") { Measure(test::BleRoad(), "Bluetooth LE", ""); }

@@ -38,7 +38,7 @@ function run(name) {
     let rest = '', summary = null;
     const line = (text) => {
       const counts = /^(\d+) passed, (\d+) failed/.exec(text);
-      if (counts) summary = { passed: Number(counts[1]), failed: Number(counts[2]) };
+      if (counts) summary = { passed: (summary?.passed ?? 0) + Number(counts[1]), failed: (summary?.failed ?? 0) + Number(counts[2]) };
       else if (/^[✓✗]|^ {2}/.test(text)) console.log(text);
       fs.appendFileSync(log, `${text}\n`);
     };
