@@ -92,17 +92,26 @@ std::unique_ptr<device::KeyClient> Desk::ConnectAt(const device::KeyPlace& place
   return daemon::Hex(info->device_id) == device_id_ ? std::move(client) : nullptr;
 }
 
+std::unique_ptr<device::KeyClient> Desk::OpenAs(
+    const device::HostIdentity& host, const std::optional<protocol::X25519Public>& expected) {
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    auto client = Connect();
+    if (!client) continue;
+    const auto opened = client->Handshake(host, expected);
+    if (opened) return client;
+    UNSCOPED_INFO("handshake: " << Words(opened.error()));
+  }
+  return nullptr;
+}
+
 void Desk::Enrol() {
   // Others may have come before ours.
-  std::unique_ptr<device::KeyClient> client;
-  for (int arrivals = 0; !client;) {
+  for (int arrivals = 0; !Connect();) {
     REQUIRE(presence_->Wait(arrivals));
     arrivals = presence_->arrivals();
-    client = Connect();
   }
-  const auto status = client->Handshake(organisation_.Host(protocol::kRoleEnroll), std::nullopt);
-  INFO((status ? "" : Words(status.error())));
-  REQUIRE(status);
+  const auto client = OpenAs(organisation_.Host(protocol::kRoleEnroll), std::nullopt);
+  REQUIRE(client);
   const auto begin = organisation_.Begin();
   const auto bytes = client->EnrollBegin(begin);
   INFO((bytes ? "" : Words(bytes.error())));
@@ -160,9 +169,9 @@ void Desk::CheckOnce(const std::optional<protocol::Receipt>& receipt) {
   CHECK(receipt->seq == seq_);
   CHECK(receipt->receipt_ctr == last_.receipt_ctr + 1);
   CHECK(receipt->previous_hash == protocol::ReceiptHash(last_.Encode()));
-  const auto client = Connect();
+  const auto client = OpenAs(host_, statement_.noise_pub);
   REQUIRE(client);
-  const auto status = client->Handshake(host_, statement_.noise_pub);
+  const auto status = client->GetStatus();
   INFO((status ? "" : Words(status.error())));
   REQUIRE(status);
   CHECK(status->last_seq == seq_);
@@ -174,9 +183,8 @@ void Desk::CheckOnce(const std::optional<protocol::Receipt>& receipt) {
 }
 
 bool Desk::Releases(std::uint64_t seq) {
-  const auto client = Connect();
+  const auto client = OpenAs(login_, statement_.noise_pub);
   REQUIRE(client);
-  REQUIRE(client->Handshake(login_, statement_.noise_pub));
   const SecureBytes pin = SecureBytes::CopyOf(kPin);
   if (!has_pin_) {
     const auto set = client->PinSet(SecureBytes::CopyOf("ACTIVATE-ME"), pin);

@@ -56,6 +56,10 @@ class Desk {
 
  private:
   std::unique_ptr<device::KeyClient> ConnectAt(const device::KeyPlace& place, int divisor);
+  // A session of this identity; more than one try, for a machine so slow that the limits of
+  // PROTOCOL.md section 8 end one.
+  std::unique_ptr<device::KeyClient> OpenAs(const device::HostIdentity& host,
+                                            const std::optional<protocol::X25519Public>& expected);
   void Enrol();
 
   const Road& road_;
