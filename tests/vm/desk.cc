@@ -105,9 +105,10 @@ std::unique_ptr<device::KeyClient> Desk::OpenAs(
 }
 
 void Desk::Enrol() {
-  // Others may have come before ours.
-  for (int arrivals = 0; !Connect();) {
-    REQUIRE(presence_->Wait(arrivals));
+  // Others may have come before ours; one that answers too late is asked again.
+  for (int tries = 0, arrivals = 0; !Connect(); ++tries) {
+    REQUIRE(tries < 10);
+    (void)presence_->Wait(arrivals, std::chrono::seconds(6));
     arrivals = presence_->arrivals();
   }
   const auto client = OpenAs(organisation_.Host(protocol::kRoleEnroll), std::nullopt);
@@ -177,6 +178,7 @@ void Desk::CheckOnce(const std::optional<protocol::Receipt>& receipt) {
   CHECK(status->last_seq == seq_);
   CHECK(status->receipt_ctr == receipt->receipt_ctr);
   const auto again = client->PutJob(job_);
+  INFO((again ? "" : Words(again.error())));
   REQUIRE(again);
   CHECK(again->Encode() == receipt->Encode());
   last_ = *receipt;

@@ -36,16 +36,11 @@ class Presence {
     const std::scoped_lock lock(mutex_);
     return places_;
   }
-  // Waits until a key is there after more than `arrivals` came; false after kGuestPatience.
-  bool Wait(int arrivals = 0) {
+  // Waits until a key is there after more than `arrivals` came; false after `patience`.
+  bool Wait(int arrivals = 0, std::chrono::seconds patience = kGuestPatience) {
     std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, kGuestPatience,
+    return changed_.wait_for(lock, patience,
                              [&] { return !places_.empty() && arrivals_ > arrivals; });
-  }
-  // Waits until no key is there.
-  bool WaitForNone() {
-    std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, kGuestPatience, [&] { return places_.empty(); });
   }
 
  private:

@@ -23,6 +23,7 @@ const RUNS = {
   'usb-hidraw': guest(['--timeout', '420'], 'tests/vm/roads', tests('vm_roads'), '-r', 'lines', '[usb-hidraw]'),
   'usb-libusb': guest(['--timeout', '420'], 'tests/vm/roads', tests('vm_roads'), '-r', 'lines', '[usb-libusb]'),
   'hid': guest([], 'tests/integration/hid/in-guest', options.preset, '-r', 'lines'),
+  'ble': guest(['--timeout', '420'], 'with-ble', tests('vm_roads'), '-r', 'lines', '[ble]'),
   'power-cut': [tests('vm_power_cut'), '-r', 'lines'],
 };
 
