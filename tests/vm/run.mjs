@@ -24,6 +24,7 @@ const RUNS = {
   'usb-libusb': guest(['--timeout', '420'], 'tests/vm/roads', tests('vm_roads'), '-r', 'lines', '[usb-libusb]'),
   'hid': guest([], 'tests/integration/hid/in-guest', options.preset, '-r', 'lines'),
   'ble': guest(['--timeout', '420'], 'with-ble', tests('vm_roads'), '-r', 'lines', '[ble]'),
+  'ble-mtu-100': guest(['--timeout', '420'], 'with-ble', '--mtu', '100', tests('vm_roads'), '-r', 'lines', 'ble: enrol*,ble: pulled*,ble: any*'),
   'power-cut': [tests('vm_power_cut'), '-r', 'lines'],
 };
 
@@ -40,7 +41,7 @@ function run(name) {
     const line = (text) => {
       const counts = /^(\d+) passed, (\d+) failed/.exec(text);
       if (counts) summary = { passed: (summary?.passed ?? 0) + Number(counts[1]), failed: (summary?.failed ?? 0) + Number(counts[2]) };
-      else if (/^[✓✗]|^ {2}/.test(text)) console.log(text);
+      else if (/^[✓✗]|^ {2}/.test(text)) console.log(text.replace(/^([✓✗]) ble:/, `$1 ${name}:`));
       fs.appendFileSync(log, `${text}\n`);
     };
     child.stdout.setEncoding('utf8');
