@@ -159,6 +159,9 @@ void PlugAndPull(int times) {
   Events events(WatchHidraw);
   const std::size_t before = OpenFiles();
   for (int i = 0; i < times; ++i) PlugUhid(Key());
+  // The watch may be looking at one of them this very moment.
+  const auto until = Soon();
+  while (OpenFiles() != before && Clock::now() < until) std::this_thread::yield();
   CHECK(OpenFiles() == before);
   const auto key = PlugUhid(Key());
   events.Note("A security key came");
