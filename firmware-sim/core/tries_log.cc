@@ -63,6 +63,12 @@ bool TriesLog::EntryIsBlank(std::uint32_t page, std::uint32_t index) const {
   return true;
 }
 
+std::uint32_t TriesLog::FirstUnused(std::uint32_t page) const {
+  std::uint32_t first = kEntries;
+  while (first > 0 && EntryIsBlank(page, first - 1)) --first;
+  return first;
+}
+
 MountResult TriesLog::Mount() {
   const std::uint64_t counter = counters_.Read(counter_);
   std::uint64_t best = 0;
@@ -88,15 +94,13 @@ MountResult TriesLog::Mount() {
   }
   if (best == 0) {
     tries_ = newest_tries;
+    next_ = FirstUnused(pages_[current_]);  // a first entry may lie there torn
     return counter == 0 && newest == 0 ? MountResult::kEmpty : MountResult::kRolledBack;
   }
   if (best == counter + 1 && !counters_.Increment(counter_)) return MountResult::kRolledBack;
   tries_ = best_tries;
   current_ = best_page;
-  next_ = 0;
-  for (std::uint32_t i = 0; i < kEntries; ++i) {
-    if (!EntryIsBlank(pages_[current_], i)) next_ = i + 1;
-  }
+  next_ = FirstUnused(pages_[current_]);
   const std::uint32_t other = pages_[1 - current_];
   if (!PageIsBlank(flash_, other)) (void)Erase(other);
   return MountResult::kReady;

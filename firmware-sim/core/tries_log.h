@@ -45,6 +45,8 @@ class TriesLog {
   bool ReadEntry(std::uint32_t page, std::uint32_t index, std::uint64_t* generation,
                  Tries* out) const;
   bool EntryIsBlank(std::uint32_t page, std::uint32_t index) const;
+  // The index after the last entry that holds anything.
+  std::uint32_t FirstUnused(std::uint32_t page) const;
   bool WriteEntry(std::uint32_t page, std::uint32_t index, const std::uint8_t* entry);
   bool Erase(std::uint32_t page);
   StoreResult Count(const Tries& tries);

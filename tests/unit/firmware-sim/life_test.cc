@@ -34,6 +34,22 @@ Host Connected(Host host) {
 
 Reply LastReceipt(Host& host) { return host.Request(Op::kGetReceipt, Blob(8)); }
 
+TEST_CASE("a first entry of the tries log that was torn, or words after it, do no harm") {
+  const std::uint32_t torn = GENERATE(0u, 16u, 32u, 96u, kPageSize - 16u);
+  FlashImage image = FactoryImage();
+  image.bytes[kTriesPageA * kPageSize + torn] = 0x7C;
+  Bench bench(image);
+  bench.PowerOn();
+  CHECK(bench.flash().violations() == 0);
+  Owner owner(bench);
+  Ready(owner);
+  bench.PowerOff();
+  bench.PowerOn();
+  Host login = Connected(owner.Login());
+  CHECK(owner.Release(login, kPin) == "secret");
+  CHECK(bench.flash().violations() == 0);
+}
+
 TEST_CASE("before enrolment only enrolment is possible") {
   Bench bench;
   bench.PowerOn();
