@@ -1,5 +1,6 @@
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,7 +16,8 @@
 namespace keyferry::test {
 
 // A real keyferry-sim on one road, and what a server and a host know of it. Made enrolled; the
-// scenarios of one road share it, as a person keeps his key.
+// scenarios of one road share it, as a person keeps his key. What goes wrong for good fails the
+// test with the words of all that went wrong on the way there.
 class Desk {
  public:
   explicit Desk(const Road& road);
@@ -28,8 +30,7 @@ class Desk {
   bool Plugged();
 
   // A client on our key among those that are there, waiting until there is one. `divisor` shortens
-  // the limits of PROTOCOL.md section 8. nullptr when it is not there, went away again or does not
-  // answer.
+  // the road's patience. nullptr when it is not there, went away again or does not answer.
   std::unique_ptr<device::KeyClient> Connect(int divisor = 1);
 
   // The next job for the key; it brings Password(seq).
@@ -57,10 +58,27 @@ class Desk {
  private:
   std::unique_ptr<device::KeyClient> ConnectAt(const device::KeyPlace& place, int divisor);
   // A session of this identity; more than one try, for a machine so slow that the limits of
-  // PROTOCOL.md section 8 end one.
+  // PROTOCOL.md section 8 end one. Fails the test when none succeeds.
   std::unique_ptr<device::KeyClient> OpenAs(const device::HostIdentity& host,
                                             const std::optional<protocol::X25519Public>& expected);
   void Enrol();
+  // One try, which may have come further than its outcome says.
+  bool TryEnrol();
+
+  // Kept for the words of a failure; always false.
+  bool Note(const std::string& what, const Error& error);
+  [[noreturn]] void GiveUp(const std::string& what) const;
+  template <typename T>
+  T Must(const std::string& what, Result<T> result) {
+    if (result) return *std::move(result);
+    Note(what, result.error());
+    GiveUp(what);
+  }
+  void Must(const std::string& what, const Result<void>& result) {
+    if (result) return;
+    Note(what, result.error());
+    GiveUp(what);
+  }
 
   const Road& road_;
   TempDir dir_;
@@ -77,6 +95,8 @@ class Desk {
   std::uint64_t seq_ = 0;
   std::vector<std::uint8_t> job_;
   int pulls_ = 0;
+  protocol::Hash grant_hash_{};  // of the enrolment that is on its way
+  std::deque<std::string> notes_;
 };
 
 }  // namespace keyferry::test

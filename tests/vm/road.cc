@@ -10,6 +10,10 @@
 namespace keyferry::test {
 namespace {
 
+// The guest's processor is emulated, and shared. Not over Bluetooth, where what is lost there is
+// waited for.
+constexpr double kEmulated = 4;
+
 template <typename Open>
 device::OpenPort HidOpener(Open open) {
   return [open](const device::KeyPlace& place,
@@ -62,7 +66,8 @@ const Road& UhidRoad() {
                          "uhid",
                          [] { return device::WatchHidraw({}); },
                          HidOpener(device::OpenHidraw),
-                         {}};
+                         {},
+                         kEmulated};
   return road;
 }
 
@@ -72,7 +77,8 @@ const Road& UsbHidrawRoad() {
                          "usbip",
                          [] { return device::WatchHidraw({}); },
                          HidOpener(device::OpenHidraw),
-                         {}};
+                         {},
+                         kEmulated};
   return road;
 }
 
@@ -82,7 +88,8 @@ const Road& UsbLibusbRoad() {
                          "usbip",
                          [] { return device::WatchLibusb({}); },
                          HidOpener(device::OpenLibusb),
-                         {}};
+                         {},
+                         kEmulated};
   return road;
 }
 

@@ -20,6 +20,8 @@ struct Road {
   device::OpenPort open;
   // What a person does once, after the key was plugged in for the first time; may be empty.
   std::function<Result<void>()> introduce;
+  // How many times as patient as PROTOCOL.md section 8 wants a host to be.
+  double pace = 1;
 };
 
 const Road& UhidRoad();

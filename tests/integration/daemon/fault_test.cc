@@ -10,7 +10,7 @@
 #include "device/key_client.h"
 #include "device/socket/socket_transport.h"
 #include "tests/integration/daemon/process.h"
-#include "tests/support/impatient.h"
+#include "tests/support/paced_link.h"
 #include "tests/unit/client-daemon/temp_dir.h"
 #include "tests/unit/device/organisation.h"
 
@@ -47,7 +47,7 @@ struct Rig {
     auto link = port->OpenLink({answer, answer, answer});
     if (!link) return nullptr;
     return std::make_unique<device::KeyClient>(
-        std::make_unique<test::Impatient>(*std::move(link), divisor));
+        std::make_unique<test::PacedLink>(*std::move(link), 1.0 / divisor));
   }
 
   // An enrolled key in "flash" and a first job for it; the process is ended, so that its state can
