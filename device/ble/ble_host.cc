@@ -1,6 +1,7 @@
 #include "device/ble/ble_host.h"
 
 #include <algorithm>
+#include <atomic>
 #include <deque>
 #include <future>
 #include <list>
@@ -12,6 +13,7 @@
 #include "device/ble/bluetooth_state.h"
 #include "device/ble/bluez_watch.h"
 #include "device/ble/bus_loop.h"
+#include "device/ble/key_keeper.h"
 #include "device/ble/key_profile.h"
 #include "device/key_claim.h"
 #include "protocol/framing.h"
@@ -96,12 +98,19 @@ struct Opening {
 
 void NoOptions(sdbus::MethodCall& call) { call << std::map<std::string, sdbus::Variant>{}; }
 
+// How often in a row a key was opened and said nothing that makes sense.
+struct Silence {
+  int opens = 0;
+  std::shared_ptr<const std::atomic<bool>> heard;  // of the last port; null: there is none
+};
+
 class Host final : public BleHost {
  public:
   explicit Host(BleOptions options)
       : options_(std::move(options)),
         watch_(loop_, options_.note, [this] { Review(); }),
-        profile_(loop_, options_.note),
+        profile_(loop_, options_.note, options_.keeping.registration),
+        keeper_(loop_, watch_.objects(), options_.note, options_.keeping),
         loop_({options_.bus_address, true, [this] { Up(); },
                [this](const Error& reason) { Down(reason); }}) {
     loop_.Start();
@@ -181,6 +190,7 @@ class Host final : public BleHost {
       }
       const std::string path = *at;
       at = present_.erase(at);
+      silences_.erase(path);
       Tell(DiscoveryEvent::kVanished, path);
       const auto port = ports_.find(path);
       if (port == ports_.end()) continue;
@@ -193,6 +203,7 @@ class Host final : public BleHost {
       Tell(DiscoveryEvent::kAppeared, path);
     }
     profile_.Register(watch_.objects());
+    keeper_.Review();
   }
 
   void Tell(DiscoveryEvent::Kind kind, const std::string& path) {
@@ -206,6 +217,10 @@ class Host final : public BleHost {
 
   void Finish(const std::shared_ptr<Opening>& opening, Result<std::shared_ptr<KeyPort>> result) {
     openings_.remove(opening);
+    if (!result && result.error().code != ErrorCode::kUnavailable &&
+        result.error().code != ErrorCode::kDeadline) {
+      silences_.erase(opening->path);  // it has said something, or is somebody else's
+    }
     opening->Finish(std::move(result));
   }
 
@@ -238,6 +253,14 @@ class Host final : public BleHost {
 
   void Begin(const std::shared_ptr<Opening>& opening) {
     if (!Goes(opening)) return;
+    Silence& silence = silences_[opening->path];
+    if (silence.heard && *silence.heard) silence.opens = 0;
+    silence.heard.reset();
+    if (++silence.opens > options_.keeping.silent) {
+      silence.opens = 0;
+      keeper_.Renew(opening->path, "is connected and says nothing; the connection is made anew");
+      return Finish(opening, Gone());
+    }
     opening->endpoint = *watch_.objects().Endpoint(opening->path);
     Ask(opening, opening->endpoint.info, "ReadValue",
         [this, opening](Result<BusLoop::Reply> reply) {
@@ -278,8 +301,10 @@ class Host final : public BleHost {
           auto transport =
               AdoptBleTransport(std::get<0>(*given).release(), opening->notify.release(),
                                 max_fragment, opening->path, std::move(opening->claim));
-          auto port =
-              BlePort::Start(std::move(transport), std::move(opening->on_gone), options_.holding);
+          const auto heard = std::make_shared<std::atomic<bool>>(false);
+          silences_[opening->path].heard = heard;
+          auto port = BlePort::Start(std::move(transport), std::move(opening->on_gone),
+                                     options_.holding, heard);
           ports_[opening->path] = port;
           Finish(opening, std::shared_ptr<KeyPort>(std::move(port)));
         });
@@ -294,10 +319,12 @@ class Host final : public BleHost {
   std::vector<std::weak_ptr<EventQueue>> queues_;
   std::set<std::string> present_;
   std::map<std::string, std::weak_ptr<BlePort>> ports_;
+  std::map<std::string, Silence> silences_;  // of keys that are present
   std::list<std::shared_ptr<Opening>> openings_;
 
   BluezWatch watch_;
   KeyProfile profile_;
+  KeyKeeper keeper_;
   BusLoop loop_;
 };
 

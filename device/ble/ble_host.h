@@ -5,6 +5,7 @@
 #include <string>
 
 #include "device/ble/ble_port.h"
+#include "device/ble/key_keeper.h"
 #include "device/discovery/discovery.h"
 #include "device/key_port.h"
 #include "protocol/result.h"
@@ -19,6 +20,7 @@ struct BleOptions {
   std::string bus_address;  // for tests; empty = the system bus
   BleNote note;
   BleHolding holding;
+  BleKeeping keeping;
 };
 
 // Keys on Bluetooth LE, through BlueZ over D-Bus. Everything of D-Bus happens on one thread of the
@@ -34,7 +36,8 @@ struct BleOptions {
 // of them advertises. The adapter listens for that passively, for those addresses alone and at the
 // kernel's own rate: nothing is sent, nobody near can see it, and there is no discovery of ours,
 // with its reports of everything near, to be started, stopped and sorted. A connected key costs the
-// connection interval that it asked for; nothing is listened for while all are connected.
+// connection interval that it asked for; nothing is listened for while all are connected. Where
+// that fails, BleKeeping says when BlueZ is asked outright (key_keeper.h).
 class BleHost {
  public:
   // Never fails: what is missing is waited for, and told in a note.

@@ -29,14 +29,20 @@ tl::unexpected<Error> BadFrame(const char* detail) {
 }  // namespace
 
 std::shared_ptr<BlePort> BlePort::Start(std::unique_ptr<Transport> transport, OnGone on_gone,
-                                        BleHolding holding) {
-  std::shared_ptr<BlePort> port(new BlePort(std::move(transport), std::move(on_gone), holding));
+                                        BleHolding holding,
+                                        std::shared_ptr<std::atomic<bool>> heard) {
+  std::shared_ptr<BlePort> port(
+      new BlePort(std::move(transport), std::move(on_gone), holding, std::move(heard)));
   port->reader_ = std::thread([raw = port.get()] { raw->ReadLoop(); });
   return port;
 }
 
-BlePort::BlePort(std::unique_ptr<Transport> transport, OnGone on_gone, BleHolding holding)
-    : transport_(std::move(transport)), on_gone_(std::move(on_gone)), holding_(holding) {}
+BlePort::BlePort(std::unique_ptr<Transport> transport, OnGone on_gone, BleHolding holding,
+                 std::shared_ptr<std::atomic<bool>> heard)
+    : transport_(std::move(transport)),
+      on_gone_(std::move(on_gone)),
+      holding_(holding),
+      heard_(std::move(heard)) {}
 
 BlePort::~BlePort() {
   Close();
@@ -201,6 +207,7 @@ Result<void> BlePort::GetInStep(Deadline deadline) {
           "The security key speaks another version of the protocol; update it or Keyferry.");
     }
     in_step_ = true;
+    if (heard_) *heard_ = true;
     return {};
   }
 }

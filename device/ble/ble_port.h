@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -47,9 +48,11 @@ class BlePort final : public KeyPort, public std::enable_shared_from_this<BlePor
  public:
   static constexpr std::size_t kMaxStray = 4096;
 
-  // `on_gone` is called on the reader's thread, or on that of Lose.
+  // `on_gone` is called on the reader's thread, or on that of Lose. `heard`, if any, becomes true
+  // when the key has answered INIT.
   static std::shared_ptr<BlePort> Start(std::unique_ptr<Transport> transport, OnGone on_gone,
-                                        BleHolding holding = {});
+                                        BleHolding holding = {},
+                                        std::shared_ptr<std::atomic<bool>> heard = nullptr);
   // Waits for the reader's thread. The last link or owner may let go on any thread but that one.
   ~BlePort() override;
 
@@ -74,7 +77,8 @@ class BlePort final : public KeyPort, public std::enable_shared_from_this<BlePor
     Clock::time_point since;
   };
 
-  BlePort(std::unique_ptr<Transport> transport, OnGone on_gone, BleHolding holding);
+  BlePort(std::unique_ptr<Transport> transport, OnGone on_gone, BleHolding holding,
+          std::shared_ptr<std::atomic<bool>> heard);
 
   void ReadLoop();
   bool Deliver(std::span<const std::uint8_t> fragment);
@@ -97,6 +101,7 @@ class BlePort final : public KeyPort, public std::enable_shared_from_this<BlePor
   const std::unique_ptr<Transport> transport_;
   const OnGone on_gone_;
   const BleHolding holding_;
+  const std::shared_ptr<std::atomic<bool>> heard_;
 
   std::mutex write_mutex_;  // a command's fragments go out together
 

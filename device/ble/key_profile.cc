@@ -9,6 +9,7 @@ namespace {
 constexpr char kRoot[] = "/org/keyferry/ble";
 constexpr char kProfile[] = "/org/keyferry/ble/profile";
 constexpr char kInterface[] = "org.bluez.GattProfile1";
+constexpr char kAlready[] = "org.bluez.Error.AlreadyExists";
 
 }  // namespace
 
@@ -46,11 +47,19 @@ void KeyProfile::Register(const BluezObjects& objects) {
         [](sdbus::MethodCall& call) {
           call << sdbus::ObjectPath(kRoot) << std::map<std::string, sdbus::Variant>{};
         },
-        [this, path = path](Result<BusLoop::Reply> reply) {
-          if (!reply && note_) {
+        [this, &objects, path = path](Result<BusLoop::Reply> reply) {
+          if (reply || reply.error().detail.rfind(kAlready, 0) == 0) {
+            told_.erase(path);
+            return;
+          }
+          if (told_.insert(path).second && note_) {
             note_("keys will not connect by themselves through " + path + ": " +
                   reply.error().detail);
           }
+          loop_.After(again_, [this, &objects, path] {
+            registered_.erase(path);
+            Register(objects);
+          });
         },
         std::chrono::milliseconds(30000));
   }

@@ -20,6 +20,7 @@ using std::chrono::steady_clock;
 constexpr char kBluez[] = "org.bluez";
 constexpr char kDevice[] = "org.bluez.Device1";
 constexpr char kAdapter[] = "org.bluez.Adapter1";
+constexpr char kAdvertising[] = "org.bluez.LEAdvertisingManager1";
 constexpr auto kAppearPatience = std::chrono::seconds(10);
 constexpr auto kRetry = std::chrono::milliseconds(500);
 constexpr auto kCallPatience = std::chrono::seconds(5);
@@ -101,6 +102,7 @@ void BleEndpoint::Open(const Identity& identity) {
   name_ = std::string(kMakerName) + " " + identity.device_id.substr(0, 4);
   std::fill(std::begin(parts_), std::end(parts_), State::kIdle);
   failed_.reset();
+  stale_ = false;
   bluez_there_ = true;
   bus_ = options_.bus_address.empty()
              ? sdbus::createSystemBusConnection()
@@ -165,7 +167,7 @@ void BleEndpoint::Ask(Part part) {
       return;
     case kAdvertisement:
       adapter_->callMethodAsync("RegisterAdvertisement")
-          .onInterface("org.bluez.LEAdvertisingManager1")
+          .onInterface(kAdvertising)
           .withTimeout(kCallPatience)
           .withArguments(sdbus::ObjectPath(GattApplication::kAdvertisementPath), Properties{})
           .uponReplyInvoke(answer);
@@ -188,9 +190,27 @@ void BleEndpoint::Ask(Part part) {
   }
 }
 
+// Linux 6.1 goes on advertising, when a central has left, as it did when that central
+// came; when that advertisement is gone meanwhile (the key was pulled out, bluetoothd restarted),
+// it advertises so that nobody can connect. An advertisement that is new is right.
+void BleEndpoint::AdvertiseAnew() {
+  if (parts_[kAdvertisement] == State::kAsked) stale_ = true;
+  if (parts_[kAdvertisement] != State::kDone) return;
+  parts_[kAdvertisement] = State::kAsked;
+  adapter_->callMethodAsync("UnregisterAdvertisement")
+      .onInterface(kAdvertising)
+      .withTimeout(kCallPatience)
+      .withArguments(sdbus::ObjectPath(GattApplication::kAdvertisementPath))
+      .uponReplyInvoke([this](const sdbus::Error*) {
+        parts_[kAdvertisement] = State::kIdle;
+        retry_at_ = steady_clock::now();
+      });
+}
+
 void BleEndpoint::OnAnswer(Part part, const sdbus::Error* error) {
   if (error == nullptr || error->getName() == "org.bluez.Error.AlreadyExists") {
     parts_[part] = State::kDone;
+    if (part == kAdvertisement && std::exchange(stale_, false)) AdvertiseAnew();
     return;
   }
   parts_[part] = State::kIdle;
@@ -226,8 +246,10 @@ void BleEndpoint::OnProperties(sdbus::Message& signal) {
     if (found == changed.end() || !found->second.containsValueOfType<bool>()) return std::nullopt;
     return found->second.get<bool>();
   };
-  if (interface == kDevice && signal.getPath() == central_ && flag("Connected") == false)
-    CentralGone();
+  if (interface == kDevice && flag("Connected") == false) {
+    if (signal.getPath() == central_) CentralGone();
+    AdvertiseAnew();
+  }
   if (interface == kAdapter && flag("Powered") == true) {
     parts_[kAdvertisement] = State::kIdle;
     retry_at_ = steady_clock::now();
@@ -235,7 +257,10 @@ void BleEndpoint::OnProperties(sdbus::Message& signal) {
 }
 
 void BleEndpoint::Vanish() {
-  if (present_) Disconnect();
+  if (present_) {
+    Silence();
+    Disconnect();
+  }
   present_ = false;
   central_.clear();
   CloseWrites();
@@ -246,6 +271,19 @@ void BleEndpoint::Vanish() {
   manager_.reset();
   adapter_.reset();
   bus_.reset();
+}
+
+// A key without power is not found any more; the kernel would let the central come back at once.
+void BleEndpoint::Silence() {
+  if (parts_[kAdvertisement] != State::kDone) return;
+  try {
+    adapter_->callMethod("UnregisterAdvertisement")
+        .onInterface(kAdvertising)
+        .withTimeout(kCallPatience)
+        .withArguments(sdbus::ObjectPath(GattApplication::kAdvertisementPath));
+  } catch (const sdbus::Error&) {
+    // bluetoothd is gone, and the advertisement with it.
+  }
 }
 
 bool BleEndpoint::Disconnect() {

@@ -19,7 +19,8 @@ namespace keyferry::sim {
 // back before it answers. Fragments go through sockets that bluetoothd acquires (AcquireWrite,
 // AcquireNotify); D-Bus carries them only while there are none.
 //
-// bluetoothd may be restarted and the adapter switched off and on: the key registers anew.
+// bluetoothd may be restarted and the adapter switched off and on: the key registers anew. It
+// advertises anew whenever a central has left.
 class BleEndpoint final : public Endpoint {
  public:
   struct Options {
@@ -55,6 +56,8 @@ class BleEndpoint final : public Endpoint {
   void Match();
   void Register();
   void Ask(Part part);
+  void AdvertiseAnew();
+  void Silence();
   void OnAnswer(Part part, const sdbus::Error* error);
   void OnBluez(bool there);
   void OnProperties(sdbus::Message& signal);
@@ -75,6 +78,7 @@ class BleEndpoint final : public Endpoint {
   bool bluez_there_ = true;
   std::optional<Error> failed_;  // of a registration
   State parts_[kParts]{};
+  bool stale_ = false;  // the advertisement that is being registered has to be made anew
   Time retry_at_{};
 
   std::unique_ptr<sdbus::IConnection> bus_;

@@ -147,6 +147,93 @@ TEST_CASE("bluetoothd restarts and the key comes back by itself", "[ble]") {
   CHECK(client.ReadInfo());
 }
 
+namespace {
+
+constexpr device::BleKeeping kAtOnce{.away = std::chrono::milliseconds(1),
+                                     .away_longest = std::chrono::milliseconds(2),
+                                     .registration = std::chrono::milliseconds(1)};
+
+}  // namespace
+
+TEST_CASE("a registration that is refused is tried again", "[ble]") {
+  Rig rig;
+  rig.mock.Do("unwilling = 3");
+  rig.log = std::make_unique<HostLog>(rig.mock.address(), kAtOnce);
+  CHECK(rig.log->Note("will not connect by themselves").find("hci0") != std::string::npos);
+  rig.mock.Do("wait_registered(1)");
+  CHECK(rig.log->Waiting() == 0);
+}
+
+TEST_CASE("a key that stays away is called until it comes", "[ble]") {
+  Rig rig;
+  rig.mock.Do("key(2, bonded=False)");
+  rig.mock.Do("kept('" + kOther + "')");
+  rig.mock.Do("key()");
+  rig.mock.Do("kept('" + kKey + "')");
+  rig.mock.Do("deaf = 3");
+  rig.log = std::make_unique<HostLog>(rig.mock.address(), kAtOnce);
+  CHECK(rig.log->Appeared() == kKey);
+  CHECK(rig.log->Note("did not come back by itself").find(kKey) != std::string::npos);
+  rig.mock.Do("assert asked == ['Connect'] * 4, asked");
+  // Somebody has disconnected it, which ends BlueZ's own connections.
+  rig.mock.Do("away('" + kKey + "')");
+  CHECK(rig.log->Vanished() == kKey);
+  CHECK(rig.log->Appeared() == kKey);
+  rig.mock.Do("assert asked == ['Connect'] * 5, asked");
+}
+
+TEST_CASE("a key whose services are not found is connected anew", "[ble]") {
+  Rig rig;
+  rig.mock.Do("key()");
+  rig.mock.Do("kept('" + kKey + "')");
+  rig.mock.Do("change('" + kKey + "', DEVICE, Connected=dbus.Boolean(True))");
+  device::BleKeeping keeping;
+  keeping.half = std::chrono::milliseconds(1);
+  rig.log = std::make_unique<HostLog>(rig.mock.address(), keeping);
+  CHECK(rig.log->Note("does not find its services").find(kKey) != std::string::npos);
+  CHECK(rig.log->Appeared() == kKey);
+  // At once, not after the pause that keys which are away have.
+  rig.mock.Do("assert asked == ['Disconnect', 'Connect'], asked");
+}
+
+TEST_CASE("a key that is connected and says nothing is connected anew", "[ble]") {
+  Rig rig;
+  rig.mock.Do("key()");
+  rig.mock.Do("kept('" + kKey + "')");
+  rig.mock.Do("near('" + kKey + "')");
+  rig.log->Appeared();
+  SECTION("it cannot be opened") {
+    rig.mock.Do("refusal = ('org.bluez.Error.Failed', 'Not connected')");
+    for (int i = 0; i < 4; ++i) {
+      CHECK(Refused(*rig.log).error().detail.find("Not connected") != std::string::npos);
+    }
+  }
+  SECTION("it never answers") {
+    for (int i = 0; i < 4; ++i) {
+      rig.gone = {};
+      rig.Open();
+      rig.port.reset();
+      rig.pump.reset();
+    }
+  }
+  rig.mock.Do("assert asked == [], asked");
+  CHECK(Refused(*rig.log).error().code == ErrorCode::kUnavailable);
+  CHECK(rig.log->Note("says nothing").find(kKey) != std::string::npos);
+  CHECK(rig.log->Vanished() == kKey);
+  CHECK(rig.log->Appeared() == kKey);
+  rig.mock.Do("assert asked == ['Disconnect', 'Connect'], asked");
+  // One that answers may be opened as often as anybody likes.
+  rig.mock.Do("refusal = None");
+  for (int i = 0; i < 6; ++i) {
+    rig.gone = {};
+    rig.Open();
+    CHECK(rig.port->OpenLink({}));
+    rig.port.reset();
+    rig.pump.reset();
+  }
+  rig.mock.Do("assert len(asked) == 2, asked");
+}
+
 TEST_CASE("answers of the wrong type are refused by name and nothing else suffers", "[ble]") {
   Rig rig;
   rig.mock.Do("key()");

@@ -33,6 +33,7 @@ objects["/"].AddTemplate("bluez5", {})
 mtu = 517
 info_bytes = b""  # of the characteristic that is read
 registered = 0  # applications
+unwilling = 0  # how many more registrations fail
 refusal = None  # (error name, text) of AcquireNotify and AcquireWrite
 answers = {}  # method name → what it answers instead
 
@@ -62,7 +63,10 @@ def acquire_notify(_self, _options):
 
 
 def register_application(_self, _path, _options):
-    global registered
+    global registered, unwilling
+    if unwilling:
+        unwilling -= 1
+        raise dbus.exceptions.DBusException("Failed", name="org.bluez.Error.Failed")
     registered += 1
 
 
@@ -132,6 +136,27 @@ def near(path):
 
 def away(path):
     change(path, DEVICE, ServicesResolved=dbus.Boolean(False), Connected=dbus.Boolean(False))
+
+
+asked = []  # of keys that are kept: "Connect", "Disconnect"
+deaf = 0  # how many times "Connect" fails
+
+
+def kept(path):
+    """Lets Connect and Disconnect do what they do. Connect fails while `deaf`."""
+    def connect(device):
+        global deaf
+        asked.append("Connect")
+        if deaf:
+            deaf -= 1
+            raise dbus.exceptions.DBusException("le-connection-abort-by-local", name="org.bluez.Error.Failed")
+        gatt(device.path)
+        change(device.path, DEVICE, Connected=dbus.Boolean(True), ServicesResolved=dbus.Boolean(True))
+
+    def disconnect(device):
+        asked.append("Disconnect")
+        away(device.path)
+    objects[path].AddMethods(DEVICE, [("Connect", "", "", connect), ("Disconnect", "", "", disconnect)])
 
 
 def power(on, hci="hci0"):

@@ -133,9 +133,10 @@ std::unique_ptr<BlePump> MockBluez::Accept(FakeKey& key, std::size_t max_fragmen
   return std::make_unique<BlePump>(key, max_fragment, write, notify);
 }
 
-HostLog::HostLog(const std::string& address) {
+HostLog::HostLog(const std::string& address, device::BleKeeping keeping) {
   device::BleOptions options;
   options.bus_address = address;
+  options.keeping = keeping;
   options.note = [this](const std::string& line) {
     const std::scoped_lock lock(mutex_);
     notes_.push_back(line);

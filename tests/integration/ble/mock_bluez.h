@@ -54,7 +54,7 @@ class MockBluez {
 // A BleHost with its events and notes to wait for.
 class HostLog {
  public:
-  explicit HostLog(const std::string& address);
+  explicit HostLog(const std::string& address, device::BleKeeping keeping = {});
   ~HostLog();
 
   device::BleHost& host() { return *host_; }

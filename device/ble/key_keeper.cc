@@ -1,0 +1,110 @@
+#include "device/ble/key_keeper.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace keyferry::device {
+namespace {
+
+constexpr char kBluez[] = "org.bluez";
+constexpr char kDevice[] = "org.bluez.Device1";
+// Longer than bluetoothd itself takes.
+constexpr std::chrono::seconds kConnectLimit{60};
+
+bool IsKept(const BluezObjects& objects, const BleDevice& device) {
+  const auto adapter = objects.adapters().find(device.adapter);
+  return device.is_key && device.bonded() && adapter != objects.adapters().end() &&
+         adapter->second.powered;
+}
+
+}  // namespace
+
+KeyKeeper::State KeyKeeper::StateOf(const std::string& path) const {
+  if (objects_.IsPresent(path)) return State::kHere;
+  return objects_.devices().at(path).connected ? State::kHalf : State::kAway;
+}
+
+void KeyKeeper::Review() {
+  std::erase_if(keys_, [this](const auto& key) {
+    const auto device = objects_.devices().find(key.first);
+    return device == objects_.devices().end() || !IsKept(objects_, device->second);
+  });
+  for (const auto& [path, device] : objects_.devices()) {
+    if (!IsKept(objects_, device)) continue;
+    const State state = StateOf(path);
+    const auto [at, is_new] = keys_.try_emplace(path);
+    if (is_new || at->second.state != state) Enter(path, at->second, state);
+  }
+}
+
+void KeyKeeper::Enter(const std::string& path, Kept& kept, State state) {
+  kept.state = state;
+  kept.since = ++changes_;
+  switch (state) {
+    case State::kHere:
+      return;
+    case State::kHalf:
+      kept.pause = keeping_.half;
+      return Later(path, kept, kept.pause);
+    case State::kAway:
+      kept.pause = keeping_.away;
+      // BlueZ does not connect again what it was told to disconnect.
+      return Later(path, kept,
+                   std::exchange(kept.renewing, false) ? std::chrono::milliseconds(0) : kept.pause);
+  }
+}
+
+void KeyKeeper::Later(const std::string& path, const Kept& kept, std::chrono::milliseconds delay) {
+  loop_.After(delay, [this, path, since = kept.since] { Due(path, since); });
+}
+
+void KeyKeeper::Due(const std::string& path, std::uint64_t since) {
+  const auto at = keys_.find(path);
+  if (at == keys_.end() || at->second.since != since) return;
+  Kept& kept = at->second;
+  if (kept.state == State::kAway) {
+    Connect(path, kept);
+  } else {
+    Disconnect(path, kept,
+               "is connected, but BlueZ does not find its services; the connection is made anew");
+  }
+  Later(path, kept, kept.pause);
+  kept.pause = std::min(kept.pause * 2, keeping_.away_longest);
+}
+
+void KeyKeeper::Connect(const std::string& path, Kept& kept) {
+  if (std::exchange(kept.connecting, true)) return;
+  loop_.Call(
+      kBluez, path, kDevice, "Connect", {},
+      [this, path](Result<BusLoop::Reply> reply) {
+        const auto at = keys_.find(path);
+        if (at != keys_.end()) at->second.connecting = false;
+        if (reply) return Tell(path, "did not come back by itself; BlueZ has connected it");
+        if (reply.error().code == ErrorCode::kPermissionDenied) {
+          Tell(path, "cannot be called back: " + reply.error().message);
+        }
+      },
+      kConnectLimit);
+}
+
+void KeyKeeper::Renew(const std::string& path, const std::string& why) {
+  const auto at = keys_.find(path);
+  if (at != keys_.end() && at->second.state == State::kHere) Disconnect(path, at->second, why);
+}
+
+void KeyKeeper::Disconnect(const std::string& path, Kept& kept, const std::string& why) {
+  Tell(path, why);
+  kept.renewing = true;
+  loop_.Call(kBluez, path, kDevice, "Disconnect", {}, [this, path](Result<BusLoop::Reply> reply) {
+    if (!reply) {
+      Tell(path, "could not be disconnected: " + reply.error().message +
+                     " If it stays away: systemctl restart bluetooth");
+    }
+  });
+}
+
+void KeyKeeper::Tell(const std::string& path, const std::string& words) const {
+  if (note_) note_("key at " + path + " " + words);
+}
+
+}  // namespace keyferry::device
