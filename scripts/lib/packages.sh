@@ -13,7 +13,7 @@ PACKAGES_TEST="libpam-wrapper umockdev python3 dbus python3-dbus python3-dbusmoc
 PACKAGES_LINT="clang-format"
 PACKAGES_MODEL="spin gcc libc6-dev"
 PACKAGES_WINDOWS="g++-mingw-w64-x86-64-posix wine wine64"
-PACKAGES_BENCH="gcc-arm-none-eabi libstdc++-arm-none-eabi-newlib libnewlib-arm-none-eabi"
+PACKAGES_BENCH="strace ldap-utils gcc-arm-none-eabi libstdc++-arm-none-eabi-newlib libnewlib-arm-none-eabi"
 PACKAGES_FUZZ="clang-14 libclang-rt-14-dev libfuzzer-14-dev"
 
 # The page styles and the browser driver come from npm; any Node.js from 18 on will do.

@@ -1,0 +1,206 @@
+// The peers of scripts/bench saga, and the queue.
+//   bench_saga ldap URI CA_FILE BIND_NAME PASSWORD_FILE CONNECTIONS ROUNDS <DN lines
+//     bare libldap: ROUNDS password replacements (unicodePwd) of each DN of standard input over
+//     CONNECTIONS kept LDAPS connections. Prints "<changes a second> <median ms of one>".
+//   bench_saga sync DIRECTORY ROUNDS
+//     one 4 KiB append and its fdatasync. Prints the median in ms.
+//   bench_saga queue DIRECTORY JOBS
+//     a database of JOBS waiting jobs, one a key; prints the median µs to pick and hand out one.
+#include <fcntl.h>
+#include <ldap.h>
+#include <sqlite3.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "server/storage/sqlite_store.h"
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using keyferry::server::DeviceId;
+
+[[noreturn]] void Give(const std::string& what) {
+  std::fprintf(stderr, "bench_saga: %s\n", what.c_str());
+  std::exit(1);
+}
+
+double MsSince(Clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+}
+
+double Median(std::vector<double> values) {
+  if (values.empty()) Give("nothing was measured");
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+LDAP* Connect(char** argv) {
+  LDAP* ldap = nullptr;
+  if (ldap_initialize(&ldap, argv[0]) != LDAP_SUCCESS) Give("no such URI");
+  const int version = LDAP_VERSION3;
+  const int demand = LDAP_OPT_X_TLS_DEMAND;
+  const int client = 0;
+  ldap_set_option(ldap, LDAP_OPT_PROTOCOL_VERSION, &version);
+  ldap_set_option(ldap, LDAP_OPT_REFERRALS, LDAP_OPT_OFF);
+  ldap_set_option(ldap, LDAP_OPT_X_TLS_CACERTFILE, argv[1]);
+  ldap_set_option(ldap, LDAP_OPT_X_TLS_REQUIRE_CERT, &demand);
+  ldap_set_option(ldap, LDAP_OPT_X_TLS_NEWCTX, &client);
+  std::string password;
+  std::getline(std::ifstream(argv[3]), password);
+  berval secret{password.size(), password.data()};
+  const int bound =
+      ldap_sasl_bind_s(ldap, argv[2], LDAP_SASL_SIMPLE, &secret, nullptr, nullptr, nullptr);
+  if (bound != LDAP_SUCCESS) Give(std::string("bind: ") + ldap_err2string(bound));
+  return ldap;
+}
+
+void Replace(LDAP* ldap, const std::string& dn, unsigned number) {
+  std::string utf16;
+  for (const char c : "\"Bare-" + std::to_string(number) + "-loop-Replace\"") {
+    utf16.push_back(c);
+    utf16.push_back('\0');
+  }
+  berval value{utf16.size(), utf16.data()};
+  berval* values[] = {&value, nullptr};
+  std::string name = "unicodePwd";
+  LDAPMod mod{};
+  mod.mod_op = LDAP_MOD_REPLACE | LDAP_MOD_BVALUES;
+  mod.mod_type = name.data();
+  mod.mod_bvalues = values;
+  LDAPMod* mods[] = {&mod, nullptr};
+  const int set = ldap_modify_ext_s(ldap, dn.c_str(), mods, nullptr, nullptr);
+  if (set != LDAP_SUCCESS) Give(dn + ": " + ldap_err2string(set));
+}
+
+void Ldap(char** argv) {
+  std::vector<std::string> names;
+  for (std::string line; std::getline(std::cin, line);) names.push_back(line);
+  const auto connections = static_cast<std::size_t>(std::max(1, std::atoi(argv[4])));
+  const auto all = names.size() * static_cast<std::size_t>(std::max(1, std::atoi(argv[5])));
+  std::vector<LDAP*> pool;
+  for (std::size_t i = 0; i < connections; ++i) pool.push_back(Connect(argv));
+  std::atomic<std::size_t> next{0};
+  std::vector<std::vector<double>> took(connections);
+  std::vector<std::thread> workers;
+  const unsigned salt = static_cast<unsigned>(::getpid());
+  const auto start = Clock::now();
+  for (std::size_t i = 0; i < connections; ++i) {
+    workers.emplace_back([&, i] {
+      for (std::size_t at; (at = next.fetch_add(1)) < all;) {
+        const auto began = Clock::now();
+        Replace(pool[i], names[at % names.size()], salt * 1000 + static_cast<unsigned>(at));
+        took[i].push_back(MsSince(began));
+      }
+    });
+  }
+  for (auto& worker : workers) worker.join();
+  const double seconds = MsSince(start) / 1000;
+  std::vector<double> each;
+  for (const auto& some : took) each.insert(each.end(), some.begin(), some.end());
+  std::printf("%.2f %.3f\n", static_cast<double>(all) / seconds, Median(each));
+}
+
+void Sync(const std::filesystem::path& directory, int rounds) {
+  const std::filesystem::path file = directory / "bench-sync";
+  const int fd = ::open(file.c_str(), O_CREAT | O_WRONLY | O_TRUNC | O_APPEND, 0600);
+  if (fd < 0) Give("cannot write in " + directory.string());
+  const std::vector<char> page(4096, 'k');
+  std::vector<double> took;
+  for (int i = 0; i < rounds; ++i) {
+    const auto began = Clock::now();
+    if (::write(fd, page.data(), page.size()) < 0 || ::fdatasync(fd) != 0) Give("the disk failed");
+    took.push_back(MsSince(began));
+  }
+  ::close(fd);
+  std::filesystem::remove(file);
+  std::printf("%.3f\n", Median(took));
+}
+
+void Sql(sqlite3* db, const std::string& text) {
+  char* error = nullptr;
+  if (sqlite3_exec(db, text.c_str(), nullptr, nullptr, &error) != SQLITE_OK) Give(error);
+}
+
+// Rows as the server writes them, but for sealed bytes of equal length that no key could open.
+void Fill(const std::filesystem::path& file, long jobs) {
+  sqlite3* db = nullptr;
+  if (sqlite3_open(file.c_str(), &db) != SQLITE_OK) Give("cannot open the database");
+  const std::string numbers =
+      "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < " +
+      std::to_string(jobs) + ") ";
+  Sql(db, "PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF; BEGIN");
+  Sql(db,
+      "INSERT INTO enrolments (enrolment_id, device_id, account_id, login, display_name, "
+      "workstation_id, state, error, actor_login, enrol_cert, begin_body, activation_hash, "
+      "statement, grant_bytes, simulator, created, expires) " +
+          numbers +
+          "SELECT printf('%032x', i), printf('%032x', i), printf('%032x', i), 'u', 'u', '', "
+          "'done', '', 'a', '', '', '', '', '', 1, 1, 1 FROM n");
+  Sql(db,
+      "INSERT INTO device_keys (device_id, enrolment_id, account_id, login, display_name, state, "
+      "simulator, sig_pub, record, next_seq, firmware, pin_set, epoch, recipient_pub, last_seq, "
+      "receipt_ctr, receipt_hash, enrolled, last_seen, alarm) " +
+          numbers +
+          "SELECT printf('%032x', i), printf('%032x', i), printf('%032x', i), 'u', 'u', 'active', "
+          "1, '', '', 2, 1, 1, 1, '', 0, 1, '', 1, 1, '' FROM n");
+  Sql(db,
+      "INSERT INTO jobs (job_id, device_id, enrolment_id, account_id, change_id, seq, base_seq, "
+      "epoch, sealed, hash, state, last_error, created, queued, handed, spooled, delivered, used, "
+      "workstation_id, receipt_ctr, receipt_hash) " +
+          numbers +
+          "SELECT printf('%032x', i), printf('%032x', i), printf('%032x', i), printf('%032x', i), "
+          "NULL, 1, 0, 1, hex(randomblob(458)), printf('%064x', i), 'ready', '', 1, 1, 0, 0, 0, "
+          "0, '', 0, '' FROM n");
+  Sql(db, "COMMIT; PRAGMA wal_checkpoint(TRUNCATE)");
+  sqlite3_close(db);
+}
+
+void Queue(const std::filesystem::path& directory, long jobs) {
+  const std::filesystem::path file = directory / ("queue-" + std::to_string(jobs) + ".db");
+  if (!keyferry::server::OpenSqliteStore(file)) Give("cannot make a database");
+  Fill(file, jobs);
+  {
+    auto store = keyferry::server::OpenSqliteStore(file);
+    if (!store) Give(store.error().message);
+    std::vector<double> took;
+    for (long i = 1; i <= 300; ++i) {
+      char hex[33];
+      // Spread over the whole queue; each key once.
+      std::snprintf(hex, sizeof hex, "%032lx", 1 + (i * (jobs / 300)) % jobs);
+      const auto device = DeviceId::Parse(hex);
+      const auto began = Clock::now();
+      const auto job = (*store)->TakeReady(*device, 1);
+      took.push_back(MsSince(began) * 1000);
+      if (!job || !*job) Give("no job was handed out");
+    }
+    std::printf("%.1f\n", Median(took));
+  }
+  for (const char* suffix : {"", "-wal", "-shm"})
+    std::filesystem::remove(file.string() + suffix);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string what = argc > 1 ? argv[1] : "";
+  if (what == "ldap" && argc == 8) {
+    Ldap(argv + 2);
+  } else if (what == "sync" && argc == 4) {
+    Sync(argv[2], std::atoi(argv[3]));
+  } else if (what == "queue" && argc == 4) {
+    Queue(argv[2], std::atol(argv[3]));
+  } else {
+    Give("usage: see the head of tests/bench/saga.cc");
+  }
+}
