@@ -14,16 +14,27 @@ function(keyferry_program name)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
 endfunction()
 
-# keyferry_test(NAME LABEL unit|integration SOURCES ... LINKS ...): one Catch2 program, one ctest entry.
+# keyferry_test(NAME LABEL unit|integration [POSTGRES] SOURCES ... LINKS ...): one Catch2 program, one ctest entry. POSTGRES: it runs
+# on a PostgreSQL server of its own.
 function(keyferry_test name)
-  cmake_parse_arguments(TEST "" "LABEL;TIMEOUT" "SOURCES;LINKS" ${ARGN})
+  cmake_parse_arguments(TEST "POSTGRES" "LABEL;TIMEOUT" "SOURCES;LINKS" ${ARGN})
   add_executable(${name} ${TEST_SOURCES})
   target_link_libraries(${name} PRIVATE keyferry_flags ${TEST_LINKS} Catch2WithMain)
   target_compile_definitions(${name} PRIVATE KEYFERRY_TEST_DATA="${PROJECT_SOURCE_DIR}/tests/data")
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
-  add_test(NAME ${name} COMMAND ${name})
+  if(TEST_POSTGRES)
+    add_test(NAME ${name} COMMAND ${PROJECT_SOURCE_DIR}/scripts/pg run $<TARGET_FILE:${name}>)
+  else()
+    add_test(NAME ${name} COMMAND ${name})
+  endif()
   if(NOT TEST_TIMEOUT)
     set(TEST_TIMEOUT 120)
   endif()
   set_tests_properties(${name} PROPERTIES LABELS "${TEST_LABEL}" TIMEOUT ${TEST_TIMEOUT})
+endfunction()
+
+# keyferry_postgres_test(NAME): NAME's program once more, on a PostgreSQL server of its own, as integration test NAME_postgres.
+function(keyferry_postgres_test name)
+  add_test(NAME ${name}_postgres COMMAND ${PROJECT_SOURCE_DIR}/scripts/pg run $<TARGET_FILE:${name}>)
+  set_tests_properties(${name}_postgres PROPERTIES LABELS integration TIMEOUT 300)
 endfunction()

@@ -83,6 +83,15 @@ class Parser {
 
   void ReadServer() {
     config_.state_dir = Path("server.state_dir", true);
+    if (const std::string storage = reader_.Text("server.storage", false);
+        !storage.empty() && storage != "sqlite") {
+      auto url = PostgresUrl::Parse(storage);
+      if (url) {
+        config_.postgres = *std::move(url);
+      } else {
+        reader_.Complain("server.storage", url.error().message);
+      }
+    }
     config_.listen = Endpoint("server.listen");
     config_.workstation_listen = Endpoint("server.workstation_listen");
     if (config_.listen.port != 0 && config_.listen.port == config_.workstation_listen.port) {
@@ -193,6 +202,7 @@ class Parser {
 const std::vector<std::string>& ConfigKeys() {
   static const std::vector<std::string> keys = {
       "server.state_dir",
+      "server.storage",
       "server.listen",
       "server.workstation_listen",
       "server.names",

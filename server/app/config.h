@@ -2,11 +2,13 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "protocol/result.h"
+#include "server/storage/postgres_url.h"
 
 namespace keyferry::server {
 
@@ -18,6 +20,7 @@ struct ServerConfig {
     std::uint16_t port = 0;
   };
   std::filesystem::path state_dir;
+  std::optional<PostgresUrl> postgres;  // empty = a SQLite file in state_dir
   Endpoint listen;
   Endpoint workstation_listen;
   std::vector<std::string> names;  // DNS names and IP addresses of this server, first = the URL's

@@ -65,7 +65,7 @@ class Examination {
       return false;
     }
     std::error_code ec;
-    if (!fs::exists(files_.database, ec)) {
+    if (!fs::exists(files_.Last(config_), ec)) {
       Add(Status::kProblem, "state folder", config_.state_dir.string() + " is not initialised.",
           "Run: keyferry-server init");
       return false;
@@ -84,6 +84,15 @@ class Examination {
   }
 
   void Database() {
+    if (config_.postgres) {
+      const std::string what = "database " + config_.postgres->place();
+      if (const auto store = OpenStore(config_); !store) {
+        Problem(what, store.error(), "See docs/operations.md, \"PostgreSQL\".");
+      } else {
+        Add(Status::kOk, what + ": answers, and keeps what it acknowledges");
+      }
+      return;
+    }
     struct stat facts {};
     if (::stat(files_.database.c_str(), &facts) == 0 && (facts.st_mode & 077) != 0) {
       Add(Status::kProblem, "database", "Others may read " + files_.database.string() + ".",

@@ -5,6 +5,7 @@
 #include "server/app/files.h"
 #include "server/app/state.h"
 #include "server/directory/ldap_directory.h"
+#include "server/storage/postgres_store.h"
 #include "server/storage/sqlite_store.h"
 
 namespace keyferry::server {
@@ -36,11 +37,20 @@ Result<std::unique_ptr<Store>> OpenStore(const ServerConfig& config) {
   if (auto done = CheckPrivateFolder(config.state_dir); !done) return tl::unexpected(done.error());
   const StateFiles files(config.state_dir);
   std::error_code ec;
-  if (!std::filesystem::exists(files.database, ec)) {
+  if (!std::filesystem::exists(files.Last(config), ec)) {
     return Fail(ErrorCode::kIo,
                 config.state_dir.string() + " is not initialised. Run: keyferry-server init");
   }
-  return OpenSqliteStore(files.database);
+  return MakeStore(config);
+}
+
+Result<std::unique_ptr<Store>> MakeStore(const ServerConfig& config) {
+  if (!config.postgres) return OpenSqliteStore(StateFiles(config.state_dir).database);
+  if (const std::string& file = config.postgres->password_file(); !file.empty()) {
+    // libpq would leave out, silently, a file that others may read.
+    if (const auto secret = ReadSecretFile(file); !secret) return tl::unexpected(secret.error());
+  }
+  return OpenPostgresStore(*config.postgres);
 }
 
 }  // namespace keyferry::server

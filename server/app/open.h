@@ -13,6 +13,9 @@ namespace keyferry::server {
 // The adapters as the configuration wants them, for whoever puts a program together.
 Result<LdapConfig> LdapConfigOf(const ServerConfig& config);  // reads the password file
 Result<std::unique_ptr<Directory>> OpenDirectory(const ServerConfig& config);
+// kIo when the state folder is not initialised.
 Result<std::unique_ptr<Store>> OpenStore(const ServerConfig& config);
+// The same, but makes the database when it is new.
+Result<std::unique_ptr<Store>> MakeStore(const ServerConfig& config);
 
 }  // namespace keyferry::server

@@ -8,7 +8,7 @@
 
 #include "protocol/secure/system_random.h"
 #include "server/app/files.h"
-#include "server/storage/sqlite_store.h"
+#include "server/app/open.h"
 #include "server/tls/ca.h"
 
 namespace keyferry::server {
@@ -93,17 +93,21 @@ Result<void> Initialise(const ServerConfig& config, std::int64_t now) {
        {&files.root_key, &files.root_pub, &files.issuer_key, &files.issuer_cert, &files.ca_key,
         &files.ca_cert, &files.server_key, &files.server_cert, &files.database}) {
     if (!fs::exists(*file, ec)) continue;
-    const bool finished = fs::exists(files.database, ec);
+    const bool finished = fs::exists(files.Last(config), ec);
     return Fail(ErrorCode::kConflict,
                 finished ? file->string() +
                                " is there already. This server is initialised; nothing was changed."
                          : folder.string() + " holds the files of an init that did not finish (" +
                                file->filename().string() + "). Empty the folder and try again.");
   }
+  if (config.postgres) {
+    // Before anything is made: whether it can be reached is the likeliest thing to be wrong.
+    if (const auto store = MakeStore(config); !store) return tl::unexpected(store.error());
+  }
   if (auto done = MakeKeyAuthority(files, now); !done) return done;
   if (auto done = MakeTls(config, files, now); !done) return done;
-  auto store = OpenSqliteStore(files.database);  // last: with it the folder counts as initialised
-  if (!store) return tl::unexpected(store.error());
+  if (config.postgres) return {};
+  if (const auto store = MakeStore(config); !store) return tl::unexpected(store.error());
   return {};
 }
 

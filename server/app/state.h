@@ -19,7 +19,11 @@ struct StateFiles {
   std::filesystem::path root_key, root_pub, issuer_key, issuer_cert;  // what the keys trust
   std::filesystem::path ca_cert, ca_key;                              // TLS authority
   std::filesystem::path server_cert, server_key;                      // TLS server certificate
-  std::filesystem::path database;
+  std::filesystem::path database;                                     // of SQLite
+  // The file that init makes last: with it the folder counts as initialised.
+  const std::filesystem::path& Last(const ServerConfig& config) const {
+    return config.postgres ? server_cert : database;
+  }
 };
 
 // Makes root, issuer, TLS authority, server certificate and database. Refuses to overwrite

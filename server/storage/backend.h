@@ -4,6 +4,7 @@
 
 #include <exception>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "protocol/result.h"
@@ -15,11 +16,20 @@ namespace keyferry::server {
 class Backend {
  public:
   virtual ~Backend() = default;
-  // Both throw soci::soci_error.
+  // Both throw soci::soci_error or an exception that Translate() knows.
   virtual std::unique_ptr<soci::session> OpenWriter() = 0;
   virtual std::unique_ptr<soci::session> OpenReader() = 0;
-  // Starts a transaction that will write.
-  virtual const char* Begin() const = 0;
+  // Starts a transaction that will write, and keeps every other writer, of every server on this
+  // database, out until it ends: it sees all that those before it stored. Throws.
+  virtual void Begin(soci::session& writer) = 0;
+  // Throws unless what the transaction did is durable.
+  virtual void Commit(soci::session& writer) = 0;
+  // Whether `session` is of no use after `error` and another must be opened in its place. What was
+  // not committed on it is undone.
+  virtual bool Lost(soci::session& session, const std::exception& error) const = 0;
+  // After a Commit() whose session was lost: whether it is stored, asked on a new session once
+  // nothing more can happen to it. Nothing = the database does not know. Throws.
+  virtual std::optional<bool> Stored(soci::session& fresh) = 0;
   // Column type of a growing primary key.
   virtual const char* GrowingId() const = 0;
   // An exception of this backend as an error for people. Sets `fatal` when the disk failed under a

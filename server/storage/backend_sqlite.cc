@@ -68,7 +68,10 @@ class SqliteBackend final : public Backend {
     return session;
   }
 
-  const char* Begin() const override { return "BEGIN IMMEDIATE"; }
+  void Begin(soci::session& writer) override { writer << "BEGIN IMMEDIATE"; }
+  void Commit(soci::session& writer) override { writer << "COMMIT"; }
+  bool Lost(soci::session&, const std::exception&) const override { return false; }
+  std::optional<bool> Stored(soci::session&) override { return std::nullopt; }
   const char* GrowingId() const override { return "INTEGER PRIMARY KEY AUTOINCREMENT"; }
 
   Error Translate(const std::exception& error, bool& fatal) const override {

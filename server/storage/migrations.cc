@@ -143,6 +143,12 @@ Result<void> Migrate(Database& database) {
   for (long long number = *present + 1; number <= count; ++number) {
     const Migration& migration = Migrations()[static_cast<std::size_t>(number - 1)];
     auto done = database.Write([&](Transaction& transaction) -> Result<void> {
+      // Another server may have been quicker.
+      if (SelectNumber(transaction.sql, "SELECT COALESCE(MAX(number), 0) FROM migrations") >=
+          number) {
+        transaction.commit = false;
+        return {};
+      }
       for (const char* statement : migration.statements) {
         transaction.sql << WithGrowingId(statement, database.backend().GrowingId());
       }

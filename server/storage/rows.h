@@ -68,12 +68,33 @@ const char* Name(EnrolmentState state);
 inline long long Signed(std::uint64_t value) { return static_cast<long long>(value); }
 inline std::uint64_t Unsigned(long long value) { return static_cast<std::uint64_t>(value); }
 
+// A statement that is run once. Unlike a prepared one it takes one exchange with a database server,
+// not three.
+class Once {
+ public:
+  explicit Once(soci::session& sql) : statement_(sql) {}
+  template <typename Exchanged>
+  Once& operator,(const Exchanged& exchanged) {
+    statement_.exchange(exchanged);
+    return *this;
+  }
+  soci::statement& Ready(const std::string& query) {
+    statement_.alloc();
+    statement_.prepare(query, soci::details::st_one_time_query);
+    statement_.define_and_bind();
+    return statement_;
+  }
+
+ private:
+  soci::statement statement_;
+};
+
 // Runs a statement that returns no rows; the number of rows it touched.
 template <typename... Values>
 long long Execute(soci::session& sql, const std::string& query, const Values&... values) {
-  auto prepared = (sql.prepare << query);
-  ((prepared, soci::use(values)), ...);
-  soci::statement statement(prepared);
+  Once once(sql);
+  ((void)(once, soci::use(values)), ...);
+  soci::statement& statement = once.Ready(query);
   statement.execute(true);
   return statement.get_affected_rows();
 }
@@ -82,10 +103,10 @@ long long Execute(soci::session& sql, const std::string& query, const Values&...
 template <typename Columns, typename... Values>
 auto Select(soci::session& sql, const std::string& query, const Values&... values) {
   Columns columns;
-  auto prepared = (sql.prepare << query);
-  columns.Into(prepared);
-  ((prepared, soci::use(values)), ...);
-  soci::statement statement(prepared);
+  Once once(sql);
+  columns.Into(once);
+  ((void)(once, soci::use(values)), ...);
+  soci::statement& statement = once.Ready(query);
   statement.execute();
   std::vector<decltype(columns.Read())> rows;
   while (statement.fetch()) rows.push_back(columns.Read());
@@ -102,11 +123,10 @@ auto FirstOf(Rows rows) -> std::optional<typename Rows::value_type> {
 template <typename... Values>
 long long SelectNumber(soci::session& sql, const std::string& query, const Values&... values) {
   long long number = 0;
-  auto prepared = (sql.prepare << query);
-  prepared, soci::into(number);
-  ((prepared, soci::use(values)), ...);
-  soci::statement statement(prepared);
-  statement.execute(true);
+  Once once(sql);
+  once, soci::into(number);
+  ((void)(once, soci::use(values)), ...);
+  once.Ready(query).execute(true);
   return number;
 }
 

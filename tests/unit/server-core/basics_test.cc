@@ -233,8 +233,8 @@ TEST_CASE("no password is in the database, its log, an event or the server's log
     }
   }
   std::string haystack;
-  for (const auto& entry : std::filesystem::directory_iterator(c.folder.path)) {
-    haystack += ReadAll(entry.path());
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(c.database.Where())) {
+    if (entry.is_regular_file()) haystack += ReadAll(entry.path());
   }
   REQUIRE(haystack.find("password.set") != std::string::npos);  // the log is in there, unflushed
   for (const WorkstationEvent& event : desk->events) haystack += event.data;

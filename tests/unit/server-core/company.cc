@@ -1,11 +1,6 @@
 #include "company.h"
 
-#include <stdlib.h>
-
-#include <cstdlib>
 #include <stdexcept>
-
-#include "server/storage/sqlite_store.h"
 
 namespace keyferry::server::testing {
 namespace {
@@ -21,17 +16,6 @@ void Must(Result<void> result) {
 }
 
 }  // namespace
-
-TempFolder::TempFolder() {
-  std::string name = (std::filesystem::temp_directory_path() / "keyferry-test-XXXXXX").string();
-  if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp");
-  path = name;
-}
-
-TempFolder::~TempFolder() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path, ignored);
-}
 
 void TestWorkstation::Add(WorkstationEvent event) {
   const std::lock_guard lock(mutex);
@@ -69,7 +53,6 @@ Company::Company(ChangeConfig config, KeyConfig keys_config)
       simulator_maker("CN=Simulated keys,O=Maker"),
       change_config(config),
       key_config(keys_config) {
-  database = folder.path / "server.db";
   const std::int64_t now = clock.UnixSeconds();
   Authority authority = Must(MakeAuthority(OsRandom(), now - 10, now + 1'000'000'000));
   issuer = Must(Issuer::Load(std::move(authority.issuer_private), authority.issuer_cert,
@@ -90,7 +73,7 @@ Company::~Company() = default;
 void Company::Start() {
   bus = MakeEventBus();
   presence = std::make_unique<Presence>();
-  store = Must(OpenSqliteStore(database));
+  store = Must(database.Open());
   const CorePorts ports{*store,
                         directory,
                         clock,

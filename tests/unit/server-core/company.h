@@ -1,6 +1,5 @@
 #pragma once
 
-#include <filesystem>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -10,18 +9,10 @@
 #include "fakes.h"
 #include "protocol/secure/system_random.h"
 #include "server/core/services.h"
+#include "test_database.h"
 #include "test_key.h"
 
 namespace keyferry::server::testing {
-
-// A folder that goes away with the object.
-struct TempFolder {
-  TempFolder();
-  ~TempFolder();
-  TempFolder(const TempFolder&) = delete;
-  TempFolder& operator=(const TempFolder&) = delete;
-  std::filesystem::path path;
-};
 
 // An approved workstation with its event stream.
 struct TestWorkstation {
@@ -41,12 +32,13 @@ struct TestWorkstation {
 std::string Member(const std::string& json, const std::string& name);
 Blob Base64Member(const std::string& json, const std::string& name);
 
-// A server's core over a real SQLite file, with a directory, keys and workstations in memory.
+// A server's core over a real database, with a directory, keys and workstations in memory.
 struct Company {
   explicit Company(ChangeConfig config = {}, KeyConfig key_config = {});
   ~Company();
 
-  // The process dies and starts again: everything in memory is gone, the file stays.
+  // The process dies and starts again: everything in memory is gone, the
+  // database stays.
   void Restart();
   // Only the store is opened anew (readers and writer closed in between).
   void StopStore();
@@ -70,8 +62,7 @@ struct Company {
   ChangeView Newest(const AccountId& account);
   KeyView Key(const AccountId& account);
 
-  TempFolder folder;
-  std::filesystem::path database;
+  TestDatabase database;
   FakeClock clock;
   FakeDirectory directory;
   FakeWaiter waiter;

@@ -75,6 +75,27 @@ TEST_CASE("a good configuration, its defaults and relative paths") {
   CHECK_FALSE(config->passwords.allow_typing);
   CHECK_FALSE(config->keys.allow_simulator);
   CHECK(config->log.level == "info");
+  CHECK_FALSE(config->postgres);
+}
+
+TEST_CASE("where the database is") {
+  const auto with = [](const std::string& storage) {
+    return Parse(With("[server]\n", "[server]\nstorage = \"" + storage + "\"\n"));
+  };
+  REQUIRE(with("sqlite"));
+  CHECK_FALSE(with("sqlite")->postgres);
+  const auto config = with("postgresql:///keyferry?host=/run/postgresql");
+  REQUIRE(config);
+  REQUIRE(config->postgres);
+  CHECK(config->postgres->place() == "keyferry at /run/postgresql");
+  for (const char* storage :
+       {"postgresql://keyferry:Canary-7@db/keyferry", "mysql://db/keyferry", "keyferry.db",
+        "postgresql://db.example/keyferry", "postgresql:///keyferry?colour=blue"}) {
+    const auto refused = with(storage);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().message.rfind("server.toml:2: server.storage ", 0) == 0);
+    CHECK(refused.error().message.find("Canary") == std::string::npos);
+  }
 }
 
 TEST_CASE("a bad configuration is refused with file, line and remedy") {

@@ -1,0 +1,16 @@
+#include "server/storage/postgres_store.h"
+
+#include <utility>
+
+#include "server/storage/backend_postgres.h"
+#include "server/storage/sql_store.h"
+
+namespace keyferry::server {
+
+Result<std::unique_ptr<Store>> OpenPostgresStore(const PostgresUrl& url) {
+  auto store = std::make_unique<SqlStore>(MakePostgresBackend(url));
+  if (auto opened = store->Open(); !opened) return tl::unexpected(std::move(opened.error()));
+  return store;
+}
+
+}  // namespace keyferry::server

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "protocol/result.h"
+#include "server/core/store.h"
+
+namespace keyferry::server::testing {
+
+// A folder that goes away with the object.
+struct TempFolder {
+  TempFolder();
+  ~TempFolder();
+  TempFolder(const TempFolder&) = delete;
+  TempFolder& operator=(const TempFolder&) = delete;
+  std::filesystem::path path;
+};
+
+// A database of a test's own: a SQLite file or, where KEYFERRY_TEST_POSTGRESQL holds a URL
+// (`scripts/pg run`), a schema over there.
+class TestDatabase {
+ public:
+  TestDatabase();
+  ~TestDatabase();
+  TestDatabase(const TestDatabase&) = delete;
+  TestDatabase& operator=(const TestDatabase&) = delete;
+
+  static bool IsPostgres();
+
+  Result<std::unique_ptr<Store>> Open() const;
+  const std::string& url() const { return url_; }  // of PostgreSQL
+  // Past the store, as whoever has the file or an account can.
+  void Run(const std::string& sql) const;
+  std::string Text(const std::string& sql) const;
+  // The folder in which it lies.
+  std::filesystem::path Where() const;
+
+ private:
+  TempFolder folder_;
+  std::string schema_, url_;
+};
+
+}  // namespace keyferry::server::testing

@@ -1,0 +1,156 @@
+// What every database must do; run on SQLite and on PostgreSQL.
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <csignal>
+#include <thread>
+
+#include "company.h"
+#include "server/core/services.h"
+
+using namespace keyferry;
+using namespace keyferry::server;
+using namespace keyferry::server::testing;
+
+namespace {
+
+AuditEntry Line(int number) {
+  return {number, "test", "line", std::to_string(number), "ok", "", ""};
+}
+
+}  // namespace
+
+TEST_CASE("every way of bending the audit log is found") {
+  Company c;
+  for (int i = 1; i <= 20; ++i) REQUIRE(c.store->AppendAudit(Line(i)));
+  REQUIRE(c.audit->Verify().value() == 20);
+  c.StopStore();
+  const auto [sql, word] = GENERATE(table<std::string, std::string>({
+      {"UPDATE audit SET detail = 'x' WHERE number = 7", "row 7 was altered"},
+      {"UPDATE audit SET time = time + 1 WHERE number = 20", "row 20 was altered"},
+      {"UPDATE audit SET actor = 'tes', action = 'tline' WHERE number = 3", "row 3 was altered"},
+      {"DELETE FROM audit WHERE number = 9", "row 9 is missing"},
+      {"DELETE FROM audit WHERE number > 15", "row 16 is missing"},
+      {"DELETE FROM audit", "row 1 is missing"},
+      {"UPDATE audit SET number = 100 WHERE number = 4; ", "row 4 is missing"},
+      {"UPDATE audit SET hash = previous WHERE number = 5", "row 5 was altered"},
+      {"UPDATE audit_head SET hash = (SELECT hash FROM audit WHERE number = 19)",
+       "row 20 is not the one"},
+  }));
+  c.database.Run(sql);
+  c.Restart();
+  const auto verdict = c.audit->Verify();
+  REQUIRE_FALSE(verdict);
+  CHECK_THAT(verdict.error().message, Catch::Contains(word));
+}
+
+TEST_CASE("many threads write and read, and the chain holds") {
+  TestDatabase database;
+  const auto opened = database.Open();
+  REQUIRE(opened);
+  Store& store = **opened;
+  const std::uint64_t made = store.Transactions();  // the schema
+  std::vector<std::thread> threads;
+  std::atomic<int> bad{0};
+  for (int t = 0; t < 8; ++t) {
+    threads.emplace_back([&store, &bad, t] {
+      for (int i = 0; i < 25; ++i) {
+        if (!store.AppendAudit(Line(t * 100 + i))) ++bad;
+        const auto rows = store.AuditBefore(0, 5);
+        if (!rows || rows->empty()) ++bad;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(bad == 0);
+  CHECK(store.Transactions() == 200 + made);
+  CHECK(MakeAuditService(store)->Verify().value() == 200);
+}
+
+TEST_CASE("what was acknowledged survives SIGKILL") {
+  TestDatabase database;
+  { REQUIRE(database.Open()); }
+  std::uint64_t acknowledged = 0;
+  for (int round = 0; round < 5; ++round) {
+    int ends[2] = {};
+    REQUIRE(pipe2(ends, O_CLOEXEC) == 0);
+    const pid_t child = fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+      const auto store = database.Open();
+      for (int i = 0; store; ++i) {
+        if (!(*store)->AppendAudit(Line(i)) || write(ends[1], "x", 1) != 1) _exit(1);
+      }
+      _exit(1);
+    }
+    close(ends[1]);
+    char byte = 0;
+    for (int i = 0; i < 10 + round; ++i) {
+      if (read(ends[0], &byte, 1) == 1) ++acknowledged;
+    }
+    kill(child, SIGKILL);
+    int status = 0;
+    waitpid(child, &status, 0);
+    CHECK(WIFSIGNALED(status));
+    while (read(ends[0], &byte, 1) == 1) ++acknowledged;
+    close(ends[0]);
+    const auto store = database.Open();
+    REQUIRE(store);
+    // A database server may still be at the last commit of a client that is gone: the writer's
+    // lock is free only after it.
+    REQUIRE((*store)->AppendAudit(Line(1000)));
+    CHECK((*store)->AuditHead()->number > acknowledged);
+    CHECK(MakeAuditService(**store)->Verify());
+    acknowledged = (*store)->AuditHead()->number;
+  }
+}
+
+TEST_CASE("two changes can never be open for one account, whoever inserts") {
+  Company c;
+  auto desk = c.AddWorkstation("desk-1");
+  TestKey key(c.maker);
+  c.Enrol(key, c.alice, *desk);
+  const auto row = c.store->FindKey(DeviceId{key.device_id})->value();
+  const auto begin = [&](const std::string& idempotency_key, std::uint64_t seq) {
+    ChangeRow change;
+    OsRandom().Fill(change.change.id.bytes);
+    OsRandom().Fill(change.change.job.bytes);
+    OsRandom().Fill(change.job.hash);
+    change.change.account = c.alice;
+    change.change.actor = c.admin.id;
+    change.change.idempotency_key = idempotency_key;
+    change.change.state = ChangeState::kAttempt;
+    change.change.device = row.device;
+    change.job.id = change.change.job;
+    change.job.change = change.change.id;
+    change.job.device = row.device;
+    change.job.enrolment = row.enrolment;
+    change.job.account = c.alice;
+    change.job.seq = seq;
+    change.job.base_seq = row.last_seq;
+    change.job.epoch = row.epoch;
+    return c.store->BeginChange(change.change, change.job, {}).value();
+  };
+  using Claim = ChangeStore::Claim;
+  const std::uint64_t before = c.store->Transactions();
+  CHECK(begin("request-0001", 7).claim == Claim::kSeqTaken);
+  CHECK(c.store->Transactions() == before);
+  const auto first = begin("request-0001", row.next_seq);
+  CHECK(first.claim == Claim::kBegun);
+  CHECK(begin("request-0001", row.next_seq + 1).claim == Claim::kRepeated);
+  const auto busy = begin("request-0002", row.next_seq + 1);
+  CHECK(busy.claim == Claim::kAccountBusy);
+  CHECK(busy.row.change.id == first.row.change.id);
+  CHECK(c.store->Transactions() == before + 1);
+
+  const ChangeId id = first.row.change.id;
+  REQUIRE(c.store->MarkUnknown(id, "?", {}, {}));
+  CHECK(c.store->MarkUnknown(id, "?", {}, {}).error().code == ErrorCode::kConflict);
+  REQUIRE(c.store->ConfirmChange(id, 5, false, {}));
+  CHECK(c.store->ConfirmChange(id, 5, false, {}).error().code == ErrorCode::kConflict);
+  CHECK(c.store->CloseChange(id, ChangeState::kFailed, {}, {}).error().code ==
+        ErrorCode::kConflict);
+  CHECK(begin("request-0003", row.next_seq + 1).claim == Claim::kBegun);
+}
