@@ -18,6 +18,7 @@
 #include "client-daemon/agent/agent_server.h"
 #include "client-daemon/agent/agent_state.h"
 #include "client-daemon/agent/daemon_client.h"
+#include "client-daemon/agent/introduction.h"
 #include "client-daemon/core/encoding.h"
 #include "client-daemon/core/log.h"
 #include "protocol/secure/secure_bytes.h"
@@ -106,27 +107,6 @@ void TellSystemd(const char* message) {
   close(fd);
 }
 
-// Gives the daemon our key to be certified and pins the organisation's root, as soon as both can be
-// had. True once we are certified. Logs when something changed.
-bool Introduce(DaemonPort& daemon, AgentState& state, std::string& last) {
-  Budget budget{std::chrono::milliseconds(2500)};
-  std::string now = "certified by the organisation";
-  bool certified = false;
-  const auto credentials = daemon.Register(state.LoginPublic(), budget);
-  if (!credentials) {
-    now = "waiting for keyferryd: " + credentials.error().message;
-  } else if (auto same = state.CheckRoot(credentials->root); !same) {
-    now = same.error().message + " (" + same.error().detail + ")";
-  } else if (!credentials->login_cert) {
-    now = "waiting for an administrator to certify this computer's LOGIN key";
-  } else {
-    certified = true;
-  }
-  if (now != last) Log(certified ? LogLevel::kInfo : LogLevel::kWarning, now);
-  last = now;
-  return certified;
-}
-
 int Run(const AgentConfig& config) {
   sigset_t ends;
   sigemptyset(&ends);
@@ -150,8 +130,12 @@ int Run(const AgentConfig& config) {
   std::string last;
   int signal_number = -1;
   do {
-    const bool certified = Introduce(daemon, **state, last);
-    const timespec pause{certified ? kLookAgainSeconds : kAskAgainSeconds, 0};
+    const Introduction now = Introduce(daemon, **state);
+    if (now.words != last) {
+      Log(now.certified ? LogLevel::kInfo : LogLevel::kWarning, now.words);
+      last = now.words;
+    }
+    const timespec pause{now.certified ? kLookAgainSeconds : kAskAgainSeconds, 0};
     signal_number = sigtimedwait(&ends, nullptr, &pause);
   } while (signal_number < 0);
   TellSystemd("STOPPING=1");

@@ -98,6 +98,23 @@ class Connection {
   int fd_ = -1;
 };
 
+// The answer to `agent`.
+Result<Credentials> ReadCredentials(const json::object& answer) {
+  Credentials out;
+  const auto workstation = GetId(answer, "workstation_id");
+  const auto root = GetArray<protocol::kP256PublicSize>(answer, "root_pub");
+  if (!workstation || !root) return Nonsense("workstation_id, root_pub");
+  out.workstation = *workstation;
+  out.root = *root;
+  out.login_cert = GetArray<protocol::kHostCertSize>(answer, "login_cert");
+  if (!out.login_cert && !IsNull(answer, "login_cert")) return Nonsense("login_cert");
+  out.challenge = GetArray<protocol::kX25519Size>(answer, "challenge");
+  if (!out.challenge && answer.contains("challenge") && !IsNull(answer, "challenge")) {
+    return Nonsense("challenge");
+  }
+  return out;
+}
+
 }  // namespace
 
 Result<Credentials> DaemonClient::Register(const protocol::X25519Public& login_noise_pub,
@@ -109,14 +126,21 @@ Result<Credentials> DaemonClient::Register(const protocol::X25519Public& login_n
   const auto answer = connection.Ask(socket_, request, budget);
   if (!answer) return tl::unexpected(answer.error());
   Credentials out;
-  const auto workstation = GetId(*answer, "workstation_id");
-  const auto root = GetArray<protocol::kP256PublicSize>(*answer, "root_pub");
-  if (!workstation || !root) return Nonsense("workstation_id, root_pub");
-  out.workstation = *workstation;
-  out.root = *root;
-  out.login_cert = GetArray<protocol::kHostCertSize>(*answer, "login_cert");
-  if (!out.login_cert && !IsNull(*answer, "login_cert")) return Nonsense("login_cert");
-  return out;
+  return ReadCredentials(*answer);
+}
+
+Result<Credentials> DaemonClient::Prove(const protocol::X25519Public& login_noise_pub,
+                                        const protocol::X25519Public& challenge,
+                                        const protocol::Hash& proof, Budget& budget) {
+  Connection connection;
+  json::object request;
+  request["op"] = "agent";
+  request["login_noise_pub"] = Base64(login_noise_pub);
+  request["challenge"] = Base64(challenge);
+  request["proof"] = Base64(proof);
+  const auto answer = connection.Ask(socket_, request, budget);
+  if (!answer) return tl::unexpected(answer.error());
+  return ReadCredentials(*answer);
 }
 
 Result<KeyAtHand> DaemonClient::OpenRelay(const std::string& login, Budget& budget) {

@@ -13,6 +13,9 @@ class DaemonClient final : public DaemonPort {
 
   Result<Credentials> Register(const protocol::X25519Public& login_noise_pub,
                                Budget& budget) override;
+  Result<Credentials> Prove(const protocol::X25519Public& login_noise_pub,
+                            const protocol::X25519Public& challenge, const protocol::Hash& proof,
+                            Budget& budget) override;
   Result<KeyAtHand> OpenRelay(const std::string& login, Budget& budget) override;
   Result<void> Used(const Id& device, std::uint64_t seq, Budget& budget) override;
 

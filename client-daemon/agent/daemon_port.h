@@ -20,6 +20,8 @@ struct Credentials {
   Id workstation{};
   std::optional<protocol::Bytes<protocol::kHostCertSize>> login_cert;  // none: not certified yet
   protocol::P256Public root{};
+  // Of the server: answered by Prove, it certifies a key that is not certified yet.
+  std::optional<protocol::X25519Public> challenge;
 };
 
 // A road to the key that keyferryd says belongs to a login.
@@ -40,6 +42,11 @@ class DaemonPort {
   // Tells the daemon our public hop key, to be certified, and asks for what there is.
   virtual Result<Credentials> Register(const protocol::X25519Public& login_noise_pub,
                                        Budget& budget) = 0;
+  // Answers `challenge` (protocol/login_proof.h). kUnavailable says why there is no certificate
+  // yet.
+  virtual Result<Credentials> Prove(const protocol::X25519Public& login_noise_pub,
+                                    const protocol::X25519Public& challenge,
+                                    const protocol::Hash& proof, Budget& budget) = 0;
   // kNotFound: no key of this login is plugged in here. `budget` must outlive the link.
   virtual Result<KeyAtHand> OpenRelay(const std::string& login, Budget& budget) = 0;
   // A login with password `seq` succeeded.

@@ -179,14 +179,55 @@ void CheckAgent(const DoctorFacts& facts, const json::object* status, Findings& 
     out.push_back({Finding::kGood, "The login agent's key is certified.", {}, {}});
   } else if (agent == "changed") {
     out.push_back({Finding::kError, "The login agent's key is not certified.",
-                   "It came, or was made anew, after this workstation was approved.",
-                   "Stop keyferryd, remove STATE_DIR/identity, start it, and have the workstation "
-                   "approved again."});
+                   "It was made anew after another one was certified.",
+                   "Ask an administrator to allow it on the page Workstations."});
+  } else if (agent == "waiting" && Text(Member(*status, "workstation"), "state") == "approved") {
+    out.push_back({Finding::kWarning, "The login agent's key is not certified yet.",
+                   "It came after this workstation was approved, and the server has not answered.",
+                   "Let keyferryd reach the server; its log says what it answers: journalctl -u "
+                   "keyferryd"});
   } else if (agent == "none") {
     out.push_back(
         {Finding::kWarning, "The login agent never was here.",
          "keyferry-agent has not asked keyferryd yet.",
          "Check its user in `allow_users` of keyferryd.toml, then start keyferry-agent."});
+  }
+}
+
+bool Allows(const UnitDevices& devices, std::string_view group) {
+  for (const auto& [what, rights] : devices.allow) {
+    if ((what == group || what == "char-*") && rights.find('r') != std::string::npos &&
+        rights.find('w') != std::string::npos) {
+      return true;
+    }
+  }
+  // Without a rule "auto" keeps nothing back.
+  return devices.policy == "auto" && devices.allow.empty();
+}
+
+// Whether the unit lets keyferryd open keys on USB at all: the node's own rights do not help when
+// systemd's device rules say no.
+void CheckUnitDevices(const DoctorFacts& facts, Findings& out) {
+  const UnitDevices& devices = facts.unit_devices;
+  if (!facts.usb || !devices.looked) return;
+  const std::string group = facts.usb_raw ? "char-hidraw" : "char-usb_device";
+  const auto cure = [](const std::string& line) {
+    return "Run: systemctl edit keyferryd, add the lines [Service] and " + line +
+           ", then: systemctl restart keyferryd";
+  };
+  if (devices.private_devices) {
+    out.push_back({Finding::kError, "systemd hides the keys on USB from keyferryd.",
+                   "Its unit says PrivateDevices=yes, so it sees no node of a key.",
+                   cure("PrivateDevices=no")});
+  } else if (!Allows(devices, group)) {
+    out.push_back({Finding::kError, "systemd keeps keyferryd from the keys on USB.",
+                   "Its unit says DevicePolicy=" + devices.policy +
+                       " and lacks the line "
+                       "DeviceAllow=" +
+                       group + " rw.",
+                   cure("DeviceAllow=" + group + " rw")});
+  } else {
+    out.push_back({Finding::kGood, "systemd lets keyferryd open keys on USB.", {}, {}});
   }
 }
 
@@ -322,6 +363,7 @@ std::vector<Finding> Diagnose(const DoctorFacts& facts) {
   CheckServer(facts, out);
   if (status) CheckWorkstation(facts, *status, out);
   CheckAgent(facts, status ? &*status : nullptr, out);
+  CheckUnitDevices(facts, out);
   CheckKeys(facts, status ? &*status : nullptr, out);
   CheckPam(facts, out);
   return out;

@@ -38,6 +38,14 @@ struct PamLine {
 // The lines of `text`, the content of `file`, that name the module.
 std::vector<PamLine> ReadPam(const std::string& file, std::string_view text);
 
+// Which device nodes systemd lets keyferryd open, drop-ins included.
+struct UnitDevices {
+  bool looked = false;  // false: no systemd, no such unit, or it does not say
+  std::string policy;   // DevicePolicy: "auto", "closed", "strict"
+  bool private_devices = false;
+  std::vector<std::pair<std::string, std::string>> allow;  // DeviceAllow: node or group, "rwm"
+};
+
 // What was found around us; Diagnose judges it.
 struct DoctorFacts {
   std::string version;  // of this program
@@ -59,7 +67,9 @@ struct DoctorFacts {
   std::optional<Error> server_error;
   std::int64_t server_date = 0;  // 0: not told
 
+  UnitDevices unit_devices;
   bool usb = true;
+  bool usb_raw = true;                // by hidraw, else by libusb
   std::vector<Finding> usb_findings;  // as they are; empty: all is well
 
   bool bluetooth = false;

@@ -27,6 +27,7 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kMaxPamFile = 64 * 1024;
 constexpr std::size_t kMaxPamFiles = 256;
+constexpr std::size_t kMaxDeviceRules = 256;
 
 std::string OwnerName(uid_t user) {
   std::array<char, 16384> buffer;
@@ -79,6 +80,44 @@ std::string UnitState(const char* unit) {
     out = Printable(state, 32);
   }
   std::free(state);
+  std::free(object);
+  sd_bus_flush_close_unref(bus);
+  return out;
+}
+
+// DevicePolicy, PrivateDevices and DeviceAllow of a service, as systemd has them after drop-ins.
+UnitDevices LookAtUnitDevices(const char* unit) {
+  constexpr const char* kSystemd = "org.freedesktop.systemd1";
+  constexpr const char* kService = "org.freedesktop.systemd1.Service";
+  constexpr const char* kUnit = "org.freedesktop.systemd1.Unit";
+  sd_bus* bus = nullptr;
+  sd_bus_message* reply = nullptr;
+  char *object = nullptr, *load = nullptr, *policy = nullptr;
+  int hidden = 0;
+  UnitDevices out;
+  if (sd_bus_open_system(&bus) >= 0 &&
+      sd_bus_path_encode("/org/freedesktop/systemd1/unit", unit, &object) >= 0 &&
+      sd_bus_get_property_string(bus, kSystemd, object, kUnit, "LoadState", nullptr, &load) >= 0 &&
+      std::strcmp(load, "loaded") == 0 &&
+      sd_bus_get_property_string(bus, kSystemd, object, kService, "DevicePolicy", nullptr,
+                                 &policy) >= 0 &&
+      sd_bus_get_property_trivial(bus, kSystemd, object, kService, "PrivateDevices", nullptr, 'b',
+                                  &hidden) >= 0 &&
+      sd_bus_get_property(bus, kSystemd, object, kService, "DeviceAllow", nullptr, &reply,
+                          "a(ss)") >= 0 &&
+      sd_bus_message_enter_container(reply, 'a', "(ss)") >= 0) {
+    out.looked = true;
+    out.policy = Printable(policy, 32);
+    out.private_devices = hidden != 0;
+    const char *what = nullptr, *rights = nullptr;
+    while (out.allow.size() < kMaxDeviceRules &&
+           sd_bus_message_read(reply, "(ss)", &what, &rights) > 0) {
+      out.allow.emplace_back(Printable(what, 200), Printable(rights, 8));
+    }
+  }
+  sd_bus_message_unref(reply);
+  std::free(policy);
+  std::free(load);
   std::free(object);
   sd_bus_flush_close_unref(bus);
   return out;
@@ -141,6 +180,7 @@ DoctorFacts LookAround(const DoctorPlaces& places, const std::string& version) {
   if (fs::exists("/run/systemd/system")) {
     facts.unit_state = UnitState("keyferryd.service");
     facts.agent_unit_state = UnitState("keyferry-agent.service");
+    facts.unit_devices = LookAtUnitDevices("keyferryd.service");
   }
   const std::string socket = config ? config->socket : places.socket;
   facts.socket = LookAt(socket, S_IFSOCK);
@@ -158,6 +198,7 @@ DoctorFacts LookAround(const DoctorPlaces& places, const std::string& version) {
     facts.state_folder = LookAt(config->state_dir, S_IFDIR);
     LookAtServer(*config, facts);
     facts.usb = config->keys.usb != KeyWays::kOff;
+    facts.usb_raw = config->keys.usb != KeyWays::kLibusb;
     facts.bluetooth = config->keys.bluetooth;
   }
   if (facts.usb) {

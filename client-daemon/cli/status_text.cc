@@ -78,9 +78,12 @@ std::string WorkstationLine(const json::object& workstation, Advice& advice) {
   if (state == "approved") {
     if (agent == "changed") {
       advice.Add(
-          "The login agent's key is not part of this workstation's approval: logins with the "
-          "key do not work. Stop keyferryd, remove STATE_DIR/identity, start it and have the "
-          "workstation approved again.");
+          "The login agent has a new key that is not certified: logins with the security key do "
+          "not work. Ask an administrator to allow it on the page Workstations.");
+    } else if (agent == "waiting") {
+      advice.Add(
+          "The login agent's key is not certified yet; keyferryd asks the server for it as soon "
+          "as it is connected.");
     } else if (agent == "none") {
       advice.Add("The login agent has not been here: start keyferry-agent to log in with the key.");
     }

@@ -187,6 +187,14 @@ Result<void> IdentityStore::SetCertificates(const Certificates& certificates) {
   return WriteApproval(approval);
 }
 
+Result<void> IdentityStore::SetLoginCertificate(const std::array<std::uint8_t, 144>& certificate) {
+  const std::scoped_lock lock(mutex_);
+  if (!approval_) return Fail(ErrorCode::kConflict, "This workstation is not approved yet.");
+  Approval approval = *approval_;
+  approval.certificates.login = certificate;
+  return WriteApproval(approval);
+}
+
 Result<void> IdentityStore::WriteApproval(const Approval& approval) {
   boost::json::object object;
   object["workstation_id"] = Hex(approval.workstation);

@@ -60,6 +60,8 @@ class IdentityStore {
   Result<void> SetApproval(const Approval& approval, const std::string& certificate_pem);
   // Newer certificates from `hello`; written only when they differ.
   Result<void> SetCertificates(const Certificates& certificates);
+  // The login agent's, got after the approval.
+  Result<void> SetLoginCertificate(const std::array<std::uint8_t, 144>& certificate);
 
  private:
   explicit IdentityStore(std::string directory) : directory_(std::move(directory)) {}

@@ -49,7 +49,9 @@ struct StatusReport {
   std::optional<Id> workstation;
   bool approved = false;
   std::uint64_t certified_until = 0;  // of our HostCert, Unix seconds; 0 = not approved
-  std::string agent;  // "none", "waiting" (its key is not certified yet), "certified" or "changed"
+  // "none", "waiting" (its key is not certified yet), "certified" or "changed" (another key of it
+  // is certified)
+  std::string agent;
   std::vector<TransportReport> transports;
   std::vector<KeyReport> keys;
   SpoolCounts spool;
@@ -60,6 +62,8 @@ struct AgentAnswer {
   std::optional<std::array<std::uint8_t, 144>> login_cert;
   std::array<std::uint8_t, 161> issuer_cert{};
   std::array<std::uint8_t, 65> root{};
+  // Of the server, when the hop key is not certified and the server can be asked: ProveAgent.
+  std::optional<std::array<std::uint8_t, 32>> challenge;
 };
 
 struct RelayGrant {
@@ -80,6 +84,11 @@ class LocalApi {
   virtual StatusReport Status() = 0;
   // kUnavailable while the workstation is not approved (the key is kept and goes into the request).
   virtual Result<AgentAnswer> Agent(const std::array<std::uint8_t, 32>& login_noise_pub) = 0;
+  // The agent's answer to a challenge (protocol/login_proof.h): asks the server for the LOGIN
+  // certificate. Blocks for at most two seconds.
+  virtual Result<AgentAnswer> ProveAgent(const std::array<std::uint8_t, 32>& login_noise_pub,
+                                         const std::array<std::uint8_t, 32>& challenge,
+                                         const std::array<std::uint8_t, 32>& proof) = 0;
   // Blocks for at most a few seconds. kNotFound: no such key is plugged in; kConflict: two devices
   // claim to be it. `asker` is named while the key waits for a touch.
   virtual Result<RelayGrant> OpenRelay(const Id& device, const Asker& asker) = 0;

@@ -74,14 +74,22 @@ class ServerEvents {
   virtual void OnPosted(const Post& post, const PostResult& result) = 0;
 };
 
-// The one question to the server that an enrolment waits for. Any thread; blocks at most 30 s.
+// The questions to the server whose answers somebody waits for. Any thread.
 class GrantSource {
  public:
   virtual ~GrantSource() = default;
-  // The statement and attestation certificate of a key → the issuer's EnrolGrant.
+  // The statement and attestation certificate of a key → the issuer's EnrolGrant. At most 30 s.
   virtual Result<std::array<std::uint8_t, 204>> AskForGrant(
       const Id& enrolment, std::span<const std::uint8_t> statement,
       std::span<const std::uint8_t> attestation) = 0;
+  // A challenge for the login agent's hop key, and the LOGIN certificate for the right answer
+  // (docs/workstation-api.md section 2). At most 2 s. kUnavailable: not connected, or asked too
+  // soon after a refusal.
+  virtual Result<std::array<std::uint8_t, 32>> AskForChallenge(
+      const std::array<std::uint8_t, 32>& login_noise_pub) = 0;
+  virtual Result<std::array<std::uint8_t, 144>> AskForLoginCert(
+      const std::array<std::uint8_t, 32>& login_noise_pub,
+      const std::array<std::uint8_t, 32>& challenge, const std::array<std::uint8_t, 32>& proof) = 0;
 };
 
 }  // namespace keyferry::daemon

@@ -197,7 +197,7 @@ StatusReport Workstation::Status() {
   const auto login = identity_.LoginPublic();
   if (!login) {
     out.agent = "none";
-  } else if (!approval) {
+  } else if (!approval || !approval->certificates.login) {
     out.agent = "waiting";
   } else {
     const auto& certificate = approval->certificates.login;
@@ -236,8 +236,36 @@ Result<AgentAnswer> Workstation::Agent(const std::array<std::uint8_t, 32>& login
   answer.issuer_cert = approval->certificates.issuer;
   answer.root = approval->root;
   const auto& certificate = approval->certificates.login;
-  if (certificate && HopKeyOf(*certificate) == login_noise_pub) answer.login_cert = certificate;
+  if (certificate && HopKeyOf(*certificate) == login_noise_pub) {
+    answer.login_cert = certificate;
+  } else if (surroundings_.grants != nullptr) {
+    const auto challenge = surroundings_.grants->AskForChallenge(login_noise_pub);
+    if (challenge) answer.challenge = *challenge;
+  }
   return answer;
+}
+
+Result<AgentAnswer> Workstation::ProveAgent(const std::array<std::uint8_t, 32>& login_noise_pub,
+                                            const std::array<std::uint8_t, 32>& challenge,
+                                            const std::array<std::uint8_t, 32>& proof) {
+  const auto approval = identity_.GetApproval();
+  if (!approval || surroundings_.grants == nullptr) {
+    return Fail(ErrorCode::kUnavailable, "This workstation waits for an administrator's approval.");
+  }
+  const auto made = surroundings_.grants->AskForLoginCert(login_noise_pub, challenge, proof);
+  if (!made) return tl::unexpected(made.error());
+  Certificates certificates = approval->certificates;
+  certificates.login = *made;
+  if (auto checked = CheckCertificates(certificates, approval->root, approval->workstation,
+                                       identity_.HopPublic(), login_noise_pub);
+      !checked) {
+    return tl::unexpected(checked.error());
+  }
+  if (auto kept = identity_.SetLoginCertificate(*made); !kept) {
+    return tl::unexpected(kept.error());
+  }
+  Log(LogLevel::kInfo, "the login agent's key was certified after the approval");
+  return AgentAnswer{approval->workstation, *made, certificates.issuer, approval->root, {}};
 }
 
 std::shared_ptr<KeyBroker> Workstation::ActiveOf(const std::vector<Id>& devices) {

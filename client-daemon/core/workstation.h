@@ -63,6 +63,9 @@ class Workstation final : public ServerEvents, public LocalApi, private BrokerHo
   // LocalApi
   StatusReport Status() override;
   Result<AgentAnswer> Agent(const std::array<std::uint8_t, 32>& login_noise_pub) override;
+  Result<AgentAnswer> ProveAgent(const std::array<std::uint8_t, 32>& login_noise_pub,
+                                 const std::array<std::uint8_t, 32>& challenge,
+                                 const std::array<std::uint8_t, 32>& proof) override;
   Result<RelayGrant> OpenRelay(const Id& device, const Asker& asker) override;
   Result<RelayGrant> OpenRelayFor(const std::string& login, const Asker& asker) override;
   Result<void> Used(const Id& device, std::uint64_t seq) override;

@@ -232,7 +232,9 @@ std::string IpcServer::Answer(Connection& connection, std::string_view text,
   }
   switch (request->op) {
     case IpcRequest::kAgent: {
-      const auto answer = api_.Agent(request->login_noise_pub);
+      const auto answer = request->proof ? api_.ProveAgent(request->login_noise_pub,
+                                                           *request->challenge, *request->proof)
+                                         : api_.Agent(request->login_noise_pub);
       return answer ? FormatAgent(*answer) : FormatError(answer.error());
     }
     case IpcRequest::kRelay: {

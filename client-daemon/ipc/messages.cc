@@ -71,8 +71,13 @@ Result<IpcRequest> ParseRequest(std::string_view text) {
   }
   if (*op == "agent") {
     const auto pub = GetArray<32>(*object, "login_noise_pub");
-    if (!pub || !HasOnly(*object, {"op", "login_noise_pub"})) {
-      return Bad("`agent` needs login_noise_pub, 32 bytes in base64, and nothing else.");
+    out.challenge = GetArray<32>(*object, "challenge");
+    out.proof = GetArray<32>(*object, "proof");
+    const std::size_t members = out.challenge && out.proof ? 4 : 2;
+    if (!pub || object->size() != members) {
+      return Bad(
+          "`agent` needs login_noise_pub, or login_noise_pub, challenge and proof, each 32 bytes "
+          "in base64, and nothing else.");
     }
     out.op = IpcRequest::kAgent;
     out.login_noise_pub = *pub;
@@ -155,6 +160,8 @@ std::string FormatAgent(const AgentAnswer& answer) {
   if (answer.login_cert) out["login_cert"] = Base64(*answer.login_cert);
   out["issuer_cert"] = Base64(answer.issuer_cert);
   out["root_pub"] = Base64(answer.root);
+  out["challenge"] = nullptr;
+  if (answer.challenge) out["challenge"] = Base64(*answer.challenge);
   return json::serialize(out);
 }
 

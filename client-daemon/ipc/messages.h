@@ -14,9 +14,11 @@ namespace keyferry::daemon {
 struct IpcRequest {
   enum Op { kStatus, kAgent, kRelay, kUsed } op = kStatus;
   std::array<std::uint8_t, 32> login_noise_pub{};  // kAgent
-  std::optional<Id> device;                        // kRelay (or `login`), kUsed
-  std::string login;                               // kRelay
-  std::uint64_t seq = 0;                           // kUsed
+  // kAgent, both or none: the server's challenge and the agent's answer.
+  std::optional<std::array<std::uint8_t, 32>> challenge, proof;
+  std::optional<Id> device;  // kRelay (or `login`), kUsed
+  std::string login;         // kRelay
+  std::uint64_t seq = 0;     // kUsed
 };
 
 Result<IpcRequest> ParseRequest(std::string_view text);

@@ -225,6 +225,35 @@ Result<std::array<std::uint8_t, 204>> ParseGrant(std::string_view body) {
   return *grant;
 }
 
+PostRequest FormatChallengeRequest(const NoisePublic& login_noise_pub) {
+  json::object body;
+  body["login_noise_pub"] = Base64(login_noise_pub);
+  return {"/workstation/v1/login-key", json::serialize(body)};
+}
+
+Result<NoisePublic> ParseChallenge(std::string_view body) {
+  const auto object = ParseObject(body);
+  const auto challenge = object ? GetArray<32>(*object, "challenge") : std::nullopt;
+  if (!challenge) return Malformed("challenge");
+  return *challenge;
+}
+
+PostRequest FormatLoginProof(const NoisePublic& login_noise_pub, const NoisePublic& challenge,
+                             const std::array<std::uint8_t, 32>& proof) {
+  json::object body;
+  body["login_noise_pub"] = Base64(login_noise_pub);
+  body["challenge"] = Base64(challenge);
+  body["proof"] = Base64(proof);
+  return {"/workstation/v1/login-cert", json::serialize(body)};
+}
+
+Result<std::array<std::uint8_t, 144>> ParseLoginCert(std::string_view body) {
+  const auto object = ParseObject(body);
+  const auto certificate = object ? GetArray<144>(*object, "login_cert") : std::nullopt;
+  if (!certificate) return Malformed("login_cert");
+  return *certificate;
+}
+
 Problem ParseProblem(int status, std::string_view body) {
   Problem out;
   if (const auto object = ParseObject(body)) {

@@ -52,6 +52,12 @@ PostRequest FormatStatement(const Id& enrolment, std::span<const std::uint8_t> s
                             std::span<const std::uint8_t> attestation);
 Result<std::array<std::uint8_t, 204>> ParseGrant(std::string_view body);
 
+PostRequest FormatChallengeRequest(const NoisePublic& login_noise_pub);
+Result<NoisePublic> ParseChallenge(std::string_view body);
+PostRequest FormatLoginProof(const NoisePublic& login_noise_pub, const NoisePublic& challenge,
+                             const std::array<std::uint8_t, 32>& proof);
+Result<std::array<std::uint8_t, 144>> ParseLoginCert(std::string_view body);
+
 // What a problem+json answer says, for people and for us.
 struct Problem {
   std::string code;

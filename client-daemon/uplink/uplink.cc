@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kRequestTimeout{15000};
 constexpr std::chrono::milliseconds kGrantTimeout{30000};
+constexpr std::chrono::milliseconds kLoginTimeout{2000};
 
 std::string WithDetail(const Error& error) {
   return error.detail.empty() ? error.message : error.message + " [" + error.detail + "]";
@@ -50,6 +51,7 @@ void Uplink::Stop() {
   event_client_.Stop();
   post_client_.Stop();
   grant_client_.Stop();
+  login_client_.Stop();
   outbox_.Stop();
   if (event_thread_.joinable()) event_thread_.join();
   if (post_thread_.joinable()) post_thread_.join();
@@ -368,6 +370,45 @@ Result<std::array<std::uint8_t, 204>> Uplink::AskForGrant(
                     ParseProblem(response->status, response->body).detail);
   }
   return ParseGrant(response->body);
+}
+
+Result<HttpResponse> Uplink::AskAboutLogin(const NoisePublic& login_noise_pub,
+                                           const PostRequest& question) {
+  const auto approval = identity_.GetApproval();
+  if (!approval || Status().state != UplinkState::kConnected) {
+    return Fail(ErrorCode::kUnavailable, "The server cannot be asked now.");
+  }
+  const std::scoped_lock lock(login_mutex_);
+  const auto now = std::chrono::steady_clock::now();
+  if (login_refused_ == login_noise_pub && now < login_again_) {
+    return Fail(ErrorCode::kUnavailable, "The server refused this key a moment ago.");
+  }
+  login_client_.SetTls(
+      {settings_.server_ca, identity_.TlsCertificateFile(), identity_.TlsKeyFile()});
+  auto response = login_client_.Send(
+      {"POST", approval->daemon_url + question.path, question.body, ""}, kLoginTimeout);
+  if (!response) return response;
+  if (response->status == 200) return response;
+  login_refused_ = login_noise_pub;
+  login_again_ = now + settings_.login_refused;
+  const std::string words = ParseProblem(response->status, response->body).detail;
+  Log(LogLevel::kWarning, "the login agent's key is not certified: " + words);
+  return Fail(ErrorCode::kUnavailable, words);
+}
+
+Result<NoisePublic> Uplink::AskForChallenge(const NoisePublic& login_noise_pub) {
+  const auto response = AskAboutLogin(login_noise_pub, FormatChallengeRequest(login_noise_pub));
+  if (!response) return tl::unexpected(response.error());
+  return ParseChallenge(response->body);
+}
+
+Result<std::array<std::uint8_t, 144>> Uplink::AskForLoginCert(
+    const NoisePublic& login_noise_pub, const NoisePublic& challenge,
+    const std::array<std::uint8_t, 32>& proof) {
+  const auto response =
+      AskAboutLogin(login_noise_pub, FormatLoginProof(login_noise_pub, challenge, proof));
+  if (!response) return tl::unexpected(response.error());
+  return ParseLoginCert(response->body);
 }
 
 }  // namespace keyferry::daemon

@@ -13,6 +13,7 @@
 #include "client-daemon/core/uplink_status.h"
 #include "client-daemon/uplink/backoff.h"
 #include "client-daemon/uplink/http_client.h"
+#include "client-daemon/uplink/messages.h"
 
 namespace keyferry::daemon {
 
@@ -24,6 +25,8 @@ struct UplinkSettings {
   std::chrono::milliseconds poll{2000};      // while pending
   std::chrono::milliseconds silence{45000};  // of the event stream
   std::chrono::milliseconds revoked{60000};  // between tries once revoked
+  // Between questions for a LOGIN certificate once one was refused.
+  std::chrono::milliseconds login_refused{30000};
 };
 
 // The way to the server (docs/workstation-api.md): registers this workstation, waits for approval,
@@ -47,6 +50,10 @@ class Uplink : public GrantSource {
   Result<std::array<std::uint8_t, 204>> AskForGrant(
       const Id& enrolment, std::span<const std::uint8_t> statement,
       std::span<const std::uint8_t> attestation) override;
+  Result<NoisePublic> AskForChallenge(const NoisePublic& login_noise_pub) override;
+  Result<std::array<std::uint8_t, 144>> AskForLoginCert(
+      const NoisePublic& login_noise_pub, const NoisePublic& challenge,
+      const std::array<std::uint8_t, 32>& proof) override;
 
  private:
   void EventLoop();
@@ -78,6 +85,13 @@ class Uplink : public GrantSource {
   HttpClient post_client_;
   std::mutex grant_mutex_;
   HttpClient grant_client_;
+  std::mutex login_mutex_;  // the two below and the client
+  HttpClient login_client_;
+  NoisePublic login_refused_{};                          // this hop key was refused …
+  std::chrono::steady_clock::time_point login_again_{};  // … and may be asked for again from here
+
+  Result<HttpResponse> AskAboutLogin(const NoisePublic& login_noise_pub,
+                                     const PostRequest& question);
 
   Backoff stream_backoff_;
   mutable std::mutex mutex_;  // all below

@@ -45,9 +45,9 @@ Response One(Services& services, const Request& request, const Result<View>& vie
 }
 
 json::object WhoAmI(const Session& session) {
-  return {{"login", session.actor.login},      {"display_name", session.actor.display_name},
-          {"role", RoleName(session.actor.role)},  {"csrf", session.csrf},
-          {"expires", session.expires * 1000}, {"idle_until", session.idle_until * 1000}};
+  return {{"login", session.actor.login},         {"display_name", session.actor.display_name},
+          {"role", RoleName(session.actor.role)}, {"csrf", session.csrf},
+          {"expires", session.expires * 1000},    {"idle_until", session.idle_until * 1000}};
 }
 
 Response SignIn(Services& services, Request& request) {
@@ -263,6 +263,12 @@ void AddAdminRoutes(Router& router, Services& services,
               WithId<WorkstationId>(
                   services, [](Services& all, Request& request, const WorkstationId& id) {
                     const auto done = all.workstations.Approve(request.session->actor, id);
+                    return done ? Response::NoContent() : Answer(all, request, done.error());
+                  })});
+  router.Add({Method::kPost, "/api/v1/workstations/{id}/allow-login", Access::kAdministrator,
+              WithId<WorkstationId>(
+                  services, [](Services& all, Request& request, const WorkstationId& id) {
+                    const auto done = all.workstations.AllowLogin(request.session->actor, id);
                     return done ? Response::NoContent() : Answer(all, request, done.error());
                   })});
   router.Add({Method::kPost, "/api/v1/workstations/{id}/revoke", Access::kAdministrator,

@@ -121,7 +121,9 @@ json::object ToJson(const WorkstationView& workstation) {
           {"created", workstation.created},
           {"last_seen", workstation.last_seen},
           {"connected", workstation.connected},
-          {"keys_seen", workstation.keys_seen}};
+          {"keys_seen", workstation.keys_seen},
+          {"login_certified", workstation.login_certified},
+          {"login_requested", workstation.login_requested}};
 }
 
 json::object ToJson(const AuditView& row) {

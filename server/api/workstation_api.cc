@@ -45,6 +45,12 @@ Response Verdict(Services& services, const Request& request,
   return Response::Json(json::serialize(body));
 }
 
+std::array<std::uint8_t, 32> Fixed32(const std::vector<std::uint8_t>& bytes) {
+  std::array<std::uint8_t, 32> out{};
+  std::copy(bytes.begin(), bytes.end(), out.begin());
+  return out;
+}
+
 Response RegisterWorkstation(Services& services, Request& request) {
   JsonReader in(request.body.span());
   WorkstationRequest wanted;
@@ -55,11 +61,8 @@ Response RegisterWorkstation(Services& services, Request& request) {
   const auto deliver = in.Bytes("deliver_noise_pub", 32, 32);
   const auto login = in.NullableBytes("login_noise_pub", 32, 32);
   if (const auto bad = in.Finish(); !bad) return Problem(request, bad.error());
-  std::copy(deliver.begin(), deliver.end(), wanted.deliver_noise_pub.begin());
-  if (login) {
-    wanted.login_noise_pub.emplace();
-    std::copy(login->begin(), login->end(), wanted.login_noise_pub->begin());
-  }
+  wanted.deliver_noise_pub = Fixed32(deliver);
+  if (login) wanted.login_noise_pub = Fixed32(*login);
   wanted.address = request.address;
   const auto made = services.workstations.Register(wanted);
   if (!made) return Answer(services, request, made.error());
@@ -173,6 +176,27 @@ Response ReportKeys(Services& services, Request& request) {
   return Done(services, request, services.workstations.SeenKeys(*request.workstation, keys));
 }
 
+Response ChallengeLogin(Services& services, Request& request) {
+  JsonReader in(request.body.span());
+  const auto pub = in.Bytes("login_noise_pub", 32, 32);
+  if (const auto bad = in.Finish(); !bad) return Problem(request, bad.error());
+  const auto challenge = services.workstations.LoginChallenge(*request.workstation, Fixed32(pub));
+  if (!challenge) return Answer(services, request, challenge.error());
+  return Response::Json(json::serialize(json::object{{"challenge", ToBase64(*challenge)}}));
+}
+
+Response CertifyLogin(Services& services, Request& request) {
+  JsonReader in(request.body.span());
+  const auto pub = in.Bytes("login_noise_pub", 32, 32);
+  const auto challenge = in.Bytes("challenge", 32, 32);
+  const auto proof = in.Bytes("proof", 32, 32);
+  if (const auto bad = in.Finish(); !bad) return Problem(request, bad.error());
+  const auto certificate = services.workstations.CertifyLogin(*request.workstation, Fixed32(pub),
+                                                              Fixed32(challenge), Fixed32(proof));
+  if (!certificate) return Answer(services, request, certificate.error());
+  return Response::Json(json::serialize(json::object{{"login_cert", ToBase64(*certificate)}}));
+}
+
 struct ProblemReport {
   std::string code, message;
 };
@@ -235,6 +259,10 @@ void AddWorkstationRoutes(Router& router, Services& services,
        [&services, streams](Request& request) { return OpenEvents(services, request, streams); }});
   post("/workstation/v1/keys", Body::kJson,
        [&services](Request& request) { return ReportKeys(services, request); });
+  post("/workstation/v1/login-key", Body::kJson,
+       [&services](Request& request) { return ChallengeLogin(services, request); });
+  post("/workstation/v1/login-cert", Body::kJson,
+       [&services](Request& request) { return CertifyLogin(services, request); });
   post("/workstation/v1/jobs/{id}/spooled", Body::kNone, [&services](Request& request) {
     const auto job = JobId::Parse(request.captures[0]);
     if (!job) return NoSuchThing(request);

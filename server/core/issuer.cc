@@ -103,6 +103,17 @@ Result<Bytes> Issuer::HostCert(std::uint8_t role, const WorkstationId& host,
   return ToVector(cert.Encode());
 }
 
+Result<void> Issuer::ChallengeKey(const WorkstationId& workstation,
+                                  const std::array<std::uint8_t, 32>& login_noise_pub,
+                                  std::uint64_t span, protocol::X25519Private& key) const {
+  const auto prk =
+      protocol::HkdfExtract(protocol::Label("keyferry/login-challenge/v1"), private_.span());
+  std::array<std::uint8_t, 56> context{};
+  protocol::Writer(context).Put(workstation.bytes).Put(login_noise_pub).U64(span);
+  if (!protocol::HkdfExpand(prk.view(), context, key.span())) return Primitive("HKDF");
+  return {};
+}
+
 Result<Bytes> Issuer::Grant(const GrantRequest& request) const {
   const auto policy = protocol::Policy::Parse(request.policy);
   if (!policy) {

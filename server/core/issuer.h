@@ -73,6 +73,12 @@ class Issuer {
   Result<Bytes> HostCert(std::uint8_t role, const WorkstationId& host,
                          const std::array<std::uint8_t, 32>& noise_pub, std::int64_t not_before,
                          std::int64_t not_after) const;
+  // The private key of the challenge that a login agent answers (protocol/login_proof.h), for one
+  // workstation, hop key and span of time. Derived, not kept: every node of one issuer finds the
+  // same, and nobody without the issuer's key does.
+  Result<void> ChallengeKey(const WorkstationId& workstation,
+                            const std::array<std::uint8_t, 32>& login_noise_pub, std::uint64_t span,
+                            protocol::X25519Private& key) const;
   // EnrolGrant, 204 bytes.
   Result<Bytes> Grant(const GrantRequest& request) const;
   // The sealed job; only the key can open it. `password` is 1…256 bytes of UTF-8 and is not kept.

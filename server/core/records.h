@@ -151,6 +151,8 @@ struct WorkstationRecord {
   Bytes deliver_cert;
   Bytes login_cert;
   std::int64_t host_certs_end = 0;  // Unix seconds
+  // A hop key whose possession was proven, other than login_noise_pub: waits for an administrator.
+  std::optional<std::array<std::uint8_t, 32>> login_requested;
 };
 
 struct StoredSession {

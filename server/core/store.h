@@ -160,6 +160,11 @@ class WorkstationStore {
   virtual Result<void> ApproveWorkstation(const WorkstationRecord& record,
                                           const AuditEntry& audit) = 0;
   virtual Result<void> RevokeWorkstation(const WorkstationId& id, const AuditEntry& audit) = 0;
+  // The LOGIN hop key and certificate of `record`, which settle any request for another one.
+  // kConflict unless approved.
+  virtual Result<void> CertifyLogin(const WorkstationRecord& record, const AuditEntry& audit) = 0;
+  // record.login_requested of an approved workstation. kConflict in another state.
+  virtual Result<void> RequestLogin(const WorkstationRecord& record, const AuditEntry& audit) = 0;
   // New HostCerts for an approved workstation.
   virtual Result<void> RenewHostCerts(const WorkstationRecord& record) = 0;
   virtual Result<void> TouchWorkstation(const WorkstationId& id, std::int64_t time) = 0;

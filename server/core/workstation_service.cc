@@ -3,11 +3,10 @@
 #include <string>
 #include <utility>
 
-#include "protocol/messages.h"
 #include "server/core/audit_entry.h"
 #include "server/core/dispatch.h"
 #include "server/core/encoding.h"
-#include "server/core/json_line.h"
+#include "server/core/host_certificates.h"
 #include "server/core/services.h"
 
 namespace keyferry::server {
@@ -24,7 +23,7 @@ bool GoodText(std::string_view text) {
 class DefaultWorkstationService final : public WorkstationService {
  public:
   DefaultWorkstationService(const CorePorts& ports, WorkstationConfig config)
-      : ports_(ports), config_(std::move(config)) {}
+      : ports_(ports), config_(std::move(config)), certificates_(ports_, config_) {}
 
   Result<std::vector<WorkstationView>> List() override {
     const auto records = ports_.store.Workstations();
@@ -43,6 +42,9 @@ class DefaultWorkstationService final : public WorkstationService {
       view.connected = ports_.presence.IsConnected(record.id);
       view.last_seen = view.connected ? ports_.clock.UnixMillis() : record.last_seen;
       view.keys_seen = ports_.presence.KeysAt(record.id).size();
+      view.login_certified = !record.login_cert.empty();
+      view.login_requested =
+          record.state == WorkstationState::kApproved && record.login_requested.has_value();
       views.push_back(std::move(view));
     }
     return views;
@@ -111,12 +113,12 @@ class DefaultWorkstationService final : public WorkstationService {
       return Fail(ErrorCode::kConflict, "This workstation is not waiting for approval.");
     }
     const std::int64_t now = ports_.clock.UnixSeconds();
-    const auto signed_cert =
-        ports_.ca.SignWorkstation(record->csr_pem, id, now - kClockSlackSeconds, End(now));
+    const auto signed_cert = ports_.ca.SignWorkstation(
+        record->csr_pem, id, now - kClockSlackSeconds, certificates_.End(now));
     if (!signed_cert) return tl::unexpected(signed_cert.error());
     record->certificate_pem = signed_cert->pem;
     record->certificate_sha256 = signed_cert->sha256;
-    if (auto made = MakeHostCerts(*record, now); !made) return made;
+    if (auto made = certificates_.Make(*record, now); !made) return made;
     auto approved =
         ports_.store.ApproveWorkstation(*record, AuditOf(ports_.clock, actor, "workstation.approve",
                                                          record->name, "ok", record->fingerprint));
@@ -137,6 +139,29 @@ class DefaultWorkstationService final : public WorkstationService {
     return {};
   }
 
+  Result<std::array<std::uint8_t, 32>> LoginChallenge(
+      const WorkstationId& id, const std::array<std::uint8_t, 32>& login_noise_pub) override {
+    const auto record = Approved(id);
+    if (!record) return tl::unexpected(record.error());
+    return certificates_.Challenge(*record, login_noise_pub);
+  }
+
+  Result<std::vector<std::uint8_t>> CertifyLogin(
+      const WorkstationId& id, const std::array<std::uint8_t, 32>& login_noise_pub,
+      const std::array<std::uint8_t, 32>& challenge,
+      const std::array<std::uint8_t, 32>& proof) override {
+    auto record = Approved(id);
+    if (!record) return tl::unexpected(std::move(record.error()));
+    return certificates_.CertifyLogin(*std::move(record), login_noise_pub, challenge, proof);
+  }
+
+  Result<void> AllowLogin(const Actor& actor, const WorkstationId& id) override {
+    auto record = Administered(actor, id);
+    if (!record) return tl::unexpected(std::move(record.error()));
+    if (record->state != WorkstationState::kApproved) return NotApproved();
+    return certificates_.AllowLogin(actor, *std::move(record));
+  }
+
   Result<WorkstationId> Authenticate(
       const std::array<std::uint8_t, 32>& certificate_sha256) override {
     const auto found = ports_.store.FindByCertificate(certificate_sha256);
@@ -150,7 +175,7 @@ class DefaultWorkstationService final : public WorkstationService {
     if (!record) return tl::unexpected(std::move(record.error()));
     const std::int64_t now = ports_.clock.UnixSeconds();
     if (record->host_certs_end - now < config_.certificate_days * kDay / 3) {
-      if (auto made = MakeHostCerts(*record, now); !made) return tl::unexpected(made.error());
+      if (auto made = certificates_.Make(*record, now); !made) return tl::unexpected(made.error());
       const auto renewed = ports_.store.RenewHostCerts(*record);
       if (!renewed) return tl::unexpected(renewed.error());
     }
@@ -158,16 +183,7 @@ class DefaultWorkstationService final : public WorkstationService {
       return tl::unexpected(std::move(touched.error()));
     }
     ports_.presence.Connected(id, record->name);
-    JsonLine hello;
-    hello.Text("version", config_.server_version).Number("protocol", 1).Number("now", now);
-    if (record->login_cert.empty()) {
-      hello.Null("login_cert");
-    } else {
-      hello.Base64("login_cert", record->login_cert);
-    }
-    hello.Base64("deliver_cert", record->deliver_cert)
-        .Base64("issuer_cert", ports_.issuer.certificate());
-    std::vector<WorkstationEvent> events = {{"hello", hello.Take()}};
+    std::vector<WorkstationEvent> events = {HelloEvent(ports_, config_, *record)};
     auto due = DueEvents(ports_, id, ports_.presence.KeysAt(id));
     if (!due) {
       ports_.presence.Disconnected(id);
@@ -269,25 +285,6 @@ class DefaultWorkstationService final : public WorkstationService {
     return **std::move(found);
   }
 
-  std::int64_t End(std::int64_t now) const { return now + config_.certificate_days * kDay; }
-
-  Result<void> MakeHostCerts(WorkstationRecord& record, std::int64_t now) {
-    const std::int64_t from = now - kClockSlackSeconds;
-    auto deliver = ports_.issuer.HostCert(protocol::kRoleDeliver, record.id,
-                                          record.deliver_noise_pub, from, End(now));
-    if (!deliver) return tl::unexpected(std::move(deliver.error()));
-    record.deliver_cert = *std::move(deliver);
-    record.login_cert.clear();
-    if (record.login_noise_pub) {
-      auto login = ports_.issuer.HostCert(protocol::kRoleLogin, record.id, *record.login_noise_pub,
-                                          from, End(now));
-      if (!login) return tl::unexpected(std::move(login.error()));
-      record.login_cert = *std::move(login);
-    }
-    record.host_certs_end = End(now);
-    return {};
-  }
-
   void Announce() { ports_.bus.Publish("workstations", {"change", "{}"}); }
 
   // Pages of the employees whose keys came or went look again.
@@ -302,6 +299,7 @@ class DefaultWorkstationService final : public WorkstationService {
 
   CorePorts ports_;
   WorkstationConfig config_;
+  HostCertificates certificates_;
 };
 
 }  // namespace

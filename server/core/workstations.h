@@ -29,6 +29,8 @@ struct WorkstationView {
   std::int64_t last_seen = 0;  // Unix milliseconds
   bool connected = false;
   std::size_t keys_seen = 0;
+  bool login_certified = false;  // its login agent may talk to keys
+  bool login_requested = false;  // another hop key of its agent waits for an administrator
 };
 
 struct WorkstationRequest {
@@ -85,6 +87,18 @@ class WorkstationService {
   virtual Result<void> Approve(const Actor& actor, const WorkstationId& id) = 0;
   // Publishes an event named `revoked` on the workstation's topic: whoever owns its stream ends it.
   virtual Result<void> Revoke(const Actor& actor, const WorkstationId& id) = 0;
+
+  // A login agent that came after the approval gets its LOGIN certificate: the server's challenge
+  // for its hop key, good for a minute or two, and the certificate for the right proof
+  // (protocol/login_proof.h). kPermissionDenied: no proof. kConflict: the workstation has a LOGIN
+  // certificate for another hop key; the new one is kept for an administrator to allow.
+  virtual Result<std::array<std::uint8_t, 32>> LoginChallenge(
+      const WorkstationId& id, const std::array<std::uint8_t, 32>& login_noise_pub) = 0;
+  virtual Result<std::vector<std::uint8_t>> CertifyLogin(
+      const WorkstationId& id, const std::array<std::uint8_t, 32>& login_noise_pub,
+      const std::array<std::uint8_t, 32>& challenge, const std::array<std::uint8_t, 32>& proof) = 0;
+  // The administrator's yes to the hop key that waits; a connected workstation gets a new `hello`.
+  virtual Result<void> AllowLogin(const Actor& actor, const WorkstationId& id) = 0;
 
   // The approved workstation behind a verified TLS client certificate (SHA-256 of its DER), or
   // kPermissionDenied.

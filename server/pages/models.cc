@@ -403,6 +403,7 @@ Data WorkstationData(const Catalog& catalog, const WorkstationView& workstation)
                    {workstation.os, workstation.version, workstation.address}));
   Put(data, "fingerprint", workstation.fingerprint);
   PutFlag(data, "pending", workstation.state == WorkstationState::kPending);
+  PutFlag(data, "login_requested", workstation.login_requested);
   PutFlag(data, "revocable", workstation.state != WorkstationState::kRevoked);
   switch (workstation.state) {
     case WorkstationState::kPending:

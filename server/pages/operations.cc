@@ -77,6 +77,19 @@ void AddOperationPages(Router& router, const PageContext& context,
               Body::kForm,
               {CsrfField()}});
   router.Add({Method::kPost,
+              "/workstations/{id}/allow-login",
+              Access::kAdministrator,
+              PageWithId<WorkstationId>(
+                  context,
+                  [](const PageContext& page, Request& request, const WorkstationId& id) {
+                    return AfterDecision(
+                        page, request,
+                        page.services.workstations.AllowLogin(request.session->actor, id));
+                  }),
+              {},
+              Body::kForm,
+              {CsrfField()}});
+  router.Add({Method::kPost,
               "/workstations/{id}/revoke",
               Access::kAdministrator,
               PageWithId<WorkstationId>(

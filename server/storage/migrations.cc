@@ -113,6 +113,10 @@ const std::vector<Migration>& Migrations() {
            "ALTER TABLE changes ADD COLUMN history_hash TEXT NOT NULL DEFAULT ''",
            "CREATE INDEX changes_typed ON changes (account_id, number) WHERE history_hash <> ''",
        }},
+      {"login agents that come later",
+       {
+           "ALTER TABLE workstations ADD COLUMN login_requested TEXT NOT NULL DEFAULT ''",
+       }},
   };
   return migrations;
 }

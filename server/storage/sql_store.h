@@ -74,6 +74,8 @@ class SqlStore final : public Store {
   Result<void> ApproveWorkstation(const WorkstationRecord& record,
                                   const AuditEntry& audit) override;
   Result<void> RevokeWorkstation(const WorkstationId& id, const AuditEntry& audit) override;
+  Result<void> CertifyLogin(const WorkstationRecord& record, const AuditEntry& audit) override;
+  Result<void> RequestLogin(const WorkstationRecord& record, const AuditEntry& audit) override;
   Result<void> RenewHostCerts(const WorkstationRecord& record) override;
   Result<void> TouchWorkstation(const WorkstationId& id, std::int64_t time) override;
 

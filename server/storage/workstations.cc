@@ -10,11 +10,11 @@ struct WorkstationColumns {
   static constexpr const char* kList =
       "workstation_id, name, os, version, fingerprint, state, address, csr_pem, "
       "deliver_noise_pub, login_noise_pub, poll_token_hash, created, last_seen, certificate_pem, "
-      "certificate_sha256, deliver_cert, login_cert, host_certs_end";
+      "certificate_sha256, deliver_cert, login_cert, host_certs_end, login_requested";
 
   std::string id, name, os, version, fingerprint, state, address, csr_pem, deliver_noise_pub,
       login_noise_pub, poll_token_hash, certificate_pem, certificate_sha256, deliver_cert,
-      login_cert;
+      login_cert, login_requested;
   long long created = 0, last_seen = 0, host_certs_end = 0;
 
   template <typename Prepared>
@@ -24,7 +24,7 @@ struct WorkstationColumns {
         soci::into(deliver_noise_pub), soci::into(login_noise_pub), soci::into(poll_token_hash),
         soci::into(created), soci::into(last_seen), soci::into(certificate_pem),
         soci::into(certificate_sha256), soci::into(deliver_cert), soci::into(login_cert),
-        soci::into(host_certs_end);
+        soci::into(host_certs_end), soci::into(login_requested);
   }
   WorkstationRecord Read() const {
     WorkstationRecord record;
@@ -46,6 +46,7 @@ struct WorkstationColumns {
     record.deliver_cert = ReadBytes(deliver_cert);
     record.login_cert = ReadBytes(login_cert);
     record.host_certs_end = host_certs_end;
+    if (!login_requested.empty()) record.login_requested = ReadFixed<32>(login_requested);
     return record;
   }
 };
@@ -142,6 +143,33 @@ Result<void> SqlStore::RevokeWorkstation(const WorkstationId& id, const AuditEnt
                 "'revoked'",
                 id.Hex()) == 0) {
       return Fail(ErrorCode::kConflict, "This workstation is already revoked.");
+    }
+    AppendChained(t.sql, audit);
+    return {};
+  });
+}
+
+Result<void> SqlStore::CertifyLogin(const WorkstationRecord& record, const AuditEntry& audit) {
+  return database_.Write([&](Transaction& t) -> Result<void> {
+    if (Execute(t.sql,
+                "UPDATE workstations SET login_noise_pub = :pub, login_cert = :cert, "
+                "login_requested = '' WHERE workstation_id = :id AND state = 'approved'",
+                ToHex(*record.login_noise_pub), ToBase64(record.login_cert),
+                record.id.Hex()) == 0) {
+      return Fail(ErrorCode::kConflict, "This workstation is not approved.");
+    }
+    AppendChained(t.sql, audit);
+    return {};
+  });
+}
+
+Result<void> SqlStore::RequestLogin(const WorkstationRecord& record, const AuditEntry& audit) {
+  return database_.Write([&](Transaction& t) -> Result<void> {
+    if (Execute(t.sql,
+                "UPDATE workstations SET login_requested = :pub WHERE workstation_id = :id AND "
+                "state = 'approved'",
+                ToHex(*record.login_requested), record.id.Hex()) == 0) {
+      return Fail(ErrorCode::kConflict, "This workstation is not approved.");
     }
     AppendChained(t.sql, audit);
     return {};

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "protocol/framing.h"
+#include "protocol/login_proof.h"
 #include "protocol/secure/system_random.h"
 
 namespace keyferry::test {
@@ -279,7 +280,24 @@ Result<daemon::login::Credentials> FakeDaemon::Register(
   out.root = root.value_or(organisation_->root);
   if (certified)
     out.login_cert = organisation_->Certify(certify.value_or(login_noise_pub), role, {1});
+  if (!certified && challenge) protocol::X25519DerivePublic(*challenge, out.challenge.emplace());
   return out;
+}
+
+// As the server checks it.
+Result<daemon::login::Credentials> FakeDaemon::Prove(const protocol::X25519Public& login_noise_pub,
+                                                     const protocol::X25519Public& answered,
+                                                     const protocol::Hash& proof,
+                                                     daemon::login::Budget& budget) {
+  if (prove_error) return tl::unexpected(*prove_error);
+  protocol::X25519Public own{};
+  protocol::Hash expected{};
+  protocol::X25519DerivePublic(*challenge, own);
+  certified =
+      answered == own &&
+      protocol::LoginProof(*challenge, login_noise_pub, {{1}, login_noise_pub, own}, expected) &&
+      expected == proof;
+  return Register(login_noise_pub, budget);
 }
 
 Result<daemon::login::KeyAtHand> FakeDaemon::OpenRelay(const std::string&, daemon::login::Budget&) {

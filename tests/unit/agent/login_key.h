@@ -85,6 +85,10 @@ class FakeDaemon final : public daemon::login::DaemonPort {
 
   Result<daemon::login::Credentials> Register(const protocol::X25519Public& login_noise_pub,
                                               daemon::login::Budget& budget) override;
+  Result<daemon::login::Credentials> Prove(const protocol::X25519Public& login_noise_pub,
+                                           const protocol::X25519Public& challenge,
+                                           const protocol::Hash& proof,
+                                           daemon::login::Budget& budget) override;
   Result<daemon::login::KeyAtHand> OpenRelay(const std::string& login,
                                              daemon::login::Budget& budget) override;
   Result<void> Used(const daemon::Id& device, std::uint64_t seq,
@@ -96,7 +100,9 @@ class FakeDaemon final : public daemon::login::DaemonPort {
   std::optional<protocol::P256Public> root;  // instead of the organisation's
   bool certified = true;
   std::uint8_t role = protocol::kRoleLogin;
-  std::optional<protocol::X25519Public> certify;  // instead of the agent's key
+  std::optional<protocol::X25519Public> certify;     // instead of the agent's key
+  std::optional<protocol::X25519Private> challenge;  // the server's, while not certified
+  std::optional<Error> prove_error;
   bool has_record = true;
   std::optional<std::array<std::uint8_t, device::kKeyRecordSize>> record;  // instead of the key's
   std::string login = "alice";                                             // whose key it is

@@ -142,12 +142,33 @@ TEST_CASE("doctor: each ailment is named alone, with its cure") {
   }
   SECTION("agent's key changed") {
     facts.answer = Answer(R"("state":"approved","certified_until":1800000000,"agent":"changed")");
-    Ails(facts, Finding::kError, "made anew", "approved again");
+    Ails(facts, Finding::kError, "made anew", "page Workstations");
+  }
+  SECTION("agent's key waits") {
+    facts.answer = Answer(R"("state":"approved","certified_until":1800000000,"agent":"waiting")");
+    Ails(facts, Finding::kWarning, "after this workstation was approved", "reach the server");
   }
   SECTION("agent down") {
     facts.agent_socket.kind_right = false;
     facts.agent_unit_state = "inactive";
     Ails(facts, Finding::kWarning, "inactive", "enable --now keyferry-agent");
+  }
+  SECTION("systemd's device rules lack hidraw") {
+    facts.unit_devices = {true, "closed", false, {{"char-usb_device", "rw"}}};
+    Ails(facts, Finding::kError, "DevicePolicy=closed", "DeviceAllow=char-hidraw rw");
+  }
+  SECTION("systemd's device rules let hidraw be read only") {
+    facts.unit_devices = {true, "auto", false, {{"char-hidraw", "r"}}};
+    Ails(facts, Finding::kError, "lacks the line", "DeviceAllow=char-hidraw rw");
+  }
+  SECTION("systemd's device rules lack USB, which libusb needs") {
+    facts.usb_raw = false;
+    facts.unit_devices = {true, "closed", false, {{"char-hidraw", "rw"}}};
+    Ails(facts, Finding::kError, "char-usb_device", "DeviceAllow=char-usb_device rw");
+  }
+  SECTION("systemd hides all devices") {
+    facts.unit_devices = {true, "closed", true, {{"char-hidraw", "rw"}}};
+    Ails(facts, Finding::kError, "PrivateDevices=yes", "PrivateDevices=no");
   }
   SECTION("USB") {
     facts.usb_findings = {
@@ -215,4 +236,18 @@ TEST_CASE("doctor: the JSON says what the text says") {
   REQUIRE(object);
   CHECK(object->at("status").as_int64() == 1);
   CHECK(object->at("findings").as_array().size() == findings.size());
+}
+
+TEST_CASE("the unit's device rules are good when a key can be opened under them") {
+  const UnitDevices rules = GENERATE(
+      UnitDevices{true, "closed", false, {{"char-usb_device", "rw"}, {"char-hidraw", "rw"}}},
+      UnitDevices{true, "strict", false, {{"char-*", "rwm"}}},
+      UnitDevices{true, "auto", false, {}});
+  DoctorFacts facts = Well();
+  facts.unit_devices = rules;
+  const auto findings = Diagnose(facts);
+  CHECK(ExitCode(findings) == 0);
+  CHECK_THAT(DoctorText(findings), Catch::Contains("systemd lets keyferryd open keys on USB"));
+  facts.unit_devices.looked = false;  // no systemd: no word about it
+  CHECK_THAT(DoctorText(Diagnose(facts)), !Catch::Contains("systemd lets"));
 }

@@ -17,6 +17,12 @@ TEST_CASE("requests of local programs are taken exactly as written down") {
   REQUIRE(used);
   CHECK(used->seq == 7);
   CHECK(ParseRequest(R"({"op":"agent","login_noise_pub":")" + Base64(Bytes(32)) + "\"}"));
+  const std::string b32 = "\"" + Base64(Bytes(32)) + "\"";
+  const std::string proof = R"({"op":"agent","login_noise_pub":)" + b32 + ",\"challenge\":" + b32;
+  CHECK(ParseRequest(proof + ",\"proof\":" + b32 + "}")->proof);
+  CHECK_FALSE(ParseRequest(proof + "}"));
+  CHECK_FALSE(ParseRequest(proof + ",\"proof\":\"AA==\"}"));
+  CHECK_FALSE(ParseRequest(proof + ",\"proof\":" + b32 + ",\"more\":1}"));
 
   for (const std::string& bad : std::vector<std::string>{
            "", "[]", "{}", R"({"op":1})", R"({"op":"fly"})", R"({"op":"status","x":1})",

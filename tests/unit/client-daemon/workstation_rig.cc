@@ -42,6 +42,20 @@ Result<std::array<std::uint8_t, 204>> Granter::AskForGrant(const Id&,
   return grant.Encode();
 }
 
+Result<std::array<std::uint8_t, 32>> Granter::AskForChallenge(const std::array<std::uint8_t, 32>&) {
+  if (!challenge) return Fail(ErrorCode::kUnavailable, "The server cannot be asked now.");
+  return *challenge;
+}
+
+Result<std::array<std::uint8_t, 144>> Granter::AskForLoginCert(
+    const std::array<std::uint8_t, 32>& login_noise_pub,
+    const std::array<std::uint8_t, 32>& answered, const std::array<std::uint8_t, 32>& proof) {
+  if (answered != challenge || proof[0] != 1) {
+    return Fail(ErrorCode::kUnavailable, "The login agent's key was not proven.");
+  }
+  return organisation_.Certify(certifies.value_or(login_noise_pub), protocol::kRoleLogin, {7});
+}
+
 WorkstationRig::WorkstationRig() {
   identity = *IdentityStore::Open(dir / "identity");
   spool = *Spool::Open(dir / "spool", [](const std::string&) {});

@@ -36,6 +36,14 @@ class Granter final : public daemon::GrantSource {
   Result<std::array<std::uint8_t, 204>> AskForGrant(
       const daemon::Id& enrolment, std::span<const std::uint8_t> statement,
       std::span<const std::uint8_t> attestation) override;
+  Result<std::array<std::uint8_t, 32>> AskForChallenge(
+      const std::array<std::uint8_t, 32>& login_noise_pub) override;
+  Result<std::array<std::uint8_t, 144>> AskForLoginCert(
+      const std::array<std::uint8_t, 32>& login_noise_pub,
+      const std::array<std::uint8_t, 32>& challenge,
+      const std::array<std::uint8_t, 32>& proof) override;
+  std::optional<std::array<std::uint8_t, 32>> challenge;  // nothing: the server cannot be asked
+  std::optional<std::array<std::uint8_t, 32>> certifies;  // instead of the key that was asked for
   protocol::Bytes<protocol::kEnrollBeginSize> begin{};
   bool wrong_statement = false;  // grants something else
   int asked = 0;

@@ -1,5 +1,6 @@
 #include <catch2/catch.hpp>
 
+#include "client-daemon/core/approval.h"
 #include "device/hid_port.h"
 #include "tests/unit/client-daemon/workstation_rig.h"
 
@@ -286,13 +287,38 @@ TEST_CASE("the login agent's key is remembered and matched with its certificate"
   const auto before = rig.workstation->Agent(login);
   REQUIRE(before);
   CHECK_FALSE(before->login_cert);
-  CHECK(rig.workstation->Status().agent == "changed");
+  CHECK(rig.workstation->Status().agent == "waiting");
   auto certificates = rig.identity->GetApproval()->certificates;
   certificates.login = rig.organisation.Certify(login, protocol::kRoleLogin, {7});
   REQUIRE(rig.identity->SetCertificates(certificates));
   CHECK(rig.workstation->Agent(login)->login_cert == certificates.login);
   CHECK(rig.workstation->Status().agent == "certified");
   CHECK_FALSE(rig.workstation->Agent({6})->login_cert);
+  CHECK(rig.workstation->Status().agent == "changed");
+}
+
+TEST_CASE("a login agent that came after the approval is certified by its proof") {
+  WorkstationRig rig;
+  const protocol::X25519Public login{5};
+  CHECK_FALSE(rig.workstation->Agent(login)->challenge);  // no server
+  rig.granter.challenge = {9};
+  const auto asked = rig.workstation->Agent(login);
+  REQUIRE(asked);
+  CHECK(asked->challenge == rig.granter.challenge);
+  CHECK_FALSE(rig.workstation->ProveAgent(login, {9}, {2}));  // as the server says
+  CHECK(rig.workstation->Status().agent == "waiting");
+  rig.granter.certifies = {6};  // another key than ours
+  CHECK(rig.workstation->ProveAgent(login, {9}, {1}).error().code == ErrorCode::kProtocol);
+  CHECK(rig.workstation->Status().agent == "waiting");
+  rig.granter.certifies.reset();
+  const auto proven = rig.workstation->ProveAgent(login, {9}, {1});
+  REQUIRE(proven);
+  CHECK(HopKeyOf(*proven->login_cert) == login);
+  CHECK(rig.workstation->Status().agent == "certified");
+  CHECK_FALSE(rig.workstation->Agent(login)->challenge);
+  // It is on the disk.
+  CHECK((*IdentityStore::Open(rig.dir / "identity"))->GetApproval()->certificates.login ==
+        proven->login_cert);
 }
 
 TEST_CASE("a login is told to the server, also after a restart") {

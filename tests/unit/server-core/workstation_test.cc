@@ -3,6 +3,7 @@
 
 #include "company.h"
 #include "protocol/certs.h"
+#include "protocol/login_proof.h"
 #include "protocol/messages.h"
 
 using namespace keyferry;
@@ -206,4 +207,122 @@ TEST_CASE("a revoked workstation is told, forgotten and gets nothing") {
   CHECK(desk->Named("job").empty());
   CHECK_FALSE(c.Sees(*desk, {&key}));
   CHECK_FALSE(c.workstations->Connected(desk->id));
+}
+
+namespace {
+
+// A login agent's hop key and how it answers a challenge.
+struct LoginAgent {
+  LoginAgent() { REQUIRE(protocol::X25519Generate(OsRandom(), key, pub)); }
+  protocol::Hash Answer(const WorkstationId& id, const protocol::X25519Public& challenge) const {
+    protocol::Hash proof{};
+    REQUIRE(protocol::LoginProof(key, challenge, {id.bytes, pub, challenge}, proof));
+    return proof;
+  }
+  protocol::X25519Private key;
+  protocol::X25519Public pub{};
+};
+
+std::vector<std::string> AuditedAs(Company& c, const std::string& action) {
+  std::vector<std::string> out;
+  const auto rows = c.audit->List(0, 100);
+  REQUIRE(rows);
+  for (const AuditView& row : *rows) {
+    if (row.action == action) out.push_back(row.outcome + ": " + row.detail);
+  }
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("a login agent that came after the approval is certified by its own proof") {
+  Company c;
+  const auto registered = c.workstations->Register(Request("desk-1"));
+  REQUIRE(registered);
+  const WorkstationId id = registered->id;
+  const LoginAgent agent;
+  CHECK(c.workstations->LoginChallenge(id, agent.pub).error().code ==
+        ErrorCode::kPermissionDenied);  // not approved
+  REQUIRE(c.workstations->Approve(c.admin, id));
+  CHECK_FALSE(c.workstations->List()->front().login_certified);
+  const auto challenge = c.workstations->LoginChallenge(id, agent.pub);
+  REQUIRE(challenge);
+
+  SECTION("with the proof") {
+    if (GENERATE(false, true)) c.clock.Advance(std::chrono::seconds(59));  // still good
+    const auto made =
+        c.workstations->CertifyLogin(id, agent.pub, *challenge, agent.Answer(id, *challenge));
+    REQUIRE(made);
+    const auto cert = protocol::HostCert::Parse(*made);
+    REQUIRE(cert);
+    CHECK(cert->role == protocol::kRoleLogin);
+    CHECK(cert->host_id == id.bytes);
+    CHECK(cert->host_noise_pub == agent.pub);
+    CHECK(c.workstations->List()->front().login_certified);
+    CHECK(AuditedAs(c, "workstation.login_cert").size() == 1);
+    CHECK_THAT(AuditedAs(c, "workstation.login_cert")[0], Catch::StartsWith("ok: "));
+    const std::string hello = c.workstations->Connected(id)->front().data;
+    CHECK(Base64Member(hello, "login_cert") == *made);
+    // Asked again it is the same, and nothing new is written.
+    CHECK(c.workstations->CertifyLogin(id, agent.pub, *challenge, agent.Answer(id, *challenge))
+              .value() == *made);
+    CHECK(AuditedAs(c, "workstation.login_cert").size() == 1);
+  }
+  SECTION("another node of the same issuer takes the challenge") {
+    c.Restart();
+    CHECK(c.workstations->CertifyLogin(id, agent.pub, *challenge, agent.Answer(id, *challenge)));
+  }
+  SECTION("without it") {
+    auto proof = agent.Answer(id, *challenge);
+    auto pub = agent.pub;
+    auto given = *challenge;
+    SECTION("another key's proof") { proof = LoginAgent().Answer(id, *challenge); }
+    SECTION("a bit off") { proof[31] ^= 1; }
+    SECTION("for another workstation") { proof = agent.Answer(WorkstationId{}, *challenge); }
+    SECTION("of a key that is not its own") { pub = LoginAgent().pub; }
+    SECTION("a challenge that is not the server's") {
+      // Who makes the challenge knows the answer for every key.
+      const LoginAgent liar;
+      given = liar.pub;
+      REQUIRE(protocol::LoginProof(liar.key, pub, {id.bytes, pub, given}, proof));
+    }
+    SECTION("too late") { c.clock.Advance(std::chrono::seconds(121)); }
+    CHECK(c.workstations->CertifyLogin(id, pub, given, proof).error().code ==
+          ErrorCode::kPermissionDenied);
+    CHECK_FALSE(c.workstations->List()->front().login_certified);
+    REQUIRE(AuditedAs(c, "workstation.login_cert").size() == 1);
+    CHECK_THAT(AuditedAs(c, "workstation.login_cert")[0], Catch::StartsWith("denied: "));
+  }
+}
+
+TEST_CASE("a login agent with another key than the certified one waits for an administrator") {
+  Company c;
+  auto desk = c.AddWorkstation("desk-1");
+  const LoginAgent agent;
+  const auto ask = [&] {
+    const auto challenge = c.workstations->LoginChallenge(desk->id, agent.pub).value();
+    return c.workstations->CertifyLogin(desk->id, agent.pub, challenge,
+                                        agent.Answer(desk->id, challenge));
+  };
+  const Blob before = Base64Member(desk->Named("hello").back(), "login_cert");
+  CHECK(c.workstations->AllowLogin(c.admin, desk->id).error().code == ErrorCode::kConflict);
+  CHECK(ask().error().code == ErrorCode::kConflict);
+  CHECK(ask().error().code == ErrorCode::kConflict);
+  CHECK(AuditedAs(c, "workstation.login_cert").size() == 1);  // told once
+  CHECK(c.workstations->List()->front().login_requested);
+  c.Connect(*desk);
+  CHECK(Base64Member(desk->Named("hello").back(), "login_cert") == before);
+
+  Actor helper = c.admin;
+  helper.role = Role::kHelpDesk;
+  CHECK(c.workstations->AllowLogin(helper, desk->id).error().code == ErrorCode::kPermissionDenied);
+  desk->Forget();
+  REQUIRE(c.workstations->AllowLogin(c.admin, desk->id));
+  CHECK(AuditedAs(c, "workstation.login_allow").size() == 1);
+  REQUIRE(desk->Named("hello").size() == 1);  // told at once
+  const auto cert = protocol::HostCert::Parse(Base64Member(desk->Named("hello")[0], "login_cert"));
+  REQUIRE(cert);
+  CHECK(cert->host_noise_pub == agent.pub);
+  CHECK_FALSE(c.workstations->List()->front().login_requested);
+  CHECK(ask());
 }

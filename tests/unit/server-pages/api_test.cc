@@ -201,7 +201,8 @@ TEST_CASE("enrolment and workstations by API") {
   api.streams->Begin(*WorkstationId::Parse(id), stream);
   CHECK(api.Json("/api/v1/workstations/" + id + "/revoke", "{}").status == 204);
   CHECK(stream->closed);  // a revoked workstation hears nothing more
-  CHECK(api.workstations.calls.size() == 2);
+  CHECK(api.Json("/api/v1/workstations/" + id + "/allow-login", "{}").status == 204);
+  CHECK(api.workstations.calls.size() == 3);
   CHECK(api.Send(api.Get("/api/v1/audit?before=x")).status == 400);
   CHECK(api.Send(api.Get("/api/v1/audit?before=5")).status == 200);
 }

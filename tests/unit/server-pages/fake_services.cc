@@ -188,6 +188,23 @@ Result<void> FakeWorkstations::Revoke(const Actor& actor, const WorkstationId& i
   return {};
 }
 
+Result<std::array<std::uint8_t, 32>> FakeWorkstations::LoginChallenge(
+    const WorkstationId&, const std::array<std::uint8_t, 32>& login_noise_pub) {
+  return login_noise_pub;
+}
+
+Result<std::vector<std::uint8_t>> FakeWorkstations::CertifyLogin(
+    const WorkstationId&, const std::array<std::uint8_t, 32>&, const std::array<std::uint8_t, 32>&,
+    const std::array<std::uint8_t, 32>& proof) {
+  if (proof[0] != 0) return Fail(ErrorCode::kPermissionDenied, "No proof.");
+  return std::vector<std::uint8_t>(144, 1);
+}
+
+Result<void> FakeWorkstations::AllowLogin(const Actor& actor, const WorkstationId& id) {
+  calls.push_back("allow-login " + actor.login + " " + id.Hex());
+  return {};
+}
+
 Result<WorkstationId> FakeWorkstations::Authenticate(const std::array<std::uint8_t, 32>&) {
   if (!caller) return Fail(ErrorCode::kPermissionDenied, "This workstation is not approved.");
   return *caller;

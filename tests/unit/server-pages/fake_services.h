@@ -98,6 +98,13 @@ struct FakeWorkstations final : WorkstationService {
   Result<WorkstationEnrolment> Enrolment(const WorkstationId&, std::string_view token) override;
   Result<void> Approve(const Actor&, const WorkstationId& id) override;
   Result<void> Revoke(const Actor&, const WorkstationId& id) override;
+  Result<std::array<std::uint8_t, 32>> LoginChallenge(
+      const WorkstationId&, const std::array<std::uint8_t, 32>& login_noise_pub) override;
+  Result<std::vector<std::uint8_t>> CertifyLogin(
+      const WorkstationId&, const std::array<std::uint8_t, 32>& login_noise_pub,
+      const std::array<std::uint8_t, 32>& challenge,
+      const std::array<std::uint8_t, 32>& proof) override;
+  Result<void> AllowLogin(const Actor&, const WorkstationId& id) override;
   Result<WorkstationId> Authenticate(const std::array<std::uint8_t, 32>&) override;
   Result<std::vector<WorkstationEvent>> Connected(const WorkstationId& id) override;
   void Disconnected(const WorkstationId& id) override;

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "server/api/services.h"
+#include "server/api/workstation_api.h"
+#include "server/core/services.h"
+#include "server/http/listener.h"
+#include "tests/unit/server-core/company.h"
+
+namespace keyferry::server::testing {
+
+// The server's core, database, CA, API and listeners as keyferry-server has them, in this process
+// and on loopback; only the directory is in memory. Administrators' pages are left out: tests call
+// the services.
+class RealServer {
+ public:
+  explicit RealServer(std::int64_t certificate_days = 365);
+  ~RealServer();
+
+  std::string url() const { return "https://localhost:" + std::to_string(page_port_); }
+  const std::string& ca_pem() const { return ca_pem_; }
+  // The only workstation there is; waits for it to register.
+  WorkstationView TheWorkstation();
+  // Waits until `done` holds; false after 60 s.
+  bool Until(const std::function<bool()>& done);
+
+  TempFolder folder;
+  FakeDirectory directory;
+  SystemClock clock;
+  Presence presence;
+  std::unique_ptr<Store> store;
+  std::unique_ptr<EventBus> bus;
+  std::unique_ptr<Issuer> issuer;
+  std::unique_ptr<CertificateAuthority> ca;
+  std::unique_ptr<AttestationVerifier> attestation;
+  std::unique_ptr<Waiter> waiter;
+  std::unique_ptr<SessionService> sessions;
+  std::unique_ptr<ChangeService> changes;
+  std::unique_ptr<KeyService> keys;
+  std::unique_ptr<WorkstationService> workstations;
+  std::unique_ptr<AuditService> audit;
+  Actor admin;
+
+ private:
+  std::shared_ptr<Router> MakeRouter();
+
+  std::string ca_pem_;
+  std::unique_ptr<Services> services_;
+  std::shared_ptr<WorkstationStreams> streams_ = std::make_shared<WorkstationStreams>();
+  std::unique_ptr<HttpServer> http_;
+  int page_port_ = 0;
+};
+
+}  // namespace keyferry::server::testing

@@ -1,0 +1,112 @@
+// Real keyferryd and keyferry-agent against the real server's core, database, API and TLS.
+#include <catch2/catch.hpp>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+
+#include "client-daemon/ipc/ask.h"
+#include "tests/integration/daemon/process.h"
+#include "tests/integration/workstation/real_server.h"
+
+using namespace keyferry;
+using namespace keyferry::server;
+using keyferry::server::testing::RealServer;
+using keyferry::server::testing::TempFolder;
+using keyferry::test::Process;
+
+namespace {
+
+namespace fs = std::filesystem;
+
+// A computer with Keyferry's client on it.
+struct Desk {
+  explicit Desk(const RealServer& server) : socket((folder.path / "d.sock").string()) {
+    Write("ca.pem", server.ca_pem());
+    Write("keyferryd.toml",
+          "server_url = \"" + server.url() + "\"\nserver_ca = \"" + Path("ca.pem") +
+              "\"\nstate_dir = \"" + Path("state") + "\"\nsocket = \"" + socket +
+              "\"\nname = \"desk-1\"\nagent_wait = 0\nlog_level = \"debug\"\n"
+              "log_file = \"" +
+              Path("keyferryd.log") + "\"\n[keys]\nusb = \"off\"\nbluetooth = false\n");
+    Write("agent.toml", "state_dir = \"" + Path("agent") + "\"\nsocket = \"" + Path("a.sock") +
+                            "\"\ndaemon_socket = \"" + socket + "\"\nlog_file = \"" +
+                            Path("agent.log") + "\"\n");
+  }
+
+  std::string Path(const std::string& name) const { return (folder.path / name).string(); }
+  void Write(const std::string& name, const std::string& text) {
+    std::ofstream(folder.path / name) << text;
+    fs::permissions(folder.path / name, fs::perms::owner_read | fs::perms::owner_write);
+  }
+  void StartDaemon() {
+    daemon = std::make_unique<Process>(
+        std::vector<std::string>{KEYFERRYD, "--config", Path("keyferryd.toml")});
+    REQUIRE(daemon->WaitForLine("ready"));
+  }
+  void StartAgent() {
+    agent = std::make_unique<Process>(
+        std::vector<std::string>{KEYFERRY_AGENT, "--config", Path("agent.toml")});
+    REQUIRE(agent->WaitForLine("ready"));
+  }
+  bool Says(const std::string& text) const {
+    const auto answer = daemon::AskDaemon(socket, R"({"op":"status"})", std::chrono::seconds(5));
+    return answer && answer->find(text) != std::string::npos;
+  }
+
+  TempFolder folder;
+  const std::string socket;
+  std::unique_ptr<Process> daemon, agent;
+};
+
+// Actions in the audit log with their outcome, oldest first.
+std::vector<std::string> Audited(RealServer& server) {
+  std::vector<std::string> out;
+  const auto rows = server.audit->List(0, 100);
+  REQUIRE(rows);
+  for (const AuditView& row : *rows) {
+    out.insert(out.begin(), row.action + " " + row.outcome);
+  }
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("a login agent that comes after the approval is certified without a person") {
+  RealServer server;
+  Desk desk(server);
+  desk.StartDaemon();
+  const WorkstationView waiting = server.TheWorkstation();
+  CHECK(waiting.state == WorkstationState::kPending);
+  REQUIRE(server.workstations->Approve(server.admin, waiting.id));
+  REQUIRE(server.Until([&] { return desk.Says("\"state\":\"connected\""); }));
+  CHECK(desk.Says("\"agent\":\"none\""));
+  CHECK_FALSE(server.TheWorkstation().login_certified);
+
+  desk.StartAgent();
+  REQUIRE(server.Until([&] { return desk.Says("\"agent\":\"certified\""); }));
+  CHECK(server.TheWorkstation().login_certified);
+  CHECK(Audited(server) == std::vector<std::string>{"workstation.register ok",
+                                                    "workstation.approve ok",
+                                                    "workstation.login_cert ok"});
+
+  SECTION("and stays so after both start again") {
+    CHECK(desk.daemon->Stop(SIGKILL) != 0);
+    CHECK(desk.agent->Stop(SIGTERM) == 0);
+    desk.StartDaemon();
+    desk.StartAgent();
+    REQUIRE(server.Until([&] {
+      return desk.Says("\"state\":\"connected\"") && desk.Says("\"agent\":\"certified\"");
+    }));
+    CHECK(Audited(server).size() == 3);
+  }
+  SECTION("but another key of the agent waits for an administrator") {
+    CHECK(desk.agent->Stop(SIGTERM) == 0);
+    fs::remove_all(desk.Path("agent"));
+    desk.StartAgent();
+    REQUIRE(server.Until([&] { return server.TheWorkstation().login_requested; }));
+    CHECK(desk.Says("\"agent\":\"changed\""));
+    REQUIRE(server.workstations->AllowLogin(server.admin, waiting.id));
+    REQUIRE(server.Until([&] { return desk.Says("\"agent\":\"certified\""); }));
+    CHECK(Audited(server).back() == "workstation.login_allow ok");
+  }
+}
