@@ -208,7 +208,8 @@ void AddEmployeeRoutes(Router& router, Services& services) {
                {"password", 1024, true},
                {"reason", 500},
                {"must_change", 5},
-               {"csrf", 128}}});
+               {"csrf", 128}},
+              /*slow=*/true});
   router.Add({Method::kGet, "/api/v1/employees/{id}/changes", Access::kSignedIn,
               WithId<AccountId>(services, [](Services& all, Request& request, const AccountId& id) {
                 return ListOf(all, request, "changes", all.changes.History(id, 50));

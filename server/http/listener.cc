@@ -82,13 +82,21 @@ std::string RandomHex() {
   return text;
 }
 
-// Shared by all listeners of a server; outlives every connection.
-struct Engine {
-  explicit Engine(HttpServerOptions given) : options(std::move(given)), pool(options.workers) {}
-  HttpServerOptions options;
-  asio::io_context io;
+// Threads that run handlers, and how many requests are with them or wait for them.
+struct Lane {
+  explicit Lane(std::size_t threads) : pool(threads) {}
   asio::thread_pool pool;
   std::atomic<std::size_t> waiting{0};
+};
+
+// Shared by all listeners of a server; outlives every connection.
+struct Engine {
+  explicit Engine(HttpServerOptions given)
+      : options(std::move(given)), quick(options.workers), slow(options.workers) {}
+  HttpServerOptions options;
+  asio::io_context io;
+  Lane quick;
+  Lane slow;  // for Route::slow
   std::atomic<bool> stopping{false};
 
   void Log(const AccessRecord& record) const {
@@ -324,8 +332,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
     const auto begun = Clock::now();
     const bool head = request.method == Method::kHead;
     Response response;
-    if (engine_.waiting.fetch_add(1) >= engine_.options.backlog) {
-      engine_.waiting.fetch_sub(1);
+    Lane& lane = endpoint_->router->IsSlow(request) ? engine_.slow : engine_.quick;
+    if (lane.waiting.fetch_add(1) >= engine_.options.backlog) {
+      lane.waiting.fetch_sub(1);
       response = endpoint_->router->ErrorResponse(
           request, 503,
           Error{
@@ -334,9 +343,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
     } else {
       // The coroutine waits on its strand while the pool works; `request` stays in this frame.
       response = co_await asio::co_spawn(
-          engine_.pool,
-          [this, &request]() -> asio::awaitable<Response> {
-            const Waiting place{engine_.waiting};
+          lane.pool,
+          [this, &request, &lane]() -> asio::awaitable<Response> {
+            const Waiting place{lane.waiting};
             co_return endpoint_->router->Dispatch(request);
           },
           use_awaitable);
@@ -398,8 +407,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
             asio::post(self->executor(), [self] { self->wake_.cancel(); });
           }
         },
-        [&engine](std::function<void()> work) { asio::post(engine.pool, std::move(work)); });
-    asio::post(engine_.pool,
+        [&engine](std::function<void()> work) { asio::post(engine.quick.pool, std::move(work)); });
+    asio::post(engine_.quick.pool,
                [open = std::move(response.stream), events = events_] { open(events); });
     Lowest().expires_never();
     asio::co_spawn(executor(), WatchPeer(shared_from_this()), asio::detached);
@@ -510,13 +519,14 @@ class BeastServer final : public HttpServer {
                       [this] { return live_.empty() || threads_.empty(); });
     }
     work_.reset();
-    engine_.pool.join();
+    engine_.quick.pool.join();
+    engine_.slow.pool.join();
     engine_.io.stop();
     for (std::thread& thread : threads_) thread.join();
     threads_.clear();
   }
 
-  void Post(std::function<void()> work) override { asio::post(engine_.pool, std::move(work)); }
+  void Post(std::function<void()> work) override { asio::post(engine_.quick.pool, std::move(work)); }
 
   std::size_t connections() const override {
     const std::lock_guard lock(mutex_);

@@ -46,8 +46,9 @@ struct AccessRecord {
 
 struct HttpServerOptions {
   std::size_t io_threads = 1;
-  std::size_t workers = 8;    // threads of the pool that runs handlers
-  std::size_t backlog = 256;  // requests that may wait for the pool; beyond it: 503
+  // Threads that run handlers; as many again run those of slow routes.
+  std::size_t workers = 8;
+  std::size_t backlog = 256;  // requests that may wait for either; beyond it: 503
   std::function<void(const AccessRecord&)> log;
 };
 

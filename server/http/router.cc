@@ -50,13 +50,11 @@ Response Router::ErrorResponse(const Request& request, int status, const Error& 
   return response;
 }
 
-Response Router::Dispatch(Request& request) const {
+std::optional<std::size_t> Router::Find(const Request& request, std::string& allowed) const {
   // A HEAD is a GET whose body stays here; streams have no HEAD.
   const Method wanted = request.method == Method::kHead ? Method::kGet : request.method;
-  const Route* best = nullptr;
-  std::size_t best_index = 0;
+  std::optional<std::size_t> best;
   int best_captures = 0;
-  std::string allowed;
   for (std::size_t i = 0; i < routes_.size(); ++i) {
     const Route& route = routes_[i];
     if (route.access == Access::kUndeclared || !route.handler) continue;
@@ -66,24 +64,36 @@ Response Router::Dispatch(Request& request) const {
       allowed += (allowed.empty() ? "" : ", ") + std::string(Name(route.method));
       continue;
     }
-    if (best == nullptr || captures < best_captures) {
-      best = &route;
-      best_index = i;
+    if (!best || captures < best_captures) {
+      best = i;
       best_captures = captures;
     }
   }
-  if (best == nullptr && !allowed.empty()) {
+  return best;
+}
+
+bool Router::IsSlow(const Request& request) const {
+  std::string allowed;
+  const auto found = Find(request, allowed);
+  return found && routes_[*found].slow;
+}
+
+Response Router::Dispatch(Request& request) const {
+  std::string allowed;
+  const auto found = Find(request, allowed);
+  if (!found && !allowed.empty()) {
     return ErrorResponse(
                request, 405,
                Error{ErrorCode::kUnsupported, "This address does not take that method.", {}, 0})
         .With("Allow", allowed);
   }
-  if (best == nullptr) {
+  if (!found) {
     return ErrorResponse(request, 404,
                          Error{ErrorCode::kNotFound, "There is nothing at this address.", {}, 0});
   }
+  const Route& route = routes_[*found];
   for (const auto& [name, unused] : request.query) {
-    if (std::find(best->query.begin(), best->query.end(), name) == best->query.end()) {
+    if (std::find(route.query.begin(), route.query.end(), name) == route.query.end()) {
       return ErrorResponse(request, 400,
                            Error{ErrorCode::kInvalidArgument,
                                  "The address holds a parameter that does not belong there.",
@@ -92,16 +102,16 @@ Response Router::Dispatch(Request& request) const {
     }
   }
   for (std::size_t i = 0; i < request.path.size(); ++i) {
-    if (IsCapture(segments_[best_index][i])) request.captures.push_back(request.path[i]);
+    if (IsCapture(segments_[*found][i])) request.captures.push_back(request.path[i]);
   }
   try {
     if (guard_) {
-      if (auto refused = guard_(request, *best)) return std::move(*refused);
-    } else if (best->access != Access::kPublic) {
+      if (auto refused = guard_(request, route)) return std::move(*refused);
+    } else if (route.access != Access::kPublic) {
       return ErrorResponse(request, 403,
                            Error{ErrorCode::kPermissionDenied, "Nobody may do this.", {}, 0});
     }
-    return best->handler(request);
+    return route.handler(request);
   } catch (const std::exception& failure) {
     return ErrorResponse(
         request, 500,

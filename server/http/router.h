@@ -33,6 +33,9 @@ struct Route {
   std::vector<std::string> query = {};  // query names that it knows; others → 400
   Body body = Body::kNone;
   std::vector<FormField> form = {};  // for kForm and kFormOrJson
+  // Waits for a write of the directory. Such requests have threads of their own, so that no page
+  // waits behind them.
+  bool slow = false;
 };
 
 // Matches whole segments, byte for byte; literal segments win over captures. Filled at start, then
@@ -51,10 +54,15 @@ class Router {
 
   // Never throws: an exception of a handler becomes a 500 whose id is in the log.
   Response Dispatch(Request& request) const;
+  // Whether the request is for a slow route.
+  bool IsSlow(const Request& request) const;
   Response ErrorResponse(const Request& request, int status, const Error& error) const;
   const std::vector<Route>& routes() const { return routes_; }
 
  private:
+  // Index of the route, or none; then `allowed` names the methods that the address does take.
+  std::optional<std::size_t> Find(const Request& request, std::string& allowed) const;
+
   std::vector<Route> routes_;
   std::vector<std::vector<std::string>> segments_;  // of routes_, split once
   Guard guard_;

@@ -129,7 +129,8 @@ void AddPasswordPages(Router& router, const PageContext& context) {
                {"mode", 8, false, true},
                {"password", 1024, true},
                {"again", 1024, true},
-               {"reason", 4 * kReasonBytes}}});
+               {"reason", 4 * kReasonBytes}},
+              /*slow=*/true});
 }
 
 }  // namespace keyferry::server

@@ -263,6 +263,36 @@ TEST_CASE("more requests than the pool takes get 503") {
   CHECK(first.ReadUntil("done").find("200 OK") != std::string::npos);
 }
 
+TEST_CASE("pages do not wait behind slow requests") {
+  HttpServerOptions http;
+  http.workers = 1;
+  std::promise<void> begun, go;
+  auto gate = go.get_future().share();
+  Site site({}, std::move(http));
+  auto router = std::make_shared<Router>();
+  const auto wait = [&begun, gate](Request&) {
+    begun.set_value();
+    gate.wait();
+    return Response::Html("done");
+  };
+  router->Add({Method::kGet, "/wait", Access::kPublic, wait, {}, Body::kNone, {}, /*slow=*/true});
+  router->Add(
+      {Method::kGet, "/hello", Access::kPublic, [](Request&) { return Response::Html("hello"); }});
+  ListenerOptions options;
+  options.address = "127.0.0.1";
+  options.hosts = {"localhost"};
+  options.tls = test::MakeTestIdentity();
+  const auto port = site.server->Listen(std::move(options), router);
+  REQUIRE(port);
+  RawClient first(*port);
+  first.Write(Get("/wait"));
+  begun.get_future().wait();
+  RawClient second(*port);
+  CHECK(second.Status(Get("/hello")) == 200);
+  go.set_value();
+  CHECK(first.ReadUntil("done").find("200 OK") != std::string::npos);
+}
+
 TEST_CASE("workstations: only a certificate of the CA gets in, and its hash reaches the handler") {
   const auto ca_key = test::MakeKey();
   const auto ca = test::MakeCertificate(ca_key.get(), "CA", true);
