@@ -66,6 +66,12 @@ Response ListEmployees(Services& services, Request& request) {
   return Ok({{"people", std::move(people)}, {"next", page->next}});
 }
 
+// False for what is no mode; empty = now.
+bool ReadMode(std::string_view text, ChangeMode* mode) {
+  *mode = text == Name(ChangeMode::kAtDelivery) ? ChangeMode::kAtDelivery : ChangeMode::kNow;
+  return text.empty() || text == Name(*mode);
+}
+
 // The new password itself can only come in a form: its field is decoded straight into locked
 // memory, which JSON cannot be.
 Response ChangePassword(Services& services, Request& request, const AccountId& account) {
@@ -79,13 +85,15 @@ Response ChangePassword(Services& services, Request& request, const AccountId& a
                          {},
                          0});
   }
+  std::string mode;
   if (request.form) {
-    const std::string_view mode = request.form->Text("generate");
-    change.generate = mode != "false";
+    const std::string_view generate = request.form->Text("generate");
+    change.generate = generate != "false";
+    mode = request.form->Text("mode");
     change.typed = request.form->TakeSecret("password");
     change.reason = request.form->Text("reason");
     change.must_change = request.form->Text("must_change") == "true";
-    if ((!mode.empty() && mode != "true" && mode != "false") ||
+    if ((!generate.empty() && generate != "true" && generate != "false") ||
         change.generate != change.typed.empty()) {
       return Problem(
           request,
@@ -98,6 +106,7 @@ Response ChangePassword(Services& services, Request& request, const AccountId& a
     change.reason = in.OptionalText("reason", 500, true);
     change.must_change = in.OptionalBool("must_change", false);
     change.unlock = in.OptionalBool("unlock", true);
+    mode = in.OptionalText("mode", 16, true);
     if (const auto bad = in.Finish(); !bad) return Problem(request, bad.error());
     if (!change.generate) {
       return Problem(request, Error{ErrorCode::kInvalidArgument,
@@ -106,6 +115,10 @@ Response ChangePassword(Services& services, Request& request, const AccountId& a
                                     {},
                                     0});
     }
+  }
+  if (!ReadMode(mode, &change.mode)) {
+    return Problem(request,
+                   Error{ErrorCode::kInvalidArgument, "mode must be now or at_delivery.", {}, 0});
   }
   const auto view = services.changes.Start(request.session->actor, std::move(change));
   if (!view) return Answer(services, request, view.error());
@@ -208,6 +221,7 @@ void AddEmployeeRoutes(Router& router, Services& services) {
                {"password", 1024, true},
                {"reason", 500},
                {"must_change", 5},
+               {"mode", 16},
                {"csrf", 128}},
               /*slow=*/true});
   router.Add({Method::kGet, "/api/v1/employees/{id}/changes", Access::kSignedIn,

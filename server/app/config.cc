@@ -152,6 +152,8 @@ class Parser {
 
     config_.passwords.length =
         reader_.Number("passwords.length", config_.passwords.length, 12, 128);
+    config_.passwords.wait_days =
+        reader_.Number("passwords.wait_days", config_.passwords.wait_days, 1, 3650);
     config_.passwords.allow_typing =
         reader_.Flag("passwords.allow_typing", config_.passwords.allow_typing);
     config_.passwords.history =
@@ -230,6 +232,7 @@ const std::vector<std::string>& ConfigKeys() {
       "sessions.block_minutes",
       "passwords.length",
       "passwords.allow_typing",
+      "passwords.wait_days",
       "passwords.history",
       "passwords.minimum_age",
       "keys.vendor_ca",

@@ -55,6 +55,7 @@ struct ServerConfig {
 
   struct {
     std::int64_t length = 24;
+    std::int64_t wait_days = 30;  // that a change at delivery waits for its key
     bool allow_typing = false;
     std::int64_t history = 24;
     std::string minimum_age = "tell";

@@ -13,6 +13,7 @@
 #include "server/api/problem.h"
 #include "server/api/workstation_api.h"
 #include "server/app/background.h"
+#include "server/app/change_driver.h"
 #include "server/app/log.h"
 #include "server/app/open.h"
 #include "server/app/state.h"
@@ -29,6 +30,8 @@ namespace {
 
 constexpr std::chrono::seconds kGrace{8};
 constexpr std::chrono::minutes kReconcileEvery{1};
+constexpr std::size_t kDrivers =
+    4;  // threads for changes at delivery; each waits for the directory
 constexpr std::chrono::seconds kReadAuditEvery{1};
 
 std::filesystem::path WebFolder(const ServerConfig& config) {
@@ -57,6 +60,8 @@ ChangeConfig ChangesOf(const ServerConfig& config) {
   out.settle_seconds = config.directory.settle_seconds;
   out.history = static_cast<std::size_t>(config.passwords.history);
   out.respect_min_age = config.passwords.minimum_age == "respect";
+  out.wait_seconds = config.passwords.wait_days * 86400;
+  out.shared_store = config.postgres.has_value();
   return out;
 }
 
@@ -310,6 +315,9 @@ Result<void> Serve(const ServerConfig& config) {
       nudges.push_back(
           (*parts)->bus().Subscribe(topic, [&events](const BusEvent&) { events.Nudge(); }));
     }
+    ChangeDriver driver((*parts)->bus(), kDrivers, [&parts](const AccountId& account) {
+      (*parts)->changes().Proceed(account);
+    });
     Background reconciler(kReconcileEvery, [&parts] { (*parts)->changes().Reconcile(); });
     server->Start();
     const std::string url = UrlOf(config.names.front(), *page_port) + "/";

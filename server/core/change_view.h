@@ -12,6 +12,7 @@ inline ChangeView ViewOf(const ChangeRow& row) {
   view.id = change.id;
   view.account = change.account;
   view.login = change.login;
+  view.mode = change.mode;
   view.state = change.state;
   view.error = change.error;
   view.actor_login = change.actor_login;
@@ -21,6 +22,11 @@ inline ChangeView ViewOf(const ChangeRow& row) {
   view.created = change.created;
   view.ad_set = change.confirmed;
   view.server = change.server;
+  const bool over = change.state == ChangeState::kConfirmed || change.state == ChangeState::kDone;
+  view.incident = (change.doubt && !over) || (change.state == ChangeState::kSuperseded &&
+                                              change.error_code == ErrorCode::kOutcomeUnknown);
+  view.prepared = change.prepared;
+  view.expires = change.expires;
   view.device = change.device;
   view.job = change.job;
   view.seq = job.seq;
@@ -29,6 +35,13 @@ inline ChangeView ViewOf(const ChangeRow& row) {
   view.queued = job.queued;
   view.spooled = job.spooled;
   view.workstation = job.workstation_name;
+  view.attempts = job.attempts;
+  view.next_try = job.next_try;
+  // The receipt of a HOLD proves that the key is prepared, not that it has the password.
+  if (job.type == JobType::kHold && job.state == JobState::kDelivered) {
+    view.job_state = JobState::kHeld;
+    return view;
+  }
   view.delivered = job.delivered;
   view.receipt_ctr = job.receipt_ctr;
   if (job.receipt_hash) view.receipt_hash = ToHex(*job.receipt_hash);

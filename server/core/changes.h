@@ -13,10 +13,16 @@
 
 namespace keyferry::server {
 
+// When the directory gets the new password.
+enum class ChangeMode {
+  kNow,         // at once; the key follows when it is seen
+  kAtDelivery,  // only once the key has proved that it holds it as well (rotation)
+};
+
 // The change saga's states, as stored and shown. Terminal: kDone … kSuperseded.
 enum class ChangeState {
-  kIntent,      // durable request, nothing happened yet
-  kHeld,        // sealed to the key, row durable, not visible to any daemon
+  kIntent,  // durable request, nothing happened yet; at delivery: waits for the key
+  kHeld,    // at delivery: a password is sealed for the key's pending slot, the directory not asked
   kAttempt,     // the request to the directory may have left
   kConfirmed,   // the directory has the new password; the job is ready or on its way
   kDone,        // the key proved that it stored it
@@ -25,8 +31,16 @@ enum class ChangeState {
   kSuperseded,  // a newer change took over
 };
 
+// What a sealed job does on the key (protocol/PROTOCOL.md section 2).
+enum class JobType {
+  kSet,     // the password becomes the current one
+  kHold,    // … goes into the pending slot
+  kCommit,  // the pending one becomes the current one
+  kDrop,    // the pending one is erased
+};
+
 enum class JobState {
-  kHeld,       // not to be handed out
+  kHeld,       // not to be handed out; of a view: in the key's pending slot
   kReady,      // waiting for a workstation that sees the key
   kSpooled,    // on a workstation's disk
   kDelivered,  // the key's receipt is verified
@@ -36,7 +50,9 @@ enum class JobState {
   kCancelled,
 };
 
+const char* Name(ChangeMode mode);
 const char* Name(ChangeState state);
+const char* Name(JobType type);
 const char* Name(JobState state);
 
 // One password change with its job, as pages and API show it. Times are Unix milliseconds, 0 = not
@@ -45,20 +61,28 @@ struct ChangeView {
   ChangeId id;
   AccountId account;
   std::string login;
+  ChangeMode mode = ChangeMode::kNow;
   ChangeState state = ChangeState::kIntent;
   std::string error;  // a sentence; set for kFailed and kUnknown
+  // The directory may have a password that is on no key and that nobody knows: left by a change of
+  // unknown outcome, and no later one has succeeded. Only a new password mends it.
+  bool incident = false;
   std::string actor_login;
   std::string reason;
   bool generated = true;
   bool must_change = false;
   std::int64_t created = 0;
-  std::int64_t ad_set = 0;  // confirmed by the directory
-  std::string server;       // domain controller that took it
+  std::int64_t ad_set = 0;    // confirmed by the directory
+  std::string server;         // domain controller that took it
+  std::int64_t prepared = 0;  // at delivery: the key proved that it holds the password
+  std::int64_t expires = 0;   // at delivery: no longer tried after this, 0 = never
   DeviceId device;
-  JobId job;
+  JobId job;  // zero while nothing is sealed
   std::uint64_t seq = 0;
   JobState job_state = JobState::kHeld;
-  std::string last_error;  // last delivery problem, a sentence
+  std::string last_error;      // last delivery problem, a sentence
+  std::uint32_t attempts = 0;  // how often the job was offered to workstations
+  std::int64_t next_try = 0;   // not offered again by itself before this
   std::int64_t queued = 0;
   std::int64_t spooled = 0;
   std::string workstation;     // name of the workstation that spooled or delivered it
@@ -73,8 +97,10 @@ struct ChangeRequest {
   std::string reason;           // 0…500 bytes of UTF-8
   std::string idempotency_key;  // 8…64 printable ASCII, unique per actor; same key + other request
                                 // → kConflict (a typed password is not compared)
-  bool generate =
-      true;  // false: `typed` is the new password (only if the configuration allows typing)
+  ChangeMode mode = ChangeMode::kNow;
+  // false: `typed` is the new password (only if the configuration allows typing, and not at
+  // delivery: nothing could keep it until then)
+  bool generate = true;
   SecureBytes typed;  // UTF-8
   bool must_change = false;
   bool unlock = true;
@@ -91,20 +117,26 @@ struct Preflight {
   std::string seen_at;    // its name
 };
 
-// The change saga: preflight → make P → seal, HELD → ATTEMPT → directory → CONFIRMED + READY → hand
-// out. Thread-safe; blocks on database and directory.
+// The change saga. Now: preflight → make P → seal, HELD → ATTEMPT → directory → CONFIRMED + READY →
+// hand out. At delivery: preflight → INTENT; when the key is seen: make P → seal with HOLD → the
+// key's receipt → ATTEMPT → directory → CONFIRMED + COMMIT, or FAILED + DROP. Thread-safe; blocks
+// on database and directory.
 class ChangeService {
  public:
   virtual ~ChangeService() = default;
   virtual Result<Preflight> Check(const Actor& actor, const AccountId& account) = 0;
   // Returns once the outcome is durable (normally after the directory said yes). Repeating a
   // request with the same idempotency key returns the stored outcome. Errors leave the directory
-  // unchanged, but for kOutcomeUnknown.
+  // unchanged, but for kOutcomeUnknown. At delivery: returns as soon as the request is durable.
   virtual Result<ChangeView> Start(const Actor& actor, ChangeRequest request) = 0;
   // Newest first.
   virtual Result<std::vector<ChangeView>> History(const AccountId& account, std::size_t limit) = 0;
   virtual Result<ChangeView> Get(const ChangeId& id) = 0;
-  // Drives every row that is not final from its durable state; called at start and every minute.
+  // Drives what waits for this account's key as far as it goes now: to be called when the key is
+  // seen or a receipt came (the bus's topic "jobs"), not from the bus's callback.
+  virtual void Proceed(const AccountId& account) = 0;
+  // Drives every row that is not final from its durable state, and offers jobs again whose time has
+  // come; called at start and every minute.
   virtual void Reconcile() = 0;
 };
 

@@ -142,11 +142,26 @@ Result<SealedJob> Issuer::SealPassword(const SealRequest& request, const SecureB
   SecureBytes body(protocol::kMaxJobBody);
   const protocol::SetPasswordBody fields{protocol::AsBytes(request.login), password.span()};
   const std::size_t body_size = fields.Encode(body.span());
-  protocol::X25519Private ephemeral;
-  if (body_size == 0 || !random.Fill(ephemeral.span())) return Primitive("SET_PASSWORD body");
+  if (body_size == 0) return Primitive("SET_PASSWORD body");
+  return Seal(request, request.hold ? JobType::kHold : JobType::kSet, body.span().first(body_size),
+              random);
+}
 
+Result<SealedJob> Issuer::SealNaming(const SealRequest& request, JobType type, const JobId& named,
+                                     protocol::RandomSource& random) const {
+  return Seal(request, type, named.bytes, random);
+}
+
+Result<SealedJob> Issuer::Seal(const SealRequest& request, JobType type,
+                               std::span<const std::uint8_t> body,
+                               protocol::RandomSource& random) const {
+  protocol::X25519Private ephemeral;
+  if (!random.Fill(ephemeral.span())) return Primitive("random");
   protocol::JobHeader header;
-  header.type = protocol::JobType::kSetPassword;
+  header.type = type == JobType::kCommit ? protocol::JobType::kCommit
+                : type == JobType::kDrop ? protocol::JobType::kDrop
+                                         : protocol::JobType::kSetPassword;
+  header.flags = type == JobType::kHold ? protocol::kFlagHold : std::uint8_t{0};
   header.device_id = request.device.bytes;
   header.account_id = request.account.bytes;
   header.recipient_epoch = request.epoch;
@@ -156,9 +171,8 @@ Result<SealedJob> Issuer::SealPassword(const SealRequest& request, const SecureB
   header.job_id = request.job.bytes;
   SealedJob sealed;
   sealed.bytes.resize(protocol::kMaxJobSize);
-  const std::size_t size =
-      protocol::SealJob(header, body.span().first(body_size), request.recipient_pub,
-                        Scalar(private_), kid_, ephemeral, sealed.bytes);
+  const std::size_t size = protocol::SealJob(header, body, request.recipient_pub, Scalar(private_),
+                                             kid_, ephemeral, sealed.bytes);
   if (size == 0) return Primitive("SealJob");
   sealed.bytes.resize(size);
   sealed.hash = protocol::JobHash(sealed.bytes);

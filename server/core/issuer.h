@@ -28,7 +28,7 @@ struct Authority {
 Result<Authority> MakeAuthority(protocol::RandomSource& random, std::int64_t not_before,
                                 std::int64_t not_after);
 
-// What a SET_PASSWORD job is sealed to and numbered with.
+// What a job is sealed to and numbered with.
 struct SealRequest {
   JobId job;
   DeviceId device;
@@ -38,7 +38,8 @@ struct SealRequest {
   std::uint64_t seq = 0;
   std::uint64_t base_seq = 0;
   std::int64_t created = 0;  // Unix seconds
-  std::string_view login;    // 1…104 bytes of UTF-8
+  std::string_view login;    // 1…104 bytes of UTF-8; of a password
+  bool hold = false;         // of a password: for the pending slot
 };
 
 struct SealedJob {
@@ -84,8 +85,13 @@ class Issuer {
   // The sealed job; only the key can open it. `password` is 1…256 bytes of UTF-8 and is not kept.
   Result<SealedJob> SealPassword(const SealRequest& request, const SecureBytes& password,
                                  protocol::RandomSource& random) const;
+  // A COMMIT or DROP of what the job `named` has put into the pending slot.
+  Result<SealedJob> SealNaming(const SealRequest& request, JobType type, const JobId& named,
+                               protocol::RandomSource& random) const;
 
  private:
+  Result<SealedJob> Seal(const SealRequest& request, JobType type,
+                         std::span<const std::uint8_t> body, protocol::RandomSource& random) const;
   Issuer(SecureBytes issuer_private, const protocol::Kid& kid, Bytes issuer_cert, Bytes root_pub);
   SecureBytes private_;
   protocol::Kid kid_;

@@ -4,6 +4,22 @@
 
 namespace keyferry::server {
 
+const char* Name(ChangeMode mode) { return mode == ChangeMode::kNow ? "now" : "at_delivery"; }
+
+const char* Name(JobType type) {
+  switch (type) {
+    case JobType::kSet:
+      return "set";
+    case JobType::kHold:
+      return "hold";
+    case JobType::kCommit:
+      return "commit";
+    case JobType::kDrop:
+      return "drop";
+  }
+  return "invalid";
+}
+
 const char* Name(ChangeState state) {
   switch (state) {
     case ChangeState::kIntent:

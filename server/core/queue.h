@@ -21,6 +21,14 @@ inline HandOut MayHandOut(std::uint32_t key_epoch, std::uint32_t job_epoch,
   return unanswered >= 2 ? HandOut::kWait : HandOut::kNow;
 }
 
+// How long after its n-th offer (n ≥ 1) a job is offered again by itself to workstations that see
+// the key, in ms: 1, 2, 4 … 60 minutes. (A workstation that connects, or sees the key anew, gets it
+// at once.)
+inline std::int64_t OfferPause(std::uint32_t attempts) {
+  constexpr std::int64_t kMinute = 60'000;
+  return attempts > 6 ? 60 * kMinute : kMinute << (attempts - 1);
+}
+
 inline constexpr const char* kDeadEpochReason =
     "The key has moved on to keys that this password was not sealed to; set a new password.";
 

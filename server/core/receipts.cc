@@ -37,6 +37,19 @@ const char* RefusalSentence(protocol::Status status) {
   }
 }
 
+const char* DoneSentence(JobType type) {
+  switch (type) {
+    case JobType::kHold:
+      return "The key is prepared for the password.";
+    case JobType::kDrop:
+      return "What the key was prepared with is erased.";
+    case JobType::kSet:
+    case JobType::kCommit:
+      break;
+  }
+  return "The password is on the key.";
+}
+
 Result<ReceiptVerdict> Alarm(const CorePorts& ports, const WorkstationRecord& from,
                              const KeyRecord& key, const std::string& why) {
   auto raised = ports.store.RaiseAlarm(
@@ -117,6 +130,10 @@ Result<Judgement> TakePositive(const CorePorts& ports, const WorkstationRecord& 
   if (receipt.seq != (*job)->seq || receipt.prev_seq >= receipt.seq) {
     return Alarm(ports, from, key, "The key's receipt names another number than its job has.");
   }
+  const bool held = (receipt.flags & protocol::kReceiptHeld) != 0;
+  if (held != ((*job)->type == JobType::kHold)) {
+    return Alarm(ports, from, key, "The key's receipt does not say what its job asked for.");
+  }
   KEYFERRY_FAILPOINT("server.receipt.verified");
   const auto chain = CheckChain(ports, key, **job, receipt, hash);
   if (!chain) return tl::unexpected(chain.error());
@@ -134,6 +151,7 @@ Result<Judgement> TakePositive(const CorePorts& ports, const WorkstationRecord& 
   update.recipient_pub = newer ? receipt.recipient_pub : key.recipient_pub;
   update.firmware = receipt.firmware;
   update.pin_set = (receipt.flags & protocol::kReceiptPinSet) != 0;
+  update.held = held;
   update.hash = hash;
   update.receipt.assign(bytes.begin(), bytes.end());
   update.job = (*job)->id;
@@ -141,14 +159,15 @@ Result<Judgement> TakePositive(const CorePorts& ports, const WorkstationRecord& 
   update.time = ports.clock.UnixMillis();
   update.late = receipt.receipt_ctr < key.receipt_ctr;
   const auto taken = ports.store.TakeReceipt(
-      update, AuditByWorkstation(ports.clock, from, "job.delivered", key.login, "ok",
-                                 "Stored on key " + key.device.Hex() + " as number " +
-                                     std::to_string(receipt.seq) + "."));
+      update,
+      AuditByWorkstation(ports.clock, from, "job.delivered", key.login, "ok",
+                         std::string(DoneSentence((*job)->type)) + " Key " + key.device.Hex() +
+                             ", number " + std::to_string(receipt.seq) + "."));
   if (!taken) return tl::unexpected(taken.error());
   if (!*taken) return Judgement();
   KEYFERRY_FAILPOINT("server.receipt.committed");
   Follow(ports, from, **job);
-  return Judgement({ReceiptVerdict::kStored, "The password is on the key."});
+  return Judgement({ReceiptVerdict::kStored, DoneSentence((*job)->type)});
 }
 
 Result<Judgement> TakeNegative(const CorePorts& ports, const WorkstationRecord& from,

@@ -44,6 +44,7 @@ struct ChangeRecord {
   bool generated = true;
   bool must_change = false;
   bool unlock = true;
+  ChangeMode mode = ChangeMode::kNow;
   ChangeState state = ChangeState::kIntent;
   std::string error;                            // a sentence, why it failed or what is unknown
   ErrorCode error_code = ErrorCode::kInternal;  // of a failed one, for who repeats the request
@@ -55,8 +56,14 @@ struct ChangeRecord {
   std::int64_t created = 0;
   std::int64_t attempted = 0;  // the write may have left from here on
   std::int64_t confirmed = 0;
+  std::int64_t prepared = 0;  // at delivery: receipt of the HOLD
+  std::int64_t expires = 0;   // at delivery: given up then if the key was not seen
+  // A change before this one may have reached the directory, and its password is lost. Set by the
+  // store when the change begins, taken back when it is confirmed.
+  bool doubt = false;
+  std::string holder;  // at delivery, kHeld: which process has the password in its memory
   DeviceId device;
-  JobId job;
+  JobId job;  // at delivery: zero, then the HOLD, then the COMMIT
 };
 
 struct JobRecord {
@@ -65,6 +72,8 @@ struct JobRecord {
   EnrolmentId enrolment;  // of the key, when it was sealed: receipts chain within one enrolment
   AccountId account;
   ChangeId change;
+  JobType type = JobType::kSet;
+  std::string creator;  // login of who asked for it
   std::uint64_t seq = 0;
   std::uint64_t base_seq = 0;
   std::uint32_t epoch = 0;
@@ -78,6 +87,9 @@ struct JobRecord {
   std::int64_t spooled = 0;
   std::int64_t delivered = 0;
   std::int64_t used = 0;
+  std::uint32_t attempts = 0;    // times offered to workstations
+  std::int64_t next_try = 0;     // offered again from here on, unless its fate is known by then
+  std::int64_t expires = 0;      // 0 = never: what the directory has must reach the key
   WorkstationId workstation;     // that spooled or delivered it
   std::string workstation_name;  // read only
   std::uint64_t receipt_ctr = 0;
@@ -111,6 +123,7 @@ struct KeyRecord {
   std::int64_t enrolled = 0;
   std::int64_t last_seen = 0;
   std::string alarm;
+  bool held = false;  // by the newest receipt there is a password in the pending slot
 };
 
 struct EnrolmentRecord {
@@ -178,6 +191,7 @@ struct ReceiptUpdate {
   std::array<std::uint8_t, 32> recipient_pub{};
   std::uint32_t firmware = 0;
   bool pin_set = false;
+  bool held = false;
   Hash32 hash{};
   Bytes receipt;
   JobId job;

@@ -63,6 +63,15 @@ struct ChangeConfig {
   // An unknown outcome is final only this long after the attempt: by then the request that may
   // still be on its way has died with its connection.
   std::int64_t settle_seconds = 60;
+  // At delivery: how long a change waits for its key, and how long the password that was sealed for
+  // the key's pending slot is kept in memory meanwhile. Afterwards a fresh one is made.
+  std::int64_t wait_seconds = 30 * 86400;
+  std::int64_t hold_seconds = 10 * 60;
+  // Whether other processes work on the same database. One of them may have a password in memory
+  // that this one misses; it is left that long after the key's receipt to go on.
+  bool shared_store = false;
+  std::int64_t handover_seconds = 30;
+  std::size_t max_held = 256;  // such passwords at a time: each takes a page of locked memory
 };
 std::unique_ptr<ChangeService> MakeChangeService(const CorePorts& ports, ChangeConfig config);
 

@@ -30,7 +30,8 @@ class ChangeStore {
     kSeqTaken,     // the key's row moved since the job was sealed: read it again, seal again
     // Two other jobs may still reach the key without an answer having come. Each one that the key
     // takes moves its epoch on, so a third sealed to the present one could arrive when the key can
-    // no longer open it (section 2).
+    // no longer open it (section 2). Or a password that the directory has is not on the key yet: a
+    // HOLD would make it a replay before there is a newer one.
     kKeyBehind,
   };
   struct Begun {
@@ -38,10 +39,18 @@ class ChangeStore {
     ChangeRow row;
   };
   struct Confirmed {
+    bool seq_taken = false;  // as Claim::kSeqTaken, for the COMMIT: nothing was written
     ChangeRow row;
     std::vector<JobRecord> superseded;  // undelivered jobs that the new one replaces
     std::optional<JobRecord> hand_out;  // the new job, marked as handed out
   };
+  struct Queued {
+    Claim claim = Claim::kBegun;
+    std::vector<JobRecord> superseded;
+    std::optional<JobRecord> hand_out;
+  };
+  // Which open states a change may be closed from.
+  enum class From { kAny, kWaiting };  // kWaiting: at delivery and kIntent or kHeld
 
   virtual ~ChangeStore() = default;
 
@@ -49,15 +58,29 @@ class ChangeStore {
   // active key without alarm in enrolment job.enrolment; stores change and job as given.
   virtual Result<Begun> BeginChange(const ChangeRecord& change, const JobRecord& job,
                                     const AuditEntry& audit) = 0;
+  // At delivery: the same claims but for the key's, stored as kIntent without a job.
+  virtual Result<Begun> BeginWaiting(const ChangeRecord& change, const AuditEntry& audit) = 0;
+  // At delivery, kIntent or kHeld with the job `former` → kHeld with the HOLD `job`, ready; device
+  // and holder as in `change`. Claims the key as BeginChange does; older undelivered HOLDs and
+  // DROPs are superseded. kConflict when the change is in another state, or has another job.
+  virtual Result<Queued> HoldChange(const ChangeRecord& change, const JobId& former,
+                                    const JobRecord& job, bool key_seen,
+                                    const AuditEntry& audit) = 0;
+  // kHeld with the delivered HOLD change.job → kAttempt, with server, stamp and time of the
+  // attempt. kConflict as above.
+  virtual Result<ChangeRow> AttemptHeld(const ChangeRecord& change, const AuditEntry& audit) = 0;
   // kAttempt, kUnknown → kConfirmed; job kHeld → kReady; older undelivered jobs of the key and
   // their changes → superseded. `key_seen`: hand the job out at once if the epochs allow it.
+  // `commit`: at delivery, the job that takes the HOLD's place; without it the HOLD's key is gone.
   // kConflict when the change is in another state.
-  virtual Result<Confirmed> ConfirmChange(const ChangeId& id, std::int64_t time, bool key_seen,
+  virtual Result<Confirmed> ConfirmChange(const ChangeId& id, const JobRecord* commit,
+                                          std::int64_t time, bool key_seen,
                                           const AuditEntry& audit) = 0;
-  // Any open state → `final` (kFailed, kSuperseded) with the reason; its held job is cancelled and
-  // erased. kConflict as above.
-  virtual Result<ChangeRow> CloseChange(const ChangeId& id, ChangeState final, const Error& reason,
-                                        const AuditEntry& audit) = 0;
+  // An open state → `final` (kFailed, kSuperseded) with the reason; its job, unless it was handed
+  // out, is cancelled and erased. (A HOLD that was stays on offer: its fate must become known.)
+  // kConflict as above.
+  virtual Result<ChangeRow> CloseChange(const ChangeId& id, From from, ChangeState final,
+                                        const Error& reason, const AuditEntry& audit) = 0;
   // kAttempt → kUnknown. `since`: what further evidence is compared with from now on. kConflict as
   // above.
   virtual Result<ChangeRow> MarkUnknown(const ChangeId& id, std::string_view error,
@@ -73,6 +96,7 @@ class ChangeStore {
                                                       std::size_t limit) = 0;
   // kIntent, kHeld, kAttempt, kUnknown; oldest first.
   virtual Result<std::vector<ChangeRow>> OpenChanges() = 0;
+  virtual Result<std::optional<ChangeRow>> OpenChangeOf(const AccountId& account) = 0;
 };
 
 class KeyStore {
@@ -97,6 +121,18 @@ class KeyStore {
   // The newest ready job of an active key, if the epochs allow it to be handed out now (queue.h);
   // marks it as handed out. Writes only the first time.
   virtual Result<std::optional<JobRecord>> TakeReady(const DeviceId& device, std::int64_t time) = 0;
+  // Jobs that wait, whose next_try has come, of keys that are active and have no alarm: offered
+  // once more. Returns the keys.
+  virtual Result<std::vector<DeviceId>> JobsToOffer(std::int64_t now) = 0;
+  // Keys without alarm that hold a password in their pending slot.
+  virtual Result<std::vector<KeyRecord>> HoldingKeys() = 0;
+  // The HOLD whose password lies in the key's pending slot for nothing: its change is over without
+  // it, no other is open for the account, nothing else may still reach the key, and no DROP was
+  // tried.
+  virtual Result<std::optional<JobRecord>> HeldInVain(const DeviceId& device) = 0;
+  // Queues the DROP for that HOLD, as long as all that still holds; else kKeyBehind.
+  virtual Result<ChangeStore::Queued> QueueDrop(const JobRecord& drop, bool key_seen,
+                                                const AuditEntry& audit) = 0;
   // Jobs of this enrolment that were handed out, have seq < `seq`, and no receipt yet.
   virtual Result<std::uint64_t> CountUnanswered(const EnrolmentId& enrolment,
                                                 std::uint64_t seq) = 0;

@@ -1,6 +1,7 @@
 #include "server/pages/models.h"
 
 #include <ctime>
+#include <utility>
 
 namespace keyferry::server {
 namespace {
@@ -165,6 +166,11 @@ std::string Grouped(std::string_view hex) {
   return out;
 }
 
+bool IsWaiting(const ChangeView& change) {
+  return change.mode == ChangeMode::kAtDelivery &&
+         (change.state == ChangeState::kIntent || change.state == ChangeState::kHeld);
+}
+
 bool IsAhead(const ChangeView& change) {
   return change.state == ChangeState::kConfirmed &&
          (change.job_state == JobState::kHeld || change.job_state == JobState::kReady ||
@@ -172,6 +178,13 @@ bool IsAhead(const ChangeView& change) {
 }
 
 Data ChangeBadge(const Catalog& catalog, const ChangeView& change) {
+  if (IsWaiting(change)) {
+    const bool prepared = change.prepared != 0;
+    return change.state == ChangeState::kIntent
+               ? Badge("info", "clock", catalog.Text("state.waiting_key"))
+               : Badge("info", "key",
+                       catalog.Text(prepared ? "state.prepared" : "state.preparing"));
+  }
   switch (change.state) {
     case ChangeState::kIntent:
     case ChangeState::kHeld:
@@ -225,15 +238,30 @@ Data ChangeData(const Catalog& catalog, const ChangeView& change) {
   const std::string at = change.workstation.empty()
                              ? std::string()
                              : catalog.Text("employee.step_by", {change.workstation});
-  const std::vector<Stop> stops = {
-      {"ad", "server", "employee.step_ad", set, change.ad_set, {}},
-      {"queued", "stack", "employee.step_queued", queued, change.queued, {}},
-      {"workstation", "screen", "employee.step_workstation", spooled, change.spooled,
-       spooled ? at : std::string()},
+  const bool waiting = IsWaiting(change);
+  std::vector<Stop> stops;
+  if (change.mode == ChangeMode::kAtDelivery) {
+    stops.push_back({"prepared", "key", "employee.step_prepared", change.prepared != 0,
+                     change.prepared,
+                     change.state == ChangeState::kIntent ? catalog.Text("employee.step_waits_key")
+                                                          : std::string()});
+  }
+  stops.push_back({"ad", "server", "employee.step_ad", set, change.ad_set,
+                   waiting ? catalog.Text("employee.step_ad_waits") : std::string()});
+  // Until the directory has it, what is queued and spooled is the preparation.
+  stops.push_back(
+      {"queued",
+       "stack",
+       change.mode == ChangeMode::kAtDelivery ? "employee.step_committed" : "employee.step_queued",
+       set && queued,
+       set ? change.queued : 0,
+       {}});
+  stops.push_back({"workstation", "screen", "employee.step_workstation", set && spooled,
+                   set ? change.spooled : 0, set && spooled ? at : std::string()});
+  stops.push_back(
       {"delivered", "key", "employee.step_delivered", delivered, change.delivered,
-       queued && !delivered ? catalog.Text("employee.step_waits_key") : std::string()},
-      {"used", "login", "employee.step_used", used, change.used, {}},
-  };
+       set && queued && !delivered ? catalog.Text("employee.step_waits_key") : std::string()});
+  stops.push_back({"used", "login", "employee.step_used", used, change.used, {}});
   const bool open =
       change.state != ChangeState::kFailed && change.state != ChangeState::kSuperseded &&
       change.job_state != JobState::kRefused && change.job_state != JobState::kCancelled;
@@ -265,12 +293,32 @@ Data Notices(const Catalog& catalog, const ChangeView* newest, const std::vector
     notices << Notice("bad", "alert", catalog.Text("employee.alarm"), {key.alarm});
   }
   if (newest == nullptr) return notices;
-  if (newest->state == ChangeState::kUnknown || newest->state == ChangeState::kAttempt) {
+  if (newest->incident) {
+    notices << Notice("bad", "alert", catalog.Text("employee.incident"),
+                      {catalog.Text("employee.incident_what")});
+  }
+  if (IsWaiting(*newest)) {
+    const auto [text, what] =
+        newest->state == ChangeState::kIntent ? std::pair{"employee.waits", "employee.waits_what"}
+        : newest->prepared != 0 ? std::pair{"employee.prepared", "employee.prepared_what"}
+                                : std::pair{"employee.preparing", "employee.preparing_what"};
+    notices << Notice("info", "clock", catalog.Text(text),
+                      {catalog.Text(what),
+                       newest->state == ChangeState::kIntent && newest->expires != 0
+                           ? catalog.Text("employee.waits_until", {TimeWords(newest->expires)})
+                           : std::string(),
+                       newest->last_error.empty()
+                           ? std::string()
+                           : catalog.Text("employee.ahead_problem", {newest->last_error})});
+  } else if (newest->state == ChangeState::kUnknown || newest->state == ChangeState::kAttempt) {
     notices << Notice("warn", "clock", catalog.Text("employee.checking"),
                       {catalog.Text("employee.checking_what")});
   } else if (newest->state == ChangeState::kFailed) {
     notices << Notice("bad", "alert", catalog.Text("employee.failed"),
-                      {newest->error, catalog.Text("employee.failed_what")});
+                      {newest->error, newest->incident ? std::string()
+                                      : newest->mode == ChangeMode::kAtDelivery
+                                          ? catalog.Text("employee.failed_both")
+                                          : catalog.Text("employee.failed_what")});
   } else if (IsAhead(*newest)) {
     std::string seen_at;
     for (const KeyView& key : keys) {

@@ -34,6 +34,8 @@ Data ChangeData(const Catalog& catalog, const ChangeView& change);
 // What must be said above everything else about the newest change and the keys, with the next step.
 Data Notices(const Catalog& catalog, const ChangeView* newest, const std::vector<KeyView>& keys);
 Data HistoryRow(const Catalog& catalog, const ChangeView& change);
+// True while a change at delivery has not touched Active Directory: the old password works.
+bool IsWaiting(const ChangeView& change);
 // True while Active Directory has a password that the key does not have yet.
 bool IsAhead(const ChangeView& change);
 

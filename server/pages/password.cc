@@ -11,6 +11,7 @@ constexpr std::size_t kReasonBytes = 500;
 // What the form shows again after a mistake. Typed passwords are never shown again.
 struct Entered {
   bool typing = false;
+  bool at_delivery = false;
   std::string reason;
   std::string problem;         // of the whole form
   std::string typed_problem;   // of the two password fields
@@ -38,6 +39,7 @@ Response ShowForm(const PageContext& context, const Request& request, const Acco
           request.session->actor.role == Role::kAdministrator && !preflight->device);
   Put(data, "once", RandomToken());
   PutFlag(data, "typing_allowed", preflight->typing_allowed);
+  PutFlag(data, "at_delivery", entered.at_delivery);
   PutFlag(data, "typing", entered.typing && preflight->typing_allowed);
   Put(data, "reason", entered.reason);
   PutMaybe(data, "problem", entered.problem);
@@ -76,7 +78,10 @@ Response Save(const PageContext& context, Request& request, const AccountId& id)
   entered.typing = form.Text("mode") == "type";
   entered.reason = form.Text("reason");
   const std::string once(form.Text("once"));
-  if (!IsIdempotencyKey(once) || (!entered.typing && form.Text("mode") != "generate")) {
+  const std::string_view when = form.Text("when");
+  entered.at_delivery = when == Name(ChangeMode::kAtDelivery);
+  if (!IsIdempotencyKey(once) || (!entered.typing && form.Text("mode") != "generate") ||
+      (!when.empty() && !entered.at_delivery && when != Name(ChangeMode::kNow))) {
     return ShowError(context, request, 400,
                      Error{ErrorCode::kInvalidArgument, "The form is damaged.", {}, 0});
   }
@@ -84,7 +89,9 @@ Response Save(const PageContext& context, Request& request, const AccountId& id)
     entered.reason.clear();
     entered.reason_problem = catalog.Text("password.long");
   }
-  if (entered.typing && typed.empty()) {
+  if (entered.typing && entered.at_delivery) {
+    entered.typed_problem = catalog.Text("password.typed_now");
+  } else if (entered.typing && typed.empty()) {
     entered.typed_problem = catalog.Text("password.empty");
   } else if (entered.typing && !typed.Equals(again)) {
     entered.typed_problem = catalog.Text("password.differ");
@@ -98,6 +105,7 @@ Response Save(const PageContext& context, Request& request, const AccountId& id)
   change.reason = entered.reason;
   change.idempotency_key = once;
   change.generate = !entered.typing;
+  if (entered.at_delivery) change.mode = ChangeMode::kAtDelivery;
   if (entered.typing) change.typed = std::move(typed);
   const auto done = context.services.changes.Start(request.session->actor, std::move(change));
   // An unknown outcome is shown where it will be resolved: on the employee's page.
@@ -127,6 +135,7 @@ void AddPasswordPages(Router& router, const PageContext& context) {
               {CsrfField(),
                {"once", 64, false, true},
                {"mode", 8, false, true},
+               {"when", 16},
                {"password", 1024, true},
                {"again", 1024, true},
                {"reason", 4 * kReasonBytes}},

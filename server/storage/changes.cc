@@ -23,12 +23,14 @@ struct ChangeColumns {
       "c.idempotency_key, c.request_hash, c.reason, c.generated, c.must_change, "
       "c.unlock_account, c.state, c.error, c.error_code, c.server, c.password_last_set, c.created, "
       "c.attempted, c.confirmed, c.device_id, c.job_id, c.password_version, c.server_time, "
-      "c.history_salt, c.history_hash";
+      "c.history_salt, c.history_hash, c.mode, c.prepared, c.expires, c.doubt, c.holder";
 
   std::string id, account, login, actor, actor_login, address, idempotency_key, request_hash,
-      reason, state, error, error_code, server, device, job, history_salt, history_hash;
+      reason, state, error, error_code, server, device, job, history_salt, history_hash, mode,
+      holder;
   long long generated = 0, must_change = 0, unlock = 0, password_last_set = 0, created = 0,
-            attempted = 0, confirmed = 0, password_version = 0, server_time = 0;
+            attempted = 0, confirmed = 0, password_version = 0, server_time = 0, prepared = 0,
+            expires = 0, doubt = 0;
   JobColumns job_columns;
 
   template <typename Prepared>
@@ -40,7 +42,8 @@ struct ChangeColumns {
         soci::into(error_code), soci::into(server), soci::into(password_last_set),
         soci::into(created), soci::into(attempted), soci::into(confirmed), soci::into(device),
         soci::into(job), soci::into(password_version), soci::into(server_time),
-        soci::into(history_salt), soci::into(history_hash);
+        soci::into(history_salt), soci::into(history_hash), soci::into(mode), soci::into(prepared),
+        soci::into(expires), soci::into(doubt), soci::into(holder);
     job_columns.Into(p);
   }
   ChangeRow Read() const {
@@ -71,7 +74,12 @@ struct ChangeColumns {
     change.attempted = attempted;
     change.confirmed = confirmed;
     change.device = ReadId<DeviceId>(device);
-    change.job = ReadId<JobId>(job);
+    change.job = ReadOptionalId<JobId>(job);
+    change.mode = ReadState(mode, ChangeMode::kAtDelivery);
+    change.prepared = prepared;
+    change.expires = expires;
+    change.doubt = doubt != 0;
+    change.holder = holder;
     row.job = job_columns.Read();
     return row;
   }
@@ -79,7 +87,7 @@ struct ChangeColumns {
 
 std::string SelectChanges(const std::string& rest) {
   return std::string("SELECT ") + ChangeColumns::kList + ", " + JobColumns::kList +
-         " FROM changes c JOIN jobs j ON j.job_id = c.job_id LEFT JOIN workstations w ON "
+         " FROM changes c LEFT JOIN jobs j ON j.job_id = c.job_id LEFT JOIN workstations w ON "
          "w.workstation_id = j.workstation_id " +
          rest;
 }
@@ -95,65 +103,73 @@ std::optional<ChangeRow> Repeated(soci::session& sql, const AccountId& actor,
       idempotency_key));
 }
 
+std::optional<ChangeRow> OpenOf(soci::session& sql, const AccountId& account) {
+  return FirstOf(Select<ChangeColumns>(
+      sql,
+      SelectChanges(std::string("WHERE c.account_id = :account AND c.state IN ") + kOpenStates),
+      account.Hex()));
+}
+
 long long InsertChange(soci::session& sql, const ChangeRecord& change) {
   const long long generated = change.generated, must_change = change.must_change,
                   unlock = change.unlock, last_set = change.password_last_set,
                   created = change.created, attempted = change.attempted,
                   confirmed = change.confirmed, version = change.password_version,
-                  server_time = change.server_time;
-  const std::string state = Name(change.state), error_code = OutcomeName(change.error_code);
+                  server_time = change.server_time, expires = change.expires, doubt = change.doubt;
+  const std::string state = Name(change.state), error_code = OutcomeName(change.error_code),
+                    mode = Name(change.mode);
   return Execute(
       sql,
       "INSERT INTO changes (change_id, account_id, login, actor_id, actor_login, address, "
       "idempotency_key, request_hash, reason, generated, must_change, unlock_account, state, "
       "error, "
       "error_code, server, password_last_set, created, attempted, confirmed, device_id, job_id, "
-      "password_version, server_time, history_salt, history_hash) "
+      "password_version, server_time, history_salt, history_hash, mode, expires, doubt) "
       "VALUES (:id, "
       ":account, :login, :actor, :actor_login, :address, :key, :request_hash, :reason, :generated, "
       ":must_change, :unlock, :state, :error, :error_code, :server, :last_set, :created, "
       ":attempted, "
-      ":confirmed, :device, :job, :version, :server_time, :salt, :hash) ON CONFLICT DO NOTHING",
+      ":confirmed, :device, :job, :version, :server_time, :salt, :hash, :mode, :expires, :doubt) "
+      "ON "
+      "CONFLICT DO NOTHING",
       change.id.Hex(), change.account.Hex(), change.login, change.actor.Hex(), change.actor_login,
       change.address, change.idempotency_key, ToHex(change.request_hash), change.reason, generated,
       must_change, unlock, state, change.error, error_code, change.server, last_set, created,
-      attempted, confirmed, change.device.Hex(), change.job.Hex(), version, server_time,
-      change.history_salt, change.history_hash);
-}
-
-void InsertJob(soci::session& sql, const JobRecord& job) {
-  const long long seq = Signed(job.seq), base_seq = Signed(job.base_seq), epoch = job.epoch,
-                  created = job.created, queued = job.queued, handed = job.handed,
-                  spooled = job.spooled, delivered = job.delivered, used = job.used,
-                  receipt_ctr = Signed(job.receipt_ctr);
-  const std::string state = Name(job.state);
-  const std::string receipt_hash = job.receipt_hash ? ToHex(*job.receipt_hash) : std::string();
-  Execute(
-      sql,
-      "INSERT INTO jobs (job_id, device_id, enrolment_id, account_id, change_id, seq, base_seq, "
-      "epoch, sealed, hash, state, last_error, created, queued, handed, spooled, delivered, "
-      "used, workstation_id, receipt_ctr, receipt_hash) VALUES (:id, :device, :enrolment, "
-      ":account, :change, :seq, :base_seq, :epoch, :sealed, :hash, :state, :last_error, "
-      ":created, :queued, :handed, :spooled, :delivered, :used, :workstation, :receipt_ctr, "
-      ":receipt_hash)",
-      job.id.Hex(), job.device.Hex(), job.enrolment.Hex(), job.account.Hex(), job.change.Hex(), seq,
-      base_seq, epoch, ToBase64(job.sealed), ToHex(job.hash), state, job.last_error, created,
-      queued, handed, spooled, delivered, used, WriteOptionalId(job.workstation), receipt_ctr,
-      receipt_hash);
-}
-
-// Jobs above the key's sequence that it may have got, or may yet be handed, and has not answered.
-long long MayStillPass(soci::session& sql, const EnrolmentId& enrolment, long long last_seq) {
-  return SelectNumber(
-      sql,
-      "SELECT COUNT(*) FROM jobs WHERE enrolment_id = :enrolment AND seq > :last_seq AND "
-      "receipt_ctr "
-      "= 0 AND (state IN ('ready', 'spooled') OR (handed > 0 AND state <> 'refused'))",
-      enrolment.Hex(), last_seq);
+      attempted, confirmed, change.device.Hex(), WriteOptionalId(change.job), version, server_time,
+      change.history_salt, change.history_hash, mode, expires, doubt);
 }
 
 tl::unexpected<Error> AlreadySettled() {
   return Fail(ErrorCode::kConflict, "This change has already been settled.");
+}
+
+tl::unexpected<Error> NoRow() {
+  return Fail(ErrorCode::kInternal, "The change is gone from the database.");
+}
+
+// Whether the account's newest change may have left a password in the directory that nobody has.
+bool InDoubt(soci::session& sql, const AccountId& account) {
+  return SelectNumber(sql,
+                      "SELECT CASE WHEN state IN ('failed', 'superseded') AND (doubt <> 0 OR "
+                      "(state = 'superseded' AND error_code = 'unknown')) THEN 1 ELSE 0 "
+                      "END FROM changes WHERE account_id = :account ORDER BY number DESC LIMIT 1",
+                      account.Hex()) != 0;
+}
+
+// The unique keys decide, not a look beforehand: two requests cannot both insert.
+Result<ChangeStore::Begun> ClaimAccount(Transaction& t, const ChangeRecord& change) {
+  using Claim = ChangeStore::Claim;
+  ChangeStore::Begun begun;
+  begun.row.change = change;
+  begun.row.change.doubt = InDoubt(t.sql, change.account);
+  if (InsertChange(t.sql, begun.row.change) != 0) return begun;
+  t.commit = false;
+  if (auto row = Repeated(t.sql, change.actor, change.idempotency_key)) {
+    return ChangeStore::Begun{Claim::kRepeated, *std::move(row)};
+  }
+  auto row = OpenOf(t.sql, change.account);
+  if (!row) return Fail(ErrorCode::kInternal, "The change could not be stored.");
+  return ChangeStore::Begun{Claim::kAccountBusy, *std::move(row)};
 }
 
 }  // namespace
@@ -161,84 +177,130 @@ tl::unexpected<Error> AlreadySettled() {
 Result<ChangeStore::Begun> SqlStore::BeginChange(const ChangeRecord& change, const JobRecord& job,
                                                  const AuditEntry& audit) {
   return database_.Write([&](Transaction& t) -> Result<Begun> {
-    Begun begun;
-    // The unique keys decide, not a look beforehand: two requests cannot both insert.
-    if (InsertChange(t.sql, change) == 0) {
-      t.commit = false;
-      if (auto row = Repeated(t.sql, change.actor, change.idempotency_key)) {
-        begun.claim = Claim::kRepeated;
-        begun.row = *std::move(row);
-        return begun;
-      }
-      auto row = FirstOf(Select<ChangeColumns>(
-          t.sql,
-          SelectChanges(std::string("WHERE c.account_id = :account AND c.state IN ") + kOpenStates),
-          change.account.Hex()));
-      if (!row) return Fail(ErrorCode::kInternal, "The change could not be stored.");
-      begun.claim = Claim::kAccountBusy;
-      begun.row = *std::move(row);
-      return begun;
-    }
+    auto begun = ClaimAccount(t, change);
+    if (!begun || begun->claim != Claim::kBegun) return begun;
     KEYFERRY_FAILPOINT("server.begin.inserted");
-    const long long seq = Signed(job.seq);
-    const long long next = seq + 1;
-    const long long epoch = job.epoch;
-    const long long base_seq = Signed(job.base_seq);
-    const long long claimed = Execute(
-        t.sql,
-        "UPDATE device_keys SET next_seq = :next WHERE device_id = :device AND enrolment_id "
-        "= :enrolment AND next_seq = :seq AND epoch = :epoch AND last_seq = :base AND state "
-        "= 'active' AND alarm = ''",
-        next, job.device.Hex(), job.enrolment.Hex(), seq, epoch, base_seq);
-    if (claimed == 0) {
+    if (!ClaimSequence(t.sql, job, true)) {
       t.commit = false;  // takes the inserted change back as well
-      begun.claim = Claim::kSeqTaken;
+      begun->claim = Claim::kSeqTaken;
       return begun;
     }
     KEYFERRY_FAILPOINT("server.begin.numbered");
-    if (MayStillPass(t.sql, job.enrolment, base_seq) >= 2) {
+    if (MayStillPass(t.sql, job.enrolment, Signed(job.base_seq)) >= 2) {
       t.commit = false;
-      begun.claim = Claim::kKeyBehind;
+      begun->claim = Claim::kKeyBehind;
       return begun;
     }
     InsertJob(t.sql, job);
     AppendChained(t.sql, audit);
     KEYFERRY_FAILPOINT("server.begin.before_commit");
-    begun.row = {change, job};
+    begun->row.job = job;
     return begun;
   });
 }
 
-Result<ChangeStore::Confirmed> SqlStore::ConfirmChange(const ChangeId& id, std::int64_t time,
-                                                       bool key_seen, const AuditEntry& audit) {
+Result<ChangeStore::Begun> SqlStore::BeginWaiting(const ChangeRecord& change,
+                                                  const AuditEntry& audit) {
+  return database_.Write([&](Transaction& t) -> Result<Begun> {
+    auto begun = ClaimAccount(t, change);
+    if (!begun || begun->claim != Claim::kBegun) return begun;
+    AppendChained(t.sql, audit);
+    KEYFERRY_FAILPOINT("server.wait.before_commit");
+    return begun;
+  });
+}
+
+Result<ChangeStore::Queued> SqlStore::HoldChange(const ChangeRecord& change, const JobId& former,
+                                                 const JobRecord& job, bool key_seen,
+                                                 const AuditEntry& audit) {
+  return database_.Write([&](Transaction& t) -> Result<Queued> {
+    Queued queued;
+    if (Execute(t.sql,
+                "UPDATE changes SET state = 'held', job_id = :job, device_id = :device, holder = "
+                ":holder, prepared = 0, error = '' WHERE change_id = :id "
+                "AND mode = 'at_delivery' AND state IN ('intent', 'held') AND job_id = :former",
+                job.id.Hex(), job.device.Hex(), change.holder, change.id.Hex(),
+                WriteOptionalId(former)) == 0) {
+      return AlreadySettled();
+    }
+    KEYFERRY_FAILPOINT("server.hold.marked");
+    const auto refuse = [&](Claim claim) {
+      t.commit = false;
+      queued.claim = claim;
+      return queued;
+    };
+    if (!ClaimSequence(t.sql, job, true)) return refuse(Claim::kSeqTaken);
+    const long long undelivered =
+        SelectNumber(t.sql,
+                     "SELECT COUNT(*) FROM jobs WHERE enrolment_id = :enrolment AND state IN "
+                     "('ready', 'spooled') AND type IN ('set', 'commit')",
+                     job.enrolment.Hex());
+    if (undelivered != 0 || MayStillPass(t.sql, job.enrolment, Signed(job.base_seq)) >= 2) {
+      return refuse(Claim::kKeyBehind);
+    }
+    queued.superseded = SupersedeBelow(t.sql, job, false);
+    InsertJob(t.sql, job);
+    if (key_seen) {
+      bool wrote = false;
+      queued.hand_out = TakeReadyJob(t.sql, job.device, job.created, wrote);
+    }
+    AppendChained(t.sql, audit);
+    KEYFERRY_FAILPOINT("server.hold.before_commit");
+    return queued;
+  });
+}
+
+Result<ChangeRow> SqlStore::AttemptHeld(const ChangeRecord& change, const AuditEntry& audit) {
+  return database_.Write([&](Transaction& t) -> Result<ChangeRow> {
+    const long long last_set = change.password_last_set, version = change.password_version,
+                    server_time = change.server_time, attempted = change.attempted;
+    const std::string job = change.job.Hex();
+    if (Execute(t.sql,
+                "UPDATE changes SET state = 'attempt', server = :server, password_last_set = "
+                ":last_set, password_version = :version, server_time = :server_time, attempted = "
+                ":attempted WHERE change_id = :id AND state = 'held' AND job_id = :job AND EXISTS "
+                "(SELECT 1 FROM jobs j JOIN device_keys k ON k.enrolment_id = j.enrolment_id WHERE "
+                "j.job_id = :same AND j.type = 'hold' AND j.state = 'delivered' AND k.state = "
+                "'active' AND k.alarm = '')",
+                change.server, last_set, version, server_time, attempted, change.id.Hex(), job,
+                job) == 0) {
+      return AlreadySettled();
+    }
+    AppendChained(t.sql, audit);
+    KEYFERRY_FAILPOINT("server.held.before_commit");
+    auto row = ChangeById(t.sql, change.id);
+    if (!row) return NoRow();
+    return *std::move(row);
+  });
+}
+
+Result<ChangeStore::Confirmed> SqlStore::ConfirmChange(const ChangeId& id, const JobRecord* commit,
+                                                       std::int64_t time, bool key_seen,
+                                                       const AuditEntry& audit) {
   return database_.Write([&](Transaction& t) -> Result<Confirmed> {
     const long long now = time;
     if (Execute(t.sql,
-                "UPDATE changes SET state = 'confirmed', confirmed = :now, error = '' WHERE "
-                "change_id = :id AND state IN ('attempt', 'unknown')",
+                "UPDATE changes SET state = 'confirmed', confirmed = :now, error = '', doubt = 0 "
+                "WHERE change_id = :id AND state IN ('attempt', 'unknown')",
                 now, id.Hex()) == 0) {
       return AlreadySettled();
     }
-    auto row = ChangeById(t.sql, id);
-    if (!row) return Fail(ErrorCode::kInternal, "The change lost its job.");
     Confirmed confirmed;
-    const long long seq = Signed(row->job.seq);
-    const std::string enrolment = row->job.enrolment.Hex();
-    confirmed.superseded = Select<JobColumns>(
-        t.sql,
-        SelectJobs("WHERE j.enrolment_id = :enrolment AND j.seq < :seq AND j.state IN ('ready', "
-                   "'spooled')"),
-        enrolment, seq);
-    KEYFERRY_FAILPOINT("server.confirm.marked");
-    for (JobRecord& job : confirmed.superseded) {
-      const std::string old = job.id.Hex();
-      Execute(t.sql, "UPDATE jobs SET state = 'superseded', sealed = '' WHERE job_id = :id", old);
-      Execute(t.sql,
-              "UPDATE changes SET state = 'superseded' WHERE job_id = :id AND state = 'confirmed'",
-              old);
-      job.state = JobState::kSuperseded;
-      job.sealed.clear();
+    if (commit != nullptr) {
+      if (!ClaimSequence(t.sql, *commit, false)) {
+        t.commit = false;
+        confirmed.seq_taken = true;
+        return confirmed;
+      }
+      InsertJob(t.sql, *commit);
+      Execute(t.sql, "UPDATE changes SET job_id = :job WHERE change_id = :id", commit->id.Hex(),
+              id.Hex());
+      KEYFERRY_FAILPOINT("server.commit.inserted");
     }
+    auto row = ChangeById(t.sql, id);
+    if (!row) return NoRow();
+    KEYFERRY_FAILPOINT("server.confirm.marked");
+    confirmed.superseded = SupersedeBelow(t.sql, row->job, true);
     Execute(t.sql,
             "UPDATE jobs SET state = 'ready', queued = :now WHERE job_id = :id AND state = 'held'",
             now, row->job.id.Hex());
@@ -259,33 +321,34 @@ Result<ChangeStore::Confirmed> SqlStore::ConfirmChange(const ChangeId& id, std::
     }
     AppendChained(t.sql, audit);
     row = ChangeById(t.sql, id);
-    if (!row) return Fail(ErrorCode::kInternal, "The change lost its job.");
+    if (!row) return NoRow();
     KEYFERRY_FAILPOINT("server.confirm.before_commit");
     confirmed.row = *std::move(row);
     return confirmed;
   });
 }
 
-Result<ChangeRow> SqlStore::CloseChange(const ChangeId& id, ChangeState final, const Error& reason,
-                                        const AuditEntry& audit) {
+Result<ChangeRow> SqlStore::CloseChange(const ChangeId& id, From from, ChangeState final,
+                                        const Error& reason, const AuditEntry& audit) {
   return database_.Write([&](Transaction& t) -> Result<ChangeRow> {
     const std::string state = Name(final);
     const std::string code = OutcomeName(reason.code);
     if (Execute(t.sql,
                 std::string("UPDATE changes SET state = :state, error = :error, error_code = :code "
-                            "WHERE change_id = :id AND state IN ") +
-                    kOpenStates,
+                            "WHERE change_id = :id AND ") +
+                    (from == From::kAny ? std::string("state IN ") + kOpenStates
+                                        : "mode = 'at_delivery' AND state IN ('intent', 'held')"),
                 state, reason.message, code, id.Hex()) == 0) {
       return AlreadySettled();
     }
     Execute(t.sql,
-            "UPDATE jobs SET state = 'cancelled', sealed = '' WHERE change_id = :id AND state = "
-            "'held'",
+            "UPDATE jobs SET state = 'cancelled', sealed = '' WHERE change_id = :id AND (state = "
+            "'held' OR (type = 'hold' AND state = 'ready' AND handed = 0))",
             id.Hex());
     KEYFERRY_FAILPOINT("server.close.before_commit");
     AppendChained(t.sql, audit);
     auto row = ChangeById(t.sql, id);
-    if (!row) return Fail(ErrorCode::kInternal, "The change lost its job.");
+    if (!row) return NoRow();
     return *std::move(row);
   });
 }
@@ -304,7 +367,7 @@ Result<ChangeRow> SqlStore::MarkUnknown(const ChangeId& id, std::string_view err
     }
     AppendChained(t.sql, audit);
     auto row = ChangeById(t.sql, id);
-    if (!row) return Fail(ErrorCode::kInternal, "The change lost its job.");
+    if (!row) return NoRow();
     return *std::move(row);
   });
 }
@@ -346,6 +409,11 @@ Result<std::vector<ChangeRow>> SqlStore::OpenChanges() {
     return Select<ChangeColumns>(
         sql, SelectChanges(std::string("WHERE c.state IN ") + kOpenStates + " ORDER BY c.number"));
   });
+}
+
+Result<std::optional<ChangeRow>> SqlStore::OpenChangeOf(const AccountId& account) {
+  return database_.Read(
+      [&](soci::session& sql) -> Result<std::optional<ChangeRow>> { return OpenOf(sql, account); });
 }
 
 }  // namespace keyferry::server

@@ -4,14 +4,29 @@
 #include "server/storage/sql_store.h"
 
 namespace keyferry::server {
+namespace {
+
+struct DeviceColumn {
+  std::string device;
+  template <typename Prepared>
+  void Into(Prepared& p) {
+    p, soci::into(device);
+  }
+  DeviceId Read() const { return ReadId<DeviceId>(device); }
+};
+
+}  // namespace
 
 JobRecord JobColumns::Read() const {
   JobRecord job;
+  if (id.empty()) return job;
   job.id = ReadId<JobId>(id);
   job.device = ReadId<DeviceId>(device);
   job.enrolment = ReadId<EnrolmentId>(enrolment);
   job.account = ReadId<AccountId>(account);
   job.change = ReadOptionalId<ChangeId>(change);
+  job.type = ReadState(type, JobType::kDrop);
+  job.creator = creator;
   job.seq = Unsigned(seq);
   job.base_seq = Unsigned(base_seq);
   job.epoch = static_cast<std::uint32_t>(epoch);
@@ -25,6 +40,9 @@ JobRecord JobColumns::Read() const {
   job.spooled = spooled;
   job.delivered = delivered;
   job.used = used;
+  job.attempts = static_cast<std::uint32_t>(attempts);
+  job.next_try = next_try;
+  job.expires = expires;
   job.workstation = ReadOptionalId<WorkstationId>(workstation);
   job.workstation_name = workstation_name;
   job.receipt_ctr = Unsigned(receipt_ctr);
@@ -38,6 +56,67 @@ std::string SelectJobs(const std::string& rest) {
 
 std::optional<JobRecord> JobById(soci::session& sql, const JobId& id) {
   return FirstOf(Select<JobColumns>(sql, SelectJobs("WHERE j.job_id = :id"), id.Hex()));
+}
+
+void InsertJob(soci::session& sql, const JobRecord& job) {
+  const long long seq = Signed(job.seq), base_seq = Signed(job.base_seq), epoch = job.epoch,
+                  created = job.created, queued = job.queued, handed = job.handed,
+                  spooled = job.spooled, delivered = job.delivered, used = job.used,
+                  receipt_ctr = Signed(job.receipt_ctr), attempts = job.attempts,
+                  next_try = job.next_try, expires = job.expires;
+  const std::string state = Name(job.state), type = Name(job.type);
+  const std::string receipt_hash = job.receipt_hash ? ToHex(*job.receipt_hash) : std::string();
+  Execute(sql,
+          "INSERT INTO jobs (job_id, device_id, enrolment_id, account_id, change_id, seq, "
+          "base_seq, epoch, sealed, hash, state, last_error, created, queued, handed, spooled, "
+          "delivered, used, workstation_id, receipt_ctr, receipt_hash, type, creator, attempts, "
+          "next_try, expires) VALUES (:id, :device, :enrolment, :account, :change, :seq, "
+          ":base_seq, :epoch, :sealed, :hash, :state, :last_error, :created, :queued, :handed, "
+          ":spooled, :delivered, :used, :workstation, :receipt_ctr, :receipt_hash, :type, "
+          ":creator, :attempts, :next_try, :expires)",
+          job.id.Hex(), job.device.Hex(), job.enrolment.Hex(), job.account.Hex(), job.change.Hex(),
+          seq, base_seq, epoch, ToBase64(job.sealed), ToHex(job.hash), state, job.last_error,
+          created, queued, handed, spooled, delivered, used, WriteOptionalId(job.workstation),
+          receipt_ctr, receipt_hash, type, job.creator, attempts, next_try, expires);
+}
+
+bool ClaimSequence(soci::session& sql, const JobRecord& job, bool needs_trust) {
+  const long long seq = Signed(job.seq), next = seq + 1, epoch = job.epoch,
+                  base_seq = Signed(job.base_seq);
+  return Execute(sql,
+                 std::string("UPDATE device_keys SET next_seq = :next WHERE device_id = :device "
+                             "AND enrolment_id = :enrolment AND next_seq = :seq AND epoch = "
+                             ":epoch AND last_seq = :base AND ") +
+                     (needs_trust ? "state = 'active' AND alarm = ''" : "state <> 'revoked'"),
+                 next, job.device.Hex(), job.enrolment.Hex(), seq, epoch, base_seq) != 0;
+}
+
+long long MayStillPass(soci::session& sql, const EnrolmentId& enrolment, long long last_seq) {
+  return SelectNumber(sql,
+                      "SELECT COUNT(*) FROM jobs WHERE enrolment_id = :enrolment AND seq > "
+                      ":last_seq AND receipt_ctr = 0 AND (state IN ('ready', 'spooled') OR (handed "
+                      "> 0 AND state <> 'refused'))",
+                      enrolment.Hex(), last_seq);
+}
+
+std::vector<JobRecord> SupersedeBelow(soci::session& sql, const JobRecord& by, bool passwords) {
+  const long long seq = Signed(by.seq);
+  auto superseded = Select<JobColumns>(
+      sql,
+      SelectJobs(std::string("WHERE j.enrolment_id = :enrolment AND j.seq < :seq AND j.state IN "
+                             "('ready', 'spooled')") +
+                 (passwords ? "" : " AND j.type IN ('hold', 'drop')")),
+      by.enrolment.Hex(), seq);
+  for (JobRecord& job : superseded) {
+    const std::string old = job.id.Hex();
+    Execute(sql, "UPDATE jobs SET state = 'superseded', sealed = '' WHERE job_id = :id", old);
+    Execute(sql,
+            "UPDATE changes SET state = 'superseded' WHERE job_id = :id AND state = 'confirmed'",
+            old);
+    job.state = JobState::kSuperseded;
+    job.sealed.clear();
+  }
+  return superseded;
 }
 
 std::optional<JobRecord> TakeReadyJob(soci::session& sql, const DeviceId& device, std::int64_t time,
@@ -64,28 +143,45 @@ std::optional<JobRecord> TakeReadyJob(soci::session& sql, const DeviceId& device
       "0 "
       "AND receipt_ctr = 0 AND state <> 'refused' AND epoch = :epoch AND job_id <> :own",
       enrolment, last_seq, epoch, own);
-  if (MayHandOut(static_cast<std::uint32_t>(key_epoch), job->epoch, Unsigned(unanswered)) !=
-      HandOut::kNow) {
+  // One that the key has passed by may have been stored: whoever brings it gets its receipt.
+  if (Signed(job->seq) > last_seq && MayHandOut(static_cast<std::uint32_t>(key_epoch), job->epoch,
+                                                Unsigned(unanswered)) != HandOut::kNow) {
     return std::nullopt;
   }
-  if (job->handed == 0) {
+  if (job->handed == 0 || job->next_try <= time) {
     wrote = true;
-    job->handed = time;
-    const long long now = time;
-    Execute(sql, "UPDATE jobs SET handed = :now WHERE job_id = :own", now, own);
+    if (job->handed == 0) job->handed = time;
+    ++job->attempts;
+    job->next_try = time + OfferPause(job->attempts);
+    const long long handed = job->handed, attempts = job->attempts, next_try = job->next_try;
+    Execute(sql,
+            "UPDATE jobs SET handed = :handed, attempts = :attempts, next_try = :next_try WHERE "
+            "job_id = :own",
+            handed, attempts, next_try, own);
     KEYFERRY_FAILPOINT("server.handout.before_commit");
   }
   return job;
 }
 
-void RefuseDeadJobs(soci::session& sql, const DeviceId& device, std::uint32_t key_epoch) {
+void RefuseDeadJobs(soci::session& sql, const DeviceId& device, std::uint32_t key_epoch,
+                    std::uint64_t last_seq) {
   const std::string hex = device.Hex();
   const std::string reason = kDeadEpochReason;
-  const long long oldest = static_cast<long long>(key_epoch) - 1;
+  const long long oldest = static_cast<long long>(key_epoch) - 1, above = Signed(last_seq);
   Execute(sql,
           "UPDATE jobs SET state = 'refused', sealed = '', last_error = :reason WHERE device_id = "
-          ":device AND state IN ('ready', 'spooled') AND epoch < :oldest",
-          reason, hex, oldest);
+          ":device AND state IN ('ready', 'spooled') AND epoch < :oldest AND seq > :above",
+          reason, hex, oldest, above);
+}
+
+Result<std::vector<DeviceId>> SqlStore::JobsToOffer(std::int64_t now) {
+  return database_.Read([&](soci::session& sql) -> Result<std::vector<DeviceId>> {
+    const long long moment = now;
+    return Select<DeviceColumn>(sql,
+                                "SELECT DISTINCT device_id FROM jobs WHERE state IN ('ready', "
+                                "'spooled') AND next_try > 0 AND next_try <= :now",
+                                moment);
+  });
 }
 
 Result<std::optional<JobRecord>> SqlStore::FindJob(const JobId& id) {
@@ -157,6 +253,14 @@ Result<JobRecord> SqlStore::MarkUsed(const DeviceId& device, std::uint64_t seq, 
         SelectJobs("JOIN device_keys k ON k.enrolment_id = j.enrolment_id WHERE k.device_id = "
                    ":device AND j.seq = :seq AND j.state IN ('delivered', 'used')"),
         device.Hex(), wanted));
+    // The key names a password by the job that brought it; what made it current was the COMMIT.
+    if (job && job->type == JobType::kHold) {
+      job = FirstOf(Select<JobColumns>(
+          t.sql,
+          SelectJobs("WHERE j.change_id = :change AND j.type = 'commit' AND j.state IN "
+                     "('delivered', 'used')"),
+          job->change.Hex()));
+    }
     if (!job) return Fail(ErrorCode::kNotFound, "No delivered password has this number.");
     KEYFERRY_FAILPOINT("server.used.found");
     if (job->state == JobState::kUsed) {

@@ -44,6 +44,7 @@ KeyRecord KeyColumns::Read() const {
   key.enrolled = enrolled;
   key.last_seen = last_seen;
   key.alarm = alarm;
+  key.held = held != 0;
   return key;
 }
 
@@ -106,7 +107,7 @@ Result<bool> SqlStore::TakeReceipt(const ReceiptUpdate& update, const AuditEntry
   return database_.Write([&](Transaction& t) -> Result<bool> {
     const long long ctr = Signed(update.receipt_ctr), expected = Signed(update.expected_ctr),
                     seq = Signed(update.seq), epoch = update.epoch, firmware = update.firmware,
-                    pin_set = update.pin_set, now = update.time;
+                    pin_set = update.pin_set, now = update.time, held = update.held;
     const std::string device = update.device.Hex(), enrolment = update.enrolment.Hex(),
                       hash = ToHex(update.hash), job = update.job.Hex();
     // A late receipt leaves the key's row alone, but must still meet the counter it was judged by.
@@ -119,10 +120,10 @@ Result<bool> SqlStore::TakeReceipt(const ReceiptUpdate& update, const AuditEntry
             : Execute(t.sql,
                       "UPDATE device_keys SET receipt_ctr = :ctr, receipt_hash = :hash, last_seq = "
                       ":seq, epoch = :epoch, recipient_pub = :recipient, firmware = :firmware, "
-                      "pin_set = :pin WHERE device_id = :device AND enrolment_id = :enrolment AND "
-                      "receipt_ctr = :expected",
-                      ctr, hash, seq, epoch, ToHex(update.recipient_pub), firmware, pin_set, device,
-                      enrolment, expected);
+                      "pin_set = :pin, held = :held WHERE device_id = :device AND enrolment_id = "
+                      ":enrolment AND receipt_ctr = :expected",
+                      ctr, hash, seq, epoch, ToHex(update.recipient_pub), firmware, pin_set, held,
+                      device, enrolment, expected);
     if (met == 0) {
       t.commit = false;
       return false;
@@ -136,8 +137,12 @@ Result<bool> SqlStore::TakeReceipt(const ReceiptUpdate& update, const AuditEntry
             now, update.workstation.Hex(), ctr, hash, job);
     Execute(t.sql, "UPDATE changes SET state = 'done' WHERE job_id = :job AND state = 'confirmed'",
             job);
+    Execute(t.sql,
+            "UPDATE changes SET prepared = :now WHERE job_id = :job AND state = 'held' AND mode = "
+            "'at_delivery'",
+            now, job);
     KEYFERRY_FAILPOINT("server.receipt.erased");
-    if (!update.late) RefuseDeadJobs(t.sql, update.device, update.epoch);
+    if (!update.late) RefuseDeadJobs(t.sql, update.device, update.epoch, update.seq);
     AppendChained(t.sql, audit);
     KEYFERRY_FAILPOINT("server.receipt.before_commit");
     return true;
@@ -167,7 +172,7 @@ Result<JobRecord> SqlStore::TakeRefusal(const RefusalUpdate& update, const Audit
               "WHERE device_id = :device AND receipt_ctr = :expected AND epoch < :same",
               seq, epoch, ToHex(update.reseal->recipient_pub), update.device.Hex(), expected,
               epoch);
-      RefuseDeadJobs(t.sql, update.device, update.reseal->epoch);
+      RefuseDeadJobs(t.sql, update.device, update.reseal->epoch, update.reseal->seq);
     }
     AppendChained(t.sql, audit);
     auto row = JobById(t.sql, update.job);

@@ -117,6 +117,24 @@ const std::vector<Migration>& Migrations() {
        {
            "ALTER TABLE workstations ADD COLUMN login_requested TEXT NOT NULL DEFAULT ''",
        }},
+      {"changes at delivery",
+       {
+           "ALTER TABLE changes ADD COLUMN mode TEXT NOT NULL DEFAULT 'now'",
+           "ALTER TABLE changes ADD COLUMN prepared BIGINT NOT NULL DEFAULT 0",
+           "ALTER TABLE changes ADD COLUMN expires BIGINT NOT NULL DEFAULT 0",
+           "ALTER TABLE changes ADD COLUMN doubt BIGINT NOT NULL DEFAULT 0",
+           "ALTER TABLE changes ADD COLUMN holder TEXT NOT NULL DEFAULT ''",
+           "ALTER TABLE jobs ADD COLUMN type TEXT NOT NULL DEFAULT 'set'",
+           "ALTER TABLE jobs ADD COLUMN creator TEXT NOT NULL DEFAULT ''",
+           "ALTER TABLE jobs ADD COLUMN attempts BIGINT NOT NULL DEFAULT 0",
+           "ALTER TABLE jobs ADD COLUMN next_try BIGINT NOT NULL DEFAULT 0",
+           "ALTER TABLE jobs ADD COLUMN expires BIGINT NOT NULL DEFAULT 0",
+           "ALTER TABLE device_keys ADD COLUMN held BIGINT NOT NULL DEFAULT 0",
+           R"(CREATE INDEX jobs_next_try ON jobs (next_try)
+  WHERE state IN ('ready', 'spooled') AND next_try > 0)",
+           "CREATE INDEX jobs_change ON jobs (change_id)",
+           "CREATE INDEX device_keys_held ON device_keys (device_id) WHERE held <> 0",
+       }},
   };
   return migrations;
 }

@@ -12,8 +12,8 @@
 
 namespace keyferry::server {
 
-// The Store port over SQL. One .cc a part: changes, keys, enrolments, workstations, sessions,
-// audit.
+// The Store port over SQL. One .cc a part: changes, jobs, held, keys, enrolments,
+// workstations, sessions, audit.
 class SqlStore final : public Store {
  public:
   explicit SqlStore(std::unique_ptr<Backend> backend) : database_(std::move(backend)) {}
@@ -21,10 +21,14 @@ class SqlStore final : public Store {
 
   Result<Begun> BeginChange(const ChangeRecord& change, const JobRecord& job,
                             const AuditEntry& audit) override;
-  Result<Confirmed> ConfirmChange(const ChangeId& id, std::int64_t time, bool key_seen,
-                                  const AuditEntry& audit) override;
-  Result<ChangeRow> CloseChange(const ChangeId& id, ChangeState final, const Error& reason,
-                                const AuditEntry& audit) override;
+  Result<Begun> BeginWaiting(const ChangeRecord& change, const AuditEntry& audit) override;
+  Result<Queued> HoldChange(const ChangeRecord& change, const JobId& former, const JobRecord& job,
+                            bool key_seen, const AuditEntry& audit) override;
+  Result<ChangeRow> AttemptHeld(const ChangeRecord& change, const AuditEntry& audit) override;
+  Result<Confirmed> ConfirmChange(const ChangeId& id, const JobRecord* commit, std::int64_t time,
+                                  bool key_seen, const AuditEntry& audit) override;
+  Result<ChangeRow> CloseChange(const ChangeId& id, From from, ChangeState final,
+                                const Error& reason, const AuditEntry& audit) override;
   Result<ChangeRow> MarkUnknown(const ChangeId& id, std::string_view error,
                                 const PasswordStamp& since, const AuditEntry& audit) override;
   Result<std::optional<ChangeRow>> FindChange(const ChangeId& id) override;
@@ -33,6 +37,7 @@ class SqlStore final : public Store {
   Result<std::vector<ChangeRow>> History(const AccountId& account, std::size_t limit) override;
   Result<std::vector<ChangeRow>> TypedHistory(const AccountId& account, std::size_t limit) override;
   Result<std::vector<ChangeRow>> OpenChanges() override;
+  Result<std::optional<ChangeRow>> OpenChangeOf(const AccountId& account) override;
 
   Result<std::vector<KeyRecord>> Keys() override;
   Result<std::vector<KeyRecord>> KeysOf(const AccountId& account) override;
@@ -42,6 +47,10 @@ class SqlStore final : public Store {
   Result<std::optional<JobRecord>> FindJobByHash(const EnrolmentId& enrolment,
                                                  const Hash32& hash) override;
   Result<std::optional<JobRecord>> TakeReady(const DeviceId& device, std::int64_t time) override;
+  Result<std::vector<DeviceId>> JobsToOffer(std::int64_t now) override;
+  Result<std::vector<KeyRecord>> HoldingKeys() override;
+  Result<std::optional<JobRecord>> HeldInVain(const DeviceId& device) override;
+  Result<Queued> QueueDrop(const JobRecord& drop, bool key_seen, const AuditEntry& audit) override;
   Result<std::uint64_t> CountUnanswered(const EnrolmentId& enrolment, std::uint64_t seq) override;
   Result<JobRecord> MarkSpooled(const JobId& id, const WorkstationId& workstation,
                                 std::int64_t time) override;

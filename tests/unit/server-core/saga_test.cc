@@ -2,33 +2,13 @@
 #include <catch2/catch.hpp>
 #include <thread>
 
-#include "company.h"
+#include "office.h"
 
 using namespace keyferry;
 using namespace keyferry::server;
 using namespace keyferry::server::testing;
 
 namespace {
-
-// A company in which Alice has a key that is plugged in at her desk.
-struct Office : Company {
-  explicit Office(ChangeConfig config = {}) : Company(config), key(maker) {
-    desk = AddWorkstation("desk-1");
-    Enrol(key, alice, *desk);
-    desk->Forget();
-  }
-  // Everything in memory is lost; the workstation connects again.
-  void Reboot() {
-    desk->subscription.reset();
-    Restart();
-    Connect(*desk);
-    REQUIRE(Sees(*desk, {&key}));
-  }
-  std::string AdPassword() { return directory.At(alice).password; }
-
-  TestKey key;
-  std::unique_ptr<TestWorkstation> desk;
-};
 
 void Wait(Company& company, std::chrono::seconds time) { company.clock.Advance(time); }
 

@@ -1,5 +1,6 @@
 #include "test_key.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <utility>
 
@@ -58,6 +59,8 @@ TestKey::Answer TestKey::Begin(const Blob& begin_body) {
   receipt_ctr = 0;
   previous_ = {};
   last_job_ = {};
+  journal_.clear();
+  pending.clear();
   RollRecipient();
   issuer_ = protocol::EnrollBegin::Parse(begin_body).value().issuer.issuer_pub;
   protocol::Statement statement;
@@ -130,10 +133,33 @@ Blob TestKey::Put(const Blob& job) {
   if (recipient == recipients_.end()) return Negative(Status::kWrongEpoch, job);
   const auto opened = protocol::OpenJob(*parsed, recipient->second);
   if (!opened) return Negative(opened.error(), job);
-  const auto body = protocol::SetPasswordBody::Parse(opened->body());
-  if (!body) return Negative(body.error(), job);
-  password = Text(body->password);
-  login = Text(body->login);
+  switch (header.type) {
+    case protocol::JobType::kSetPassword: {
+      const auto body = protocol::SetPasswordBody::Parse(opened->body());
+      if (!body) return Negative(body.error(), job);
+      login = Text(body->login);
+      if ((header.flags & protocol::kFlagHold) != 0) {
+        pending = Text(body->password);
+        pending_job_ = header.job_id;
+      } else {
+        previous = std::exchange(password, Text(body->password));
+        pending.clear();
+      }
+      break;
+    }
+    case protocol::JobType::kCommit:
+    case protocol::JobType::kDrop: {
+      const protocol::ByteView named = opened->body();
+      if (pending.empty() || !std::equal(named.begin(), named.end(), pending_job_.begin())) {
+        return Negative(Status::kBadPlaintext, job);
+      }
+      if (header.type == protocol::JobType::kCommit) previous = std::exchange(password, pending);
+      pending.clear();
+      break;
+    }
+    default:
+      return Negative(Status::kBadPlaintext, job);
+  }
   protocol::Receipt receipt = Draft();
   receipt.prev_seq = last_seq;
   receipt.seq = last_seq = header.seq;
@@ -143,9 +169,17 @@ Blob TestKey::Put(const Blob& job) {
   RollRecipient();
   receipt.epoch = epoch;
   receipt.recipient_pub = recipient_pub_;
+  if (!pending.empty()) receipt.flags |= protocol::kReceiptHeld;
   last_receipt_ = Sign(receipt);
+  journal_[last_job_] = last_receipt_;
   previous_ = protocol::ReceiptHash(last_receipt_);
   return last_receipt_;
+}
+
+Blob TestKey::PutOrLookUp(const Blob& job) {
+  Blob answer = Put(job);
+  const auto known = journal_.find(protocol::JobHash(job));
+  return known == journal_.end() ? answer : known->second;
 }
 
 Blob TestKey::WipeLocally() {

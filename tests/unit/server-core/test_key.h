@@ -37,6 +37,8 @@ class TestKey {
   std::uint32_t epoch = 0;
   std::string password;  // of the last SET_PASSWORD that it accepted
   std::string login;
+  std::string pending;  // of the last HOLD, until COMMIT or DROP
+  std::string previous;
 
   struct Answer {
     Blob statement;
@@ -45,6 +47,8 @@ class TestKey {
   Answer Begin(const Blob& begin_body);
   Blob Finish(const Blob& grant);
   Blob Put(const Blob& job);
+  // What a daemon gets that looks into the journal when the key says REPLAY.
+  Blob PutOrLookUp(const Blob& job);
   Blob WipeLocally();
   // Signs any receipt, honest or not.
   Blob Sign(protocol::Receipt receipt) const;
@@ -66,6 +70,8 @@ class TestKey {
   protocol::Hash previous_{};
   protocol::Hash last_job_{};
   Blob last_receipt_;
+  std::map<protocol::Hash, Blob> journal_;  // receipts by job
+  protocol::Id pending_job_{};
   Blob statement_;
   Blob attestation_;
 };

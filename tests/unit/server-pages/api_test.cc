@@ -148,6 +148,21 @@ TEST_CASE("a password change by API") {
   CHECK(form("password[]=x") == 400);
   CHECK(api.changes.started.size() == 2);
 
+  CHECK(api.changes.started.back().mode == ChangeMode::kNow);
+  CHECK(api.Json(target, R"({"generate":true,"mode":"at_delivery"})").status == 201);
+  CHECK(api.changes.started.back().mode == ChangeMode::kAtDelivery);
+  CHECK(form("generate=true&mode=at_delivery") == 201);
+  CHECK(api.changes.started.back().mode == ChangeMode::kAtDelivery);
+  CHECK(api.Json(target, R"({"generate":true,"mode":"now"})").status == 201);
+  CHECK(api.changes.started.back().mode == ChangeMode::kNow);
+  for (const char* bad : {R"({"generate":true,"mode":"later"})", R"({"generate":true,"mode":1})",
+                          R"({"generate":true,"mode":"now","mode":"at_delivery"})"}) {
+    INFO(bad);
+    CHECK(api.Json(target, bad).status == 400);
+  }
+  CHECK(form("generate=true&mode=never") == 400);
+  CHECK(api.changes.started.size() == 5);
+
   for (const std::string& key :
        {std::string(), std::string("short"), std::string(65, 'a'), std::string("with space")}) {
     Request request = api.Get(target);

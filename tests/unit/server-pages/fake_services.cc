@@ -87,7 +87,7 @@ Result<Preflight> FakeChanges::Check(const Actor&, const AccountId&) { return pr
 
 Result<ChangeView> FakeChanges::Start(const Actor& actor, ChangeRequest request) {
   started.push_back({actor.login, request.reason, request.idempotency_key,
-                     std::string(request.typed.view()), request.generate});
+                     std::string(request.typed.view()), request.generate, request.mode});
   if (start_error) return tl::unexpected(*start_error);
   ChangeView view;
   view.account = request.account;

@@ -58,6 +58,7 @@ struct FakeChanges final : ChangeService {
   Result<ChangeView> Start(const Actor& actor, ChangeRequest request) override;
   Result<std::vector<ChangeView>> History(const AccountId& account, std::size_t limit) override;
   Result<ChangeView> Get(const ChangeId& id) override;
+  void Proceed(const AccountId&) override {}
   void Reconcile() override {}
   Preflight preflight;
   std::map<AccountId, std::vector<ChangeView>> history;
@@ -65,6 +66,7 @@ struct FakeChanges final : ChangeService {
   struct Started {
     std::string actor, reason, key, typed;
     bool generate = false;
+    ChangeMode mode = ChangeMode::kNow;
   };
   std::vector<Started> started;
 };

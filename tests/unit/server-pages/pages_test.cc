@@ -164,6 +164,42 @@ TEST_CASE("the employee page tells the road of the newest password") {
     CHECK(Contains(page, "Nothing was changed in Active Directory."));
     CHECK_FALSE(Contains(page, "data-now=\"true\""));
   }
+  SECTION("at delivery: what it waits for, and that the old password works") {
+    ChangeView& change = world.changes.history.at(fake::MakeId<AccountId>(1)).front();
+    change = ChangeView{};
+    change.account = fake::MakeId<AccountId>(1);
+    change.mode = ChangeMode::kAtDelivery;
+    change.created = 1'790'000'000'000;
+    change.expires = change.created + 86'400'000;
+    std::string page = show(1);
+    CHECK(Contains(page, "Waiting for the key; Active Directory is unchanged"));
+    CHECK(Contains(page, "The old password works"));
+    CHECK(Contains(page, "is given up"));
+    CHECK(Contains(page, "unchanged until the key is there"));
+    CHECK(Contains(page, "data-step=\"prepared\" data-done=\"false\" data-now=\"true\""));
+    CHECK(Contains(page, "data-step=\"ad\" data-done=\"false\" data-now=\"false\""));
+    change.state = ChangeState::kHeld;
+    change.job_state = JobState::kSpooled;
+    change.queued = change.spooled = change.created + 1;
+    page = show(1);
+    CHECK(Contains(page, "The key is being prepared; Active Directory is unchanged"));
+    CHECK(Contains(page, "data-step=\"workstation\" data-done=\"false\""));
+    change.job_state = JobState::kHeld;
+    change.prepared = change.created + 2;
+    page = show(1);
+    CHECK(Contains(page, "The key is prepared; Active Directory is next"));
+    CHECK(Contains(page, "data-step=\"prepared\" data-done=\"true\""));
+    CHECK(Contains(page, "data-step=\"delivered\" data-done=\"false\""));
+    change.state = ChangeState::kFailed;
+    change.error = "It is too new.";
+    page = show(1);
+    CHECK(Contains(page, "It is too new."));
+    CHECK(Contains(page, "Active Directory and the key keep the old password."));
+    change.incident = true;
+    page = show(1);
+    CHECK(Contains(page, "Nobody may know this person&apos;s password"));
+    CHECK_FALSE(Contains(page, "keep the old password"));
+  }
   SECTION("a key alarm is said above everything") {
     CHECK(Contains(show(7), "The key&apos;s counter went back"));
   }
@@ -224,6 +260,19 @@ TEST_CASE("edit password: what is offered, what a mistake says, what Save does")
       CHECK_FALSE(Contains(page.body, "Kobzar"));
     }
     CHECK(world.changes.started.size() == 1);
+  }
+  SECTION("at delivery: chosen by hand, never typed") {
+    CHECK(std::regex_search(world.Send(world.Get(target)).body,
+                            std::regex("name=\"when\" id=\"when-now\" value=\"now\" checked")));
+    CHECK(save("&mode=generate").status == 303);
+    CHECK(world.changes.started.back().mode == ChangeMode::kNow);
+    CHECK(save("&mode=generate&when=at_delivery").status == 303);
+    CHECK(world.changes.started.back().mode == ChangeMode::kAtDelivery);
+    const Response typed = save("&mode=type&when=at_delivery&password=a&again=a");
+    CHECK(typed.status == 422);
+    CHECK(Contains(typed.body, "A typed password can only be set now"));
+    CHECK(save("&mode=generate&when=tomorrow").status == 400);
+    CHECK(world.changes.started.size() == 2);
   }
   SECTION("generated: a password in the form is not taken") {
     CHECK(save("&mode=generate&password=smuggled&again=smuggled").status == 303);

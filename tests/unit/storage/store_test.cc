@@ -148,9 +148,10 @@ TEST_CASE("two changes can never be open for one account, whoever inserts") {
   const ChangeId id = first.row.change.id;
   REQUIRE(c.store->MarkUnknown(id, "?", {}, {}));
   CHECK(c.store->MarkUnknown(id, "?", {}, {}).error().code == ErrorCode::kConflict);
-  REQUIRE(c.store->ConfirmChange(id, 5, false, {}));
-  CHECK(c.store->ConfirmChange(id, 5, false, {}).error().code == ErrorCode::kConflict);
-  CHECK(c.store->CloseChange(id, ChangeState::kFailed, {}, {}).error().code ==
-        ErrorCode::kConflict);
+  REQUIRE(c.store->ConfirmChange(id, nullptr, 5, false, {}));
+  CHECK(c.store->ConfirmChange(id, nullptr, 5, false, {}).error().code == ErrorCode::kConflict);
+  CHECK(c.store->CloseChange(id, ChangeStore::From::kAny, ChangeState::kFailed, {}, {})
+            .error()
+            .code == ErrorCode::kConflict);
   CHECK(begin("request-0003", row.next_seq + 1).claim == Claim::kBegun);
 }

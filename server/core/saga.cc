@@ -1,0 +1,385 @@
+#include "server/core/saga.h"
+
+#include <algorithm>
+#include <new>
+#include <utility>
+
+#include "protocol/failpoint.h"
+#include "server/core/change_view.h"
+#include "server/core/dispatch.h"
+#include "server/core/encoding.h"
+#include "server/core/password.h"
+#include "server/core/password_history.h"
+#include "server/core/preflight.h"
+#include "server/core/sealing.h"
+
+namespace keyferry::server {
+namespace {
+
+Result<void> CheckRequest(const ChangeRequest& request, const ChangeConfig& config) {
+  const std::string& key = request.idempotency_key;
+  const bool printable =
+      std::all_of(key.begin(), key.end(), [](char c) { return c > 0x20 && c < 0x7F; });
+  if (key.size() < 8 || key.size() > 64 || !printable) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "The request's idempotency key must have 8 to 64 printable characters.");
+  }
+  if (request.reason.size() > 500 || !IsPrintableUtf8(request.reason)) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "The reason must be text of at most 500 bytes on one line.");
+  }
+  if (request.generate) return {};
+  if (request.mode == ChangeMode::kAtDelivery) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "A password that waits for the key can only be generated: nothing may keep a typed "
+                "one until then.");
+  }
+  if (!config.allow_typing) {
+    return Fail(ErrorCode::kPermissionDenied,
+                "Typing a password is not allowed here; let the server make one.");
+  }
+  return CheckTypedPassword(request.typed);
+}
+
+// Over all of a request but the password: a stored hash of that could be searched.
+Hash32 HashOf(const ChangeRequest& request) {
+  const std::array<std::uint8_t, 4> flags = {
+      request.generate, request.must_change, request.unlock,
+      static_cast<std::uint8_t>(request.mode == ChangeMode::kAtDelivery)};
+  return protocol::Sha256Of(protocol::Label("keyferry/change-request/v1"), request.account.bytes,
+                            flags, protocol::AsBytes(request.reason));
+}
+
+}  // namespace
+
+Saga::Saga(const CorePorts& ports, ChangeConfig config) : ports_(ports), config_(config) {
+  std::array<std::uint8_t, 16> self{};
+  if (ports_.random.Fill(self)) self_ = ToHex(self);
+}
+
+Saga::Driving::Driving(Saga& service, const ChangeId& id, Patience patience)
+    : service_(service), id_(id) {
+  std::unique_lock lock(service_.mutex_);
+  if (patience == kWait) {
+    service_.ended_.wait(lock, [&] { return service_.driven_.count(id_) == 0; });
+  }
+  mine_ = service_.driven_.insert(id_).second;
+}
+
+Saga::Driving::~Driving() {
+  if (!mine_) return;
+  {
+    const std::lock_guard lock(service_.mutex_);
+    service_.driven_.erase(id_);
+  }
+  service_.ended_.notify_all();
+}
+
+Result<Preflight> Saga::Check(const Actor& actor, const AccountId& account) {
+  auto clearance = Clear(ports_, actor, account, config_.respect_min_age);
+  if (!clearance) return tl::unexpected(std::move(clearance.error()));
+  Preflight preflight;
+  preflight.allowed = clearance->refusal.empty();
+  preflight.reason = clearance->refusal;
+  preflight.note = clearance->note;
+  preflight.typing_allowed = config_.allow_typing;
+  if (clearance->key) {
+    preflight.device = clearance->key->device;
+    const auto sightings = ports_.presence.Sightings(clearance->key->device);
+    preflight.key_seen = !sightings.empty();
+    if (!sightings.empty()) preflight.seen_at = sightings.front().workstation_name;
+  }
+  return preflight;
+}
+
+Result<ChangeView> Saga::Start(const Actor& actor, ChangeRequest request) {
+  try {
+    return Run(actor, std::move(request));
+  } catch (const std::bad_alloc&) {
+    return Fail(ErrorCode::kUnavailable,
+                "The server is out of locked memory; try again, and raise its memlock limit.");
+  }
+}
+
+Result<ChangeView> Saga::Run(const Actor& actor, ChangeRequest request) {
+  if (auto checked = CheckRequest(request, config_); !checked) {
+    return tl::unexpected(std::move(checked.error()));
+  }
+  const Hash32 request_hash = HashOf(request);
+  auto repeated = ports_.store.FindRepeated(actor.id, request.idempotency_key);
+  if (!repeated) return tl::unexpected(std::move(repeated.error()));
+  if (*repeated) return Answer(**std::move(repeated), request_hash);
+
+  auto clearance = Clear(ports_, actor, request.account, config_.respect_min_age);
+  if (!clearance) return tl::unexpected(std::move(clearance.error()));
+  if (!clearance->refusal.empty()) {
+    const Error refusal{clearance->code, clearance->refusal, {}, 0};
+    const std::string target =
+        clearance->person ? clearance->person->person.login : request.account.Hex();
+    if (auto audited = AuditRefusal(actor, target, refusal); !audited) {
+      return tl::unexpected(std::move(audited.error()));
+    }
+    return tl::unexpected(refusal);
+  }
+  KEYFERRY_FAILPOINT("server.change.cleared");
+
+  ChangeRecord draft;
+  if (!ports_.random.Fill(draft.id.bytes) || !ports_.random.Fill(draft.job.bytes)) {
+    return Fail(ErrorCode::kInternal, "The system gave no random numbers.");
+  }
+  draft.account = request.account;
+  draft.login = clearance->person->person.login;
+  draft.actor = actor.id;
+  draft.actor_login = actor.login;
+  draft.address = actor.address;
+  draft.idempotency_key = request.idempotency_key;
+  draft.request_hash = request_hash;
+  draft.reason = request.reason;
+  draft.generated = request.generate;
+  draft.must_change = request.must_change;
+  draft.unlock = request.unlock;
+  draft.mode = request.mode;
+  draft.device = clearance->key->device;
+  if (request.mode == ChangeMode::kAtDelivery) {
+    draft.job = {};
+    return RunAtDelivery(actor, draft);
+  }
+  return RunNow(actor, std::move(request), std::move(draft), *std::move(clearance->person),
+                *std::move(clearance->key));
+}
+
+Result<ChangeView> Saga::RunNow(const Actor& actor, ChangeRequest request, ChangeRecord draft,
+                                PersonDetail person, KeyRecord key) {
+  auto target = ports_.directory.Pin(request.account, actor.id);
+  if (!target) {
+    const auto audited = AuditRefusal(actor, draft.login, target.error());
+    if (!audited) Log(ports_, "audit", audited.error());
+    return tl::unexpected(std::move(target.error()));
+  }
+  KEYFERRY_FAILPOINT("server.change.pinned");
+  SecureBytes password = std::move(request.typed);
+  if (!request.generate) {
+    auto fits = CheckAgainstPolicy(password, request.account, person.policy, &draft);
+    if (!fits) return tl::unexpected(std::move(fits.error()));
+  } else {
+    auto made = MakePassword(person.policy);
+    if (!made) return tl::unexpected(std::move(made.error()));
+    password = *std::move(made);
+  }
+  draft.server = target->server;
+  draft.password_last_set = target->before.last_set;
+  draft.password_version = target->before.version;
+  draft.server_time = target->before.now;
+
+  const Driving driving(*this, draft.id, Driving::kTry);
+  auto begun = Begin(actor, draft, std::move(key), password);
+  if (begun && begun->claim == ChangeStore::Claim::kAccountBusy) {
+    MakeWay(begun->row);
+    auto fresh = ports_.store.FindKey(draft.device);
+    if (!fresh) return tl::unexpected(std::move(fresh.error()));
+    if (!*fresh) return Fail(ErrorCode::kConflict, "The employee's key is gone; look again.");
+    begun = Begin(actor, draft, **std::move(fresh), password);
+  }
+  if (!begun) return tl::unexpected(std::move(begun.error()));
+  switch (begun->claim) {
+    case ChangeStore::Claim::kRepeated:
+      password.Clear();
+      return Answer(std::move(begun->row), draft.request_hash);
+    case ChangeStore::Claim::kAccountBusy:
+      return Busy(begun->row);
+    case ChangeStore::Claim::kKeyBehind:
+      return Fail(
+          ErrorCode::kConflict,
+          "Two passwords are on their way to the employee's key and it has not answered yet. "
+          "Connect the key, so that it can; then set the next one. Nothing was changed.");
+    case ChangeStore::Claim::kSeqTaken:
+      return Fail(ErrorCode::kConflict, "The employee's key is changing just now; try again.");
+    case ChangeStore::Claim::kBegun:
+      break;
+  }
+  return Attempt(begun->row, std::move(password));
+}
+
+// What the open change of the account is may have an open outcome: ask once. One that still waits
+// for its key has touched nothing and gives way to the newer one.
+void Saga::MakeWay(const ChangeRow& row) {
+  const ChangeRecord& change = row.change;
+  const bool waiting = change.mode == ChangeMode::kAtDelivery &&
+                       (change.state == ChangeState::kIntent || change.state == ChangeState::kHeld);
+  if (!waiting) return Settle(row, true);
+  const Driving driving(*this, change.id, Driving::kWait);
+  const Error reason{ErrorCode::kConflict,
+                     "A newer change took its place before the key was there; this one changed "
+                     "nothing.",
+                     {},
+                     0};
+  const auto closed =
+      Close(row, ChangeState::kSuperseded, reason,
+            AuditBySystem(ports_.clock, "password.superseded", change.login, "ok", reason.message),
+            ChangeStore::From::kWaiting);
+  if (!closed) Log(ports_, "change " + change.id.Hex(), closed.error());
+}
+
+Result<ChangeView> Saga::Busy(const ChangeRow& row) {
+  return Fail(ErrorCode::kConflict,
+              row.change.state == ChangeState::kUnknown
+                  ? "The outcome of this employee's last change is still being checked; try again "
+                    "in a minute."
+                  : "Another change for this employee is running; look again in a moment.");
+}
+
+Result<SecureBytes> Saga::MakePassword(const PasswordPolicy& policy) {
+  const std::size_t length =
+      std::clamp<std::size_t>(policy.min_length, config_.password_length, kMaxPasswordLength);
+  return GeneratePassword(length, ports_.random);
+}
+
+Result<void> Saga::CheckAgainstPolicy(const SecureBytes& password, const AccountId& account,
+                                      const PasswordPolicy& policy, ChangeRecord* draft) {
+  if (Utf16Length(password) < policy.min_length) {
+    return Fail(ErrorCode::kPolicyRefused,
+                "The password is too short: " + policy.source + " asks for at least " +
+                    std::to_string(policy.min_length) + " characters. Nothing was changed.");
+  }
+  // A directory that holds resets to its own history needs no second one here.
+  if (config_.history == 0 || policy.history_checked) return {};
+  const auto former =
+      ports_.store.TypedHistory(account, std::max<std::size_t>(config_.history, policy.history));
+  if (!former) return tl::unexpected(former.error());
+  if (former->empty()) {
+    std::array<std::uint8_t, kHistorySaltSize> salt{};
+    if (!ports_.random.Fill(salt)) {
+      return Fail(ErrorCode::kInternal, "The system gave no random numbers.");
+    }
+    draft->history_salt = ToHex(salt);
+  } else {
+    draft->history_salt = former->front().change.history_salt;
+  }
+  auto hash = HistoryHash(password, draft->history_salt);
+  if (!hash) return tl::unexpected(hash.error());
+  for (const ChangeRow& row : *former) {
+    if (row.change.history_salt == draft->history_salt && row.change.history_hash == *hash) {
+      return Fail(ErrorCode::kPolicyRefused,
+                  "This password was used before. Choose another one; nothing was changed.");
+    }
+  }
+  draft->history_hash = *std::move(hash);
+  return {};
+}
+
+Result<ChangeStore::Begun> Saga::Begin(const Actor& actor, const ChangeRecord& draft, KeyRecord key,
+                                       const SecureBytes& password) {
+  constexpr int kTries = 5;
+  ChangeStore::Begun begun;
+  for (int i = 0; i < kTries; ++i) {
+    auto job = SealPasswordJob(ports_, key, draft, draft.job, JobType::kSet, password);
+    if (!job) return tl::unexpected(std::move(job.error()));
+    KEYFERRY_FAILPOINT("server.change.sealed");
+    // Intent, held job and attempt become durable together: between them the server does nothing
+    // that anybody else could see, and the first byte to the directory leaves after this returns.
+    ChangeRecord change = draft;
+    change.state = ChangeState::kAttempt;
+    change.created = change.attempted = job->created;
+    auto claimed = ports_.store.BeginChange(
+        change, *job,
+        AuditOf(ports_.clock, actor, "password.attempt", draft.login, "ok", draft.reason));
+    KEYFERRY_FAILPOINT("server.change.begun");
+    if (!claimed || claimed->claim != ChangeStore::Claim::kSeqTaken) return claimed;
+    begun = *std::move(claimed);
+    auto fresh = ports_.store.FindKey(draft.device);
+    if (!fresh) return tl::unexpected(std::move(fresh.error()));
+    if (!*fresh || (*fresh)->state != KeyState::kActive || !(*fresh)->alarm.empty() ||
+        (*fresh)->account != draft.account) {
+      return Fail(ErrorCode::kConflict, "The employee's key is no longer active; look again.");
+    }
+    key = **std::move(fresh);
+  }
+  return begun;
+}
+
+Result<ChangeView> Saga::Answer(ChangeRow row, const Hash32& request_hash) {
+  if (row.change.request_hash != request_hash) {
+    return Fail(ErrorCode::kConflict,
+                "This request was already used for something else; open the page anew.");
+  }
+  {
+    std::unique_lock lock(mutex_);
+    ended_.wait(lock, [&] { return driven_.count(row.change.id) == 0; });
+  }
+  auto latest = ports_.store.FindChange(row.change.id);
+  if (!latest) return tl::unexpected(std::move(latest.error()));
+  return Outcome(*latest ? **latest : row);
+}
+
+Result<ChangeView> Saga::Outcome(const ChangeRow& row) {
+  const bool waiting = row.change.mode == ChangeMode::kAtDelivery;
+  switch (row.change.state) {
+    case ChangeState::kFailed:
+      return Fail(row.change.error_code, row.change.error);
+    case ChangeState::kIntent:
+    case ChangeState::kHeld:
+      if (waiting) return ViewOf(row);
+      [[fallthrough]];
+    case ChangeState::kAttempt:
+    case ChangeState::kUnknown:
+      return Fail(ErrorCode::kOutcomeUnknown, kUnknownReason);
+    default:
+      return ViewOf(row);
+  }
+}
+
+void Saga::Reconcile() {
+  ForgetOldHeld();
+  const auto open = ports_.store.OpenChanges();
+  if (!open) {
+    Log(ports_, "reconcile", open.error());
+    return;
+  }
+  for (const ChangeRow& row : *open) {
+    const bool waiting =
+        row.change.mode == ChangeMode::kAtDelivery &&
+        (row.change.state == ChangeState::kIntent || row.change.state == ChangeState::kHeld);
+    if (waiting) {
+      ProceedWith(row);
+    } else {
+      Settle(row, false);
+    }
+  }
+  const auto holding = ports_.store.HoldingKeys();
+  if (!holding) return Log(ports_, "reconcile", holding.error());
+  for (const KeyRecord& key : *holding) DropHeld(key);
+  const auto due = ports_.store.JobsToOffer(ports_.clock.UnixMillis());
+  if (!due) return Log(ports_, "reconcile", due.error());
+  for (const DeviceId& device : *due) {
+    if (auto handed = HandOutReady(ports_, device); !handed) {
+      Log(ports_, "hand out to " + device.Hex(), handed.error());
+    }
+  }
+}
+
+Result<std::vector<ChangeView>> Saga::History(const AccountId& account, std::size_t limit) {
+  auto rows = ports_.store.History(account, limit);
+  if (!rows) return tl::unexpected(std::move(rows.error()));
+  std::vector<ChangeView> views;
+  views.reserve(rows->size());
+  for (const ChangeRow& row : *rows) views.push_back(ViewOf(row));
+  return views;
+}
+
+Result<ChangeView> Saga::Get(const ChangeId& id) {
+  auto row = ports_.store.FindChange(id);
+  if (!row) return tl::unexpected(std::move(row.error()));
+  if (!*row) return Fail(ErrorCode::kNotFound, "There is no such change.");
+  return ViewOf(**row);
+}
+
+Result<void> Saga::AuditRefusal(const Actor& actor, const std::string& target, const Error& error) {
+  return ports_.store.AppendAudit(AuditOf(ports_.clock, actor, "password.refused", target,
+                                          OutcomeName(error.code), error.message));
+}
+
+std::unique_ptr<ChangeService> MakeChangeService(const CorePorts& ports, ChangeConfig config) {
+  return std::make_unique<Saga>(ports, config);
+}
+
+}  // namespace keyferry::server

@@ -1,0 +1,138 @@
+#pragma once
+
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "server/core/audit_entry.h"
+#include "server/core/evidence.h"
+#include "server/core/services.h"
+
+namespace keyferry::server {
+
+inline constexpr const char* kForeignReason =
+    "Another tool set this person's password at the same time, so the directory does not have the "
+    "one that was made here; set a new one.";
+inline constexpr const char* kUnknownReason =
+    "The directory did not answer in time, so it is not known whether it took the password; the "
+    "server goes on asking.";
+inline constexpr const char* kDoubtReason =
+    " But the change before this one may have reached the directory, and nobody has its password: "
+    "set a new one.";
+
+// The change saga over the ports. saga.cc: requests, and mode *now*; saga_attempt.cc: the attempt
+// at the directory, its evidence and what follows from it, in both modes; saga_delivery.cc: mode
+// *at delivery*. The password lives in locked memory only, here in `held_` until the key's receipt
+// for the HOLD has come; a process that dies makes a fresh one.
+class Saga final : public ChangeService {
+ public:
+  Saga(const CorePorts& ports, ChangeConfig config);
+
+  Result<Preflight> Check(const Actor& actor, const AccountId& account) override;
+  Result<ChangeView> Start(const Actor& actor, ChangeRequest request) override;
+  Result<std::vector<ChangeView>> History(const AccountId& account, std::size_t limit) override;
+  Result<ChangeView> Get(const ChangeId& id) override;
+  void Proceed(const AccountId& account) override;
+  void Reconcile() override;
+
+ private:
+  // Marks a change as driven by this thread, so that no other drives it, and who repeats the
+  // request waits for it.
+  class Driving {
+   public:
+    enum Patience { kTry, kWait };
+    Driving(Saga& service, const ChangeId& id, Patience patience);
+    ~Driving();
+    Driving(const Driving&) = delete;
+    Driving& operator=(const Driving&) = delete;
+    bool mine() const { return mine_; }
+
+   private:
+    Saga& service_;
+    ChangeId id_;
+    bool mine_;
+  };
+  // A password that is sealed in a HOLD.
+  struct Held {
+    JobId job;
+    SecureBytes password;
+    std::chrono::steady_clock::time_point until;
+  };
+
+  // Requests.
+  Result<ChangeView> Run(const Actor& actor, ChangeRequest request);
+  Result<ChangeView> RunNow(const Actor& actor, ChangeRequest request, ChangeRecord draft,
+                            PersonDetail person, KeyRecord key);
+  Result<ChangeView> RunAtDelivery(const Actor& actor, const ChangeRecord& draft);
+  // A typed password against what is known of the policy, before the directory is asked; notes its
+  // hash in the draft.
+  Result<void> CheckAgainstPolicy(const SecureBytes& password, const AccountId& account,
+                                  const PasswordPolicy& policy, ChangeRecord* draft);
+  Result<SecureBytes> MakePassword(const PasswordPolicy& policy);
+  // Claims the change durably; seals again when the key's row moved meanwhile.
+  Result<ChangeStore::Begun> Begin(const Actor& actor, const ChangeRecord& draft, KeyRecord key,
+                                   const SecureBytes& password);
+  // Another change of the account is open: ends it if that can be, so that a newer one may begin.
+  void MakeWay(const ChangeRow& row);
+  Result<ChangeView> Busy(const ChangeRow& row);
+  Result<ChangeView> Answer(ChangeRow row, const Hash32& request_hash);
+  Result<ChangeView> Outcome(const ChangeRow& row);
+  Result<void> AuditRefusal(const Actor& actor, const std::string& target, const Error& error);
+
+  // The attempt. Entries are made in the name of who asked for the change.
+  AuditEntry Audit(const ChangeRecord& change, std::string_view action, std::string_view outcome,
+                   std::string_view detail) const;
+  Result<ChangeView> Attempt(const ChangeRow& row, SecureBytes password);
+  // One look at the directory for an attempt that nobody drives any more. `superseding`: a new
+  // change waits for this one, so an outcome that can never be known need not stay open.
+  void Settle(const ChangeRow& row, bool superseding);
+  void NoteSeen(const ChangeId& id);
+  Result<ChangeRow> Confirm(const ChangeRow& row, const AuditEntry& audit);
+  // In the store; at delivery with the COMMIT, sealed again when the key's row moved meanwhile.
+  Result<ChangeStore::Confirmed> ConfirmInStore(const ChangeRow& row, bool key_seen,
+                                                const AuditEntry& audit);
+  Result<ChangeRow> Close(const ChangeRow& row, ChangeState final, const Error& reason,
+                          const AuditEntry& audit,
+                          ChangeStore::From from = ChangeStore::From::kAny);
+  void MarkUnknown(const ChangeRow& row, const PasswordStamp& since, const AuditEntry& audit);
+  // After a lost answer: the directory's record and, where somebody wrote, one bind.
+  Evidence Look(const ChangeRecord& change, const ChangeTarget& target, const SecureBytes& password,
+                PasswordStamp* stamp);
+  // Whether a request that left for this attempt can no longer be on its way.
+  bool Settled(const ChangeId& id);
+
+  // At delivery.
+  void ProceedWith(ChangeRow row);
+  // One step; true when there may be another. kIntent, or a HOLD whose password is lost: seal one.
+  bool Prepare(const ChangeRow& row);
+  Result<ChangeStore::Queued> Hold(const ChangeRow& row, KeyRecord key, SecureBytes password);
+  // The key that the account's passwords go to, as it is now.
+  Result<std::optional<KeyRecord>> CurrentKey(const AccountId& account);
+  bool AttemptHeld(const ChangeRow& row, Held held);
+  void GiveUp(const ChangeRow& row, const Error& reason);
+  std::optional<Held> TakeHeld(const ChangeRow& row);
+  void ForgetHeld(const ChangeId& id);
+  void ForgetOldHeld();
+  // Erases what lies in the pending slots of the account's keys for nothing.
+  void DropHeld(const KeyRecord& key);
+
+  // Tells those who may have spooled them that these jobs are void, and hands `job` out.
+  void Spread(const std::vector<JobRecord>& superseded, const std::optional<JobRecord>& job,
+              const DeviceId& device);
+
+  CorePorts ports_;
+  ChangeConfig config_;
+  std::string self_;  // of this process, random
+  std::mutex mutex_;  // all below
+  std::condition_variable ended_;
+  std::set<ChangeId> driven_;
+  // When this process first saw an attempt open: measured, so that no jump of the wall clock can
+  // make an outcome final too early.
+  std::map<ChangeId, std::chrono::steady_clock::time_point> first_seen_;
+  std::map<ChangeId, Held> held_;
+};
+
+}  // namespace keyferry::server
