@@ -15,8 +15,40 @@ const TIMES = {
 // Long enough for our own look at the policy; the directory finds too few kinds of characters in it.
 const REFUSED = 'only lower case letters here';
 
+// Only a change at delivery comes there.
+const AT_DELIVERY = /^server\.(wait|hold|held|commit|drop)\./;
+// … and of these, only one that the directory refuses.
+const REFUSED_AT_DELIVERY = /^server\.(drop\.|close\.|change\.refused)/;
+// What both modes pass, the second time on another road: HOLD and COMMIT, or DROP, take the place of the one job.
+const ALSO_AT_DELIVERY = {
+  'server.receipt.committed': [1, 2], 'server.receipt.before_commit': [1, 2], 'server.receipt.met': [1, 2],
+  'server.handout.before_commit': [1, 2], 'server.change.set': [1], 'server.change.confirmed': [1], 'server.change.handed_out': [1],
+  'server.confirm.marked': [1], 'server.confirm.before_commit': [1], 'server.spooled.before_commit': [1, 2],
+  'server.close.before_commit': [1], 'server.change.refused': [1],
+  'daemon.job.received': [1, 2], 'daemon.job.spooled': [1, 2], 'daemon.job.before_key': [1, 2], 'daemon.job.at_key': [1, 2],
+  'daemon.receipt.taken': [1, 2], 'daemon.job.finished': [1, 2], 'daemon.receipt.posted': [1, 2], 'daemon.receipt.removed': [1],
+  'key.flash.word': [40, 120, 200], 'key.report.in': [5, 14, 20], 'key.report.out': [5, 14],
+};
+
+/** What to die at, and in which life: `{name, failpoint, mode, refused}`. */
 export function rounds() {
-  return failpoints(ROOT).flatMap((name) => (TIMES[name] ?? [1]).map((n) => (n === 1 ? name : `${name}:${n}`)));
+  const at = (failpoint, n) => (n === 1 ? failpoint : `${failpoint}:${n}`);
+  const all = failpoints(ROOT);
+  const now = all.filter((name) => !AT_DELIVERY.test(name)).flatMap((name) => (TIMES[name] ?? [1]).map((n) => at(name, n)));
+  const later = [...all.filter((name) => AT_DELIVERY.test(name)), ...Object.entries(ALSO_AT_DELIVERY).flatMap(([name, times]) => times.map((n) => at(name, n)))];
+  return [...now.map((failpoint) => ({ name: failpoint, failpoint, mode: 'now' })),
+    ...later.map((failpoint) => ({ name: `${failpoint}, at delivery`, failpoint, mode: 'at_delivery', refused: REFUSED_AT_DELIVERY.test(failpoint) }))];
+}
+
+/** One life of a password that the key is prepared with first. */
+async function lifeAtDelivery(company, dead) {
+  const open = [];
+  const answer = await company.post({ mode: 'at_delivery' });
+  if (answer.status === 0 || answer.status === 504) open.push(answer);
+  await poll(async () => dead() || (await company.changes().catch(() => [])).some((c) => !company.before.has(c.id)
+    && (c.state === 'failed' || (c.state === 'done' && c.job_state === 'delivered'))), 8000);
+  if (!dead()) await poll(async () => dead(), 1000);  // what comes after: the DROP of a refused one
+  return open;
 }
 
 /**
@@ -46,22 +78,34 @@ async function life(company, dead) {
   return open;
 }
 
-export async function killAt(company, failpoint) {
+const goesOn = (company) => poll(async () => !['intent', 'held'].includes((await company.changes())[0].state), 15000);
+
+export async function killAt(company, { failpoint, mode, refused }) {
   const program = { server: 'server', daemon: 'daemon', key: 'key' }[failpoint.split('.')[0]];
   company.before = new Set((await company.changes()).map((c) => c.id));
   await company.rearm(program, failpoint);
   const dead = () => company.died(program);
-  const open = await life(company, dead);
-  const reached = dead();
-  await company.rearm(program);
-  if (!reached) throw new Error('never reached');
+  let open, reached;
+  if (refused) await company.strictPolicy(true);
+  try {
+    open = await (mode === 'now' ? life : lifeAtDelivery)(company, dead);
+    reached = dead();
+    await company.rearm(program);
+    if (!reached) throw new Error('never reached');
+    // One at delivery goes on by itself, whoever died. (While the directory still refuses it.)
+    if (mode !== 'now' && !open.length) await goesOn(company);
+  } finally {
+    if (refused) await company.strictPolicy(false);
+  }
   // Whoever got no answer asks again with the same key, and must not get a second change for it.
-  for (const { key, typed } of open) {
-    const again = await company.post({ key, typed });
+  for (const request of open) {
+    const again = await company.post(request);
     company.requests -= 1;
     if (again.status === 0) throw new Error(`no answer after the restart: ${again.body.detail}`);
   }
+  if (mode !== 'now') await goesOn(company);
   const [newest] = await company.changes();
+  if (mode !== 'now' && ['intent', 'held'].includes(newest.state)) throw new Error(`the change stays ${newest.state}`);
   if (['attempt', 'unknown', 'intent', 'held'].includes(newest.state) || newest.state === 'failed') await company.change();
   await company.quiet();
   await company.check();

@@ -7,6 +7,7 @@ import { scan } from '../../scripts/lib/demo/canary.mjs';
 import { must } from '../../scripts/lib/demo/processes.mjs';
 import { ROOT } from '../../scripts/lib/demo/stack.mjs';
 import { Company } from './company.mjs';
+import { atDelivery } from './at_delivery.mjs';
 import { killAt, releaseHasNone, rounds } from './kills.mjs';
 import { badNetwork } from './network.mjs';
 
@@ -49,12 +50,13 @@ async function withCompany(work, Kind = Company) {
 }
 
 const all = rounds();
-if (all.some((name) => name.includes(options.only)) || options.only.startsWith("the checker")) {
+if (all.some(({ name }) => name.includes(options.only)) || options.only.startsWith('at delivery') || options.only.startsWith("the checker")) {
   await withCompany(async (company) => {
-    const names = new Set(all.map((name) => name.split(':')[0]));
-    for (const failpoint of all) {
+    const names = new Set(all.map(({ failpoint }) => failpoint.split(':')[0]));
+    await atDelivery(company, test);
+    for (const round of all) {
       // After a broken round the next one begins from a state that is whole again.
-      if (!await test(`killed at ${failpoint}`, () => killAt(company, failpoint))) {
+      if (!await test(`killed at ${round.name}`, () => killAt(company, round))) {
         for (const name of ['server', 'daemon', 'key']) if (company.died(name)) await company.rearm(name);
         await company.change().then(() => company.quiet()).catch(() => {});
         company.writes = await company.directoryWrites();

@@ -131,7 +131,7 @@ byte receipt_of[JOBS + 1];
 byte wanted;                    /* requests in this run */
 byte crashes, kills, cuts, repeats, doubts, restores, rollbacks;
 bit backed_up, imaged;
-hidden byte i, p, cancelled;
+hidden byte i, p;
 
 #define OPEN(c) (db.change[c] == SEALED || db.change[c] == ATTEMPT)
 #if REQUESTS == 2
@@ -234,6 +234,9 @@ end:
 #define REACHED (restores && db.incident)
 #elif GOAL == 7 /* a rollback is seen */
 #define REACHED (tampered && db.incident)
+#elif GOAL == 8 /* the server dies while the key is prepared: a fresh password, and it arrives */
+#define REACHED (crashes && job[1].kind == HOLD && db.row[1] == DELIVERED && db.change[0] == CONFIRMED && \
+  key.current == 2 && wanted == 1)
 #endif
 active proctype Goal() {
 end:

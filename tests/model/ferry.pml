@@ -109,16 +109,11 @@ inline take_receipt(n) {
   printf("server     takes receipt %d, of job %d\n", n, receipt[n].job);
   if
   :: db.row[receipt[n].job] == NO_ROW -> raise_incident() /* a job that nobody sealed: clone, or own backup */
-  :: db.row[receipt[n].job] == CANCELLED -> db.row[receipt[n].job] = DELIVERED; cancelled = receipt[n].job /* HOLD */
   :: else ->
      CHECK(4, db.row[receipt[n].job] != REFUSED || db.incident);
      db.row[receipt[n].job] = DELIVERED
   fi;
-  key_is_at(n);
-  if
-  :: cancelled -> drop(cancelled); cancelled = 0
-  :: else
-  fi
+  key_is_at(n)
 }
 
 proctype Post(byte n) {

@@ -43,27 +43,31 @@ inline confirm(c) {
   step[c] = IDLE
 }
 
-/* A HOLD that will not be committed, once its receipt is there: before, a DROP would be refused today and accepted
- * tomorrow. Not when a newer job is sealed: DROP, with its higher sequence, would make that one a replay. */
-#ifndef DROPS_ANY_TIME
-#define IS_NEWEST(j) (j == jobs)
-#else
-#define IS_NEWEST(j) true
-#endif
-inline drop(the_job) {
-  if
-  :: IS_NEWEST(the_job) && jobs < ROOM -> seal(DROP, 0, the_job, READY)
-  :: else
-  fi
+/* Sealed with HOLD: older HOLDs and DROPs that wait are of no use any more. */
+inline hold(c) {
+  passwords++;
+  i = 1;
+  do
+  :: i <= jobs ->
+     if
+     :: db.row[i] == READY && (job[i].kind == HOLD || job[i].kind == DROP) -> db.row[i] = SUPERSEDED
+     :: else
+     fi;
+     i++
+  :: else -> break
+  od;
+  seal(HOLD, passwords, 0, READY);
+  db.job_of[c] = jobs;
+  step[c] = PREPARE
 }
 
-/* The directory has not changed, and will not: FAILED, the job cancelled, what the key has in pending dropped.
- * After a second attempt the first may have landed, and its password is gone: only an administrator can help. */
+/* The directory has not changed, and will not: FAILED, the job cancelled. A HOLD that was handed out stays on offer: its fate
+ * must become known (Sweep drops it then), lest the way be blocked for ever. After a second attempt the first may have landed, and its password is gone: only an administrator can help. */
 inline fail(c) {
   printf("server     change %d was not made\n", c);
   if
-  :: db.row[db.job_of[c]] == READY || db.row[db.job_of[c]] == HELD -> db.row[db.job_of[c]] = CANCELLED
-  :: db.row[db.job_of[c]] == DELIVERED -> drop(db.job_of[c]) /* HOLD */
+  :: db.row[db.job_of[c]] == HELD || db.row[db.job_of[c]] == READY && !HAS(db.handed, db.job_of[c]) ->
+     db.row[db.job_of[c]] = CANCELLED
   :: else
   fi;
 #ifndef FORGETS_FIRST
@@ -117,6 +121,7 @@ inline supersede(c) {
 #else
 #define MAY_HOLD (jobs + 2 <= ROOM)
 #endif
+#define MAY_RESEAL(j) (db.row[j] == DELIVERED)
 #ifndef IMPATIENT
 #define OLD_CONNECTION_IS_DEAD(c) (!HAS(ad_net | ad_late, PASSWORD(c)))
 #else
@@ -135,15 +140,14 @@ end:
   :: atomic {
        db.change[_pid] == NO_CHANGE && _pid < wanted && (_pid == 0 || db.change[_pid - 1] != NO_CHANGE) &&
        ACCOUNT_IS_FREE && EPOCH_HAS_ROOM && !db.incident && passwords < PASSWORDS && jobs < ROOM ->
-       passwords++;
        if
-       :: seal(SET, passwords, 0, ROW_OF_SET); step[_pid] = PREPARED
-       :: MAY_HOLD -> seal(HOLD, passwords, 0, READY); step[_pid] = PREPARE
+       :: passwords++; seal(SET, passwords, 0, ROW_OF_SET); step[_pid] = PREPARED; db.job_of[_pid] = jobs
+       :: MAY_HOLD -> hold(_pid)
        fi;
-       db.job_of[_pid] = jobs;
        db.change[_pid] = SEALED
      }
   :: d_step { step[_pid] == PREPARE && db.row[db.job_of[_pid]] == DELIVERED -> step[_pid] = PREPARED }
+  /* Given up, or a newer request takes its place. */
   :: d_step { step[_pid] == PREPARE && db.row[db.job_of[_pid]] != DELIVERED -> fail(_pid) }
 
   /* R4, R5 */
@@ -193,9 +197,36 @@ end:
        step[_pid] = TOLD
      }
 
-  /* R10 after a crash: the row decides. */
+  /* R10 after a crash: the row decides. A HOLD whose password is lost: when its receipt is there, a fresh one; given up as
+   * well. */
   :: d_step { step[_pid] == IDLE && db.change[_pid] == SEALED -> fail(_pid) }
+  :: d_step {
+       step[_pid] == IDLE && db.change[_pid] == SEALED && job[db.job_of[_pid]].kind == HOLD &&
+       MAY_RESEAL(db.job_of[_pid]) && MAY_HOLD && EPOCH_HAS_ROOM && passwords < PASSWORDS ->
+       printf("server     makes a fresh password for change %d\n", _pid);
+       hold(_pid)
+     }
   :: d_step { step[_pid] == IDLE && db.change[_pid] == ATTEMPT -> step[_pid] = UNSURE }
+  od
+}
+
+/* A password lies in the key's pending slot for nothing: a HOLD is what the key has taken last, and will not be committed.
+ * Only once its receipt is there: before, a DROP would be refused today and accepted tomorrow. Not beside an open change,
+ * and not while anything else may pass: DROP, with its higher sequence, would make that one a replay. */
+#ifndef DROPS_ANY_TIME
+#define NOTHING_ELSE_IS_ON_ITS_WAY (!ANY(OPEN) && COUNT(MAY_PASS, 0) == 0)
+#else
+#define NOTHING_ELSE_IS_ON_ITS_WAY (COUNT(COMMITS, receipt[db.ctr].job) == 0)
+#define COMMITS(k, j) (k <= jobs && job[k].kind != SET && job[k].kind != HOLD && job[k].names == j)
+#endif
+active proctype Sweep() {
+end:
+  do
+  :: d_step {
+       receipt[db.ctr].job && job[receipt[db.ctr].job].kind == HOLD && !db.incident && jobs < ROOM &&
+       NOTHING_ELSE_IS_ON_ITS_WAY ->
+       seal(DROP, 0, receipt[db.ctr].job, READY)
+     }
   od
 }
 
