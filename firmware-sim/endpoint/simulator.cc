@@ -93,14 +93,15 @@ Simulator::Simulator(SimulatorOptions options)
               std::copy(bytes.begin(), bytes.end(), padded.begin());
               bytes = padded;
             }
-            if (key_) key_->OnFrame(bytes, origin);
+            if (key_ && !unplug_now_) key_->OnFrame(bytes, origin);
             AnswerTouchWaits();
           },
           [this] { unplug_now_ = true; }),
       out_(
           options_.faults, FrameFault::Direction::kOut,
           [this](protocol::ByteView bytes, const Origin& origin) {
-            endpoints_[origin.plug]->Send(bytes, origin.host);
+            // A key at work that is pulled out at a KEEPALIVE makes its answer still.
+            if (!unplug_now_) endpoints_[origin.plug]->Send(bytes, origin.host);
           },
           [this] { unplug_now_ = true; }),
       control_(ControlPath(options_), kControlMax, kControlConnections,

@@ -5,12 +5,33 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { ldapBind, login, Sink } from '../../scripts/lib/demo/login.mjs';
 import { must, run, Service } from '../../scripts/lib/demo/processes.mjs';
-import { PIN, Stack, until } from '../../scripts/lib/demo/stack.mjs';
+import { PIN, ROOT, Stack, UIDS, until } from '../../scripts/lib/demo/stack.mjs';
 
 const ROADS = {
   uhid: { words: 'HID (uhid, hidraw)', plug: ['--uhid'], keys: 'usb = "hidraw"\nbluetooth = false' },
   'usb-libusb': { words: 'HID (USB/IP, libusb)', plug: ['--usbip-attach'], keys: 'usb = "libusb"\nbluetooth = false' },
+  // Behind with-ble. Paired by the command line, by comparing numbers; D-Bus lets the daemon's user ask for what the package's policy says alone.
+  ble: { words: 'Bluetooth LE', plug: ['--ble', 'hci1', '--ble-pair', 'auto'], keys: 'usb = "off"\nbluetooth = true', introduce: pair },
 };
+
+/** BlueZ's own policy lets everybody ask, as Debian has it; here root alone, and keyferryd by the policy of the package. */
+async function pair(stack) {
+  const own = '/etc/dbus-1/system.d/bluetooth.conf';
+  const found = [own, '/usr/share/dbus-1/system.d/bluetooth.conf'].find((file) => fs.existsSync(file));
+  fs.writeFileSync(found, fs.readFileSync(found, 'utf8').replace(/<policy context="default">[^]*?<\/policy>/, ''));
+  fs.copyFileSync(path.join(ROOT, 'packaging/dbus/keyferryd.conf'), '/usr/share/dbus-1/system.d/keyferryd.conf');
+  // D-Bus takes users that have a name only.
+  let users = fs.readFileSync('/etc/passwd', 'utf8');
+  for (const [name, uid] of [['keyferryd', UIDS.daemon], ['keyferry-agent', UIDS.agent]]) {
+    users = users.replace(new RegExp(`^${name}:x:\\d+:\\d+:`, 'm'), `${name}:x:${uid}:${uid}:`);
+  }
+  fs.writeFileSync('/etc/passwd', users);
+  await must('busctl', ['call', 'org.freedesktop.DBus', '/org/freedesktop/DBus', 'org.freedesktop.DBus', 'ReloadConfig']);
+  const { code, stderr } = await run('busctl', ['get-property', 'org.bluez', '/org/bluez/hci0', 'org.bluez.Adapter1', 'Address'], { uid: UIDS.agent });
+  if (code === 0 || !/denied/i.test(stderr)) throw new Error(`D-Bus lets everybody ask: ${stderr}`);
+  const output = await must(stack.program('keyferry'), ['bluetooth', '--adapter', 'hci0', 'pair'], { input: 'y\n' });
+  if (!/Is it \d{6}\?/.test(output)) throw new Error(`nobody was asked: ${output}`);
+}
 
 class GuestStack extends Stack {
   constructor(road, options) {
@@ -25,6 +46,7 @@ class GuestStack extends Stack {
       [...this.road.plug, '--control', this.control, '--state', this.path('key', 'flash.bin'), '--touch', 'auto'],
       { log: this.path('logs', 'key.log'), ready: /ready/ });
     await this.services.key.start();
+    await this.road.introduce?.(this);
   }
 
   keyControl(command) { return must(this.program('keyferry-sim'), ['ctl', '--control', this.control, command]); }

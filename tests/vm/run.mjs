@@ -19,7 +19,7 @@ const guest = (settings, ...command) => [path.join(ROOT, 'scripts/vm'), 'run', .
 
 // The longest first. Each prints '✓ name (seconds)' or '✗ name: reason' and ends with 'N passed, N failed'.
 const RUNS = {
-  'login': guest(['--mem', '2048', '--timeout', '400'], 'tests/vm/roads', 'node', 'tests/vm/login.mjs', options.preset, options['server-preset']),
+  'login': guest(['--mem', '2048', '--timeout', '400'], 'tests/vm/roads', 'with-ble', 'node', 'tests/vm/login.mjs', options.preset, options['server-preset']),
   'uhid': guest(['--timeout', '420'], 'tests/vm/roads', tests('vm_roads'), '-r', 'lines', '[uhid]'),
   'usb-hidraw': guest(['--timeout', '420'], 'tests/vm/roads', tests('vm_roads'), '-r', 'lines', '[usb-hidraw]'),
   'usb-libusb': guest(['--timeout', '420'], 'tests/vm/roads', tests('vm_roads'), '-r', 'lines', '[usb-libusb]'),
