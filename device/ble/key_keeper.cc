@@ -10,6 +10,7 @@ constexpr char kBluez[] = "org.bluez";
 constexpr char kDevice[] = "org.bluez.Device1";
 // Longer than bluetoothd itself takes.
 constexpr std::chrono::seconds kConnectLimit{60};
+constexpr std::chrono::seconds kTried{2};
 
 bool IsKept(const BluezObjects& objects, const BleDevice& device) {
   const auto adapter = objects.adapters().find(device.adapter);
@@ -42,6 +43,7 @@ void KeyKeeper::Enter(const std::string& path, Kept& kept, State state) {
   kept.since = ++changes_;
   switch (state) {
     case State::kHere:
+      kept.told = false;
       return;
     case State::kHalf:
       kept.pause = keeping_.half;
@@ -76,13 +78,15 @@ void KeyKeeper::Connect(const std::string& path, Kept& kept) {
   if (std::exchange(kept.connecting, true)) return;
   loop_.Call(
       kBluez, path, kDevice, "Connect", {},
-      [this, path](Result<BusLoop::Reply> reply) {
+      [this, path, began = Clock::now()](Result<BusLoop::Reply> reply) {
         const auto at = keys_.find(path);
         if (at != keys_.end()) at->second.connecting = false;
         if (reply) return Tell(path, "did not come back by itself; BlueZ has connected it");
-        if (reply.error().code == ErrorCode::kPermissionDenied) {
-          Tell(path, "cannot be called back: " + reply.error().message);
-        }
+        if (at == keys_.end() || Clock::now() - began > kTried) return;
+        // Not even tried: refused, or the kernel believes in a connection that is gone.
+        if (std::exchange(at->second.told, true)) return;
+        Tell(path, "cannot be called back: " + reply.error().message + " (" + reply.error().detail +
+                       ") If it stays away, turn Bluetooth off and on.");
       },
       kConnectLimit);
 }

@@ -32,7 +32,8 @@ struct BleKeeping {
 //  * A bonded key that is away: BlueZ is asked to connect it (Device1.Connect) after
 //    BleKeeping::away, and again with doubled pauses, for ever. That waits for the key's
 //    advertisement as the automatic connection does, for 20 s each, listening all the time instead
-//    of half of it, and switches automatic connections on again. It is told only when it helped.
+//    of half of it, and switches automatic connections on again. It is told when it helped, and
+//    once when BlueZ would not even try.
 //  * One that is connected without the key service for BleKeeping::half, or that Renew names: the
 //    connection is ended (Device1.Disconnect), and asked for as soon as it is gone. That is told.
 //
@@ -55,6 +56,7 @@ class KeyKeeper {
     std::chrono::milliseconds pause{};
     bool connecting = false;  // Connect is not answered yet
     bool renewing = false;    // we have ended the connection
+    bool told = false;        // that it cannot be called back
   };
 
   State StateOf(const std::string& path) const;

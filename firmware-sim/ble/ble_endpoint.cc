@@ -251,8 +251,8 @@ void BleEndpoint::OnProperties(sdbus::Message& signal) {
     AdvertiseAnew();
   }
   if (interface == kAdapter && flag("Powered") == true) {
-    parts_[kAdvertisement] = State::kIdle;
     retry_at_ = steady_clock::now();
+    AdvertiseAnew();
   }
 }
 

@@ -173,6 +173,7 @@ TEST_CASE("a key that stays away is called until it comes", "[ble]") {
   rig.mock.Do("deaf = 3");
   rig.log = std::make_unique<HostLog>(rig.mock.address(), kAtOnce);
   CHECK(rig.log->Appeared() == kKey);
+  CHECK(rig.log->Note("cannot be called back").find(kKey) != std::string::npos);
   CHECK(rig.log->Note("did not come back by itself").find(kKey) != std::string::npos);
   rig.mock.Do("assert asked == ['Connect'] * 4, asked");
   // Somebody has disconnected it, which ends BlueZ's own connections.
