@@ -42,7 +42,7 @@ Result<std::vector<LdapEntry>> Entries(const Session& session, const LdapSearch&
   std::vector<LdapEntry> entries;
   const LdapAnswer answer = session.connection.Search(
       search, session.deadline, [&](LdapEntry&& entry) { entries.push_back(std::move(entry)); });
-  if (!answer.ok()) return tl::unexpected<Error>(ExplainRead(answer, session.endpoint.uri));
+  if (!answer.ok()) return tl::unexpected<Error>(ExplainRead(answer, session.endpoint));
   return entries;
 }
 

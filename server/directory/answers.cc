@@ -39,15 +39,8 @@ std::optional<std::uint32_t> ParseHex(std::string_view digits) {
   return value;
 }
 
-std::string Detail(const LdapAnswer& answer, std::string_view uri) {
-  std::string out = std::string(uri) + ": rc " + std::to_string(answer.rc) + " (" +
-                    ldap_err2string(answer.rc) + ")";
-  if (!answer.diagnostic.empty()) out += ", diagnostic: " + answer.diagnostic;
-  return out;
-}
-
 Error Make(ErrorCode code, std::string message, const LdapAnswer& answer, std::string_view uri) {
-  return Error{code, std::move(message), Detail(answer, uri), 0};
+  return Error{code, std::move(message), AnswerDetail(answer, uri), 0};
 }
 
 // The number in "… should be equal or longer than 10 characters!".
@@ -113,7 +106,20 @@ std::string RightsSentence(WriteKind kind, std::string_view missing_right) {
          "was changed.";
 }
 
+// How sentences call the whole, and one of its servers.
+std::string System(DirectoryKind kind) {
+  return kind == DirectoryKind::kOpenLdap ? "The directory" : "Active Directory";
+}
+std::string Server(DirectoryKind kind) { return "The " + std::string(ServerNoun(kind)); }
+
 }  // namespace
+
+std::string AnswerDetail(const LdapAnswer& answer, std::string_view uri) {
+  std::string out = std::string(uri) + ": rc " + std::to_string(answer.rc) + " (" +
+                    ldap_err2string(answer.rc) + ")";
+  if (!answer.diagnostic.empty()) out += ", diagnostic: " + answer.diagnostic;
+  return out;
+}
 
 std::uint32_t WindowsCode(std::string_view diagnostic) {
   if (diagnostic.size() < 9 || diagnostic[8] != ':') return 0;
@@ -143,8 +149,8 @@ BindOutcome BindOutcomeOf(int rc, std::string_view diagnostic) {
   }
 }
 
-Error ExplainServiceBind(const LdapAnswer& answer, std::string_view uri) {
-  if (answer.delivery != LdapAnswer::Delivery::kAnswered) return ExplainRead(answer, uri);
+Error ExplainServiceBind(const LdapAnswer& answer, const LdapEndpoint& endpoint) {
+  if (answer.delivery != LdapAnswer::Delivery::kAnswered) return ExplainRead(answer, endpoint);
   if (answer.rc == LDAP_INVALID_CREDENTIALS) {
     std::string why = "its name or password in the configuration is wrong";
     switch (BindOutcomeOf(answer.rc, answer.diagnostic)) {
@@ -165,52 +171,56 @@ Error ExplainServiceBind(const LdapAnswer& answer, std::string_view uri) {
         break;
     }
     return Make(ErrorCode::kUnavailable,
-                "Active Directory refuses Keyferry's service account: " + why +
+                System(endpoint.kind) + " refuses Keyferry's service account: " + why +
                     ". Nothing was changed; an administrator of the server has to put it right.",
-                answer, uri);
+                answer, endpoint.uri);
   }
   return Make(ErrorCode::kUnavailable,
-              "Active Directory does not let Keyferry's service account sign in. Nothing was "
-              "changed; see the server's log.",
-              answer, uri);
+              System(endpoint.kind) +
+                  " does not let Keyferry's service account sign in. Nothing was "
+                  "changed; see the server's log.",
+              answer, endpoint.uri);
 }
 
-Error ExplainRead(const LdapAnswer& answer, std::string_view uri) {
+Error ExplainRead(const LdapAnswer& answer, const LdapEndpoint& endpoint) {
   if (answer.delivery != LdapAnswer::Delivery::kAnswered) {
     if (answer.timed_out) {
       return Make(ErrorCode::kDeadline,
-                  "The domain controller did not answer in time. Nothing was changed; try again in "
-                  "a moment.",
-                  answer, uri);
+                  Server(endpoint.kind) +
+                      " did not answer in time. Nothing was changed; try again in "
+                      "a moment.",
+                  answer, endpoint.uri);
     }
     return Make(ErrorCode::kUnavailable,
-                "The connection to the domain controller broke. Nothing was changed; try again in "
-                "a moment.",
-                answer, uri);
+                "The connection to the " + std::string(ServerNoun(endpoint.kind)) +
+                    " broke. Nothing was changed; try again in "
+                    "a moment.",
+                answer, endpoint.uri);
   }
   switch (answer.rc) {
     case LDAP_NO_SUCH_OBJECT:
-      return Make(ErrorCode::kNotFound, "Active Directory has no such entry.", answer, uri);
+      return Make(ErrorCode::kNotFound, System(endpoint.kind) + " has no such entry.", answer,
+                  endpoint.uri);
     case LDAP_INSUFFICIENT_ACCESS:
       return Make(ErrorCode::kPermissionDenied,
-                  "Keyferry's service account may not read this in Active Directory. Grant it read "
+                  "Keyferry's service account may not read this in the directory. Grant it read "
                   "access on the OU.",
-                  answer, uri);
+                  answer, endpoint.uri);
     case LDAP_BUSY:
     case LDAP_UNAVAILABLE:
     case LDAP_TIMELIMIT_EXCEEDED:
       return Make(ErrorCode::kUnavailable,
-                  "The domain controller is busy. Nothing was changed; try again in a moment.",
-                  answer, uri);
+                  Server(endpoint.kind) + " is busy. Nothing was changed; try again in a moment.",
+                  answer, endpoint.uri);
     case LDAP_REFERRAL:
-      return Make(
-          ErrorCode::kUnavailable,
-          "This domain controller does not hold the configured base DN. Check directory.base_dn.",
-          answer, uri);
+      return Make(ErrorCode::kUnavailable,
+                  "This " + std::string(ServerNoun(endpoint.kind)) +
+                      " does not hold the configured base DN. Check directory.base_dn.",
+                  answer, endpoint.uri);
     default:
       return Make(ErrorCode::kUnavailable,
-                  "The domain controller could not answer the question; see the server's log.",
-                  answer, uri);
+                  Server(endpoint.kind) + " could not answer the question; see the server's log.",
+                  answer, endpoint.uri);
   }
 }
 

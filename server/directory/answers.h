@@ -1,13 +1,22 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "protocol/result.h"
 #include "server/core/directory.h"
+#include "server/directory/ldap_config.h"
 
 namespace keyferry::server {
+
+// Everything needed to open a connection.
+struct LdapEndpoint {
+  std::string uri;
+  std::string ca_file;
+  DirectoryKind kind = DirectoryKind::kActiveDirectory;  // chooses the words of errors
+};
 
 // What a directory server answered to one operation, or why it did not.
 struct LdapAnswer {
@@ -20,6 +29,12 @@ struct LdapAnswer {
   int rc = 0;              // LDAP result code, or libldap's own (negative) when not answered
   std::string diagnostic;  // raw text of the server or of libldap; for the log only
   bool timed_out = false;
+  // What OpenLDAP's password policy says of a bind or a password, where it was asked.
+  struct Policy {
+    std::optional<int> error;  // LDAPPasswordPolicyError
+    int grace_left = -1;       // ≥ 0: the password has expired; binds that still work
+  };
+  Policy policy{};
 
   bool ok() const { return delivery == Delivery::kAnswered && rc == 0; }
 };
@@ -32,10 +47,13 @@ std::uint32_t WindowsCode(std::string_view diagnostic);
 BindOutcome BindOutcomeOf(int rc, std::string_view diagnostic);
 
 // Why the service account itself could not bind.
-Error ExplainServiceBind(const LdapAnswer& answer, std::string_view uri);
+Error ExplainServiceBind(const LdapAnswer& answer, const LdapEndpoint& endpoint);
 
 // A read that failed after the connection stood.
-Error ExplainRead(const LdapAnswer& answer, std::string_view uri);
+Error ExplainRead(const LdapAnswer& answer, const LdapEndpoint& endpoint);
+
+// The detail of an error: where, result code and the raw diagnostic.
+std::string AnswerDetail(const LdapAnswer& answer, std::string_view uri);
 
 // Which write was refused; chooses the words.
 enum class WriteKind { kSetPassword, kUnlock, kRequireChange };

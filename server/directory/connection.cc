@@ -2,7 +2,7 @@
 
 #include <fcntl.h>
 #include <ldap.h>
-#include <netdb.h>
+#include <openldap.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -16,6 +16,7 @@
 
 #include "protocol/failpoint.h"
 #include "server/directory/stack.h"
+#include "server/directory/tcp.h"
 
 namespace keyferry::server {
 namespace {
@@ -23,9 +24,6 @@ namespace {
 constexpr ber_int_t kPageSize = 500;
 constexpr ber_len_t kMaxAnswer = 8u << 20;  // bytes of one LDAP message; a page of ours is far less
 constexpr std::uint32_t kNotBound = 0x4DC;  // Windows: "a successful bind must be completed"
-constexpr int kKeepaliveIdle = 60;          // seconds
-constexpr int kKeepaliveProbes = 3;
-constexpr int kKeepaliveInterval = 10;
 
 timeval ToTimeval(std::chrono::milliseconds span) {
   const auto positive = std::max(span, std::chrono::milliseconds(1));
@@ -45,49 +43,37 @@ berval View(std::string_view text) { return berval{text.size(), const_cast<char*
 // Splits "ldaps://host:port" with libldap's own parser.
 struct HostPort {
   std::string host;
-  int port = 636;
+  std::uint16_t port = 636;
 };
 HostPort SplitUri(const std::string& uri) {
   HostPort out;
   LDAPURLDesc* parsed = nullptr;
   if (ldap_url_parse(uri.c_str(), &parsed) != LDAP_URL_SUCCESS) return out;
   if (parsed->lud_host != nullptr) out.host = parsed->lud_host;
-  if (parsed->lud_port != 0) out.port = parsed->lud_port;
+  if (parsed->lud_port > 0 && parsed->lud_port <= 65535) {
+    out.port = static_cast<std::uint16_t>(parsed->lud_port);
+  }
   ldap_free_urldesc(parsed);
   return out;
 }
 
-enum class Reach { kUnknownName, kRefused, kSilent, kAnswers };
+// Asks for the password policy's answer (draft-behera-ldap-password-policy section 6).
+LDAPControl& PolicyRequest() {
+  static LDAPControl control{
+      const_cast<char*>(LDAP_CONTROL_PASSWORDPOLICYREQUEST), {0, nullptr}, 0};
+  return control;
+}
 
-// libldap says "can't contact" for everything; one bare TCP connection tells what it was.
-Reach Probe(const std::string& uri, std::chrono::milliseconds budget, int* error) {
-  const HostPort target = SplitUri(uri);
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  if (getaddrinfo(target.host.c_str(), std::to_string(target.port).c_str(), &hints, &found) != 0) {
-    return Reach::kUnknownName;
+void ReadPolicy(LDAP* handle, LDAPControl** controls, LdapAnswer::Policy* out) {
+  LDAPControl* control = ldap_control_find(LDAP_CONTROL_PASSWORDPOLICYRESPONSE, controls, nullptr);
+  ber_int_t expires = -1, grace = -1;
+  LDAPPasswordPolicyError error = PP_noError;
+  if (control == nullptr || ldap_parse_passwordpolicy_control(handle, control, &expires, &grace,
+                                                              &error) != LDAP_SUCCESS) {
+    return;
   }
-  Reach reach = Reach::kSilent;
-  const int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd >= 0) {
-    *error = connect(fd, found->ai_addr, found->ai_addrlen) == 0 ? 0 : errno;
-    if (*error == EINPROGRESS) {
-      pollfd wait{fd, POLLOUT, 0};
-      if (poll(&wait, 1, static_cast<int>(budget.count())) == 1) {
-        socklen_t size = sizeof *error;
-        getsockopt(fd, SOL_SOCKET, SO_ERROR, error, &size);
-      } else {
-        *error = ETIMEDOUT;
-      }
-    }
-    reach = *error == 0 ? Reach::kAnswers : *error == ETIMEDOUT ? Reach::kSilent : Reach::kRefused;
-    close(fd);
-  } else {
-    *error = errno;
-  }
-  freeaddrinfo(found);
-  return reach;
+  if (error != PP_noError) out->error = static_cast<int>(error);
+  out->grace_left = grace;
 }
 
 LdapEntry ReadEntry(LDAP* handle, LDAPMessage* message) {
@@ -128,23 +114,15 @@ const std::vector<std::string>& LdapEntry::All(std::string_view lower_case_name)
   return found == attributes.end() ? kNone : found->second;
 }
 
-LdapConnection::LdapConnection(struct ldap* handle, LdapEndpoint endpoint)
-    : handle_(handle), endpoint_(std::move(endpoint)) {}
+LdapConnection::LdapConnection(LdapEndpoint endpoint) : endpoint_(std::move(endpoint)) {}
 
 LdapConnection::~LdapConnection() {
+  if (handle_ == nullptr) return;
   io_.Set(std::chrono::steady_clock::now());  // the farewell goes out at once or not at all
   ldap_unbind_ext(handle_, nullptr, nullptr);
 }
 
-Result<std::unique_ptr<LdapConnection>> LdapConnection::Create(const LdapEndpoint& endpoint) {
-  LDAP* handle = nullptr;
-  int rc = ldap_initialize(&handle, endpoint.uri.c_str());
-  if (rc != LDAP_SUCCESS) {
-    return Fail(ErrorCode::kInvalidArgument,
-                "directory.uris: \"" + endpoint.uri + "\" is not an LDAPS address.",
-                ldap_err2string(rc));
-  }
-  std::unique_ptr<LdapConnection> out(new LdapConnection(handle, endpoint));
+Result<void> LdapConnection::Configure() {
   // Each option is set here whatever ldap.conf or the environment says; the TLS context last.
   const int version = LDAP_VERSION3;
   const int demand = LDAP_OPT_X_TLS_DEMAND;
@@ -152,80 +130,100 @@ Result<std::unique_ptr<LdapConnection>> LdapConnection::Create(const LdapEndpoin
   const int server_side = 0;
   const ber_len_t max_answer = kMaxAnswer;
   Sockbuf* socket_buffer = nullptr;
-  const bool set =
-      out->io_.Attach(handle) &&
-      ldap_set_option(handle, LDAP_OPT_PROTOCOL_VERSION, &version) == LDAP_SUCCESS &&
-      ldap_set_option(handle, LDAP_OPT_REFERRALS, LDAP_OPT_OFF) == LDAP_SUCCESS &&
-      ldap_set_option(handle, LDAP_OPT_RESTART, LDAP_OPT_ON) == LDAP_SUCCESS &&
-      ldap_set_option(handle, LDAP_OPT_X_KEEPALIVE_IDLE, &kKeepaliveIdle) == LDAP_SUCCESS &&
-      ldap_set_option(handle, LDAP_OPT_X_KEEPALIVE_PROBES, &kKeepaliveProbes) == LDAP_SUCCESS &&
-      ldap_set_option(handle, LDAP_OPT_X_KEEPALIVE_INTERVAL, &kKeepaliveInterval) == LDAP_SUCCESS &&
-      ldap_get_option(handle, LDAP_OPT_SOCKBUF, &socket_buffer) == LDAP_SUCCESS &&
-      ber_sockbuf_ctrl(socket_buffer, LBER_SB_OPT_SET_MAX_INCOMING,
-                       const_cast<ber_len_t*>(&max_answer)) == 1 &&
-      ldap_set_option(handle, LDAP_OPT_X_TLS_CACERTDIR, nullptr) == LDAP_SUCCESS &&
-      ldap_set_option(handle, LDAP_OPT_X_TLS_CACERTFILE, endpoint.ca_file.c_str()) ==
-          LDAP_SUCCESS &&
-      ldap_set_option(handle, LDAP_OPT_X_TLS_REQUIRE_CERT, &demand) == LDAP_SUCCESS &&
-      ldap_set_option(handle, LDAP_OPT_X_TLS_PROTOCOL_MIN, &minimum) == LDAP_SUCCESS;
+  const bool set = ldap_set_option(handle_, LDAP_OPT_PROTOCOL_VERSION, &version) == LDAP_SUCCESS &&
+                   ldap_set_option(handle_, LDAP_OPT_REFERRALS, LDAP_OPT_OFF) == LDAP_SUCCESS &&
+                   ldap_set_option(handle_, LDAP_OPT_RESTART, LDAP_OPT_ON) == LDAP_SUCCESS &&
+                   ldap_get_option(handle_, LDAP_OPT_SOCKBUF, &socket_buffer) == LDAP_SUCCESS &&
+                   ber_sockbuf_ctrl(socket_buffer, LBER_SB_OPT_SET_MAX_INCOMING,
+                                    const_cast<ber_len_t*>(&max_answer)) == 1 &&
+                   io_.Attach(socket_buffer) &&
+                   ldap_set_option(handle_, LDAP_OPT_X_TLS_CACERTDIR, nullptr) == LDAP_SUCCESS &&
+                   ldap_set_option(handle_, LDAP_OPT_X_TLS_CACERTFILE, endpoint_.ca_file.c_str()) ==
+                       LDAP_SUCCESS &&
+                   ldap_set_option(handle_, LDAP_OPT_X_TLS_REQUIRE_CERT, &demand) == LDAP_SUCCESS &&
+                   ldap_set_option(handle_, LDAP_OPT_X_TLS_PROTOCOL_MIN, &minimum) == LDAP_SUCCESS;
   if (!set)
     return Fail(ErrorCode::kInternal, "libldap does not take the options that Keyferry needs.");
-  rc = ldap_set_option(handle, LDAP_OPT_X_TLS_NEWCTX, &server_side);
+  const int rc = ldap_set_option(handle_, LDAP_OPT_X_TLS_NEWCTX, &server_side);
   if (rc != LDAP_SUCCESS) {
     return Fail(ErrorCode::kInvalidArgument,
-                "directory.ca_file: \"" + endpoint.ca_file +
+                "directory.ca_file: \"" + endpoint_.ca_file +
                     "\" cannot be read or holds no PEM certificate.",
-                out->Diagnostic());
+                Diagnostic());
   }
+  return {};
+}
+
+Result<std::unique_ptr<LdapConnection>> LdapConnection::Create(const LdapEndpoint& endpoint) {
+  std::unique_ptr<LdapConnection> out(new LdapConnection(endpoint));
+  const int rc = ldap_initialize(&out->handle_, endpoint.uri.c_str());
+  if (rc != LDAP_SUCCESS) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "directory.uris: \"" + endpoint.uri + "\" is not an LDAPS address.",
+                ldap_err2string(rc));
+  }
+  if (auto done = out->Configure(); !done) return tl::unexpected<Error>(done.error());
   return out;
 }
 
 Result<std::unique_ptr<LdapConnection>> LdapConnection::Open(const LdapEndpoint& endpoint,
                                                              std::chrono::milliseconds budget) {
-  auto out = Create(endpoint);
-  if (!out) return out;
-  LDAP* handle = (*out)->handle_;
-  const timeval limit = ToTimeval(budget);
-  ldap_set_option(handle, LDAP_OPT_NETWORK_TIMEOUT, &limit);
-  const auto began = std::chrono::steady_clock::now();
-  (*out)->io_.Set(began + budget);
-  const int rc = ldap_connect(handle);
-  if (rc == LDAP_SUCCESS) return out;
-  (*out)->broken_ = true;
-  const bool slow = std::chrono::steady_clock::now() - began >= budget * 9 / 10;
-  std::string detail = endpoint.uri + ": rc " + std::to_string(rc) + " (" + ldap_err2string(rc) +
-                       "), " + (*out)->Diagnostic();
-  int error = 0;
-  Reach reach = Probe(endpoint.uri, slow ? std::chrono::milliseconds(200) : budget, &error);
-  if (error != 0) detail += std::string(", ") + std::strerror(error);
-  switch (reach) {
-    case Reach::kUnknownName:
+  using State = TcpConnection::State;
+  const Deadline deadline = std::chrono::steady_clock::now() + budget;
+  const std::string server = "The " + std::string(ServerNoun(endpoint.kind)) + " " + endpoint.uri;
+  const HostPort target = SplitUri(endpoint.uri);
+  TcpConnection tcp = ConnectTcp(target.host, target.port, deadline);
+  std::string detail = endpoint.uri + ": " + tcp.detail;
+  const auto silent = [&] {
+    return Fail(ErrorCode::kDeadline,
+                server +
+                    " did not answer in time. Nothing was changed; check that it runs and that the "
+                    "network allows LDAPS.",
+                detail);
+  };
+  switch (tcp.state) {
+    case State::kConnected:
+      break;
+    case State::kUnknownName:
       return Fail(ErrorCode::kUnavailable,
-                  "The name of the domain controller " + endpoint.uri +
+                  "The name of the " + std::string(ServerNoun(endpoint.kind)) + " " + endpoint.uri +
                       " cannot be resolved. Nothing was changed; check DNS and directory.uris.",
                   std::move(detail));
-    case Reach::kRefused:
+    case State::kUnresolved:
+      return Fail(ErrorCode::kDeadline,
+                  "The name of the " + std::string(ServerNoun(endpoint.kind)) + " " + endpoint.uri +
+                      " was not resolved in time. Nothing was changed; check that this machine's "
+                      "DNS servers answer.",
+                  std::move(detail));
+    case State::kRefused:
       return Fail(ErrorCode::kUnavailable,
-                  "The domain controller " + endpoint.uri +
+                  server +
                       " does not accept connections. Nothing was changed; check that it runs and "
                       "that the network allows LDAPS.",
                   std::move(detail));
-    case Reach::kSilent:
-      break;
-    case Reach::kAnswers:
-      if (!slow) {
-        return Fail(ErrorCode::kUnavailable,
-                    "The domain controller " + endpoint.uri +
-                        " did not prove who it is: its certificate does not fit directory.ca_file "
-                        "or its name, or the port does not speak TLS. Nothing was changed.",
-                    std::move(detail));
-      }
-      break;
+    case State::kSilent:
+      return silent();
   }
-  return Fail(ErrorCode::kDeadline,
-              "The domain controller " + endpoint.uri +
-                  " did not answer in time. Nothing was changed; check that it runs and that the "
-                  "network allows LDAPS.",
+  std::unique_ptr<LdapConnection> out(new LdapConnection(endpoint));
+  const int made = ldap_init_fd(tcp.fd, LDAP_PROTO_TCP, endpoint.uri.c_str(), &out->handle_);
+  if (made != LDAP_SUCCESS) {
+    close(tcp.fd);
+    return Fail(ErrorCode::kInternal, "libldap does not take a connection.", ldap_err2string(made));
+  }
+  if (auto done = out->Configure(); !done) return tl::unexpected<Error>(done.error());
+  const timeval limit = ToTimeval(Left(deadline));
+  ldap_set_option(out->handle_, LDAP_OPT_NETWORK_TIMEOUT, &limit);
+  out->io_.Set(deadline);
+  const int rc = ldap_install_tls(out->handle_);
+  if (rc == LDAP_SUCCESS) return out;
+  out->broken_ = true;
+  detail = endpoint.uri + ": rc " + std::to_string(rc) + " (" + ldap_err2string(rc) + "), " +
+           out->Diagnostic();
+  if (std::chrono::steady_clock::now() >= deadline - budget / 10) return silent();
+  return Fail(ErrorCode::kUnavailable,
+              server +
+                  " did not prove who it is: its certificate does not fit directory.ca_file "
+                  "or its name, or the port does not speak TLS. Nothing was changed.",
               std::move(detail));
 }
 
@@ -334,14 +332,15 @@ LdapAnswer LdapConnection::Await(int message_id, Deadline deadline, std::string*
         cookie->assign(value.bv_val == nullptr ? "" : value.bv_val, value.bv_len);
         ber_memfree(value.bv_val);
       }
+      ReadPolicy(handle_, controls, &answer.policy);
       ldap_controls_free(controls);
     }
     return answer;
   }
 }
 
-LdapAnswer LdapConnection::Bind(const std::string& name, const SecureBytes& password,
-                                Deadline deadline) {
+LdapAnswer LdapConnection::SendBind(const std::string& name, const SecureBytes& password,
+                                    Deadline deadline, bool with_policy) {
   if (password.empty()) {
     LdapAnswer refused;
     refused.rc = LDAP_INVALID_CREDENTIALS;
@@ -349,13 +348,41 @@ LdapAnswer LdapConnection::Bind(const std::string& name, const SecureBytes& pass
     return refused;
   }
   berval secret = View(password.view());
+  LDAPControl* controls[] = {with_policy ? &PolicyRequest() : nullptr, nullptr};
   io_.Set(deadline);
   int id = 0;
   const int rc =
-      ldap_sasl_bind(handle_, name.c_str(), LDAP_SASL_SIMPLE, &secret, nullptr, nullptr, &id);
+      ldap_sasl_bind(handle_, name.c_str(), LDAP_SASL_SIMPLE, &secret, controls, nullptr, &id);
   ScrubStack();
   if (rc != LDAP_SUCCESS) return SendFailure(rc);
   return Await(id, deadline, nullptr, nullptr);
+}
+
+LdapAnswer LdapConnection::Bind(const std::string& name, const SecureBytes& password,
+                                Deadline deadline) {
+  return SendBind(name, password, deadline, false);
+}
+
+LdapAnswer LdapConnection::BindWithPolicy(const std::string& name, const SecureBytes& password,
+                                          Deadline deadline) {
+  return SendBind(name, password, deadline, true);
+}
+
+LdapAnswer LdapConnection::SetPassword(const std::string& dn, const SecureBytes& password,
+                                       Deadline deadline) {
+  berval user = View(dn);
+  berval secret = View(password.view());
+  LDAPControl* controls[] = {&PolicyRequest(), nullptr};
+  io_.Set(deadline);
+  int id = 0;
+  KEYFERRY_FAILPOINT("server.directory.before_send");
+  const int rc = ldap_passwd(handle_, &user, nullptr, &secret, controls, nullptr, &id);
+  KEYFERRY_FAILPOINT("server.directory.sent");
+  ScrubStack();
+  if (rc != LDAP_SUCCESS) return SendFailure(rc);
+  LdapAnswer answer = Await(id, deadline, nullptr, nullptr);
+  KEYFERRY_FAILPOINT("server.directory.answered");
+  return answer;
 }
 
 LdapAnswer LdapConnection::Search(const LdapSearch& search, Deadline deadline,
@@ -404,9 +431,9 @@ LdapAnswer LdapConnection::Search(const LdapSearch& search, Deadline deadline,
   return answer;
 }
 
-LdapAnswer LdapConnection::Modify(const std::string& dn,
-                                  const std::vector<LdapReplace>& replacements, Deadline deadline,
-                                  const std::string& policy_hints) {
+LdapAnswer LdapConnection::SendModify(const std::string& dn,
+                                      const std::vector<LdapReplace>& replacements,
+                                      Deadline deadline, struct ldapcontrol* control) {
   struct Item {
     berval value;
     berval* values[2];
@@ -419,18 +446,16 @@ LdapAnswer LdapConnection::Modify(const std::string& dn,
     item.value = View(replacements[i].value);
     item.values[0] = &item.value;
     item.values[1] = nullptr;
-    item.mod.mod_op = LDAP_MOD_REPLACE | LDAP_MOD_BVALUES;
+    const bool remove = replacements[i].remove;
+    item.mod.mod_op = (remove ? LDAP_MOD_DELETE : LDAP_MOD_REPLACE) | LDAP_MOD_BVALUES;
     item.mod.mod_type = const_cast<char*>(replacements[i].attribute);
-    item.mod.mod_vals.modv_bvals = item.values;
+    item.mod.mod_vals.modv_bvals = remove ? nullptr : item.values;
     mods.push_back(&item.mod);
   }
   mods.push_back(nullptr);
   io_.Set(deadline);
   int id = 0;
-  // PolicyHintsRequestValue ::= SEQUENCE { Flags INTEGER (1) } ([MS-ADTS] 3.1.1.3.4.1.27)
-  char flags[] = {0x30, 0x03, 0x02, 0x01, 0x01};
-  LDAPControl hints{const_cast<char*>(policy_hints.c_str()), {sizeof flags, flags}, 1};
-  LDAPControl* controls[] = {policy_hints.empty() ? nullptr : &hints, nullptr};
+  LDAPControl* controls[] = {control, nullptr};
   KEYFERRY_FAILPOINT("server.directory.before_send");
   const int rc = ldap_modify_ext(handle_, dn.c_str(), mods.data(), controls, nullptr, &id);
   KEYFERRY_FAILPOINT("server.directory.sent");
@@ -439,6 +464,22 @@ LdapAnswer LdapConnection::Modify(const std::string& dn,
   LdapAnswer answer = Await(id, deadline, nullptr, nullptr);
   KEYFERRY_FAILPOINT("server.directory.answered");
   return answer;
+}
+
+LdapAnswer LdapConnection::Modify(const std::string& dn,
+                                  const std::vector<LdapReplace>& replacements, Deadline deadline,
+                                  const std::string& policy_hints) {
+  // PolicyHintsRequestValue ::= SEQUENCE { Flags INTEGER (1) } ([MS-ADTS] 3.1.1.3.4.1.27)
+  char flags[] = {0x30, 0x03, 0x02, 0x01, 0x01};
+  LDAPControl hints{const_cast<char*>(policy_hints.c_str()), {sizeof flags, flags}, 1};
+  return SendModify(dn, replacements, deadline, policy_hints.empty() ? nullptr : &hints);
+}
+
+LdapAnswer LdapConnection::TryModify(const std::string& dn,
+                                     const std::vector<LdapReplace>& replacements,
+                                     Deadline deadline) {
+  LDAPControl nothing{const_cast<char*>(LDAP_CONTROL_NOOP), {0, nullptr}, 1};
+  return SendModify(dn, replacements, deadline, &nothing);
 }
 
 }  // namespace keyferry::server

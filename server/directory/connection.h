@@ -15,7 +15,7 @@
 #include "server/directory/deadline_io.h"
 
 struct ldap;
-struct ldapmod;
+struct ldapcontrol;
 
 namespace keyferry::server {
 
@@ -42,16 +42,12 @@ struct LdapSearch {
   std::size_t limit = 1000;  // more entries than this end the search with rc 4 (sizeLimitExceeded)
 };
 
-// One attribute replaced by one value. The value is not copied: it outlives the Modify call.
+// One attribute replaced by one value, or deleted with all its values. The value is not copied: it
+// outlives the Modify call.
 struct LdapReplace {
   const char* attribute;
   std::string_view value;
-};
-
-// Everything needed to open a connection.
-struct LdapEndpoint {
-  std::string uri;
-  std::string ca_file;
+  bool remove = false;
 };
 
 // One LDAPS connection with verified certificate (TLS 1.2 or newer, no referrals). Not thread-safe.
@@ -62,7 +58,7 @@ class LdapConnection {
  public:
   // A handle without a connection: fails when the CA file cannot be used.
   static Result<std::unique_ptr<LdapConnection>> Create(const LdapEndpoint& endpoint);
-  // Connects: TCP and TLS. `budget` bounds each of the two.
+  // Connects: name resolution, TCP and TLS, all within `budget`.
   static Result<std::unique_ptr<LdapConnection>> Open(const LdapEndpoint& endpoint,
                                                       std::chrono::milliseconds budget);
   ~LdapConnection();
@@ -71,6 +67,9 @@ class LdapConnection {
 
   // Simple bind. `password` is never empty (an empty one would be an anonymous "success").
   LdapAnswer Bind(const std::string& name, const SecureBytes& password, Deadline deadline);
+  // The same for OpenLDAP: asks for the password policy's answer (LdapAnswer::policy).
+  LdapAnswer BindWithPolicy(const std::string& name, const SecureBytes& password,
+                            Deadline deadline);
   // Paged by 500. `sink` gets every entry; entries of a search that ends with an error were
   // delivered up to it.
   LdapAnswer Search(const LdapSearch& search, Deadline deadline,
@@ -79,6 +78,14 @@ class LdapConnection {
   // sent as critical: a server that does not know it refuses.
   LdapAnswer Modify(const std::string& dn, const std::vector<LdapReplace>& replacements,
                     Deadline deadline, const std::string& policy_hints = {});
+  // What Modify would be answered, without doing it (the No-Op control of OpenLDAP, critical):
+  // kNoOperation for "yes".
+  LdapAnswer TryModify(const std::string& dn, const std::vector<LdapReplace>& replacements,
+                       Deadline deadline);
+  static constexpr int kNoOperation = 0x410E;
+  // The Password Modify extended operation (RFC 3062), which leaves hashing to the server.
+  // `password` is UTF-8. Asks for the password policy's answer.
+  LdapAnswer SetPassword(const std::string& dn, const SecureBytes& password, Deadline deadline);
 
   // The certificate that the controller proved itself with, DER; empty when libldap has none.
   std::string PeerCertificate() const;
@@ -88,7 +95,13 @@ class LdapConnection {
   bool LooksAlive() const;
 
  private:
-  LdapConnection(struct ldap* handle, LdapEndpoint endpoint);
+  explicit LdapConnection(LdapEndpoint endpoint);
+  // Protocol, limits and TLS of `handle_`.
+  Result<void> Configure();
+  LdapAnswer SendBind(const std::string& name, const SecureBytes& password, Deadline deadline,
+                      bool with_policy);
+  LdapAnswer SendModify(const std::string& dn, const std::vector<LdapReplace>& replacements,
+                        Deadline deadline, struct ldapcontrol* control);
   // Waits for the final answer to one request, passing entries on.
   LdapAnswer Await(int message_id, Deadline deadline, std::string* cookie,
                    const std::function<void(struct ldap*, void*)>& entry);
@@ -98,7 +111,7 @@ class LdapConnection {
   std::string Diagnostic() const;
 
   DeadlineIo io_;
-  struct ldap* handle_;
+  struct ldap* handle_ = nullptr;
   LdapEndpoint endpoint_;
   bool broken_ = false;
 };

@@ -1,7 +1,6 @@
 #include "server/directory/deadline_io.h"
 
-#include <fcntl.h>
-#include <ldap.h>
+#include <lber.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -9,11 +8,6 @@
 #include <cerrno>
 
 namespace keyferry::server {
-
-struct DeadlineIo::State {
-  std::chrono::steady_clock::time_point deadline{};
-  ldap_conncb callbacks{};
-};
 
 namespace {
 
@@ -81,25 +75,10 @@ int Close(Sockbuf_IO_Desc*) { return 0; }
 
 Sockbuf_IO kLayer{Setup, Remove, Control, Receive, Send, Close};
 
-int Connected(LDAP*, Sockbuf* socket_buffer, LDAPURLDesc*, sockaddr*, ldap_conncb* callbacks) {
-  int fd = -1;
-  ber_sockbuf_ctrl(socket_buffer, LBER_SB_OPT_GET_FD, &fd);
-  fcntl(fd, F_SETFD, FD_CLOEXEC);
-  return ber_sockbuf_add_io(socket_buffer, &kLayer, kLevel, callbacks->lc_arg);
-}
-
-void Disconnected(LDAP*, Sockbuf*, ldap_conncb*) {}
-
 }  // namespace
 
-DeadlineIo::DeadlineIo() : state_(std::make_unique<State>()) {}
-DeadlineIo::~DeadlineIo() = default;
-
-bool DeadlineIo::Attach(struct ldap* handle) {
-  state_->callbacks = {Connected, Disconnected, &state_->deadline};
-  return ldap_set_option(handle, LDAP_OPT_CONNECT_CB, &state_->callbacks) == LDAP_SUCCESS;
+bool DeadlineIo::Attach(struct sockbuf* stack) {
+  return ber_sockbuf_add_io(stack, &kLayer, kLevel, &deadline_) == 0;
 }
-
-void DeadlineIo::Set(steady_clock::time_point deadline) { state_->deadline = deadline; }
 
 }  // namespace keyferry::server

@@ -68,7 +68,7 @@ class Doctor {
     bool pdc_seen = false;
     std::size_t answered = 0;
     for (const std::string& uri : config_.uris) {
-      const LdapEndpoint endpoint{uri, config_.ca_file};
+      const LdapEndpoint endpoint{uri, config_.ca_file, config_.kind};
       auto connection = Controller(endpoint);
       if (connection == nullptr) continue;
       ++answered;
@@ -116,7 +116,7 @@ class Doctor {
     const LdapAnswer answer =
         (*connection)->Bind(config_.bind_name, config_.bind_password, Later());
     if (!answer.ok()) {
-      Problem(what + ": service account", ExplainServiceBind(answer, endpoint.uri).message,
+      Problem(what + ": service account", ExplainServiceBind(answer, endpoint).message,
               "Check directory.bind_name and directory.password_file, and the account in Active "
               "Directory.");
       return nullptr;
@@ -257,7 +257,7 @@ class Doctor {
     if (count == 0) {
       Problem("people",
               answer.ok() ? "No person is visible below directory.people_dn."
-                          : ExplainRead(answer, session.endpoint.uri).message,
+                          : ExplainRead(answer, session.endpoint).message,
               "Check directory.people_dn, and that the service account may list it.");
       return;
     }

@@ -6,25 +6,36 @@
 #include <string>
 #include <vector>
 
+#include "protocol/result.h"
 #include "protocol/secure/secure_bytes.h"
 #include "server/core/ids.h"
 
 namespace keyferry::server {
 
-// How to reach the directory. Checked by MakeLdapDirectory.
+enum class DirectoryKind {
+  kActiveDirectory,  // Windows or Samba
+  kOpenLdap,         // slapd with the ppolicy overlay
+};
+
+// What a server of this kind is called: "domain controller", "directory server".
+const char* ServerNoun(DirectoryKind kind);
+
+// How to reach the directory. Checked by MakeDirectory.
 struct LdapConfig {
+  DirectoryKind kind = DirectoryKind::kActiveDirectory;
   std::vector<std::string> uris;  // "ldaps://host[:port]", tried in this order
   std::string ca_file;            // PEM; the controllers' certificates must chain to it
   std::string base_dn;            // the domain, e.g. "DC=corp,DC=example,DC=test"
   std::string people_dn;          // employees are looked for below it; empty = base_dn
-  std::string bind_name;          // service account: UPN, DOMAIN\name or DN
+  std::string bind_name;          // service account: UPN, DOMAIN\name or DN; OpenLDAP: DN
   SecureBytes bind_password;      // UTF-8
   bool prefer_pdc = false;        // changes go to the PDC emulator among `uris` while it answers
+  std::string default_policy;     // OpenLDAP: DN of the overlay's ppolicy_default; may be empty
   // DNs of security groups whose members, nested ones too, are never changed; beside the ones that
   // Windows protects itself.
   std::vector<std::string> protected_groups;
   std::chrono::milliseconds timeout{5000};          // a whole call of the port
-  std::chrono::milliseconds connect_timeout{2000};  // TCP and TLS to one controller
+  std::chrono::milliseconds connect_timeout{2000};  // name, TCP and TLS to one controller
   std::size_t connections = 4;                      // kept service binds per controller, 1…64
   // After a connection attempt that timed out, a controller is left alone this long.
   std::chrono::milliseconds silent_pause{5000};
@@ -36,5 +47,9 @@ struct LdapConfig {
   // Called just before a modify of this account leaves; may be empty. For counting.
   std::function<void(const AccountId&)> on_write;
 };
+
+// Whether a directory could be made from it. Fills in what is left empty and has a default.
+// kInvalidArgument names the configuration key that is wrong.
+Result<void> CheckLdapConfig(LdapConfig* config);
 
 }  // namespace keyferry::server

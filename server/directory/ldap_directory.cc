@@ -181,7 +181,7 @@ Result<Listing> LdapDirectory::SweepOnce(const Session& session, const LdapSearc
       });
   // More people than one listing holds: the first ones that the server named are shown.
   if (!answer.ok() && answer.rc != LDAP_SIZELIMIT_EXCEEDED) {
-    return tl::unexpected<Error>(ExplainRead(answer, session.endpoint.uri));
+    return tl::unexpected<Error>(ExplainRead(answer, session.endpoint));
   }
   return listing;
 }
@@ -353,7 +353,7 @@ Result<BindOutcome> LdapDirectory::BindAs(const Session& session, const std::str
       answer.rc == LDAP_SUCCESS || answer.rc == LDAP_INVALID_CREDENTIALS ||
       answer.rc == LDAP_INAPPROPRIATE_AUTH || answer.rc == LDAP_NO_SUCH_OBJECT;
   if (answer.delivery != LdapAnswer::Delivery::kAnswered || !about_credentials) {
-    return tl::unexpected<Error>(ExplainRead(answer, session.endpoint.uri));
+    return tl::unexpected<Error>(ExplainRead(answer, session.endpoint));
   }
   return BindOutcomeOf(answer.rc, answer.diagnostic);
 }
@@ -470,66 +470,11 @@ Result<void> LdapDirectory::Ping() {
   });
 }
 
-Result<void> CheckUri(const std::string& uri) {
-  LDAPURLDesc* parsed = nullptr;
-  const bool single = uri.find_first_of(" ,\t\r\n") == std::string::npos;
-  bool good = single && ldap_url_parse(uri.c_str(), &parsed) == LDAP_URL_SUCCESS;
-  if (good) {
-    good = std::string_view(parsed->lud_scheme) == "ldaps" && parsed->lud_host != nullptr &&
-           *parsed->lud_host != '\0' && (parsed->lud_dn == nullptr || *parsed->lud_dn == '\0') &&
-           parsed->lud_attrs == nullptr && parsed->lud_filter == nullptr;
-    ldap_free_urldesc(parsed);
-  }
-  if (good) return {};
-  return Fail(ErrorCode::kInvalidArgument,
-              "directory.uris: \"" + uri +
-                  "\" is not of the form ldaps://host or ldaps://host:port; passwords never travel "
-                  "over plain LDAP.");
-}
-
-Result<void> CheckDn(const char* key, const std::string& dn) {
-  LDAPDN parsed = nullptr;
-  const bool good =
-      !dn.empty() && ldap_str2dn(dn.c_str(), &parsed, LDAP_DN_FORMAT_LDAPV3) == LDAP_SUCCESS;
-  ldap_dnfree(parsed);
-  if (good) return {};
-  return Fail(ErrorCode::kInvalidArgument,
-              std::string(key) + ": \"" + dn +
-                  "\" is not a distinguished name such as OU=People,DC=example,DC=com.");
-}
-
 }  // namespace
 
 Result<std::unique_ptr<Directory>> MakeLdapDirectory(LdapConfig config) {
-  const auto invalid = [](const char* message) {
-    return Fail(ErrorCode::kInvalidArgument, message);
-  };
-  if (config.uris.empty()) return invalid("directory.uris names no domain controller.");
-  for (const std::string& uri : config.uris) {
-    if (auto good = CheckUri(uri); !good) return tl::unexpected<Error>(good.error());
-  }
-  if (auto good = CheckDn("directory.base_dn", config.base_dn); !good)
-    return tl::unexpected<Error>(good.error());
-  if (config.people_dn.empty()) config.people_dn = config.base_dn;
-  if (auto good = CheckDn("directory.people_dn", config.people_dn); !good)
-    return tl::unexpected<Error>(good.error());
-  if (config.ca_file.empty())
-    return invalid("directory.ca_file is empty; name the PEM file of the certificate authority.");
-  if (config.bind_name.empty())
-    return invalid("directory.bind_name is empty; name the service account.");
-  if (config.bind_password.empty()) return invalid("The service account's password is empty.");
-  if (config.connections < 1 || config.connections > 64)
-    return invalid("directory.connections must be 1 to 64.");
-  if (config.timeout.count() < 1 || config.connect_timeout.count() < 1)
-    return invalid("directory timeouts must be longer than nothing.");
-  for (const std::string& dn : config.protected_groups) {
-    if (auto good = CheckDn("directory.protected_groups", dn); !good) {
-      return tl::unexpected<Error>(good.error());
-    }
-  }
-  if (auto probe = LdapConnection::Create({config.uris.front(), config.ca_file}); !probe) {
-    return tl::unexpected<Error>(probe.error());
-  }
+  config.kind = DirectoryKind::kActiveDirectory;
+  if (auto good = CheckLdapConfig(&config); !good) return tl::unexpected<Error>(good.error());
   return std::unique_ptr<Directory>(std::make_unique<LdapDirectory>(std::move(config)));
 }
 

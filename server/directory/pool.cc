@@ -8,7 +8,7 @@
 namespace keyferry::server {
 
 ServerPool::ServerPool(std::string uri, const LdapConfig& config)
-    : endpoint_{std::move(uri), config.ca_file}, config_(config) {}
+    : endpoint_{std::move(uri), config.ca_file, config.kind}, config_(config) {}
 
 ServerPool::Lease::Lease(ServerPool* pool, std::unique_ptr<LdapConnection> connection, bool kept)
     : pool_(pool), connection_(std::move(connection)), kept_(kept) {}
@@ -65,8 +65,10 @@ Result<ServerPool::Lease> ServerPool::Take(Deadline deadline) {
     if (open_ < config_.connections) break;
     if (freed_.wait_until(lock, deadline) == std::cv_status::timeout) {
       return Fail(ErrorCode::kDeadline,
-                  "The directory is busy: all connections to the domain controller are in use. "
-                  "Nothing was changed; try again in a moment.",
+                  "The directory is busy: all connections to the " +
+                      std::string(ServerNoun(endpoint_.kind)) +
+                      " are in use. "
+                      "Nothing was changed; try again in a moment.",
                   endpoint_.uri + ": " + std::to_string(open_) + " connections on loan");
     }
   }
@@ -97,7 +99,7 @@ Result<std::unique_ptr<LdapConnection>> ServerPool::OpenBound(Deadline deadline)
   }
   const LdapAnswer answer = (*connection)->Bind(config_.bind_name, config_.bind_password, deadline);
   if (answer.ok()) return connection;
-  Error error = ExplainServiceBind(answer, endpoint_.uri);
+  Error error = ExplainServiceBind(answer, endpoint_);
   if (answer.timed_out) Pause(error, config_.silent_pause);
   if (answer.delivery == LdapAnswer::Delivery::kAnswered && answer.rc == LDAP_INVALID_CREDENTIALS) {
     Pause(error, config_.refused_pause);
