@@ -9,7 +9,7 @@ PACKAGES_DEMO="samba samba-ad-dc samba-ad-provision samba-dsdb-modules samba-vfs
   libpam-krb5 pamtester openssl curl jq procps util-linux iproute2"
 PACKAGES_CHECK="chromium libnss3-tools gdb"
 PACKAGES_VM="qemu-system-x86 seabios busybox-static cpio xz-utils e2fsprogs kmod usbip usbutils udev dbus bluez bluez-test-tools"
-PACKAGES_TEST="postgresql libpam-wrapper umockdev python3 dbus python3-dbus python3-dbusmock python3-gi"
+PACKAGES_TEST="postgresql slapd slapd-contrib libpam-wrapper umockdev python3 dbus python3-dbus python3-dbusmock python3-gi"
 PACKAGES_LINT="clang-format"
 PACKAGES_MODEL="spin gcc libc6-dev"
 PACKAGES_WINDOWS="g++-mingw-w64-x86-64-posix wine wine64"

@@ -116,6 +116,8 @@ class Parser {
 
   void ReadDirectory() {
     auto& directory = config_.directory;
+    directory.kind =
+        reader_.OneOf("directory.kind", directory.kind, {"active-directory", "openldap"});
     directory.uris = reader_.Texts("directory.uris", true);
     for (const std::string& uri : directory.uris) {
       if (uri.compare(0, 8, "ldaps://") == 0 && uri.size() > 8) continue;
@@ -136,6 +138,13 @@ class Parser {
     directory.help_desk_groups = reader_.Texts("directory.help_desk_groups", false);
     directory.protected_groups = reader_.Texts("directory.protected_groups", false);
     directory.prefer_pdc = reader_.Flag("directory.prefer_pdc", directory.prefer_pdc);
+    directory.default_policy = reader_.Text("directory.default_policy", false);
+    if (directory.kind == "openldap" && directory.prefer_pdc) {
+      reader_.Complain("directory.prefer_pdc", "has no meaning for OpenLDAP; remove it.");
+    }
+    if (directory.kind != "openldap" && !directory.default_policy.empty()) {
+      reader_.Complain("directory.default_policy", "is only for directory.kind = \"openldap\".");
+    }
   }
 
   void ReadRest() {
@@ -212,6 +221,7 @@ const std::vector<std::string>& ConfigKeys() {
       "server.workers",
       "server.max_connections",
       "server.max_connections_per_address",
+      "directory.kind",
       "directory.uris",
       "directory.ca_file",
       "directory.base_dn",
@@ -225,6 +235,7 @@ const std::vector<std::string>& ConfigKeys() {
       "directory.help_desk_groups",
       "directory.protected_groups",
       "directory.prefer_pdc",
+      "directory.default_policy",
       "sessions.idle_minutes",
       "sessions.absolute_hours",
       "sessions.failures_per_account",

@@ -30,6 +30,7 @@ struct ServerConfig {
   std::int64_t max_connections_per_address = 256;
 
   struct {
+    std::string kind = "active-directory";
     std::vector<std::string> uris;
     std::filesystem::path ca_file;
     std::string base_dn;
@@ -43,6 +44,7 @@ struct ServerConfig {
     std::vector<std::string> help_desk_groups;
     std::vector<std::string> protected_groups;
     bool prefer_pdc = false;
+    std::string default_policy;
   } directory;
 
   struct {

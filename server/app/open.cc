@@ -5,6 +5,7 @@
 #include "server/app/files.h"
 #include "server/app/state.h"
 #include "server/directory/ldap_directory.h"
+#include "server/directory/openldap_directory.h"
 #include "server/storage/postgres_store.h"
 #include "server/storage/sqlite_store.h"
 
@@ -12,6 +13,9 @@ namespace keyferry::server {
 
 Result<LdapConfig> LdapConfigOf(const ServerConfig& config) {
   LdapConfig ldap;
+  ldap.kind = config.directory.kind == "openldap" ? DirectoryKind::kOpenLdap
+                                                  : DirectoryKind::kActiveDirectory;
+  ldap.default_policy = config.directory.default_policy;
   ldap.uris = config.directory.uris;
   ldap.ca_file = config.directory.ca_file.string();
   ldap.base_dn = config.directory.base_dn;
@@ -30,7 +34,8 @@ Result<LdapConfig> LdapConfigOf(const ServerConfig& config) {
 Result<std::unique_ptr<Directory>> OpenDirectory(const ServerConfig& config) {
   auto ldap = LdapConfigOf(config);
   if (!ldap) return tl::unexpected(ldap.error());
-  return MakeLdapDirectory(std::move(*ldap));
+  return ldap->kind == DirectoryKind::kOpenLdap ? MakeOpenLdapDirectory(std::move(*ldap))
+                                                : MakeLdapDirectory(std::move(*ldap));
 }
 
 Result<std::unique_ptr<Store>> OpenStore(const ServerConfig& config) {

@@ -17,29 +17,31 @@ namespace keyferry::server {
 struct Person {
   AccountId id;
   std::string dn;
-  std::string login;         // sAMAccountName
-  std::string upn;           // userPrincipalName
+  std::string login;         // sAMAccountName; OpenLDAP: uid
+  std::string upn;           // userPrincipalName; OpenLDAP has none
   std::string display_name;  // displayName, else cn, else login
   std::string mail;
   std::string phone;
   std::string title;
   std::string department;
   std::string employee_id;
-  std::string sid;  // S-1-5-…
+  std::string sid;  // S-1-5-…; OpenLDAP has none
 };
 
 // Account state, computed by the directory now (userAccountControl,
-// msDS-User-Account-Control-Computed).
+// msDS-User-Account-Control-Computed; OpenLDAP: the ppolicy overlay's operational attributes).
 struct AccountState {
   bool disabled = false;
   bool locked = false;
   bool password_expired = false;
-  bool must_change = false;  // pwdLastSet is 0
+  bool must_change = false;  // pwdLastSet is 0; OpenLDAP: pwdReset
   bool password_never_expires = false;
   bool account_expired = false;
   bool smartcard_required = false;
-  std::int64_t password_last_set = 0;  // pwdLastSet, raw 100 ns ticks since 1601 (0 = must change)
-  std::int64_t password_expires = 0;   // Unix seconds as the directory computes it, 0 = never
+  // pwdLastSet, raw 100 ns ticks since 1601 (0 = must change); OpenLDAP: pwdChangedTime in the same
+  // unit (0 = never set since the overlay was loaded).
+  std::int64_t password_last_set = 0;
+  std::int64_t password_expires = 0;  // Unix seconds as the directory computes it, 0 = never
   // Accounts that Keyferry never changes: privileged ones by SID (nested and primary groups, SID
   // history, adminCount), machines, trusts, its own; and those of which that cannot be told.
   bool is_protected = false;
@@ -55,8 +57,10 @@ struct PasswordPolicy {
   std::uint32_t min_length = 0;
   bool complex = false;
   std::uint32_t history = 0;  // former passwords that may not come again
-  std::int64_t min_age = 0;   // seconds a password must stay, 0 = none; resets are not held by it
-  std::int64_t max_age = 0;   // seconds until it expires, 0 = never
+  std::int64_t min_age = 0;   // seconds a password must stay, 0 = none
+  bool min_age_holds_resets =
+      false;                     // OpenLDAP: ours too; AD holds only people's own changes to it
+  std::int64_t max_age = 0;      // seconds until it expires, 0 = never
   bool history_checked = false;  // the directory itself holds resets to the history (policy hints)
 };
 
@@ -95,13 +99,16 @@ struct SignInFacts {
 // arrived, and whose it was.
 struct PasswordStamp {
   enum class Writer { kUnknown, kHere, kElsewhere };  // which controller took the last write
-  std::int64_t last_set = 0;                          // pwdLastSet, raw ticks
+  std::int64_t last_set = 0;                          // as AccountState::password_last_set
   // From the replication metadata of unicodePwd; `version` counts the writes of all tools on all
   // controllers, 0 = it cannot be read.
   std::uint32_t version = 0;
   Writer writer = Writer::kUnknown;
   std::int64_t written = 0;  // Unix seconds by the writer's clock, 0 = unknown
   std::int64_t now = 0;      // this controller's clock when it was asked, Unix seconds, 0 = unknown
+  // OpenLDAP, which counts no writes: `last_set` is the time of the last write even when
+  // must-change is set, and only `writer` == kHere says that it was ours.
+  bool named_writer = false;
 };
 
 // Where one password write goes, and what the account looked like just before it.
@@ -110,11 +117,11 @@ struct ChangeTarget {
   PasswordStamp before;
 };
 
-// The directory: Active Directory over LDAPS. Every call blocks (bounded by the configured
-// deadline) and may be made from any thread; callers run them on the blocking pool, never on the
-// event loop. Errors: kUnavailable = nothing was changed and the directory could not be asked;
-// kDeadline on a read = same; kNotFound; kPermissionDenied = the service account lacks a right
-// (message names it); kPolicyRefused = password policy (message says which rule, in words);
+// The directory: Active Directory or OpenLDAP, over LDAPS. Every call blocks (bounded by the
+// configured deadline) and may be made from any thread; callers run them on the blocking pool,
+// never on the event loop. Errors: kUnavailable = nothing was changed and the directory could not
+// be asked; kDeadline on a read = same; kNotFound; kPermissionDenied = the service account lacks a
+// right (message names it); kPolicyRefused = password policy (message says which rule, in words);
 // kOutcomeUnknown = only from SetPassword/Unlock/RequireChange when the request left and no answer
 // came: ask, do not repeat.
 class Directory {
@@ -138,8 +145,9 @@ class Directory {
 
   // Chooses the domain controller for one change and reads the account's stamp from it.
   virtual Result<ChangeTarget> Pin(const AccountId& id, const AccountId& actor) = 0;
-  // Replaces unicodePwd on the pinned controller. `password` is UTF-8. Optionally sets
-  // must-change-at-next-logon and lockoutTime=0 in the same modify.
+  // Sets the password on the pinned controller. `password` is UTF-8. Optionally sets
+  // must-change-at-next-logon and unlocks in the same modify (OpenLDAP: right after it; a new
+  // password always unlocks there).
   struct SetOptions {
     bool must_change = false;
     bool unlock = false;

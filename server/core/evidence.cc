@@ -15,9 +15,19 @@ Evidence JudgeByTime(const ChangeRecord& change, std::int64_t now_set) {
   return now_set == before ? Evidence::kNotApplied : Evidence::kUndecidable;
 }
 
+// The time of the last write is known whatever its options were, and the writer where nothing else
+// touched the entry since.
+Evidence JudgeByWriter(const ChangeRecord& change, const PasswordStamp& now) {
+  if (now.last_set == change.password_last_set) return Evidence::kNotApplied;
+  return now.last_set > change.password_last_set && now.writer == PasswordStamp::Writer::kHere
+             ? Evidence::kApplied
+             : Evidence::kUndecidable;
+}
+
 }  // namespace
 
 Evidence Judge(const ChangeRecord& change, const PasswordStamp& now, std::int64_t window) {
+  if (now.named_writer) return JudgeByWriter(change, now);
   if (change.password_version == 0 || now.version == 0) return JudgeByTime(change, now.last_set);
   if (now.version == change.password_version) return Evidence::kNotApplied;
   // Fewer writes than before: the controller was restored from a backup.

@@ -17,7 +17,8 @@ enum class Evidence {
 
 // Compares the stamp from before the attempt, kept in its row, with the one of now. With
 // replication metadata: exactly one write, by the pinned controller, within `window` seconds of the
-// attempt is ours. Without it, pwdLastSet alone decides, which cannot tell another tool's write.
+// attempt is ours. Without it, pwdLastSet alone decides, which cannot tell another tool's write; in
+// OpenLDAP pwdChangedTime does, together with the name of the writer.
 Evidence Judge(const ChangeRecord& change, const PasswordStamp& now, std::int64_t window);
 
 // What a bind with the new password adds: it is the directory's password, or it is not.

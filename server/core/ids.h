@@ -50,7 +50,8 @@ struct Id16 {
   auto operator<=>(const Id16&) const = default;
 };
 
-using AccountId = Id16<struct AccountTag>;  // AD objectGUID, bytes as the directory returns them
+// AD objectGUID, bytes as the directory returns them; OpenLDAP entryUUID.
+using AccountId = Id16<struct AccountTag>;
 using DeviceId = Id16<struct DeviceTag>;    // a security key
 using JobId = Id16<struct JobTag>;          // UUID of a sealed job
 using ChangeId = Id16<struct ChangeTag>;    // UUID of one password change

@@ -81,6 +81,10 @@ Result<Clearance> Clear(const CorePorts& ports, const Actor& actor, const Accoun
                   "This account's login name does not fit on a key.");
   }
   if (const std::string young = TooYoung(*person, ports.clock.UnixSeconds()); !young.empty()) {
+    if (person->policy.min_age_holds_resets) {
+      return Refuse(std::move(clearance), ErrorCode::kPolicyRefused,
+                    young + "; the directory refuses a new one until then.");
+    }
     // Where the newest password did not reach the key the next one must not wait for a day.
     const auto newest = ports.store.History(account, 1);
     if (!newest) return tl::unexpected(newest.error());

@@ -38,14 +38,6 @@ std::string MemberInChain(const std::string& dn) {
 
 }  // namespace
 
-Result<std::vector<LdapEntry>> Entries(const Session& session, const LdapSearch& search) {
-  std::vector<LdapEntry> entries;
-  const LdapAnswer answer = session.connection.Search(
-      search, session.deadline, [&](LdapEntry&& entry) { entries.push_back(std::move(entry)); });
-  if (!answer.ok()) return tl::unexpected<Error>(ExplainRead(answer, session.endpoint));
-  return entries;
-}
-
 Result<LdapEntry> AccountReader::FindInScope(const Session& session, const AccountId& id,
                                              std::vector<std::string> attributes) const {
   LdapSearch search;

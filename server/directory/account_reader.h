@@ -11,18 +11,11 @@
 
 #include "protocol/result.h"
 #include "server/core/directory.h"
-#include "server/directory/connection.h"
 #include "server/directory/ldap_config.h"
 #include "server/directory/protection.h"
+#include "server/directory/server_group.h"
 
 namespace keyferry::server {
-
-// One controller's connection for the length of one step.
-struct Session {
-  LdapConnection& connection;
-  const LdapEndpoint& endpoint;
-  Deadline deadline;
-};
 
 // What one controller says of itself; the same until it is set up anew.
 struct ControllerFacts {
@@ -30,9 +23,6 @@ struct ControllerFacts {
   std::array<std::uint8_t, 16> invocation{};  // zero = not readable
   bool pdc = false;                           // holds the PDC emulator's role
 };
-
-// All entries of a search; the error says what to do about it.
-Result<std::vector<LdapEntry>> Entries(const Session& session, const LdapSearch& search);
 
 // Accounts as Active Directory tells of them, and whether they may be changed. Thread-safe. The
 // configuration outlives it.

@@ -3,48 +3,42 @@
 #include <ldap.h>
 
 #include <algorithm>
-#include <map>
 #include <mutex>
 #include <new>
 #include <utility>
 #include <vector>
 
 #include "server/directory/account_reader.h"
-#include "server/directory/connection.h"
-#include "server/directory/listing.h"
+#include "server/directory/people_search.h"
 #include "server/directory/person.h"
-#include "server/directory/pool.h"
+#include "server/directory/server_group.h"
 #include "server/directory/text.h"
 
 namespace keyferry::server {
 namespace {
 
-constexpr std::size_t kMaxQuery = 256;       // bytes
 constexpr std::size_t kMaxSignInName = 256;  // bytes
 constexpr std::size_t kMaxPassword = 1024;   // bytes of a sign-in password
-constexpr std::size_t kMaxPeople = 200'000;  // one listing
-constexpr std::size_t kDetailsAtOnce = 50;   // identifiers in one filter
 
-bool HasControl(std::string_view text) {
-  return std::any_of(text.begin(), text.end(),
-                     [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; });
-}
-
-std::string_view Trim(std::string_view text) {
-  const auto blank = [](char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; };
-  while (!text.empty() && blank(text.front())) text.remove_prefix(1);
-  while (!text.empty() && blank(text.back())) text.remove_suffix(1);
-  return text;
+PeopleSchema Schema() {
+  PeopleSchema schema;
+  schema.filter = kUserFilter;
+  schema.prefixes = {"displayName", "sAMAccountName", "mail", "employeeID", "sn", "givenName"};
+  schema.addresses = {"mail", "userPrincipalName"};
+  schema.listing = {"objectGUID", "displayName", "cn", "sAMAccountName"};
+  schema.person = PersonAttributes;
+  schema.read = ReadPerson;
+  schema.id_filter = GuidFilter;
+  return schema;
 }
 
 class LdapDirectory final : public Directory {
  public:
   explicit LdapDirectory(LdapConfig config)
-      : config_(std::move(config)), accounts_(config_), listings_(config_.listing_life) {
-    for (const std::string& uri : config_.uris) {
-      pools_.push_back(std::make_unique<ServerPool>(uri, config_));
-    }
-  }
+      : config_(std::move(config)),
+        servers_(config_),
+        accounts_(config_),
+        people_(config_, Schema()) {}
 
   Result<PersonPage> Search(std::string_view query, std::size_t limit,
                             std::string_view cursor) override;
@@ -61,54 +55,6 @@ class LdapDirectory final : public Directory {
   Result<void> Ping() override;
 
  private:
-  Deadline NewDeadline() const { return std::chrono::steady_clock::now() + config_.timeout; }
-
-  // Runs a step on one controller. A connection that died while it was idle is replaced once, but
-  // never after a write that may have been heard.
-  template <typename Step>
-  auto RunOn(ServerPool& pool, Deadline deadline, const Step& step)
-      -> decltype(step(std::declval<const Session&>())) {
-    while (true) {
-      auto lease = pool.Take(deadline);
-      if (!lease) return tl::unexpected<Error>(lease.error());
-      auto result = step(Session{**lease, pool.endpoint(), deadline});
-      if (result || !(*lease)->broken()) return result;
-      if (result.error().code == ErrorCode::kDeadline) {
-        pool.MarkSilent(result.error());
-        return result;
-      }
-      pool.DropIdle();
-      if (!lease->kept() || result.error().code == ErrorCode::kOutcomeUnknown) return result;
-    }
-  }
-
-  // Runs a read on the first controller that answers, those with a recent failure last.
-  template <typename Step>
-  auto Read(const Step& step) -> decltype(step(std::declval<const Session&>())) {
-    const Deadline deadline = NewDeadline();
-    std::vector<ServerPool*> order;
-    for (const auto& pool : pools_) order.push_back(pool.get());
-    {
-      const std::lock_guard lock(order_mutex_);
-      std::rotate(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(first_),
-                  order.begin() + static_cast<std::ptrdiff_t>(first_) + 1);
-    }
-    std::stable_partition(order.begin(), order.end(),
-                          [](ServerPool* pool) { return !pool->Paused(); });
-    for (std::size_t i = 0;; ++i) {
-      // While there is another one to ask, the first may use up only half of what is left.
-      const auto now = std::chrono::steady_clock::now();
-      const bool last = i + 1 == order.size();
-      auto result = RunOn(*order[i], last ? deadline : now + (deadline - now) / 2, step);
-      if (result || last) return result;
-      const ErrorCode code = result.error().code;
-      if (code != ErrorCode::kUnavailable && code != ErrorCode::kDeadline) return result;
-    }
-  }
-
-  Result<ServerPool*> PoolOf(const std::string& uri);
-  Result<Listing> Sweep(const Session& session, std::string_view query);
-  Result<Listing> SweepOnce(const Session& session, const LdapSearch& search);
   Result<std::optional<LdapEntry>> FindSignIn(const Session& session, std::string_view name);
   Result<SignInFacts> SignInOn(const Session& session, std::string_view name,
                                const SecureBytes& password);
@@ -123,121 +69,20 @@ class LdapDirectory final : public Directory {
                            const std::vector<LdapReplace>& replacements);
 
   const LdapConfig config_;
-  std::vector<std::unique_ptr<ServerPool>> pools_;
+  ServerGroup servers_;
   AccountReader accounts_;
+  PeopleSearch people_;
   std::mutex order_mutex_;
-  std::size_t first_ = 0;  // the controller that is asked first
-  Deadline order_until_{};
-  ListingCache listings_;
+  Deadline order_until_{};  // until then the PDC emulator's place is known
 };
 
-Result<ServerPool*> LdapDirectory::PoolOf(const std::string& uri) {
-  for (const auto& pool : pools_) {
-    if (pool->uri() == uri) return pool.get();
-  }
-  return Fail(ErrorCode::kUnavailable,
-              "The domain controller that this change was bound to is no longer configured "
-              "(directory.uris).",
-              uri);
-}
-
 Result<PersonDetail> LdapDirectory::Get(const AccountId& id) {
-  return Read([&](const Session& session) { return accounts_.Detail(session, id); });
-}
-
-Result<Listing> LdapDirectory::Sweep(const Session& session, std::string_view query) {
-  LdapSearch search;
-  search.base = config_.people_dn;
-  search.attributes = {"objectGUID", "displayName", "cn", "sAMAccountName"};
-  search.limit = kMaxPeople;
-  search.filter = kUserFilter;
-  if (!query.empty()) {
-    const std::string value = EscapeFilter(query);
-    std::string any;
-    for (const char* name :
-         {"displayName", "sAMAccountName", "mail", "employeeID", "sn", "givenName"}) {
-      any += "(" + std::string(name) + "=" + value + "*)";
-    }
-    // A whole address is looked up in the indexes; beginnings may cost a walk over everybody.
-    if (query.find('@') != std::string_view::npos) {
-      LdapSearch exact = search;
-      exact.filter =
-          "(&" + search.filter + "(|(mail=" + value + ")(userPrincipalName=" + value + ")))";
-      auto found = SweepOnce(session, exact);
-      if (!found || !found->empty()) return found;
-    }
-    search.filter = "(&" + search.filter + "(|" + any + "))";
-  }
-  return SweepOnce(session, search);
-}
-
-Result<Listing> LdapDirectory::SweepOnce(const Session& session, const LdapSearch& search) {
-  Listing listing;
-  const LdapAnswer answer =
-      session.connection.Search(search, session.deadline, [&](LdapEntry&& entry) {
-        if (auto person = ReadPerson(entry)) {
-          listing.push_back({SortKey(person->display_name), person->id});
-        }
-      });
-  // More people than one listing holds: the first ones that the server named are shown.
-  if (!answer.ok() && answer.rc != LDAP_SIZELIMIT_EXCEEDED) {
-    return tl::unexpected<Error>(ExplainRead(answer, session.endpoint));
-  }
-  return listing;
+  return servers_.Read([&](const Session& session) { return accounts_.Detail(session, id); });
 }
 
 Result<PersonPage> LdapDirectory::Search(std::string_view query, std::size_t limit,
                                          std::string_view cursor) {
-  query = Trim(query);
-  if (limit < 1 || limit > 200) {
-    return Fail(ErrorCode::kInvalidArgument, "A page holds 1 to 200 people.");
-  }
-  if (query.size() > kMaxQuery) {
-    return Fail(ErrorCode::kInvalidArgument,
-                "The search text is too long; 256 bytes are the limit.");
-  }
-  std::optional<ListingPlace> after;
-  if (!cursor.empty()) {
-    after = ListingPlace::Parse(cursor);
-    if (!after)
-      return Fail(ErrorCode::kInvalidArgument,
-                  "This page link is not valid. Start the search again.");
-  }
-  if (HasControl(query)) return PersonPage{};  // no name holds one; Samba would end the value there
-  return Read([&](const Session& session) -> Result<PersonPage> {
-    auto listing = listings_.Find(query);
-    if (listing == nullptr) {
-      auto swept = Sweep(session, query);
-      if (!swept) return tl::unexpected<Error>(swept.error());
-      listing = listings_.Keep(query, std::move(*swept));
-    }
-    const auto first =
-        after ? std::upper_bound(listing->begin(), listing->end(), *after) : listing->begin();
-    const auto last = first + std::min<std::ptrdiff_t>(static_cast<std::ptrdiff_t>(limit),
-                                                       listing->end() - first);
-    PersonPage page;
-    if (last != listing->end()) page.next = (last - 1)->Cursor();
-    std::map<AccountId, Person> found;
-    for (auto at = first; at != last;) {
-      LdapSearch search;
-      search.base = config_.people_dn;
-      search.attributes = PersonAttributes();
-      std::string any;
-      for (std::size_t i = 0; i < kDetailsAtOnce && at != last; ++i, ++at)
-        any += GuidFilter(at->id);
-      search.filter = "(&" + std::string(kUserFilter) + "(|" + any + "))";
-      auto entries = Entries(session, search);
-      if (!entries) return tl::unexpected<Error>(entries.error());
-      for (const LdapEntry& entry : *entries) {
-        if (auto person = ReadPerson(entry)) found.emplace(person->id, std::move(*person));
-      }
-    }
-    for (auto at = first; at != last; ++at) {
-      const auto person = found.find(at->id);
-      if (person != found.end()) page.people.push_back(std::move(person->second));
-    }
-    return page;
-  });
+  return people_.Page(servers_, query, limit, cursor);
 }
 
 Result<std::optional<LdapEntry>> LdapDirectory::FindSignIn(const Session& session,
@@ -278,6 +123,16 @@ Result<SignInFacts> LdapDirectory::SignInOn(const Session& session, std::string_
   auto entry = FindSignIn(session, name);
   if (!entry) return tl::unexpected<Error>(entry.error());
   SignInFacts facts;
+  std::optional<Person> person;
+  if (*entry) {
+    person = ReadPerson(**entry);
+    if (!person) {
+      return Fail(ErrorCode::kProtocol,
+                  "The domain controller gave an account without an identifier.",
+                  session.endpoint.uri);
+    }
+    facts.account = person->id;
+  }
   if (password.empty() || password.size() > kMaxPassword) return facts;
   // An unknown name binds too, as an entry that is not there: the same steps, the same answer.
   const std::string dn = *entry ? (*entry)->dn : "CN=nobody,CN=Users," + config_.base_dn;
@@ -290,12 +145,7 @@ Result<SignInFacts> LdapDirectory::SignInOn(const Session& session, std::string_
                 "The domain controller accepted an account that does not exist.",
                 session.endpoint.uri);
   }
-  facts.person = ReadPerson(**entry);
-  if (!facts.person) {
-    return Fail(ErrorCode::kProtocol,
-                "The domain controller gave an account without an identifier.",
-                session.endpoint.uri);
-  }
+  facts.person = std::move(person);
   auto groups = accounts_.Groups(session, **entry, {"cn"});
   if (!groups) return tl::unexpected<Error>(groups.error());
   for (LdapEntry& group : *groups) facts.group_dns.push_back(std::move(group.dn));
@@ -303,12 +153,12 @@ Result<SignInFacts> LdapDirectory::SignInOn(const Session& session, std::string_
 }
 
 Result<SignInFacts> LdapDirectory::SignIn(std::string_view name, const SecureBytes& password) {
-  return Read([&](const Session& session) { return SignInOn(session, name, password); });
+  return servers_.Read([&](const Session& session) { return SignInOn(session, name, password); });
 }
 
 Result<ChangeTarget> LdapDirectory::Pin(const AccountId& id, const AccountId& actor) {
   PreferPdc();
-  return Read([&](const Session& session) -> Result<ChangeTarget> {
+  return servers_.Read([&](const Session& session) -> Result<ChangeTarget> {
     if (auto detail = accounts_.Changeable(session, id, actor); !detail) {
       return tl::unexpected<Error>(detail.error());
     }
@@ -319,26 +169,27 @@ Result<ChangeTarget> LdapDirectory::Pin(const AccountId& id, const AccountId& ac
 }
 
 Result<PasswordStamp> LdapDirectory::Stamp(const ChangeTarget& target, const AccountId& id) {
-  auto pool = PoolOf(target.server);
+  auto pool = servers_.PoolOf(target.server);
   if (!pool) return tl::unexpected<Error>(pool.error());
-  return RunOn(**pool, NewDeadline(),
-               [&](const Session& session) { return accounts_.Stamp(session, id); });
+  return servers_.RunOn(**pool, servers_.NewDeadline(),
+                        [&](const Session& session) { return accounts_.Stamp(session, id); });
 }
 
 Result<BindOutcome> LdapDirectory::TryPassword(const ChangeTarget& target, const AccountId& id,
                                                const SecureBytes& password) {
-  auto pool = PoolOf(target.server);
+  auto pool = servers_.PoolOf(target.server);
   if (!pool) return tl::unexpected<Error>(pool.error());
   if (password.empty()) return BindOutcome::kWrong;
   std::optional<BindOutcome> tried;  // a step may be repeated; the bind is not
-  return RunOn(**pool, NewDeadline(), [&](const Session& session) -> Result<BindOutcome> {
-    if (tried) return *tried;
-    const auto entry = accounts_.FindInScope(session, id, {});
-    if (!entry) return tl::unexpected<Error>(entry.error());
-    auto outcome = BindAs(session, entry->dn, password);
-    if (outcome) tried = *outcome;
-    return outcome;
-  });
+  return servers_.RunOn(**pool, servers_.NewDeadline(),
+                        [&](const Session& session) -> Result<BindOutcome> {
+                          if (tried) return *tried;
+                          const auto entry = accounts_.FindInScope(session, id, {});
+                          if (!entry) return tl::unexpected<Error>(entry.error());
+                          auto outcome = BindAs(session, entry->dn, password);
+                          if (outcome) tried = *outcome;
+                          return outcome;
+                        });
 }
 
 // The account's own bind, on a connection of its own.
@@ -361,21 +212,21 @@ Result<BindOutcome> LdapDirectory::BindAs(const Session& session, const std::str
 // Asks the controllers, where that is configured and not known, which of them is the PDC emulator,
 // and puts it first.
 void LdapDirectory::PreferPdc() {
-  if (!config_.prefer_pdc || pools_.size() < 2) return;
+  const auto& pools = servers_.pools();
+  if (!config_.prefer_pdc || pools.size() < 2) return;
   const auto now = std::chrono::steady_clock::now();
   {
     const std::lock_guard lock(order_mutex_);
     if (now < order_until_) return;
     order_until_ = now + config_.context_life;
   }
-  for (std::size_t i = 0; i < pools_.size(); ++i) {
-    if (pools_[i]->Paused()) continue;
-    const auto facts = RunOn(*pools_[i], now + config_.connect_timeout,
-                             [&](const Session& session) { return accounts_.Facts(session); });
+  for (std::size_t i = 0; i < pools.size(); ++i) {
+    if (pools[i]->Paused()) continue;
+    const auto facts =
+        servers_.RunOn(*pools[i], now + config_.connect_timeout,
+                       [&](const Session& session) { return accounts_.Facts(session); });
     if (!facts || !facts->pdc) continue;
-    const std::lock_guard lock(order_mutex_);
-    first_ = i;
-    return;
+    return servers_.Prefer(i);
   }
 }
 
@@ -404,7 +255,7 @@ Result<void> LdapDirectory::Write(ServerPool& pool, const AccountId& id, const A
                                   WriteKind kind, const std::vector<LdapReplace>& replacements) {
   // The check is a read on the connection that the write will use: a connection that died while it
   // was idle is found, and replaced, before anything that cannot be repeated is sent.
-  return RunOn(pool, NewDeadline(), [&](const Session& session) -> Result<void> {
+  return servers_.RunOn(pool, servers_.NewDeadline(), [&](const Session& session) -> Result<void> {
     if (auto detail = accounts_.Changeable(session, id, actor); !detail) {
       return tl::unexpected<Error>(detail.error());
     }
@@ -425,7 +276,7 @@ Result<void> LdapDirectory::Write(ServerPool& pool, const AccountId& id, const A
 Result<void> LdapDirectory::SetPassword(const ChangeTarget& target, const AccountId& id,
                                         const SecureBytes& password, SetOptions options) {
   try {
-    auto pool = PoolOf(target.server);
+    auto pool = servers_.PoolOf(target.server);
     if (!pool) return tl::unexpected<Error>(pool.error());
     const auto quoted = QuotedUtf16(password);
     if (!quoted) return tl::unexpected<Error>(quoted.error());
@@ -443,10 +294,7 @@ Result<void> LdapDirectory::SetPassword(const ChangeTarget& target, const Accoun
 Result<void> LdapDirectory::WriteAnywhere(const AccountId& id, const AccountId& actor,
                                           WriteKind kind,
                                           const std::vector<LdapReplace>& replacements) {
-  auto server =
-      Read([](const Session& session) -> Result<std::string> { return session.endpoint.uri; });
-  if (!server) return tl::unexpected<Error>(server.error());
-  auto pool = PoolOf(*server);
+  auto pool = servers_.AnyPool();
   if (!pool) return tl::unexpected<Error>(pool.error());
   return Write(**pool, id, actor, kind, replacements);
 }
@@ -460,7 +308,7 @@ Result<void> LdapDirectory::RequireChange(const AccountId& id, const AccountId& 
 }
 
 Result<void> LdapDirectory::Ping() {
-  return Read([&](const Session& session) -> Result<void> {
+  return servers_.Read([&](const Session& session) -> Result<void> {
     LdapSearch search;
     search.scope = LdapSearch::Scope::kBase;
     search.attributes = {"defaultNamingContext"};

@@ -39,6 +39,8 @@ std::optional<std::string> SidText(std::string_view binary);
 // "corp.example.test" from "DC=corp,DC=example,DC=test"; empty when there is no DC in it.
 std::string DnsName(std::string_view base_dn);
 
+bool HasControl(std::string_view text);  // any ASCII control character
+
 bool EqualNoCase(std::string_view a, std::string_view b);  // ASCII case only
 
 }  // namespace keyferry::server

@@ -52,7 +52,16 @@ TEST_CASE("every spelling of a sign-in name finds the same person") {
     CHECK(facts->person->id == IdOf(person));
     CHECK(facts->person->login == person.login);
     CHECK(facts->person->display_name == person.display_name);
+    // A wrong password is counted against the account, whatever it was called.
+    const auto wrong = directory->SignIn(name, Secret("not the password"));
+    REQUIRE_OK(wrong);
+    CHECK(wrong->outcome == BindOutcome::kWrong);
+    CHECK(wrong->account == IdOf(person));
+    CHECK_FALSE(wrong->person.has_value());
   }
+  const auto nobody = directory->SignIn("nobody.at.all", Secret("not the password"));
+  REQUIRE_OK(nobody);
+  CHECK_FALSE(nobody->account.has_value());
 }
 
 TEST_CASE("a person whose userPrincipalName is another's login is not mistaken for the other") {

@@ -98,6 +98,30 @@ TEST_CASE("where the database is") {
   }
 }
 
+TEST_CASE("OpenLDAP is configured by one key, and keys of the other kind are refused") {
+  const std::string openldap = With("[directory]\n", "[directory]\nkind = \"openldap\"\n");
+  auto config = Parse(openldap);
+  REQUIRE(config);
+  CHECK(config->directory.kind == "openldap");
+  const auto with = [](std::string text, const std::string& line) {
+    return text.insert(text.find("[keys]"), line + "\n");
+  };
+  config = Parse(with(openldap, "default_policy = \"cn=default,dc=example,dc=org\""));
+  REQUIRE(config);
+  CHECK(config->directory.default_policy == "cn=default,dc=example,dc=org");
+  config = Parse(with(openldap, "prefer_pdc = true"));
+  REQUIRE_FALSE(config);
+  CHECK(config.error().message ==
+        "server.toml:14: directory.prefer_pdc has no meaning for OpenLDAP; remove it.");
+  config = Parse(with(kGood, "default_policy = \"cn=default,dc=example,dc=org\""));
+  REQUIRE_FALSE(config);
+  CHECK_THAT(config.error().message, Catch::Matchers::Contains("only for directory.kind"));
+  config = Parse(With("[directory]\n", "[directory]\nkind = \"ldap\"\n"));
+  REQUIRE_FALSE(config);
+  CHECK_THAT(config.error().message,
+             Catch::Matchers::Contains("one of: active-directory, openldap"));
+}
+
 TEST_CASE("a bad configuration is refused with file, line and remedy") {
   struct Bad {
     std::string text;
