@@ -335,7 +335,15 @@ void Saga::Reconcile() {
     Log(ports_, "reconcile", open.error());
     return;
   }
-  for (const ChangeRow& row : *open) {
+  if (open->damaged != 0) {
+    Log(ports_, "reconcile",
+        {ErrorCode::kInternal,
+         std::to_string(open->damaged) +
+             " open changes cannot be read: the database is damaged. The others go on.",
+         {},
+         0});
+  }
+  for (const ChangeRow& row : open->rows) {
     const bool waiting =
         row.change.mode == ChangeMode::kAtDelivery &&
         (row.change.state == ChangeState::kIntent || row.change.state == ChangeState::kHeld);

@@ -94,8 +94,13 @@ class ChangeStore {
   // Of changes that may have reached the directory, newest first: those with a history_hash.
   virtual Result<std::vector<ChangeRow>> TypedHistory(const AccountId& account,
                                                       std::size_t limit) = 0;
-  // kIntent, kHeld, kAttempt, kUnknown; oldest first.
-  virtual Result<std::vector<ChangeRow>> OpenChanges() = 0;
+  // kIntent, kHeld, kAttempt, kUnknown; oldest first. A damaged row is counted and left out: it
+  // must not keep the others from going on.
+  struct Open {
+    std::vector<ChangeRow> rows;
+    std::size_t damaged = 0;
+  };
+  virtual Result<Open> OpenChanges() = 0;
   virtual Result<std::optional<ChangeRow>> OpenChangeOf(const AccountId& account) = 0;
 };
 
@@ -147,9 +152,10 @@ class KeyStore {
 
   virtual Result<std::optional<Journalled>> FindReceipt(const EnrolmentId& enrolment,
                                                         std::uint64_t receipt_ctr) = 0;
-  // Job → kDelivered and erased, its change → kDone unless superseded, key advances, receipt is
-  // journalled, and ready jobs whose epoch the key has left are refused. Returns false, and writes
-  // nothing, when keys.receipt_ctr is no longer update.expected_ctr.
+  // next_seq stays above every sequence that the key has shown, also where this database is older
+  // than the key. Job → kDelivered and erased, its change → kDone unless superseded, key advances,
+  // receipt is journalled, and ready jobs whose epoch the key has left are refused. Returns false,
+  // and writes nothing, when keys.receipt_ctr is no longer update.expected_ctr.
   virtual Result<bool> TakeReceipt(const ReceiptUpdate& update, const AuditEntry& audit) = 0;
   virtual Result<JobRecord> TakeRefusal(const RefusalUpdate& update, const AuditEntry& audit) = 0;
   // Sets keys.alarm unless it is set: nothing is handed out to, or sealed for, the key from here

@@ -404,10 +404,13 @@ Result<std::vector<ChangeRow>> SqlStore::TypedHistory(const AccountId& account, 
   });
 }
 
-Result<std::vector<ChangeRow>> SqlStore::OpenChanges() {
-  return database_.Read([&](soci::session& sql) -> Result<std::vector<ChangeRow>> {
-    return Select<ChangeColumns>(
-        sql, SelectChanges(std::string("WHERE c.state IN ") + kOpenStates + " ORDER BY c.number"));
+Result<ChangeStore::Open> SqlStore::OpenChanges() {
+  return database_.Read([&](soci::session& sql) -> Result<ChangeStore::Open> {
+    ChangeStore::Open open;
+    open.rows = SelectWhole<ChangeColumns>(
+        sql, SelectChanges(std::string("WHERE c.state IN ") + kOpenStates + " ORDER BY c.number"),
+        &open.damaged);
+    return open;
   });
 }
 

@@ -107,7 +107,8 @@ Result<bool> SqlStore::TakeReceipt(const ReceiptUpdate& update, const AuditEntry
   return database_.Write([&](Transaction& t) -> Result<bool> {
     const long long ctr = Signed(update.receipt_ctr), expected = Signed(update.expected_ctr),
                     seq = Signed(update.seq), epoch = update.epoch, firmware = update.firmware,
-                    pin_set = update.pin_set, now = update.time, held = update.held;
+                    pin_set = update.pin_set, now = update.time, held = update.held,
+                    beyond = seq + 1;
     const std::string device = update.device.Hex(), enrolment = update.enrolment.Hex(),
                       hash = ToHex(update.hash), job = update.job.Hex();
     // A late receipt leaves the key's row alone, but must still meet the counter it was judged by.
@@ -117,13 +118,15 @@ Result<bool> SqlStore::TakeReceipt(const ReceiptUpdate& update, const AuditEntry
                       "UPDATE device_keys SET receipt_ctr = receipt_ctr WHERE device_id = :device "
                       "AND enrolment_id = :enrolment AND receipt_ctr = :expected",
                       device, enrolment, expected)
-            : Execute(t.sql,
-                      "UPDATE device_keys SET receipt_ctr = :ctr, receipt_hash = :hash, last_seq = "
-                      ":seq, epoch = :epoch, recipient_pub = :recipient, firmware = :firmware, "
-                      "pin_set = :pin, held = :held WHERE device_id = :device AND enrolment_id = "
-                      ":enrolment AND receipt_ctr = :expected",
-                      ctr, hash, seq, epoch, ToHex(update.recipient_pub), firmware, pin_set, held,
-                      device, enrolment, expected);
+            : Execute(
+                  t.sql,
+                  "UPDATE device_keys SET receipt_ctr = :ctr, receipt_hash = :hash, last_seq = "
+                  ":seq, epoch = :epoch, recipient_pub = :recipient, firmware = :firmware, "
+                  "pin_set = :pin, held = :held, next_seq = CASE WHEN next_seq <= :reached THEN "
+                  ":beyond ELSE next_seq END WHERE device_id = :device AND enrolment_id = "
+                  ":enrolment AND receipt_ctr = :expected",
+                  ctr, hash, seq, epoch, ToHex(update.recipient_pub), firmware, pin_set, held, seq,
+                  beyond, device, enrolment, expected);
     if (met == 0) {
       t.commit = false;
       return false;
@@ -165,13 +168,14 @@ Result<JobRecord> SqlStore::TakeRefusal(const RefusalUpdate& update, const Audit
               update.reason, update.workstation.Hex(), job);
     }
     if (update.reseal) {
-      const long long seq = Signed(update.reseal->seq), epoch = update.reseal->epoch,
-                      expected = Signed(update.reseal->expected_ctr);
+      const long long seq = Signed(update.reseal->seq), beyond = seq + 1,
+                      epoch = update.reseal->epoch, expected = Signed(update.reseal->expected_ctr);
       Execute(t.sql,
-              "UPDATE device_keys SET last_seq = :seq, epoch = :epoch, recipient_pub = :recipient "
-              "WHERE device_id = :device AND receipt_ctr = :expected AND epoch < :same",
-              seq, epoch, ToHex(update.reseal->recipient_pub), update.device.Hex(), expected,
-              epoch);
+              "UPDATE device_keys SET last_seq = :seq, epoch = :epoch, recipient_pub = :recipient, "
+              "next_seq = CASE WHEN next_seq <= :reached THEN :beyond ELSE next_seq END WHERE "
+              "device_id = :device AND receipt_ctr = :expected AND epoch < :same",
+              seq, epoch, ToHex(update.reseal->recipient_pub), seq, beyond, update.device.Hex(),
+              expected, epoch);
       RefuseDeadJobs(t.sql, update.device, update.reseal->epoch, update.reseal->seq);
     }
     AppendChained(t.sql, audit);

@@ -4,8 +4,10 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "server/core/encoding.h"
@@ -110,6 +112,35 @@ auto Select(soci::session& sql, const std::string& query, const Values&... value
   statement.execute();
   std::vector<decltype(columns.Read())> rows;
   while (statement.fetch()) rows.push_back(columns.Read());
+  return rows;
+}
+
+// The same, but rows that cannot be read are left out and counted.
+template <typename Columns, typename... Values>
+auto SelectWhole(soci::session& sql, const std::string& query, std::size_t* damaged,
+                 const Values&... values) {
+  struct Row {
+    std::optional<decltype(std::declval<const Columns&>().Read())> record;
+  };
+  struct Careful {
+    Columns columns;
+    void Into(Once& once) { columns.Into(once); }
+    Row Read() const {
+      try {
+        return {columns.Read()};
+      } catch (const DamagedRow&) {
+        return {};
+      }
+    }
+  };
+  std::vector<decltype(std::declval<const Columns&>().Read())> rows;
+  for (Row& row : Select<Careful>(sql, query, values...)) {
+    if (row.record) {
+      rows.push_back(*std::move(row.record));
+    } else {
+      ++*damaged;
+    }
+  }
   return rows;
 }
 

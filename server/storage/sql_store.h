@@ -36,7 +36,7 @@ class SqlStore final : public Store {
                                                 std::string_view idempotency_key) override;
   Result<std::vector<ChangeRow>> History(const AccountId& account, std::size_t limit) override;
   Result<std::vector<ChangeRow>> TypedHistory(const AccountId& account, std::size_t limit) override;
-  Result<std::vector<ChangeRow>> OpenChanges() override;
+  Result<ChangeStore::Open> OpenChanges() override;
   Result<std::optional<ChangeRow>> OpenChangeOf(const AccountId& account) override;
 
   Result<std::vector<KeyRecord>> Keys() override;

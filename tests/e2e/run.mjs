@@ -175,6 +175,27 @@ try {
     assert(after === before + 1, `${after - before} changes`);
   });
 
+  await test('at delivery: chosen on the page, which says what it waits for; the old password works; the key brings the change', async (page) => {
+    await signIn(page, admin);
+    const old = (await stack.api.must('GET', `/api/v1/employees/${stack.employee.id}/changes`)).changes.find((c) => c.ad_set);
+    await stack.keyControl('unplug');
+    await page.goto(`${stack.employeeUrl}/password`);
+    await page.getByLabel('When the key is there').check();
+    await page.getByLabel('Reason').fill('e2e: at delivery');
+    await axe(page, 'edit password');
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByRole('heading', { name: 'Waiting for the key; Active Directory is unchanged' }).waitFor();
+    await page.locator('[data-step="prepared"][data-now="true"]').waitFor();
+    await axe(page, 'waiting for the key');
+    await picture(page, 'at-delivery-waiting');
+    const [waiting] = (await stack.api.must('GET', `/api/v1/employees/${stack.employee.id}/changes`)).changes;
+    assert(waiting.state === 'intent' && waiting.ad_set === 0 && waiting.id !== old?.id, `it is ${waiting.state}`);
+    await stack.keyControl('plug');
+    for (const step of ['prepared', 'ad', 'delivered']) await page.locator(`[data-step="${step}"][data-done="true"]`).waitFor({ timeout: 30000 });
+    await axe(page, 'brought by the key');
+    await picture(page, 'at-delivery-done');
+  });
+
   await test('pages work without script', async () => {
     const plain = await openBrowser(stack, { javaScriptEnabled: false });
     try {

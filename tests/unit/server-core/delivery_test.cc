@@ -551,3 +551,46 @@ TEST_CASE("a job that nobody answers for is offered again, at growing pauses") {
   office.changes->Reconcile();
   CHECK(office.Jobs() == offers);
 }
+
+TEST_CASE("a damaged change does not keep the others from going on") {
+  Prepared office;
+  const AccountId bob = office.directory.Add("bob");
+  TestKey key(office.maker);
+  auto other = office.AddWorkstation("desk-2");
+  office.Enrol(key, bob, *other);
+  ChangeRequest request = office.Request(bob, "request-of-bob");
+  request.mode = ChangeMode::kAtDelivery;
+  other->Forget();
+  REQUIRE(office.ChangeAtDelivery("request-0001"));
+  REQUIRE(office.changes->Start(office.admin, std::move(request)));
+  office.Tamper("UPDATE changes SET error_code = 'no such code' WHERE login = 'alice'");
+  office.Connect(*other);
+  REQUIRE(office.Sees(*other, {&key}));
+  office.log.clear();
+  office.changes->Reconcile();
+  CHECK(other->Named("job").size() == 1);
+  REQUIRE_FALSE(office.log.empty());
+  CHECK_THAT(office.log.front(), Catch::Contains("1 open changes cannot be read"));
+}
+
+TEST_CASE("the next sequence is above what the key has shown, also for an older database") {
+  Prepared office;
+  REQUIRE(office.Change(office.alice, "request-0001"));
+  const bool positive = GENERATE(true, false);
+  const Blob job = office.NewestJob(*office.desk);
+  // As after a restore: the key has gone on, the database has not heard of it.
+  office.Tamper("UPDATE device_keys SET next_seq = 1");
+  if (positive) {
+    REQUIRE(office.Return(*office.desk, office.key, office.key.Put(job)));
+    CHECK(office.store->FindKey(DeviceId{office.key.device_id})->value().next_seq == 3);
+  } else {
+    protocol::Receipt refusal = office.key.Draft();
+    refusal.result = protocol::Status::kReplay;
+    refusal.job_hash = protocol::JobHash(job);
+    refusal.seq = refusal.prev_seq = 9;
+    refusal.epoch += 5;
+    refusal.receipt_ctr += 5;
+    REQUIRE(office.Return(*office.desk, office.key, office.key.Sign(refusal)));
+    CHECK(office.store->FindKey(DeviceId{office.key.device_id})->value().next_seq == 10);
+  }
+}

@@ -27,6 +27,15 @@ struct Office : Company {
     request.mode = ChangeMode::kAtDelivery;
     return changes->Start(admin, std::move(request));
   }
+  // Somebody changes the database behind the server's back.
+  void Tamper(const std::string& sql) {
+    desk->subscription.reset();
+    StopStore();
+    database.Run(sql);
+    Restart();
+    Connect(*desk);
+    REQUIRE(Sees(*desk, {&key}));
+  }
   // What the server's driver does when something moved.
   void Proceed() { changes->Proceed(alice); }
   // Brings the newest job to the key, its receipt back, and lets the server go on.
