@@ -110,7 +110,9 @@ class Host final : public BleHost {
       : options_(std::move(options)),
         watch_(loop_, options_.note, [this] { Review(); }),
         profile_(loop_, options_.note, options_.keeping.registration),
-        keeper_(loop_, watch_.objects(), options_.note, options_.keeping),
+        keeper_(
+            loop_, watch_.objects(), [this] { watch_.ReadAgain(); }, options_.note,
+            options_.keeping),
         loop_({options_.bus_address, true, [this] { Up(); },
                [this](const Error& reason) { Down(reason); }}) {
     loop_.Start();

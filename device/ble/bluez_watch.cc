@@ -101,6 +101,10 @@ void BluezWatch::OwnerIs(const std::string& owner) {
   Read();
 }
 
+void BluezWatch::ReadAgain() {
+  if (read_) Read();
+}
+
 // What changes between bluetoothd's answer and our having it is in signals that come after it, as
 // D-Bus keeps the order of one sender.
 void BluezWatch::Read() {

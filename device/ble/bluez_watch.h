@@ -20,6 +20,8 @@ class BluezWatch {
   // To be called from the loop's on_up and on_down.
   void Up();
   void Down(const Error& reason);
+  // Reads the objects whole once more: a signal must have been missing.
+  void ReadAgain();
 
   const BluezObjects& objects() const { return objects_; }
   // The unique name of bluetoothd's connection; empty while there is none.

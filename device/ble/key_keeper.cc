@@ -12,9 +12,10 @@ constexpr char kDevice[] = "org.bluez.Device1";
 constexpr std::chrono::seconds kConnectLimit{60};
 constexpr std::chrono::seconds kTried{2};
 
-bool IsKept(const BluezObjects& objects, const BleDevice& device) {
+// `was`: it has had the key service. A key that loses power in a connection may lose it there.
+bool IsKept(const BluezObjects& objects, const BleDevice& device, bool was) {
   const auto adapter = objects.adapters().find(device.adapter);
-  return device.is_key && device.bonded() && adapter != objects.adapters().end() &&
+  return (device.is_key || was) && device.bonded() && adapter != objects.adapters().end() &&
          adapter->second.powered;
 }
 
@@ -28,13 +29,15 @@ KeyKeeper::State KeyKeeper::StateOf(const std::string& path) const {
 void KeyKeeper::Review() {
   std::erase_if(keys_, [this](const auto& key) {
     const auto device = objects_.devices().find(key.first);
-    return device == objects_.devices().end() || !IsKept(objects_, device->second);
+    return device == objects_.devices().end() || !IsKept(objects_, device->second, true);
   });
   for (const auto& [path, device] : objects_.devices()) {
-    if (!IsKept(objects_, device)) continue;
+    if (!IsKept(objects_, device, keys_.count(path) != 0)) continue;
     const State state = StateOf(path);
     const auto [at, is_new] = keys_.try_emplace(path);
     if (is_new || at->second.state != state) Enter(path, at->second, state);
+    const bool odd = device.resolved && !device.connected;
+    if (std::exchange(at->second.odd, odd) != odd && odd) loop_.Post(read_again_);
   }
 }
 
@@ -81,7 +84,10 @@ void KeyKeeper::Connect(const std::string& path, Kept& kept) {
       [this, path, began = Clock::now()](Result<BusLoop::Reply> reply) {
         const auto at = keys_.find(path);
         if (at != keys_.end()) at->second.connecting = false;
-        if (reply) return Tell(path, "did not come back by itself; BlueZ has connected it");
+        if (reply) {
+          if (at != keys_.end() && at->second.state == State::kAway) read_again_();
+          return Tell(path, "did not come back by itself; BlueZ has connected it");
+        }
         if (at == keys_.end() || Clock::now() - began > kTried) return;
         // Not even tried: refused, or the kernel believes in a connection that is gone.
         if (std::exchange(at->second.told, true)) return;

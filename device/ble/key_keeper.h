@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 
@@ -37,11 +38,20 @@ struct BleKeeping {
 //  * One that is connected without the key service for BleKeeping::half, or that Renew names: the
 //    connection is ended (Device1.Disconnect), and asked for as soon as it is gone. That is told.
 //
+// BlueZ 5.66 does not always signal a connection that it was asked for: a key that has services and
+// no connection, or that is away after Connect has succeeded, has the objects read again.
+//
 // On the loop's thread only.
 class KeyKeeper {
  public:
-  KeyKeeper(BusLoop& loop, const BluezObjects& objects, BluezObjects::Note note, BleKeeping keeping)
-      : loop_(loop), objects_(objects), note_(std::move(note)), keeping_(keeping) {}
+  // `read_again`: the objects are not what BlueZ has, and are to be read whole.
+  KeyKeeper(BusLoop& loop, const BluezObjects& objects, std::function<void()> read_again,
+            BluezObjects::Note note, BleKeeping keeping)
+      : loop_(loop),
+        objects_(objects),
+        read_again_(std::move(read_again)),
+        note_(std::move(note)),
+        keeping_(keeping) {}
 
   // The objects may be others.
   void Review();
@@ -57,6 +67,7 @@ class KeyKeeper {
     bool connecting = false;  // Connect is not answered yet
     bool renewing = false;    // we have ended the connection
     bool told = false;        // that it cannot be called back
+    bool odd = false;         // services, but no connection
   };
 
   State StateOf(const std::string& path) const;
@@ -69,6 +80,7 @@ class KeyKeeper {
 
   BusLoop& loop_;
   const BluezObjects& objects_;
+  const std::function<void()> read_again_;
   const BluezObjects::Note note_;
   const BleKeeping keeping_;
   std::map<std::string, Kept> keys_;  // bonded ones on adapters that are on, by path

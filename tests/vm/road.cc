@@ -1,5 +1,8 @@
 #include "tests/vm/road.h"
 
+#include <cstdio>
+#include <utility>
+
 #include "device/ble/ble_host.h"
 #include "device/ble/pairing.h"
 #include "device/hid/hid_discovery.h"
@@ -25,7 +28,11 @@ device::OpenPort HidOpener(Open open) {
 }
 
 device::BleHost& Host() {
-  static const auto host = device::BleHost::Start({});
+  static const auto host = [] {
+    device::BleOptions options;
+    options.note = [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); };
+    return device::BleHost::Start(std::move(options));
+  }();
   return *host;
 }
 

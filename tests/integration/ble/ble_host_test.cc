@@ -181,6 +181,10 @@ TEST_CASE("a key that stays away is called until it comes", "[ble]") {
   CHECK(rig.log->Vanished() == kKey);
   CHECK(rig.log->Appeared() == kKey);
   rig.mock.Do("assert asked == ['Connect'] * 5, asked");
+  rig.mock.Do("mute = True");
+  rig.mock.Do("away('" + kKey + "')");
+  CHECK(rig.log->Vanished() == kKey);
+  CHECK(rig.log->Appeared() == kKey);
 }
 
 TEST_CASE("a key whose services are not found is connected anew", "[ble]") {

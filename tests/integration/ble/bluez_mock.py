@@ -139,6 +139,7 @@ def away(path):
 
 
 asked = []  # of keys that are kept: "Connect", "Disconnect"
+mute = False  # whether "Connect" does not signal that it has connected, as BlueZ 5.66 at times
 deaf = 0  # how many times "Connect" fails
 
 
@@ -151,7 +152,11 @@ def kept(path):
             deaf -= 1
             raise dbus.exceptions.DBusException("le-connection-abort-by-local", name="org.bluez.Error.Failed")
         gatt(device.path)
-        change(device.path, DEVICE, Connected=dbus.Boolean(True), ServicesResolved=dbus.Boolean(True))
+        if mute:
+            device.props[DEVICE]["Connected"] = dbus.Boolean(True)
+            change(device.path, DEVICE, ServicesResolved=dbus.Boolean(True))
+        else:
+            change(device.path, DEVICE, Connected=dbus.Boolean(True), ServicesResolved=dbus.Boolean(True))
 
     def disconnect(device):
         asked.append("Disconnect")
