@@ -1,4 +1,5 @@
 // Mode *at delivery*: the directory is asked only when the key has proved that it is prepared.
+#include <new>
 #include <utility>
 
 #include "protocol/failpoint.h"
@@ -68,7 +69,15 @@ void Saga::ProceedWith(ChangeRow row) {
       const ChangeState state = row.change.state;
       over = state == ChangeState::kFailed || state == ChangeState::kSuperseded;
       if (state != ChangeState::kIntent && state != ChangeState::kHeld) break;
-      if (!Prepare(row)) break;
+      try {
+        if (!Prepare(row)) break;
+      } catch (const std::bad_alloc&) {
+        return Log(ports_, "change " + row.change.id.Hex(),
+                   {ErrorCode::kUnavailable,
+                    "The server is out of locked memory; raise its memlock limit.",
+                    {},
+                    0});
+      }
     }
   }
   if (over) Proceed(account);  // what the key was prepared with is to be dropped

@@ -200,6 +200,7 @@ try {
     const plain = await openBrowser(stack, { javaScriptEnabled: false });
     try {
       const page = await plain.newPage();
+      await page.emulateMedia({ reducedMotion: 'reduce' });  // on a busy machine smooth scrolling to Save takes for ever
       await signIn(page, admin);
       await page.getByRole('searchbox').fill(stack.employee.login);
       await page.getByRole('button', { name: 'Search' }).click();
