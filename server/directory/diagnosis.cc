@@ -9,7 +9,9 @@
 
 #include "server/directory/access.h"
 #include "server/directory/account_reader.h"
+#include "server/directory/diagnosis_report.h"
 #include "server/directory/metadata.h"
+#include "server/directory/openldap_diagnosis.h"
 #include "server/directory/person.h"
 #include "server/directory/protection.h"
 #include "server/directory/text.h"
@@ -23,8 +25,6 @@ constexpr std::size_t kMaxSwept = 200'000;  // people below people_dn
 constexpr std::size_t kMaxUnits = 200;      // OUs that are looked at
 constexpr std::size_t kMaxJudged = 500;     // accounts that are judged one by one
 constexpr std::size_t kMaxNamed = 10;       // … and named
-constexpr std::int64_t kSkewWarning = 60;   // seconds
-constexpr std::int64_t kSkewProblem = 300;  // Kerberos refuses from here on
 constexpr std::int64_t kPasswordDays = 14;  // before the service account's own password ends
 constexpr std::string_view kUserClass = "bf967aba-0de6-11d0-a285-00aa003049e2";
 
@@ -41,27 +41,10 @@ constexpr std::array<Right, 4> kRights{{
     {"tokenGroups", "b7c69e6d-2cc7-11d2-854e-00a0c983f608", "RP", "RP"},
 }};
 
-std::string ParentOf(const std::string& dn) {
-  for (std::size_t i = 0; i < dn.size(); ++i) {
-    if (dn[i] == '\\') {
-      ++i;
-    } else if (dn[i] == ',') {
-      return dn.substr(i + 1);
-    }
-  }
-  return {};
-}
-
-std::string Shown(const std::string& text) { return CleanText(text, 256); }
-
-std::string Plural(std::size_t count, const char* one, const char* many) {
-  return std::to_string(count) + " " + (count == 1 ? one : many);
-}
-
-class Doctor {
+class Doctor : private DiagnosisReport {
  public:
   Doctor(const LdapConfig& config, std::int64_t now)
-      : config_(config), now_(now), accounts_(config) {}
+      : DiagnosisReport(config), now_(now), accounts_(config) {}
 
   Diagnosis Run() {
     bool domain_done = false;
@@ -69,7 +52,7 @@ class Doctor {
     std::size_t answered = 0;
     for (const std::string& uri : config_.uris) {
       const LdapEndpoint endpoint{uri, config_.ca_file, config_.kind};
-      auto connection = Controller(endpoint);
+      auto connection = OpenAndBind(endpoint);
       if (connection == nullptr) continue;
       ++answered;
       const Session session{*connection, endpoint, Later()};
@@ -89,42 +72,6 @@ class Doctor {
   }
 
  private:
-  void Add(Status status, std::string what, std::string cause, std::string fix) {
-    out_.findings.push_back({status, std::move(what), std::move(cause), std::move(fix)});
-  }
-  void Ok(std::string what) { Add(Status::kOk, std::move(what), {}, {}); }
-  void Warn(std::string what, std::string cause, std::string fix) {
-    Add(Status::kWarning, std::move(what), std::move(cause), std::move(fix));
-  }
-  void Problem(std::string what, std::string cause, std::string fix) {
-    Add(Status::kProblem, std::move(what), std::move(cause), std::move(fix));
-  }
-  Deadline Later() const { return std::chrono::steady_clock::now() + 4 * config_.timeout; }
-
-  std::unique_ptr<LdapConnection> Controller(const LdapEndpoint& endpoint) {
-    const std::string what = "controller " + endpoint.uri;
-    auto connection = LdapConnection::Open(endpoint, config_.connect_timeout);
-    if (!connection) {
-      Problem(what + ": connection and certificate", connection.error().message,
-              "Check directory.uris and directory.ca_file, DNS and the network; see what the port "
-              "shows:\nopenssl s_client -connect " +
-                  endpoint.uri.substr(8) + " -CAfile " + endpoint.ca_file);
-      return nullptr;
-    }
-    Ok(what + ": connection and certificate");
-    out_.certificates.emplace_back(endpoint.uri, (*connection)->PeerCertificate());
-    const LdapAnswer answer =
-        (*connection)->Bind(config_.bind_name, config_.bind_password, Later());
-    if (!answer.ok()) {
-      Problem(what + ": service account", ExplainServiceBind(answer, endpoint).message,
-              "Check directory.bind_name and directory.password_file, and the account in Active "
-              "Directory.");
-      return nullptr;
-    }
-    Ok(what + ": service account signs in");
-    return *std::move(connection);
-  }
-
   void Controls(const Session& session, const Result<ControllerFacts>& facts) {
     const std::string what = "controller " + session.endpoint.uri;
     LdapSearch search;
@@ -133,18 +80,8 @@ class Doctor {
     const auto root = Entries(session, search);
     const std::int64_t theirs =
         root && !root->empty() ? ReadGeneralizedTime(root->front().Get("currenttime")) : 0;
-    const std::int64_t skew = theirs == 0 ? 0 : std::llabs(theirs - now_);
-    if (theirs == 0) {
-      Warn(what + ": clock", "It does not tell its time (currentTime).",
-           "Compare the clocks by hand.");
-    } else if (skew >= kSkewWarning) {
-      Add(skew >= kSkewProblem ? Status::kProblem : Status::kWarning, what + ": clock",
-          "Its clock and this machine's differ by " + std::to_string(skew) + " seconds.",
-          "Let both follow the same time source (NTP).");
-    } else {
-      Ok(what + ": clock, " + Plural(static_cast<std::size_t>(skew), "second", "seconds") +
-         " apart");
-    }
+    Clock(what, theirs, now_, "It does not tell its time (currentTime).",
+          "Compare the clocks by hand.");
     if (!facts) {
       Warn(what + ": what it offers", facts.error().message, "See the server's log.");
     } else if (facts->policy_hints.empty()) {
@@ -362,10 +299,8 @@ class Doctor {
     if (whole) Ok("rights on " + Shown(unit) + ": reset password, unlock, must change");
   }
 
-  const LdapConfig& config_;
   const std::int64_t now_;
   AccountReader accounts_;
-  Diagnosis out_;
   std::set<std::string, std::less<>> token_;
   std::string sid_ = "SID";
   std::string account_;
@@ -389,6 +324,7 @@ RightCommands CommandsFor(std::string_view right, const std::string& ou, const s
 
 Diagnosis Diagnose(const LdapConfig& config, std::int64_t now) {
   LdapConfig whole;
+  whole.kind = config.kind;
   whole.uris = config.uris;
   whole.ca_file = config.ca_file;
   whole.base_dn = config.base_dn;
@@ -396,9 +332,11 @@ Diagnosis Diagnose(const LdapConfig& config, std::int64_t now) {
   whole.bind_name = config.bind_name;
   whole.bind_password = config.bind_password.Clone();
   whole.prefer_pdc = config.prefer_pdc;
+  whole.default_policy = config.default_policy;
   whole.protected_groups = config.protected_groups;
   whole.timeout = config.timeout;
   whole.connect_timeout = config.connect_timeout;
+  if (whole.kind == DirectoryKind::kOpenLdap) return DiagnoseOpenLdap(whole, now);
   return Doctor(whole, now).Run();
 }
 

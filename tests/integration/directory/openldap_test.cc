@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "server/core/evidence.h"
+#include "server/directory/diagnosis.h"
 #include "server/directory/openldap_directory.h"
 #include "tests/integration/directory/directories.h"
 #include "tests/support/dc/tcp_proxy.h"
@@ -465,6 +466,54 @@ TEST_CASE("a silent, a stopped and a restarted slapd") {
   slapd.Start();
   REQUIRE_OK(directory->Get(id));
   REQUIRE_OK(Set(*directory, id, "bob-after-restart"));
+}
+
+TEST_CASE("the doctor tries rights in OpenLDAP without changing anything") {
+  TestSlapd slapd;
+  const LdapConfig config = ConfigFor(slapd);
+  const auto has = [](const Diagnosis& diagnosis, Finding::Status status,
+                      const std::string& words) {
+    for (const Finding& each : diagnosis.findings) {
+      if (each.status == status &&
+          (each.what + " " + each.cause + " " + each.fix).find(words) != std::string::npos)
+        return true;
+    }
+    return false;
+  };
+  using Status = Finding::Status;
+  const auto state = [&] {
+    return slapd.Attribute(slapd.Dn("alice"), "entryCSN") +
+           slapd.Attribute("uid=frozen,ou=frozen," + slapd.people_dn, "entryCSN");
+  };
+  const std::string before = state();
+  const auto diagnosis = Diagnose(config, std::time(nullptr));
+  for (const Finding& each : diagnosis.findings) {
+    UNSCOPED_INFO(each.what << " | " << each.cause << " | " << each.fix);
+  }
+  CHECK(has(diagnosis, Status::kOk, "service account signs in"));
+  CHECK(has(diagnosis, Status::kOk, "clock"));
+  CHECK(has(diagnosis, Status::kOk, "Password Modify"));
+  CHECK(has(diagnosis, Status::kOk, "default password policy"));
+  CHECK(has(diagnosis, Status::kOk, "people: 8 in 2 OUs"));
+  CHECK(has(diagnosis, Status::kOk, "rights on " + slapd.people_dn));
+  for (const char* attribute : {"userPassword", "pwdReset", "pwdAccountLockedTime"}) {
+    INFO(attribute);
+    CHECK(has(diagnosis, Status::kProblem,
+              "access to dn.subtree=\"ou=frozen," + slapd.people_dn + "\" attrs=" + attribute));
+  }
+  REQUIRE(diagnosis.certificates.size() == 1);
+  CHECK_FALSE(diagnosis.certificates.front().second.empty());
+  CHECK(state() == before);
+  CHECK(slapd.Binds(slapd.Dn("alice"), "alice-first-1"));
+
+  CHECK(has(Diagnose(config, std::time(nullptr) + 20), Status::kWarning, "clock"));
+  LdapConfig root = ConfigFor(slapd);
+  root.bind_name = slapd.root_dn;
+  root.bind_password = Secret(slapd.root_password);
+  root.default_policy.clear();
+  const auto mighty = Diagnose(root, std::time(nullptr));
+  CHECK(has(mighty, Status::kWarning, "never the rootdn"));
+  CHECK(has(mighty, Status::kWarning, "directory.default_policy is not set"));
 }
 
 TEST_CASE("a wrong OpenLDAP configuration is refused with the key that is wrong") {
