@@ -8,6 +8,7 @@
 #include "server/core/clock.h"
 #include "server/core/directory.h"
 #include "server/core/event_bus.h"
+#include "server/core/finding.h"
 #include "server/core/keys.h"
 #include "server/core/session.h"
 #include "server/core/workstations.h"
@@ -29,6 +30,7 @@ struct Services {
   std::string daemon_url;  // https://name:port of the workstation listener
   // Writes an error with its detail and the request's id to the log.
   std::function<void(const Request&, const Error&)> report;
+  CheckUp& check_up;
 };
 
 }  // namespace keyferry::server

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <mutex>
 #include <span>
 
 #include "server/app/files.h"
@@ -29,6 +30,7 @@ namespace fs = std::filesystem;
 using Status = Finding::Status;
 
 constexpr std::int64_t kDay = 86400;
+constexpr std::int64_t kFreshMillis = 10'000;  // a check-up this young is not repeated
 constexpr std::int64_t kSoonDays = 30;
 constexpr std::int64_t kNowDays = 7;
 constexpr std::int64_t kOldKeyDays = 3 * 365;
@@ -242,6 +244,30 @@ class Examination {
   Findings out_;
 };
 
+class ServerCheckUp final : public CheckUp {
+ public:
+  explicit ServerCheckUp(const ServerConfig& config) : config_(config) {}
+
+  Report Latest() override {
+    const std::lock_guard lock(mutex_);
+    return latest_;
+  }
+
+  void Run() override {
+    const std::lock_guard alone(running_);
+    if (SystemClock().UnixMillis() - Latest().at < kFreshMillis) return;
+    Report report{Examine(config_), SystemClock().UnixMillis()};
+    const std::lock_guard lock(mutex_);
+    latest_ = std::move(report);
+  }
+
+ private:
+  const ServerConfig& config_;
+  std::mutex running_;
+  std::mutex mutex_;
+  Report latest_;
+};
+
 const char* NameOf(Status status) {
   switch (status) {
     case Status::kOk:
@@ -280,6 +306,10 @@ std::size_t Count(const Findings& findings, Status status) {
 }  // namespace
 
 Findings Examine(const ServerConfig& config) { return Examination(config).Run(); }
+
+std::unique_ptr<CheckUp> MakeCheckUp(const ServerConfig& config) {
+  return std::make_unique<ServerCheckUp>(config);
+}
 
 bool Sick(const Findings& findings) { return Worst(findings) == Status::kProblem; }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <string>
 
 #include "server/app/config.h"
@@ -11,6 +12,9 @@ namespace keyferry::server {
 // opening the database does (integrity check, migrations): state folder, database, disk, age of key
 // material, and the directory with the service account's eyes.
 Findings Examine(const ServerConfig& config);
+
+// The same for a running server's page. `config` outlives it.
+std::unique_ptr<CheckUp> MakeCheckUp(const ServerConfig& config);
 
 // For a person: a line a finding, cause and fix indented below, a summary at the end.
 std::string InWords(const Findings& findings);

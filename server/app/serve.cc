@@ -14,6 +14,7 @@
 #include "server/api/workstation_api.h"
 #include "server/app/background.h"
 #include "server/app/change_driver.h"
+#include "server/app/doctor.h"
 #include "server/app/log.h"
 #include "server/app/open.h"
 #include "server/app/state.h"
@@ -162,7 +163,8 @@ class Parts {
                       log.Warning("request " + request.id + ": " + CodeName(error.code) + ": " +
                                   error.message +
                                   (error.detail.empty() ? "" : " [" + error.detail + "]"));
-                    }};
+                    },
+                    *check_up_};
   }
 
  private:
@@ -203,6 +205,7 @@ class Parts {
     keys_ = MakeKeyService(ports, KeysOf(config));
     workstations_ = MakeWorkstationService(ports, WorkstationsOf(config));
     audit_ = MakeAuditService(*store_);
+    check_up_ = MakeCheckUp(config);
     return {};
   }
 
@@ -221,6 +224,7 @@ class Parts {
   std::unique_ptr<KeyService> keys_;
   std::unique_ptr<WorkstationService> workstations_;
   std::unique_ptr<AuditService> audit_;
+  std::unique_ptr<CheckUp> check_up_;
 };
 
 std::shared_ptr<Router> MakeRouter(Services& services, const Catalog& catalog) {

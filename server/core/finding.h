@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -16,5 +17,20 @@ struct Finding {
 };
 
 using Findings = std::vector<Finding>;
+
+// Looks at everything that the server stands on, for the page of administrators. Thread-safe.
+class CheckUp {
+ public:
+  struct Report {
+    Findings findings;
+    std::int64_t at = 0;  // Unix milliseconds; 0 = nobody has looked yet
+  };
+  virtual ~CheckUp() = default;
+  // What was found last. Never waits for a run.
+  virtual Report Latest() = 0;
+  // Looks again. Blocks for some round trips to each controller; one at a time runs, and one that
+  // is only seconds old is not repeated.
+  virtual void Run() = 0;
+};
 
 }  // namespace keyferry::server

@@ -40,6 +40,7 @@ void AddPasswordPages(Router& router, const PageContext& context);
 void AddKeyPages(Router& router, const PageContext& context);
 void AddOperationPages(Router& router, const PageContext& context,
                        std::function<void(const WorkstationId&)> end_stream);
+void AddCheckUpPage(Router& router, const PageContext& context);
 void AddEventRoutes(Router& router, const PageContext& context);
 
 // A handler whose first capture is an identifier; anything else there is a page "not found".

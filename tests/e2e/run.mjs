@@ -91,12 +91,20 @@ try {
     assert(new URL(page.url()).pathname.startsWith('/sign-in'), `landed on ${page.url()}`);
   });
 
+  await test('the check-up page tells what the server stands on', async (page) => {
+    await signIn(page, admin);
+    await page.getByRole('link', { name: 'Check-up' }).click();
+    await page.getByRole('button', { name: 'Check now' }).click();
+    await page.getByRole('row', { name: /service account signs in/ }).waitFor();
+    assert(await page.getByText(/^(Problems: \d+, warnings: \d+|Everything is in order)\./).count() === 1, 'no summary');
+  });
+
   await test('every page is clean under axe, light and dark, phone and desk', async (page) => {
     await signIn(page, admin);
     const other = stack.account('employee_without_key');
     const pages = { employees: `${stack.pageUrl}employees`, employee: stack.employeeUrl, 'employee-without-key': employeePage(other),
       password: `${stack.employeeUrl}/password`, 'add-key': `${employeePage(other)}/key`, keys: `${stack.pageUrl}keys`,
-      workstations: `${stack.pageUrl}workstations`, audit: `${stack.pageUrl}audit`, 'not-found': `${stack.pageUrl}nothing/here` };
+      workstations: `${stack.pageUrl}workstations`, audit: `${stack.pageUrl}audit`, 'check-up': `${stack.pageUrl}check-up`, 'not-found': `${stack.pageUrl}nothing/here` };
     for (const [name, url] of Object.entries(pages)) {
       for (const [scheme, width] of [['light', 1280], ['dark', 390]]) {
         await page.emulateMedia({ colorScheme: scheme });

@@ -204,6 +204,19 @@ void Populate(World& world) {
   world.changes.preflight.seen_at = "front-desk-2";
   AddWorkstations(world);
   AddAudit(world);
+  world.check_up.report.at = world.clock.UnixMillis();
+  world.check_up.report.findings = {
+      {Finding::Status::kOk, "database: whole", "", ""},
+      {Finding::Status::kWarning, "service account: password", "It ends in 9 days.",
+       "Set a new one in Active Directory and in directory.password_file."},
+      {Finding::Status::kProblem, "right Reset Password on OU=Branch,DC=corp,DC=example",
+       "The service account may not reset passwords of people there.",
+       "On a domain controller, as a domain administrator:\ndsacls "
+       "\"OU=Branch,DC=corp,DC=example\" /I:S /G \"CORP\\svc-keyferry:CA;Reset "
+       "Password;user\"\nor, on Samba:\nsamba-tool dsacl set "
+       "--objectdn=\"OU=Branch,DC=corp,DC=example\" "
+       "--sddl=\"(OA;CIIO;CR;00299570-246d-11d0-a768-00aa006e0529;bf967aba-0de6-11d0-a285-"
+       "00aa003049e2;S-1-5-21-1-2-3-1105)\""}};
 }
 
 }  // namespace keyferry::server::fake

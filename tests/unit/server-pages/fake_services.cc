@@ -298,7 +298,8 @@ World::World(const std::string& web_directory)
                [this](const Request&, const Error& error) {
                  const std::lock_guard lock(reported_mutex);
                  reported.push_back(error);
-               }} {
+               },
+               check_up} {
   auto loaded = Catalog::Load(web_directory);
   if (!loaded) throw std::runtime_error(loaded.error().message);
   catalog = std::move(*loaded);

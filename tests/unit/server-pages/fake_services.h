@@ -146,6 +146,14 @@ struct FakeStream final : EventStream {
 };
 
 // Everything together, with the router of the browser listener and that of the workstations.
+class FakeCheckUp : public CheckUp {
+ public:
+  Report Latest() override { return report; }
+  void Run() override { ++runs; }
+  Report report;
+  int runs = 0;
+};
+
 struct World {
   explicit World(const std::string& web_directory);
 
@@ -157,6 +165,7 @@ struct World {
   FakeAudit audit;
   FakeBus bus;
   SystemClock clock;
+  FakeCheckUp check_up;
   std::vector<Error> reported;
   std::mutex reported_mutex;
   Services services;

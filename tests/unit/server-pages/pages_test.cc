@@ -66,10 +66,16 @@ const std::vector<std::string> kHostile = {"<script>alert(1)</script>",
 TEST_CASE("every page renders, stays small, and loads nothing inline or from elsewhere") {
   World world(KEYFERRY_WEB_DIR);
   fake::Populate(world);
-  std::vector<std::string> pages = {
-      "/sign-in", "/employees",       "/employees?query=zzzz",
-      "/keys",    "/workstations",    "/audit",
-      "/nothing", PageOf(5) + "/key", "/enrolments/" + world.keys.enrolment.id.Hex()};
+  std::vector<std::string> pages = {"/sign-in",
+                                    "/employees",
+                                    "/employees?query=zzzz",
+                                    "/keys",
+                                    "/workstations",
+                                    "/audit",
+                                    "/check-up",
+                                    "/nothing",
+                                    PageOf(5) + "/key",
+                                    "/enrolments/" + world.keys.enrolment.id.Hex()};
   for (std::uint8_t i = 1; i < 6; ++i) {
     pages.push_back(PageOf(i));
     pages.push_back(PageOf(i) + "/password");
@@ -109,12 +115,15 @@ TEST_CASE("hostile values of directory, keys and workstations stay text") {
         world.workstations.workstations[0].fingerprint = text;
     auto& row = world.audit.rows[0];
     row.actor = row.action = row.target = row.detail = row.outcome = row.address = row.hash = text;
+    auto& finding = world.check_up.report.findings[0];
+    finding.what = finding.cause = finding.fix = text;
     world.changes.preflight.seen_at = text;
     world.sessions.sessions[World::kToken].actor.display_name = text;
     const std::string raw_tag = text.substr(0, text.find('>') + 1);
     for (const std::string& page :
          {std::string("/employees"), PageOf(1), PageOf(1) + "/password", PageOf(1) + "/key",
-          std::string("/keys"), std::string("/workstations"), std::string("/audit")}) {
+          std::string("/keys"), std::string("/workstations"), std::string("/audit"),
+          std::string("/check-up")}) {
       INFO(page);
       const Response response = world.Send(world.Get(page));
       CHECK(response.status == 200);
@@ -127,6 +136,33 @@ TEST_CASE("hostile values of directory, keys and workstations stay text") {
         world.Send(world.Post("/sign-in", "name=%22%3E%3Cscript%3E&password=x"));
     CHECK_FALSE(Contains(search.body, "\"><script>"));
   }
+}
+
+TEST_CASE("the check-up is shown worst first, with what to copy, and is run by a button only") {
+  World world(KEYFERRY_WEB_DIR);
+  Response page = world.Send(world.Get("/check-up"));
+  CHECK(page.status == 200);
+  CHECK(Contains(page.body, "Nobody has checked yet"));
+  CHECK(Contains(page.body, "href=\"/check-up\" aria-current=\"page\""));
+  CHECK(world.check_up.runs == 0);
+  page = world.Send(world.Post("/check-up", "csrf=" + std::string(World::kCsrf)));
+  CHECK(page.status == 303);
+  CHECK(world.check_up.runs == 1);
+  CHECK(world.Send(world.Post("/check-up", "csrf=wrong")).status == 403);
+  CHECK(world.check_up.runs == 1);
+  fake::Populate(world);
+  page = world.Send(world.Get("/check-up"));
+  const auto at = [&](const char* text) {
+    INFO(text);
+    const std::size_t found = page.body.find(text);
+    CHECK(found != std::string::npos);
+    return found;
+  };
+  CHECK(at("right Reset Password") < at("service account: password"));
+  CHECK(at("service account: password") < at("database: whole"));
+  at("<code>dsacls &quot;OU=Branch");
+  at("<p class=\"muted\">or, on Samba:</p>");
+  at("Problems: 1, warnings: 1.");
 }
 
 TEST_CASE("the employee page tells the road of the newest password") {
