@@ -81,6 +81,7 @@ bool Desk::Plugged() { return Control("status").find("\"plugged\":true") != std:
 std::unique_ptr<device::KeyClient> Desk::Connect(int divisor) {
   const Waiting step("the key to answer");
   if (!presence_->Wait()) {
+    if (!Plugged()) GiveUp("the key is not plugged in");
     Note("connect", {ErrorCode::kUnavailable, "No key is there.", {}, 0});
     return nullptr;
   }
@@ -184,6 +185,7 @@ bool Desk::Open(device::KeyClient& client) {
 
 std::optional<protocol::Receipt> Desk::Deliver(int divisor) {
   const Waiting step("delivery of job " + std::to_string(seq_));
+  delivered_by_.reset();
   std::unique_ptr<device::KeyClient> client;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     const int arrivals = presence_->arrivals();
@@ -191,7 +193,10 @@ std::optional<protocol::Receipt> Desk::Deliver(int divisor) {
     if (client && Open(*client)) {
       const Waiting put("PUT_JOB");
       const auto receipt = client->PutJob(job_);
-      if (receipt) return *receipt;
+      if (receipt) {
+        delivered_by_ = std::move(client);
+        return *receipt;
+      }
       Note("PUT_JOB", receipt.error());
     }
     if (Plugged()) continue;
@@ -216,7 +221,8 @@ void Desk::CheckOnce(const std::optional<protocol::Receipt>& receipt) {
   CHECK(receipt->seq == seq_);
   CHECK(receipt->receipt_ctr == last_.receipt_ctr + 1);
   CHECK(receipt->previous_hash == protocol::ReceiptHash(last_.Encode()));
-  const auto client = OpenAs(host_, statement_.noise_pub);
+  const auto client =
+      delivered_by_ ? std::move(delivered_by_) : OpenAs(host_, statement_.noise_pub);
   const auto status = Must("GET_STATUS", client->GetStatus());
   CHECK(status.last_seq == seq_);
   CHECK(status.receipt_ctr == receipt->receipt_ctr);

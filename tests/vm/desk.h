@@ -40,7 +40,8 @@ class Desk {
   // it never got there.
   std::optional<protocol::Receipt> Deliver(int divisor = 1);
   // Exactly once: `receipt` is of the present job and follows the last one, and whoever sends the
-  // job again gets the same bytes. It is then the last one.
+  // job again, in the delivery's session where there is one, gets the same bytes. It is then the
+  // last one.
   void CheckOnce(const std::optional<protocol::Receipt>& receipt);
   // The session for deliveries, unless there is one.
   bool Open(device::KeyClient& client);
@@ -95,6 +96,7 @@ class Desk {
   std::uint64_t seq_ = 0;
   std::vector<std::uint8_t> job_;
   int pulls_ = 0;
+  std::unique_ptr<device::KeyClient> delivered_by_;  // until the check
   protocol::Hash grant_hash_{};  // of the enrolment that is on its way
   std::deque<std::string> notes_;
 };

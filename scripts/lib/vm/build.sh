@@ -3,8 +3,10 @@
 VM=$ROOT/build/vm
 VM_META=linux-image-amd64
 
-# What the guest can load. Dependencies come along by themselves.
-VM_MODULES="virtio_pci 9pnet_virtio 9p overlay virtio_console virtio_blk virtio_rng virtio_net virtio_pmem nd_pmem ext4 dm_mod dm_flakey loop
+# What init loads.
+VM_BOOT_MODULES="virtio_pci virtio_console virtio_rng 9pnet_virtio 9p overlay virtio_blk"
+# What the guest can load after it, from here. Dependencies come along by themselves.
+VM_MODULES="$VM_BOOT_MODULES virtio_net virtio_pmem nd_pmem ext4 dm_mod dm_flakey loop
   uhid usbhid hid_generic usbip_core vhci_hcd dummy_hcd libcomposite usb_f_hid uhci_hcd ehci_pci xhci_pci
   bluetooth hci_vhci cmac ecb ecdh_generic drbg hmac sha256_generic sha512_generic sha3_generic jitterentropy_rng ctr ccm aes_generic
   algif_skcipher algif_hash"
@@ -39,14 +41,12 @@ vm_elf() {
   return 1
 }
 
-# vm_initramfs DIR: busybox, the modules and init.
-vm_initramfs() {
-  local dir=$1 tree=$1/initramfs version module file
+# vm_modules DIR TREE MODULE…: these and what they need, below TREE/lib/modules.
+vm_modules() {
+  local dir=$1 tree=$2 version module file
+  shift 2
   version=$(ls "$dir/kernel/lib/modules")
-  depmod -b "$dir/kernel" "$version"
-  mkdir -p "$tree"/{bin,proc,sys,dev,new,low,rw} "$tree/lib/modules/$version"
-  cp /bin/busybox "$tree/bin/busybox"
-  for module in $VM_MODULES; do
+  for module in "$@"; do
     modprobe -d "$dir/kernel" -S "$version" --show-depends "$module"
   done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | sort -u >"$dir/list"
   while read -r file; do
@@ -54,6 +54,17 @@ vm_initramfs() {
   done <"$dir/list"
   cp "$dir/kernel/lib/modules/$version"/modules.{order,builtin,builtin.modinfo} "$tree/lib/modules/$version/"
   depmod -b "$tree" "$version"
+}
+
+# vm_initramfs DIR: busybox, the modules of the boot and init. The other modules stay outside, in DIR/modules.
+vm_initramfs() {
+  local dir=$1 tree=$1/initramfs
+  depmod -b "$dir/kernel" "$(ls "$dir/kernel/lib/modules")"
+  mkdir -p "$tree"/{bin,proc,sys,dev,new,low,rw}
+  cp /bin/busybox "$tree/bin/busybox"
+  vm_modules "$dir" "$tree" $VM_BOOT_MODULES
+  vm_modules "$dir" "$dir/all" $VM_MODULES
+  mv "$dir/all/lib/modules" "$dir/modules"
   install -m 755 "$ROOT/scripts/lib/vm/init" "$tree/init"
   (cd "$tree" && find . | LC_ALL=C sort | cpio -o -H newc --quiet) >"$dir/initramfs.cpio"
 }
@@ -63,7 +74,7 @@ vm_make() {
   new=$(mktemp -d "$VM.XXXXXX")
   vm_fetch "$new" && vm_elf "$new"/kernel/boot/vmlinuz-* "$new/vmlinux" && vm_initramfs "$new" || { rm -rf "$new"; return 1; }
   cp "$new"/kernel/boot/config-* "$new/config"
-  rm -rf "$new/kernel" "$new/initramfs"
+  rm -rf "$new/kernel" "$new/initramfs" "$new/all" "$new/list"
   echo "$stamp" >"$new/stamp"
   rm -rf "$VM"
   mv "$new" "$VM"
