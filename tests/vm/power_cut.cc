@@ -9,12 +9,14 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <iostream>
 #include <thread>
 
 #include "tests/integration/daemon/process.h"
 #include "tests/integration/daemon/test_server.h"
 #include "tests/unit/client-daemon/temp_dir.h"
+#include "tests/vm/waiting.h"
 
 using namespace keyferry;
 namespace fs = std::filesystem;
@@ -78,13 +80,23 @@ struct Workstation {
     server.Stop();
   }
 
+  // Four times the server's patience: the guest's processor is emulated, and shared.
+  void WaitFor(const std::string& words, const std::function<bool()>& done) {
+    const test::Waiting step(words);
+    for (int i = 0; i < 4; ++i) {
+      if (server.Wait(done)) return;
+    }
+    FAIL("It never came to this: " << words);
+  }
+
   // Boots; returns what the key said of itself before the daemon came to it.
   std::string Boot() {
+    const test::Waiting step("the guest to boot and its key to be ready");
     fs::remove(out / "qemu.pid");
     guest = std::make_unique<test::Process>(std::vector<std::string>{
         "/bin/bash", "-c", "exec \"$0\" \"$@\" 2>>" + (dir / "vm.log"), KEYFERRY_ROOT "/scripts/vm",
         "run", "--out", out, "--disk", disk, "--flash", flash, "--forward",
-        std::to_string(server.port()), "--timeout", "150", "--",
+        std::to_string(server.port()), "--timeout", "300", "--",
         KEYFERRY_ROOT "/tests/vm/workstation", KEYFERRY_BIN, KEYFERRY_TESTS});
     const bool up = guest->WaitForLine("ready");
     const std::string& text = guest->output();
@@ -101,6 +113,7 @@ struct Workstation {
     std::ifstream(out / "qemu.pid") >> pid;
     REQUIRE(pid > 1);
     kill(pid, SIGKILL);
+    const test::Waiting step("the killed guest to end");
     guest->Wait();
   }
 
@@ -144,21 +157,21 @@ TEST_CASE("power cut of the whole workstation during delivery, again and again")
     server.Approve();
   }
   CHECK(desk.Boot() == "empty");
-  REQUIRE(server.Wait([&] { return server.seen_keys.size() == 1; }));
+  desk.WaitFor("the key is known", [&] { return server.seen_keys.size() == 1; });
   daemon::Id device;
   {
     const auto lock = server.Lock();
     device = *daemon::ParseId(*server.seen_keys.begin());
     server.Enrol(device);
   }
-  REQUIRE(server.Wait(
-      [&] { return server.keys.count(device) && !server.keys[device].receipts.empty(); }));
+  desk.WaitFor("the key is enrolled",
+               [&] { return server.keys.count(device) && !server.keys[device].receipts.empty(); });
   // One delivery without a cut says how long the moments to choose from are.
   const auto queued = Clock::now();
   daemon::Id job = desk.Queue(device);
-  REQUIRE(server.Wait([&] { return server.job(job).spooled; }));
+  desk.WaitFor("the job is spooled", [&] { return server.job(job).spooled; });
   const auto spooled = Clock::now();
-  REQUIRE(server.Wait([&] { return server.job(job).result.has_value(); }));
+  desk.WaitFor("the receipt is home", [&] { return server.job(job).result.has_value(); });
   const auto home = Clock::now();
   desk.CutPower();
 
@@ -177,7 +190,7 @@ TEST_CASE("power cut of the whole workstation during delivery, again and again")
     } else {
       ++(cut_off.spooled ? places.spooled : places.server);
     }
-    REQUIRE(server.Wait([&] { return server.job(job).result.has_value(); }));
+    desk.WaitFor("the receipt is home", [&] { return server.job(job).result.has_value(); });
     {
       const auto lock = server.Lock();
       CHECK(server.job(job).result == protocol::Status::kOk);
@@ -188,14 +201,14 @@ TEST_CASE("power cut of the whole workstation during delivery, again and again")
     if (cut % 4 == 0) {
       std::this_thread::sleep_for((spooled - queued) * cut / cuts);
     } else {
-      REQUIRE(server.Wait([&] { return server.job(job).spooled; }));
+      desk.WaitFor("the job is spooled", [&] { return server.job(job).spooled; });
       std::this_thread::sleep_for((home - spooled) * cut / cuts);
     }
     desk.CutPower();
     cut_off = desk.Known(job);
   }
   const std::string words = desk.Boot();
-  REQUIRE(server.Wait([&] { return server.job(job).result.has_value(); }));
+  desk.WaitFor("the receipt is home", [&] { return server.job(job).result.has_value(); });
   const auto lock = server.Lock();
   const auto& receipts = server.keys[device].receipts;
   // Enrolment, one delivery before, and each of the cut ones, exactly once.

@@ -19,6 +19,7 @@ const guest = (settings, ...command) => [path.join(ROOT, 'scripts/vm'), 'run', .
 
 // The longest first. Each prints '✓ name (seconds)' or '✗ name: reason' and ends with 'N passed, N failed'.
 const RUNS = {
+  'power-cut': [tests('vm_power_cut'), '-r', 'lines'],
   'login': guest(['--mem', '2048', '--timeout', '400'], 'tests/vm/roads', 'with-ble', 'node', 'tests/vm/login.mjs', options.preset, options['server-preset']),
   'uhid': guest(['--timeout', '420'], 'tests/vm/roads', tests('vm_roads'), '-r', 'lines', '[uhid]'),
   'usb-hidraw': guest(['--timeout', '420'], 'tests/vm/roads', tests('vm_roads'), '-r', 'lines', '[usb-hidraw]'),
@@ -27,7 +28,6 @@ const RUNS = {
   // Not under the sanitizers: bluetoothd, the adapters and an emulated processor leave no time for them.
   'ble': guest(['--timeout', '420'], 'with-ble', plain('vm_roads'), '-r', 'lines', '[ble]'),
   'ble-mtu-100': guest(['--timeout', '420'], 'with-ble', '--mtu', '100', plain('vm_roads'), '-r', 'lines', 'ble: enrol*,ble: any*'),
-  'power-cut': [tests('vm_power_cut'), '-r', 'lines'],
 };
 
 const logs = fs.mkdtempSync(path.join(os.tmpdir(), 'keyferry-vm-'));
@@ -36,6 +36,7 @@ let passed = 0, failed = 0;
 function run(name) {
   return new Promise((resolve) => {
     const log = path.join(logs, `${name}.log`);
+    const start = Date.now();
     const errors = fs.openSync(log, 'a');
     const [program, ...args] = RUNS[name];
     const child = spawn(program, args, { cwd: ROOT, stdio: ['ignore', 'pipe', errors], env: { ...process.env, ASAN_OPTIONS: 'detect_leaks=1' } });
@@ -56,6 +57,7 @@ function run(name) {
     child.on('close', (code) => {
       if (rest) line(rest);
       fs.closeSync(errors);
+      console.log(`  ${name} took ${Math.round((Date.now() - start) / 1000)} s`);
       passed += summary?.passed ?? 0;
       failed += summary?.failed ?? 0;
       // A sanitizer's report or a dead guest is a failure even when each scenario held.
