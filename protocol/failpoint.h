@@ -22,7 +22,9 @@ inline void Failpoint(const char* name) {
   const std::size_t length = colon ? static_cast<std::size_t>(colon - wanted) : std::strlen(wanted);
   if (std::strlen(name) != length || std::strncmp(name, wanted, length) != 0) return;
   const unsigned long at = colon ? std::strtoul(colon + 1, nullptr, 10) : 1;
-  if (++passed == at) kill(getpid(), SIGKILL);
+  if (++passed != at) return;
+  // KEYFERRY_FAILPOINT_STOP: it only stands still there, until it gets SIGCONT.
+  kill(getpid(), std::getenv("KEYFERRY_FAILPOINT_STOP") == nullptr ? SIGKILL : SIGSTOP);
 }
 
 }  // namespace keyferry

@@ -109,6 +109,8 @@ class Relay {
     const std::lock_guard lock(mutex_);
     if (open_) {
       stream_->Send(event.name, event.data);
+      // Whichever server it was revoked on, its stream ends.
+      if (event.name == "revoked") stream_->Close();
     } else {
       early_.push_back(event);
     }

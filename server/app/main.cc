@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <string>
 
 #include "protocol/secure/secure_bytes.h"
@@ -33,6 +34,10 @@ int Init(const ServerConfig& config) {
   }
   const StateFiles files(config.state_dir);
   std::printf("Initialised %s.\n", config.state_dir.c_str());
+  if (std::error_code ec; !std::filesystem::exists(files.root_key, ec)) {
+    std::printf("  It joins the servers on %s.\n", config.postgres->place().c_str());
+    return 0;
+  }
   std::printf("  Give %s to browsers and workstations: it is this server's CA.\n",
               files.ca_cert.c_str());
   std::printf(

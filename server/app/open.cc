@@ -38,7 +38,7 @@ Result<std::unique_ptr<Directory>> OpenDirectory(const ServerConfig& config) {
                                                 : MakeLdapDirectory(std::move(*ldap));
 }
 
-Result<std::unique_ptr<Store>> OpenStore(const ServerConfig& config) {
+Result<std::unique_ptr<Store>> OpenStore(const ServerConfig& config, const std::string& node) {
   if (auto done = CheckPrivateFolder(config.state_dir); !done) return tl::unexpected(done.error());
   const StateFiles files(config.state_dir);
   std::error_code ec;
@@ -46,16 +46,16 @@ Result<std::unique_ptr<Store>> OpenStore(const ServerConfig& config) {
     return Fail(ErrorCode::kIo,
                 config.state_dir.string() + " is not initialised. Run: keyferry-server init");
   }
-  return MakeStore(config);
+  return MakeStore(config, node);
 }
 
-Result<std::unique_ptr<Store>> MakeStore(const ServerConfig& config) {
+Result<std::unique_ptr<Store>> MakeStore(const ServerConfig& config, const std::string& node) {
   if (!config.postgres) return OpenSqliteStore(StateFiles(config.state_dir).database);
   if (const std::string& file = config.postgres->password_file(); !file.empty()) {
     // libpq would leave out, silently, a file that others may read.
     if (const auto secret = ReadSecretFile(file); !secret) return tl::unexpected(secret.error());
   }
-  return OpenPostgresStore(*config.postgres);
+  return OpenPostgresStore(*config.postgres, node);
 }
 
 }  // namespace keyferry::server

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "protocol/result.h"
 #include "server/app/config.h"
@@ -14,8 +15,9 @@ namespace keyferry::server {
 Result<LdapConfig> LdapConfigOf(const ServerConfig& config);  // reads the password file
 Result<std::unique_ptr<Directory>> OpenDirectory(const ServerConfig& config);
 // kIo when the state folder is not initialised.
-Result<std::unique_ptr<Store>> OpenStore(const ServerConfig& config);
+// `node`: NodeLink::Self::id of a server that changes passwords; tools have none.
+Result<std::unique_ptr<Store>> OpenStore(const ServerConfig& config, const std::string& node = {});
 // The same, but makes the database when it is new.
-Result<std::unique_ptr<Store>> MakeStore(const ServerConfig& config);
+Result<std::unique_ptr<Store>> MakeStore(const ServerConfig& config, const std::string& node = {});
 
 }  // namespace keyferry::server

@@ -15,9 +15,12 @@
 #include "server/app/background.h"
 #include "server/app/change_driver.h"
 #include "server/app/doctor.h"
+#include "server/app/leased_directory.h"
 #include "server/app/log.h"
+#include "server/app/node.h"
 #include "server/app/open.h"
 #include "server/app/state.h"
+#include "server/core/offer.h"
 #include "server/core/services.h"
 #include "server/http/listener.h"
 #include "server/pages/pages.h"
@@ -144,8 +147,17 @@ class Parts {
   }
 
   Store& store() { return *store_; }
-  EventBus& bus() { return *bus_; }
+  EventBus& bus() { return link_ ? link_->bus() : *bus_; }
   ChangeService& changes() { return *changes_; }
+
+  // Joins the other servers on the database, where there may be some.
+  void Join(std::function<void()> orphaned) {
+    if (!link_) return;
+    link_->Start({offer_, std::move(orphaned), [this](std::string_view line) { log_.Info(line); }});
+  }
+  void Leave() {
+    if (link_) link_->Stop();
+  }
 
   Services MakeServices(const ServerConfig& config) {
     Log& log = log_;
@@ -155,7 +167,7 @@ class Parts {
                     *workstations_,
                     *audit_,
                     *directory_,
-                    *bus_,
+                    bus(),
                     clock_,
                     KEYFERRY_VERSION,
                     UrlOf(config.names.front(), config.workstation_listen.port),
@@ -171,12 +183,15 @@ class Parts {
   explicit Parts(Log& log) : log_(log) {}
 
   Result<void> Load(const ServerConfig& config) {
-    auto store = OpenStore(config);
+    auto self = DescribeNode(config);
+    if (!self) return tl::unexpected(self.error());
+    auto store = OpenStore(config, config.postgres ? self->id : std::string());
     if (!store) return tl::unexpected(store.error());
     store_ = std::move(*store);
     auto issuer = LoadIssuer(config, clock_.UnixSeconds());
     if (!issuer) return tl::unexpected(issuer.error());
     issuer_ = std::move(*issuer);
+    if (auto bound = store_->BindRoot(issuer_->root_pub()); !bound) return bound;
     auto ca = LoadAuthority(config);
     if (!ca) return tl::unexpected(ca.error());
     ca_ = std::move(*ca);
@@ -186,20 +201,29 @@ class Parts {
     auto directory = OpenDirectory(config);
     if (!directory) return tl::unexpected(directory.error());
     directory_ = std::move(*directory);
-    bus_ = MakeEventBus();
+    if (config.postgres) {
+      auto link = OpenNodeLink(*config.postgres, *std::move(self), presence_);
+      if (!link) return tl::unexpected(link.error());
+      link_ = std::move(*link);
+      directory_ = MakeLeasedDirectory(std::move(directory_),
+                                       [&link_held = *link_] { return link_held.Holds(); });
+    } else {
+      bus_ = MakeEventBus();
+    }
     waiter_ = MakeThreadWaiter();
     Log& log = log_;
     const CorePorts ports{*store_,
                           *directory_,
                           clock_,
                           OsRandom(),
-                          *bus_,
+                          bus(),
                           *issuer_,
                           *ca_,
                           *attestation_,
                           *waiter_,
                           presence_,
                           [&log](std::string_view line) { log.Warning(line); }};
+    offer_ = [ports](const std::vector<DeviceId>& devices) { OfferHere(ports, devices); };
     sessions_ = MakeSessionService(ports, SessionsOf(config));
     changes_ = MakeChangeService(ports, ChangesOf(config));
     keys_ = MakeKeyService(ports, KeysOf(config));
@@ -212,12 +236,14 @@ class Parts {
   Log& log_;
   SystemClock clock_;
   Presence presence_;
+  std::unique_ptr<NodeLink> link_;  // with other servers on a PostgreSQL database
+  std::function<void(const std::vector<DeviceId>&)> offer_;
   std::unique_ptr<Store> store_;
   std::unique_ptr<Issuer> issuer_;
   std::unique_ptr<CertificateAuthority> ca_;
   std::unique_ptr<AttestationVerifier> attestation_;
   std::unique_ptr<Directory> directory_;
-  std::unique_ptr<EventBus> bus_;
+  std::unique_ptr<EventBus> bus_;  // without a link
   std::unique_ptr<Waiter> waiter_;
   std::unique_ptr<SessionService> sessions_;
   std::unique_ptr<ChangeService> changes_;
@@ -323,6 +349,7 @@ Result<void> Serve(const ServerConfig& config) {
       (*parts)->changes().Proceed(account);
     });
     Background reconciler(kReconcileEvery, [&parts] { (*parts)->changes().Reconcile(); });
+    (*parts)->Join([&reconciler] { reconciler.Nudge(); });
     server->Start();
     const std::string url = UrlOf(config.names.front(), *page_port) + "/";
     log.Info("ready: pages at " + url + ", workstations at " + services.daemon_url);
@@ -333,6 +360,7 @@ Result<void> Serve(const ServerConfig& config) {
     sd_notify(0, "STOPPING=1");
     log.Info("ending");
     server->Stop(kGrace);
+    (*parts)->Leave();
   }
   log.Info("ended");
   return {};

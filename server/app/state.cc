@@ -54,17 +54,50 @@ Result<void> MakeKeyAuthority(const StateFiles& files, std::int64_t now) {
   return Put(files.issuer_cert, authority->issuer_cert, kPublicMode);
 }
 
+// This server's own key and certificate.
+Result<void> MakeOwnTls(const ServerConfig& config, const StateFiles& files,
+                        const std::string& ca_pem, const SecureBytes& ca_key, std::int64_t now) {
+  auto server =
+      MakeServerCertificate(ca_pem, ca_key, config.names, now - kSkew, now + kServerDays * kDay);
+  if (!server) return tl::unexpected(server.error());
+  if (auto done = Put(files.server_key, server->key_pem.span(), kSecretMode); !done) return done;
+  return CreateFile(files.server_cert, server->certificate_pem, kPublicMode);
+}
+
 Result<void> MakeTls(const ServerConfig& config, const StateFiles& files, std::int64_t now) {
   auto ca =
       MakeCa("Keyferry CA of " + config.names.front(), now - kSkew, now + kAuthorityDays * kDay);
   if (!ca) return tl::unexpected(ca.error());
   if (auto done = Put(files.ca_key, ca->key_pem.span(), kSecretMode); !done) return done;
   if (auto done = CreateFile(files.ca_cert, ca->certificate_pem, kPublicMode); !done) return done;
-  auto server = MakeServerCertificate(ca->certificate_pem, ca->key_pem, config.names, now - kSkew,
-                                      now + kServerDays * kDay);
-  if (!server) return tl::unexpected(server.error());
-  if (auto done = Put(files.server_key, server->key_pem.span(), kSecretMode); !done) return done;
-  return CreateFile(files.server_cert, server->certificate_pem, kPublicMode);
+  return MakeOwnTls(config, files, ca->certificate_pem, ca->key_pem, now);
+}
+// Whether somebody has put the key material of the first server into the folder of another one, and
+// nothing else.
+bool IsJoining(const ServerConfig& config, const StateFiles& files) {
+  if (!config.postgres) return false;
+  std::error_code ec;
+  for (const fs::path* file :
+       {&files.root_pub, &files.issuer_key, &files.issuer_cert, &files.ca_key, &files.ca_cert}) {
+    if (!fs::exists(*file, ec)) return false;
+  }
+  return !fs::exists(files.server_key, ec) && !fs::exists(files.server_cert, ec);
+}
+
+Result<void> Join(const ServerConfig& config, const StateFiles& files, std::int64_t now) {
+  const auto issuer = LoadIssuer(config, now);
+  if (!issuer) return tl::unexpected(issuer.error());
+  if (auto authority = LoadAuthority(config); !authority) {
+    return tl::unexpected(authority.error());
+  }
+  const auto ca = ReadTextFile(files.ca_cert, Sharing::kOthersMayRead);
+  if (!ca) return tl::unexpected(ca.error());
+  const auto ca_key = ReadSecretFile(files.ca_key);
+  if (!ca_key) return tl::unexpected(ca_key.error());
+  const auto store = MakeStore(config);
+  if (!store) return tl::unexpected(store.error());
+  if (auto bound = (*store)->BindRoot((*issuer)->root_pub()); !bound) return bound;
+  return MakeOwnTls(config, files, *ca, *ca_key, now);
 }
 
 }  // namespace
@@ -89,6 +122,7 @@ Result<void> Initialise(const ServerConfig& config, std::int64_t now) {
   }
   if (auto done = CheckPrivateFolder(folder); !done) return done;
   const StateFiles files(folder);
+  if (IsJoining(config, files)) return Join(config, files, now);
   for (const fs::path* file :
        {&files.root_key, &files.root_pub, &files.issuer_key, &files.issuer_cert, &files.ca_key,
         &files.ca_cert, &files.server_key, &files.server_cert, &files.database}) {
@@ -101,14 +135,28 @@ Result<void> Initialise(const ServerConfig& config, std::int64_t now) {
                                file->filename().string() + "). Empty the folder and try again.");
   }
   if (config.postgres) {
-    // Before anything is made: whether it can be reached is the likeliest thing to be wrong.
-    if (const auto store = MakeStore(config); !store) return tl::unexpected(store.error());
+    // Before anything is made: whether it can be reached, and is new, is the likeliest thing to be
+    // wrong.
+    const auto store = MakeStore(config);
+    if (!store) return tl::unexpected(store.error());
+    const auto root = (*store)->Root();
+    if (!root) return tl::unexpected(root.error());
+    if (*root) {
+      return Fail(
+          ErrorCode::kConflict,
+          "The database " + config.postgres->place() +
+              " is in use by a Keyferry server. To add another one, copy root.pub, "
+              "issuer.key, issuer.cert, ca.pem and ca.key from that one's state folder to " +
+              folder.string() + " and run init again.");
+    }
   }
   if (auto done = MakeKeyAuthority(files, now); !done) return done;
   if (auto done = MakeTls(config, files, now); !done) return done;
-  if (config.postgres) return {};
-  if (const auto store = MakeStore(config); !store) return tl::unexpected(store.error());
-  return {};
+  const auto store = MakeStore(config);
+  if (!store) return tl::unexpected(store.error());
+  const auto root = ReadBytes(files.root_pub);
+  if (!root) return tl::unexpected(root.error());
+  return (*store)->BindRoot(*root);
 }
 
 Result<std::unique_ptr<Issuer>> LoadIssuer(const ServerConfig& config, std::int64_t now) {

@@ -26,6 +26,9 @@ struct StateFiles {
   }
 };
 
+// On PostgreSQL, in a folder that holds nothing but the key material of a server that is there
+// already (root.pub, issuer.key, issuer.cert, ca.pem, ca.key): makes this server's own certificate
+// and joins. Otherwise:
 // Makes root, issuer, TLS authority, server certificate and database. Refuses to overwrite
 // anything: kConflict names the first file that is there.
 Result<void> Initialise(const ServerConfig& config, std::int64_t now);

@@ -1,9 +1,11 @@
 #include "server/core/dispatch.h"
 
+#include <set>
 #include <utility>
 
 #include "protocol/failpoint.h"
 #include "server/core/json_line.h"
+#include "server/core/offer.h"
 
 namespace keyferry::server {
 
@@ -93,6 +95,19 @@ Result<void> HandOutReady(const CorePorts& ports, const DeviceId& device) {
   const WorkstationEvent event = JobEvent(**job);
   for (const Presence::Sighting& sighting : sightings) Send(ports, sighting.workstation, event);
   return {};
+}
+
+void OfferHere(const CorePorts& ports, const std::vector<DeviceId>& devices) {
+  std::set<DeviceId> here;
+  for (const Presence::Seat& seat : ports.presence.Local()) {
+    for (const SeenKey& key : seat.keys) here.insert(key.device);
+  }
+  for (const DeviceId& device : devices) {
+    if (here.count(device) == 0) continue;
+    if (auto handed = HandOutReady(ports, device); !handed) {
+      Log(ports, "hand out to " + device.Hex(), handed.error());
+    }
+  }
 }
 
 void Log(const CorePorts& ports, std::string_view what, const Error& error) {

@@ -94,8 +94,9 @@ class ChangeStore {
   // Of changes that may have reached the directory, newest first: those with a history_hash.
   virtual Result<std::vector<ChangeRow>> TypedHistory(const AccountId& account,
                                                       std::size_t limit) = 0;
-  // kIntent, kHeld, kAttempt, kUnknown; oldest first. A damaged row is counted and left out: it
-  // must not keep the others from going on.
+  // kIntent, kHeld, kAttempt, kUnknown; oldest first. Of several servers on the database, none that
+  // another one, which is alive, has begun: settling those is a kConflict. A damaged row is counted
+  // and left out: it must not keep the others from going on.
   struct Open {
     std::vector<ChangeRow> rows;
     std::size_t damaged = 0;
@@ -264,6 +265,10 @@ class Store : public ChangeStore,
               public AuditStore {
  public:
   ~Store() override = default;
+  // The root that all keys in this database trust, once a server of that root has opened it.
+  virtual Result<std::optional<Bytes>> Root() = 0;
+  // Binds the database to a root for ever. kConflict when it is bound to another one.
+  virtual Result<void> BindRoot(const Bytes& root_pub) = 0;
   // Durable transactions since it was opened (each costs one sync).
   virtual std::uint64_t Transactions() const = 0;
 };

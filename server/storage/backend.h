@@ -30,6 +30,8 @@ class Backend {
   // After a Commit() whose session was lost: whether it is stored, asked on a new session once
   // nothing more can happen to it. Nothing = the database does not know. Throws.
   virtual std::optional<bool> Stored(soci::session& fresh) = 0;
+  // The database's clock in Unix milliseconds, as an expression.
+  virtual const char* Now() const = 0;
   // Column type of a growing primary key.
   virtual const char* GrowingId() const = 0;
   // An exception of this backend as an error for people. Sets `fatal` when the disk failed under a

@@ -72,6 +72,9 @@ class SqliteBackend final : public Backend {
   void Commit(soci::session& writer) override { writer << "COMMIT"; }
   bool Lost(soci::session&, const std::exception&) const override { return false; }
   std::optional<bool> Stored(soci::session&) override { return std::nullopt; }
+  const char* Now() const override {
+    return "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)";
+  }
   const char* GrowingId() const override { return "INTEGER PRIMARY KEY AUTOINCREMENT"; }
 
   Error Translate(const std::exception& error, bool& fatal) const override {

@@ -192,6 +192,7 @@ Result<ChangeStore::Begun> SqlStore::BeginChange(const ChangeRecord& change, con
       return begun;
     }
     InsertJob(t.sql, job);
+    Own(t.sql, change.id);
     AppendChained(t.sql, audit);
     KEYFERRY_FAILPOINT("server.begin.before_commit");
     begun->row.job = job;
@@ -266,6 +267,7 @@ Result<ChangeRow> SqlStore::AttemptHeld(const ChangeRecord& change, const AuditE
                 job) == 0) {
       return AlreadySettled();
     }
+    Own(t.sql, change.id);
     AppendChained(t.sql, audit);
     KEYFERRY_FAILPOINT("server.held.before_commit");
     auto row = ChangeById(t.sql, change.id);
@@ -279,10 +281,13 @@ Result<ChangeStore::Confirmed> SqlStore::ConfirmChange(const ChangeId& id, const
                                                        const AuditEntry& audit) {
   return database_.Write([&](Transaction& t) -> Result<Confirmed> {
     const long long now = time;
-    if (Execute(t.sql,
+    if (Execute(
+            t.sql,
+            std::string(
                 "UPDATE changes SET state = 'confirmed', confirmed = :now, error = '', doubt = 0 "
-                "WHERE change_id = :id AND state IN ('attempt', 'unknown')",
-                now, id.Hex()) == 0) {
+                "WHERE change_id = :id AND state IN ('attempt', 'unknown') AND ") +
+                Mine("changes"),
+            now, id.Hex(), node_) == 0) {
       return AlreadySettled();
     }
     Confirmed confirmed;
@@ -337,8 +342,9 @@ Result<ChangeRow> SqlStore::CloseChange(const ChangeId& id, From from, ChangeSta
                 std::string("UPDATE changes SET state = :state, error = :error, error_code = :code "
                             "WHERE change_id = :id AND ") +
                     (from == From::kAny ? std::string("state IN ") + kOpenStates
-                                        : "mode = 'at_delivery' AND state IN ('intent', 'held')"),
-                state, reason.message, code, id.Hex()) == 0) {
+                                        : "mode = 'at_delivery' AND state IN ('intent', 'held')") +
+                    " AND " + Mine("changes"),
+                state, reason.message, code, id.Hex(), node_) == 0) {
       return AlreadySettled();
     }
     Execute(t.sql,
@@ -358,11 +364,13 @@ Result<ChangeRow> SqlStore::MarkUnknown(const ChangeId& id, std::string_view err
   return database_.Write([&](Transaction& t) -> Result<ChangeRow> {
     const std::string text(error);
     const long long last_set = since.last_set, version = since.version, server_time = since.now;
-    if (Execute(t.sql,
-                "UPDATE changes SET state = 'unknown', error = :text, password_last_set = "
-                ":last_set, password_version = :version, server_time = :server_time WHERE "
-                "change_id = :id AND state = 'attempt'",
-                text, last_set, version, server_time, id.Hex()) == 0) {
+    if (Execute(
+            t.sql,
+            "UPDATE changes SET state = 'unknown', error = :text, password_last_set = "
+            ":last_set, password_version = :version, server_time = :server_time, owner = :owner "
+            "WHERE change_id = :id AND state = 'attempt' AND " +
+                Mine("changes"),
+            text, last_set, version, server_time, node_, id.Hex(), node_) == 0) {
       return AlreadySettled();
     }
     AppendChained(t.sql, audit);
@@ -407,9 +415,11 @@ Result<std::vector<ChangeRow>> SqlStore::TypedHistory(const AccountId& account, 
 Result<ChangeStore::Open> SqlStore::OpenChanges() {
   return database_.Read([&](soci::session& sql) -> Result<ChangeStore::Open> {
     ChangeStore::Open open;
-    open.rows = SelectWhole<ChangeColumns>(
-        sql, SelectChanges(std::string("WHERE c.state IN ") + kOpenStates + " ORDER BY c.number"),
-        &open.damaged);
+    open.rows =
+        SelectWhole<ChangeColumns>(sql,
+                                   SelectChanges(std::string("WHERE c.state IN ") + kOpenStates +
+                                                 " AND " + Mine("c") + " ORDER BY c.number"),
+                                   &open.damaged, node_);
     return open;
   });
 }

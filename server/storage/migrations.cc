@@ -135,6 +135,21 @@ const std::vector<Migration>& Migrations() {
            "CREATE INDEX jobs_change ON jobs (change_id)",
            "CREATE INDEX device_keys_held ON device_keys (device_id) WHERE held <> 0",
        }},
+      {"several servers",
+       {
+           "ALTER TABLE changes ADD COLUMN owner TEXT NOT NULL DEFAULT ''",
+           R"(CREATE TABLE organisation (
+  id BIGINT NOT NULL PRIMARY KEY, root_pub TEXT NOT NULL))",
+           R"(CREATE TABLE nodes (
+  node_id TEXT NOT NULL PRIMARY KEY, name TEXT NOT NULL, shared TEXT NOT NULL,
+  alive_until BIGINT NOT NULL))",
+           R"(CREATE TABLE presence (
+  workstation_id TEXT NOT NULL PRIMARY KEY, node_id TEXT NOT NULL, seat TEXT NOT NULL))",
+           R"(CREATE TABLE events (
+  number @ID@, node_id TEXT NOT NULL, topic TEXT NOT NULL, name TEXT NOT NULL,
+  data TEXT NOT NULL, created BIGINT NOT NULL))",
+           "CREATE INDEX jobs_queued ON jobs (queued) WHERE state = 'ready'",
+       }},
   };
   return migrations;
 }

@@ -7,8 +7,8 @@
 
 namespace keyferry::server {
 
-Result<std::unique_ptr<Store>> OpenPostgresStore(const PostgresUrl& url) {
-  auto store = std::make_unique<SqlStore>(MakePostgresBackend(url));
+Result<std::unique_ptr<Store>> OpenPostgresStore(const PostgresUrl& url, const std::string& node) {
+  auto store = std::make_unique<SqlStore>(MakePostgresBackend(url), node);
   if (auto opened = store->Open(); !opened) return tl::unexpected(std::move(opened.error()));
   return store;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "protocol/result.h"
 #include "server/core/store.h"
@@ -15,9 +16,11 @@ namespace keyferry::server {
 // cut. A connection that breaks is opened anew by the next call. One that broke under a commit is
 // opened again for some seconds to ask what became of it; where that cannot be learnt, the error is
 // kOutcomeUnknown.
+// `node`: NodeLink::Self::id of a server that changes passwords; tools have none.
 // Opening runs the migrations.
 // Errors: kUnavailable (not reachable, not a primary), kUnsupported (too old, not durable, not
 // UTF-8; made by a newer Keyferry), kPermissionDenied.
-Result<std::unique_ptr<Store>> OpenPostgresStore(const PostgresUrl& url);
+Result<std::unique_ptr<Store>> OpenPostgresStore(const PostgresUrl& url,
+                                                 const std::string& node = {});
 
 }  // namespace keyferry::server

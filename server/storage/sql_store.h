@@ -16,8 +16,13 @@ namespace keyferry::server {
 // workstations, sessions, audit.
 class SqlStore final : public Store {
  public:
-  explicit SqlStore(std::unique_ptr<Backend> backend) : database_(std::move(backend)) {}
+  // `node`: this server among others on the database (node_link.h); empty where it is the only one.
+  explicit SqlStore(std::unique_ptr<Backend> backend, std::string node = {})
+      : database_(std::move(backend)), node_(std::move(node)) {}
   Result<void> Open();
+
+  Result<std::optional<Bytes>> Root() override;
+  Result<void> BindRoot(const Bytes& root_pub) override;
 
   Result<Begun> BeginChange(const ChangeRecord& change, const JobRecord& job,
                             const AuditEntry& audit) override;
@@ -106,7 +111,15 @@ class SqlStore final : public Store {
   std::uint64_t Transactions() const override { return database_.transactions(); }
 
  private:
+  // A condition on the rows of `changes` whose owner is this server or no server that is alive: a
+  // server that has lost its lease can no more settle what it began. The condition's one value is
+  // node_.
+  std::string Mine(const char* changes) const;
+  void Own(soci::session& sql,
+           const ChangeId& change) const;  // from here on the change is this server's
+
   Database database_;
+  std::string node_;
 };
 
 }  // namespace keyferry::server

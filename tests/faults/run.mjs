@@ -10,6 +10,7 @@ import { Company } from './company.mjs';
 import { atDelivery } from './at_delivery.mjs';
 import { killAt, releaseHasNone, rounds } from './kills.mjs';
 import { badNetwork } from './network.mjs';
+import { twoServers } from './nodes.mjs';
 
 const { values: options } = parseArgs({ options: { preset: { type: 'string', default: 'faults' }, only: { type: 'string', default: '' }, keep: { type: 'boolean', default: false } } });
 let passed = 0, failed = 0;
@@ -90,6 +91,7 @@ if (all.some(({ name }) => name.includes(options.only)) || options.only.startsWi
 const release = path.join(ROOT, 'build/release/bin');
 if (fs.existsSync(path.join(release, 'keyferry-server'))) await test('release binaries contain no failpoint', () => releaseHasNone(release));
 
+if ('two servers on one database'.includes(options.only) || options.only.startsWith('two servers')) await twoServers(withCompany, test);
 if ('network before the directory'.includes(options.only) || options.only.startsWith('network')) await badNetwork(withCompany, test);
 
 console.log(`${passed} passed, ${failed} failed`);

@@ -277,11 +277,11 @@ TEST_CASE("a PostgreSQL that is too old is refused") {
     std::string status = "S\0\0\0"s;
     status += static_cast<char>(4 + version.size());
     const std::string all = "R\0\0\0\x8\0\0\0\0"s + status + version + ready;
-    static_cast<void>(write(client, all.data(), all.size()));
+    static_cast<void>(send(client, all.data(), all.size(), MSG_NOSIGNAL));
     // Every question: done.
     const std::string done = "C\0\0\0\x8SET\0"s + ready;
     while (read(client, buffer, sizeof buffer) > 0) {
-      if (write(client, done.data(), done.size()) < 0) break;
+      if (send(client, done.data(), done.size(), MSG_NOSIGNAL) < 0) break;
     }
     close(client);
   });

@@ -1,0 +1,65 @@
+#include "server/app/leased_directory.h"
+
+#include <utility>
+
+namespace keyferry::server {
+namespace {
+
+class LeasedDirectory final : public Directory {
+ public:
+  LeasedDirectory(std::unique_ptr<Directory> directory, std::function<bool()> holds)
+      : directory_(std::move(directory)), holds_(std::move(holds)) {}
+
+  Result<PersonPage> Search(std::string_view query, std::size_t limit,
+                            std::string_view cursor) override {
+    return directory_->Search(query, limit, cursor);
+  }
+  Result<PersonDetail> Get(const AccountId& id) override { return directory_->Get(id); }
+  Result<SignInFacts> SignIn(std::string_view name, const SecureBytes& password) override {
+    return directory_->SignIn(name, password);
+  }
+  Result<ChangeTarget> Pin(const AccountId& id, const AccountId& actor) override {
+    return directory_->Pin(id, actor);
+  }
+  Result<void> SetPassword(const ChangeTarget& target, const AccountId& id,
+                           const SecureBytes& password, SetOptions options) override {
+    if (!holds_()) return NotHeld();
+    return directory_->SetPassword(target, id, password, options);
+  }
+  Result<PasswordStamp> Stamp(const ChangeTarget& target, const AccountId& id) override {
+    return directory_->Stamp(target, id);
+  }
+  Result<BindOutcome> TryPassword(const ChangeTarget& target, const AccountId& id,
+                                  const SecureBytes& password) override {
+    return directory_->TryPassword(target, id, password);
+  }
+  Result<void> Unlock(const AccountId& id, const AccountId& actor) override {
+    if (!holds_()) return NotHeld();
+    return directory_->Unlock(id, actor);
+  }
+  Result<void> RequireChange(const AccountId& id, const AccountId& actor, bool on) override {
+    if (!holds_()) return NotHeld();
+    return directory_->RequireChange(id, actor, on);
+  }
+  Result<void> Ping() override { return directory_->Ping(); }
+
+ private:
+  static tl::unexpected<Error> NotHeld() {
+    return Fail(ErrorCode::kUnavailable,
+                "This server has lost touch with the database, so nothing was changed; try again "
+                "in a moment.",
+                "the lease has ended");
+  }
+
+  const std::unique_ptr<Directory> directory_;
+  const std::function<bool()> holds_;
+};
+
+}  // namespace
+
+std::unique_ptr<Directory> MakeLeasedDirectory(std::unique_ptr<Directory> directory,
+                                               std::function<bool()> holds) {
+  return std::make_unique<LeasedDirectory>(std::move(directory), std::move(holds));
+}
+
+}  // namespace keyferry::server

@@ -1,0 +1,103 @@
+#include "server/app/node.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+
+#include "protocol/secure/system_random.h"
+#include "server/app/files.h"
+#include "server/app/state.h"
+#include "server/core/encoding.h"
+
+namespace keyferry::server {
+namespace {
+
+std::string HostName() {
+  std::array<char, 256> name{};
+  if (gethostname(name.data(), name.size() - 1) != 0) return "server";
+  return name.data();
+}
+
+std::string DigestOf(std::string_view text) { return ToHex(Sha256(text)).substr(0, 32); }
+
+// The same in whatever order they are written.
+std::string DigestOf(std::vector<std::string> list) {
+  std::sort(list.begin(), list.end());
+  std::string text;
+  for (const std::string& item : list) text += item + "\n";
+  return DigestOf(text);
+}
+
+}  // namespace
+
+Result<NodeLink::Self> DescribeNode(const ServerConfig& config) {
+  NodeLink::Self self;
+  std::array<std::uint8_t, 16> id{};
+  if (!OsRandom().Fill(id)) {
+    return Fail(ErrorCode::kInternal, "The system gave no random numbers.");
+  }
+  self.id = ToHex(id);
+  self.name = HostName() + ":" + std::to_string(config.listen.port);
+
+  const StateFiles files(config.state_dir);
+  const auto add_file = [&self](const char* name,
+                                const std::vector<std::filesystem::path>& paths) -> Result<void> {
+    std::vector<std::string> contents;
+    for (const std::filesystem::path& path : paths) {
+      auto text = ReadTextFile(path, Sharing::kOthersMayRead);
+      if (!text) return tl::unexpected(text.error());
+      contents.push_back(DigestOf(*text));
+    }
+    self.shared.emplace_back(name, DigestOf(contents));
+    return {};
+  };
+  const std::pair<const char*, std::vector<std::filesystem::path>> material[] = {
+      {"root.pub", {files.root_pub}},
+      {"issuer.cert", {files.issuer_cert}},
+      {"ca.pem", {files.ca_cert}},
+      {"keys.vendor_ca", config.keys.vendor_ca},
+      {"keys.simulator_ca", config.keys.simulator_ca},
+  };
+  for (const auto& [name, paths] : material) {
+    if (auto done = add_file(name, paths); !done) return tl::unexpected(done.error());
+  }
+  const auto& directory = config.directory;
+  const auto& sessions = config.sessions;
+  const auto& keys = config.keys;
+  const auto& workstations = config.workstations;
+  const std::pair<const char*, std::string> texts[] = {
+      {"directory.base_dn", DigestOf(directory.base_dn)},
+      {"directory.people_dn", DigestOf(directory.people_dn)},
+      {"directory.administrator_groups", DigestOf(directory.administrator_groups)},
+      {"directory.help_desk_groups", DigestOf(directory.help_desk_groups)},
+      {"directory.protected_groups", DigestOf(directory.protected_groups)},
+      {"passwords.minimum_age", config.passwords.minimum_age},
+  };
+  for (const auto& [name, text] : texts) self.shared.emplace_back(name, text);
+  const std::pair<const char*, std::int64_t> numbers[] = {
+      {"directory.settle_seconds", directory.settle_seconds},
+      {"sessions.idle_minutes", sessions.idle_minutes},
+      {"sessions.absolute_hours", sessions.absolute_hours},
+      {"sessions.failures_per_account", sessions.failures_per_account},
+      {"sessions.failures_per_address", sessions.failures_per_address},
+      {"sessions.block_minutes", sessions.block_minutes},
+      {"passwords.length", config.passwords.length},
+      {"passwords.allow_typing", config.passwords.allow_typing},
+      {"passwords.history", config.passwords.history},
+      {"keys.allow_simulator", keys.allow_simulator},
+      {"keys.pin_min", keys.pin_min},
+      {"keys.pin_tries", keys.pin_tries},
+      {"keys.touch_to_store", keys.touch_to_store},
+      {"keys.keep_previous", keys.keep_previous},
+      {"keys.max_offline_days", keys.max_offline_days},
+      {"keys.enrolment_minutes", keys.enrolment_minutes},
+      {"workstations.certificate_days", workstations.certificate_days},
+      {"workstations.max_pending", workstations.max_pending},
+      {"workstations.max_per_address_hour", workstations.max_per_address_hour},
+  };
+  for (const auto& [name, number] : numbers) self.shared.emplace_back(name, std::to_string(number));
+  return self;
+}
+
+}  // namespace keyferry::server

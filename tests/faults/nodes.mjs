@@ -1,0 +1,190 @@
+// Two servers on one PostgreSQL database: pages and API are asked at A, the workstation is connected to B.
+import fs from 'node:fs';
+import path from 'node:path';
+import { Api } from '../../scripts/lib/demo/api.mjs';
+import { scan } from '../../scripts/lib/demo/canary.mjs';
+import { freePort, must, run, Service } from '../../scripts/lib/demo/processes.mjs';
+import { ROOT, UIDS } from '../../scripts/lib/demo/stack.mjs';
+import { Company, poll } from './company.mjs';
+
+const SHARED = ['root.pub', 'issuer.key', 'issuer.cert', 'ca.pem', 'ca.key'];
+// Where A dies in the middle of a change.
+const DEATHS = ['server.change.begun', 'server.change.set', 'server.confirm.before_commit', 'server.change.confirmed', 'server.events.before', 'server.events.told'];
+
+class TwoServers extends Company {
+  async startServer() {
+    this.database = this.path('pg');
+    this.url = (await must(path.join(ROOT, 'scripts/pg'), ['start', this.database])).trim();
+    await super.startServer();
+    this.portB = await freePort();
+    this.workstationPortB = await freePort();
+    this.configB = this.path('server', 'b.toml');
+    this.writeConfig(this.configB, 'state-b');
+    this.copyMaterial('state-b');
+    await must(this.program('keyferry-server'), ['init', '--config', this.configB], { uid: UIDS.server });
+    this.services.b = new Service('keyferry-server', this.program('keyferry-server'), ['run', '--config', this.configB],
+      { uid: UIDS.server, env: this.env, log: this.path('logs', 'server-b.log'), ready: /^ready/m });
+    await this.services.b.start();
+    this.apiA = this.api;
+    this.apiB = new Api(`https://localhost:${this.portB}/`, this.publicCa);
+    // Whoever signed in at A is signed in at B.
+    Object.assign(this.apiB, { cookie: this.apiA.cookie, csrf: this.apiA.csrf });
+  }
+
+  /** The first server's configuration, for another one. */
+  writeConfig(file, state, change = (text) => text) {
+    const text = fs.readFileSync(this.path('server', 'keyferry-server.toml'), 'utf8')
+      .replace(this.path('server', 'state'), this.path('server', state))
+      .replace(`:${this.port}"`, `:${this.portB}"`).replace(`:${this.workstationPort}"`, `:${this.workstationPortB}"`)
+      .replace('keyferry-server.log', `${state}.log`);
+    this.secret(file, change(text), UIDS.server);
+  }
+
+  copyMaterial(state) {
+    this.folder(path.join('server', state), UIDS.server);
+    for (const name of SHARED) {
+      fs.copyFileSync(this.path('server', 'state', name), this.path('server', state, name));
+      fs.chownSync(this.path('server', state, name), UIDS.server, UIDS.server);
+    }
+  }
+
+  serverConfig() { return super.serverConfig().replace('[server]\n', `[server]\nstorage = "${this.url}"\n`); }
+
+  async startWorkstation() {
+    const port = this.port;
+    this.port = this.portB;
+    await super.startWorkstation();
+    this.port = port;
+  }
+
+  async stop() {
+    await this.services.b?.stop().catch(() => {});
+    await super.stop();
+    await run(path.join(ROOT, 'scripts/pg'), ['wipe', this.database]);
+  }
+
+  /** Does `work` with B in the place of A. */
+  async atB(work) {
+    this.api = this.apiB;
+    try { return await work(); } finally { this.api = this.apiA; }
+  }
+}
+
+/** A dies at `failpoint` (or only stands still there) in the middle of a change; B settles it. */
+async function takeOver(company, failpoint, { still = false } = {}) {
+  const { server } = company.services;
+  const before = new Set((await company.changes()).map((c) => c.id));
+  company.env = { ...company.env, ...(still ? { KEYFERRY_FAILPOINT_STOP: '1' } : {}) };
+  await company.rearm('server', failpoint);
+  delete company.env.KEYFERRY_FAILPOINT_STOP;
+  const asked = company.post();
+  const fresh = async () => (await company.changes().catch(() => [])).find((c) => !before.has(c.id));
+  const began = Date.now();
+  const settled = await company.atB(() => poll(async () => {
+    const change = await fresh();
+    return change && !['intent', 'held', 'attempt', 'unknown'].includes(change.state) && change;
+  }, 150000, 200));
+  if (!settled) throw new Error(`B did not settle it: ${JSON.stringify(await company.atB(fresh))}`);
+  const seconds = ((Date.now() - began) / 1000).toFixed(1);
+  if (still) process.kill(server.pid, 'SIGCONT');
+  const answer = await asked;
+  if (!still && !company.died('server')) throw new Error('never reached');
+  await company.atB(async () => {
+    if (answer.status === 0) {
+      // Whoever got no answer asks B with the same key, and must not get a second change for it.
+      const again = await company.post({ key: answer.key });
+      company.requests -= 1;
+      if (again.status === 0) throw new Error(`no answer from B: ${again.body.detail}`);
+      if ((again.status === 201) !== ['confirmed', 'done'].includes(settled.state)) throw new Error(`B says ${again.status} of a change that is ${settled.state}`);
+    } else if (answer.status === 201 && settled.state === 'failed') {
+      throw new Error('A said done of what B had closed');
+    }
+    if (settled.state === 'failed') await company.change();
+    await company.quiet();
+    await company.check();
+  });
+  await company.rearm('server');
+  return `${settled.state} after ${seconds} s`;
+}
+
+export async function twoServers(withCompany, test) {
+  await withCompany(async (company) => {
+    await test('two servers: queued on one, delivered through the other', async () => {
+      const times = [];
+      for (let i = 0; i < 5; ++i) {
+        await company.post();
+        const began = Date.now();
+        await company.quiet();
+        times.push(Date.now() - began);
+      }
+      await company.check();
+      return `on the key ${times.sort((a, b) => a - b)[2]} ms after the page said done (median of 5)`;
+    });
+    await test('two servers: sessions, sign-in limits and what workstations see are shared', async () => {
+      const seenAtA = (await company.apiA.must('GET', '/api/v1/workstations')).workstations;
+      const seenAtB = (await company.apiB.must('GET', '/api/v1/workstations')).workstations;
+      for (const seen of [seenAtA, seenAtB]) {
+        if (!seen.some((w) => w.connected && w.keys_seen === 1)) throw new Error(`a server does not see the workstation: ${JSON.stringify(seen)}`);
+      }
+      const wrong = (api) => api.request('POST', '/api/v1/session', { form: { name: 'nobody.at.all', password: 'wrong' } });
+      const [a, b] = [company.apiA, company.apiB].map((api) => new Api(api.base.href, company.publicCa));
+      const statuses = [];
+      for (let i = 0; i < 10; ++i) statuses.push((await wrong(i % 2 ? a : b)).status);
+      if (statuses.some((status) => status !== 401)) throw new Error(`answers before the limit: ${statuses}`);
+      for (const api of [a, b]) {
+        const { status } = await wrong(api);
+        if (status !== 429) throw new Error(`after ten wrong passwords a server answers ${status}`);
+      }
+    });
+    for (const failpoint of DEATHS) await test(`two servers: A killed at ${failpoint}, B takes over`, () => takeOver(company, failpoint));
+    await test('two servers: A stands still before the directory is asked, B takes over, A sends nothing any more', async () => {
+      const writes = await company.directoryWrites();
+      const figure = await takeOver(company, 'server.change.begun', { still: true });
+      if (await company.directoryWrites() - writes > 1) throw new Error('the directory got the password that A was about to send');
+      return figure;
+    });
+    await test('two servers: B, with the workstation, is killed; what A queued meanwhile comes when it is back', async () => {
+      await company.services.b.kill();
+      const answer = await company.change();
+      await company.services.b.start();
+      await company.quiet();
+      await company.check();
+      return `change ${answer.status}`;
+    });
+    await test('two servers: the database restarts as after a power cut', async () => {
+      await must(path.join(ROOT, 'scripts/pg'), ['stop', company.database, 'immediate']);
+      const away = await company.post();
+      if (away.status !== 503) throw new Error(`without a database a change answers ${away.status}`);
+      await must(path.join(ROOT, 'scripts/pg'), ['start', company.database]);
+      await company.change();
+      await company.quiet();
+      await company.check();
+    });
+    await test('two servers: other settings, or another root, are refused', async () => {
+      const refused = async (file, command, word) => {
+        const { code, stderr } = await run(company.program('keyferry-server'), [command, '--config', file], { uid: UIDS.server });
+        if (code === 0 || !stderr.includes(word)) throw new Error(`${command} exits ${code} with: ${stderr.trim()}`);
+      };
+      await company.services.b.stop();
+      const file = company.path('server', 'c.toml');
+      company.writeConfig(file, 'state-b', (text) => text.replace('allow_typing = true', 'allow_typing = true\nlength = 30'));
+      await refused(file, 'run', 'passwords.length');
+      company.writeConfig(file, 'state-c');
+      company.folder('server/state-c', UIDS.server);
+      await refused(file, 'init', 'copy root.pub');
+      company.copyMaterial('state-c');
+      const foreign = company.path('server', 'foreign.toml');
+      company.writeConfig(foreign, 'state-d', (text) => text.replace(/^storage = .*\n/m, ''));
+      await must(company.program('keyferry-server'), ['init', '--config', foreign], { uid: UIDS.server });
+      for (const name of SHARED) fs.copyFileSync(company.path('server', 'state-d', name), company.path('server', 'state-c', name));
+      await refused(file, 'init', 'another Keyferry');
+      await company.services.b.start();
+    });
+    await test('two servers: I6: no released password in any file', async () => {
+      const { files, hits } = scan(['server', 'daemon', 'agent', 'logs', 'pg/data'].map((name) => company.path(name)), [...company.released]);
+      if (hits.length) throw new Error(`${hits[0].encoding} in ${path.basename(hits[0].file)} and ${hits.length - 1} more`);
+      return `${company.released.size} passwords, ${files} files`;
+    });
+    await test('two servers: I7: the audit trail is whole', () => company.checkAudit());
+  }, TwoServers);
+}
