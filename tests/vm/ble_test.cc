@@ -108,15 +108,6 @@ TEST_CASE("ble: the computer's adapter goes off and on", "[ble]") {
   });
 }
 
-TEST_CASE("ble: somebody disconnects the key for good", "[ble]") {
-  Desk& desk = Desk::On(test::BleRoad());
-  SurvivesIdle(desk, [&] {
-    REQUIRE(desk.presence().Wait());
-    Run({"/usr/bin/busctl", "call", "org.bluez", desk.presence().places().front().path,
-         "org.bluez.Device1", "Disconnect"});
-  });
-}
-
 TEST_CASE("ble: bluetoothd restarts, with another ATT MTU", "[ble]") {
   Desk& desk = Desk::On(test::BleRoad());
   std::string mtu = "100";
