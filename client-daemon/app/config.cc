@@ -245,6 +245,14 @@ Result<Config> LoadConfig(const std::string& path) {
   config.name = reader.Text("name", false, HostName());
   config.log_level = reader.Text("log_level", false, config.log_level);
   config.log_file = reader.Path("log_file", false);
+  config.domain = reader.Text("domain", false);
+  config.computer = reader.Text("computer", false);
+  if (config.domain.empty() != config.computer.empty() || config.domain.size() > 255 ||
+      config.computer.size() > 63) {
+    reader.Refuse(reader.Node(config.domain.empty() ? "computer" : "domain"),
+                  "`domain` (at most 255 bytes) and `computer` (at most 63, without the $) go "
+                  "together.");
+  }
   config.agent_wait = reader.Number("agent_wait", config.agent_wait, 0, 600);
   if (!config.server_url.empty() && !IsHttpsOrigin(config.server_url)) {
     reader.Refuse(

@@ -30,6 +30,8 @@ struct Config {
   std::string name;                // shown to the administrator; default: the host name
   std::string log_level = "info";  // trace, debug, info, warn, error
   std::string log_file;            // empty: standard error
+  // The domain that this computer is joined to and its account there; both empty = found out.
+  std::string domain, computer;
   int agent_wait =
       10;  // seconds that the first registration waits for the login agent's key, 0…600
 };

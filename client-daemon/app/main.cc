@@ -83,6 +83,11 @@ int Run(const Config& config) {
   uplink_settings.server_url = config.server_url;
   uplink_settings.server_ca = config.server_ca;
   uplink_settings.name = config.name;
+  if (!config.domain.empty()) {
+    uplink_settings.domain = JoinedDomain{config.domain, config.computer};
+  } else {
+    uplink_settings.domain = FindDomain();
+  }
   uplink_settings.agent_wait = std::chrono::seconds(config.agent_wait);
   Uplink uplink(uplink_settings, **identity, outbox, workstation);
   IpcServer ipc({config.socket, config.allow_users,

@@ -10,6 +10,9 @@
 namespace keyferry::daemon {
 namespace {
 
+// The version of docs/workstation-api.md that we speak.
+constexpr const char* kProtocolHeader = "Keyferry-Protocol: 2";
+
 using SteadyClock = std::chrono::steady_clock;
 constexpr std::size_t kMaxBody = 64 * 1024;
 
@@ -182,6 +185,8 @@ Result<HttpResponse> HttpClient::Perform(const HttpRequest& request,
       nullptr, request.body.empty() ? "Content-Type:" : "Content-Type: application/json");
   headers = curl_slist_append(
       headers, on_data == nullptr ? "Accept: application/json" : "Accept: text/event-stream");
+  headers = curl_slist_append(headers, kProtocolHeader);
+  headers = curl_slist_append(headers, "Keyferry-Version: " KEYFERRY_VERSION);
   if (!request.bearer.empty()) {
     headers = curl_slist_append(headers, ("Authorization: Bearer " + request.bearer).c_str());
   }

@@ -18,6 +18,7 @@ struct TlsSettings {
   std::string ca_file;           // PEM
   std::string certificate_file;  // PEM, our client certificate; empty: none
   std::string key_file;          // PEM, its key
+  int generation = 0;            // another one: the files have changed
   bool operator==(const TlsSettings&) const = default;
 };
 

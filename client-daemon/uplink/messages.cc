@@ -14,6 +14,9 @@ namespace json = boost::json;
 
 constexpr std::string_view kVersion = KEYFERRY_VERSION;
 constexpr std::size_t kMaxSealed = 4096;
+// Of docs/workstation-api.md: ours and the one before.
+constexpr std::uint64_t kProtocol = 2;
+constexpr std::uint64_t kOldestProtocol = 1;
 
 tl::unexpected<Error> Malformed(std::string_view what) {
   return Fail(ErrorCode::kProtocol,
@@ -34,8 +37,8 @@ std::string OsName() {
 }  // namespace
 
 std::string FormatRegistration(const std::string& name, const std::string& csr_pem,
-                               const NoisePublic& deliver,
-                               const std::optional<NoisePublic>& login) {
+                               const NoisePublic& deliver, const std::optional<NoisePublic>& login,
+                               const std::optional<JoinedDomain>& domain) {
   json::object out;
   out["name"] = name;
   out["os"] = OsName();
@@ -44,7 +47,22 @@ std::string FormatRegistration(const std::string& name, const std::string& csr_p
   out["deliver_noise_pub"] = Base64(deliver);
   out["login_noise_pub"] = nullptr;
   if (login) out["login_noise_pub"] = Base64(*login);
+  if (domain) {
+    out["domain"] = domain->domain;
+    out["computer"] = domain->computer;
+  }
   return json::serialize(out);
+}
+
+PostRequest FormatRenewal(const std::string& csr_pem) {
+  return {"/workstation/v1/certificate", json::serialize(json::object{{"csr", csr_pem}})};
+}
+
+Result<std::string> ParseRenewal(std::string_view body) {
+  const auto object = ParseObject(body);
+  const auto pem = object ? GetText(*object, "certificate", 16 * 1024) : std::nullopt;
+  if (!pem) return Malformed("certificate");
+  return *pem;
 }
 
 Result<RegistrationAnswer> ParseRegistrationAnswer(std::string_view body) {
@@ -93,10 +111,13 @@ Result<EnrolmentAnswer> ParseEnrolmentAnswer(std::string_view body) {
 Result<Certificates> ParseHello(std::string_view data) {
   const auto object = ParseObject(data);
   if (!object) return Malformed("hello");
-  if (GetNumber(*object, "protocol") != 1u) {
-    return Fail(
-        ErrorCode::kUnsupported,
-        "The server speaks another version of the workstation's protocol; update keyferryd.");
+  const auto protocol = GetNumber(*object, "protocol");
+  if (!protocol || *protocol < kOldestProtocol || *protocol > kProtocol) {
+    return Fail(ErrorCode::kUnsupported,
+                protocol && *protocol < kOldestProtocol
+                    ? "The server is too old for this keyferryd; update keyferry-server."
+                    : "The server speaks a version of the workstation's protocol that is too new "
+                      "for this keyferryd; install the keyferry package of the server's version.");
   }
   const auto deliver = GetArray<144>(*object, "deliver_cert");
   const auto login = GetArray<144>(*object, "login_cert");

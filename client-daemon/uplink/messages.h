@@ -7,6 +7,7 @@
 #include "client-daemon/core/identity.h"
 #include "client-daemon/core/outbox.h"
 #include "client-daemon/core/server_port.h"
+#include "client-daemon/uplink/domain.h"
 #include "protocol/result.h"
 
 // The JSON of docs/workstation-api.md, both ways. Members that we do not know are read over, so
@@ -30,8 +31,10 @@ struct Verdict {
   std::string reason;
 };
 
+// `domain`: nothing for a server of the version before, which knows no such member.
 std::string FormatRegistration(const std::string& name, const std::string& csr_pem,
-                               const NoisePublic& deliver, const std::optional<NoisePublic>& login);
+                               const NoisePublic& deliver, const std::optional<NoisePublic>& login,
+                               const std::optional<JoinedDomain>& domain);
 Result<RegistrationAnswer> ParseRegistrationAnswer(std::string_view body);
 Result<EnrolmentAnswer> ParseEnrolmentAnswer(std::string_view body);
 
@@ -52,6 +55,8 @@ PostRequest FormatStatement(const Id& enrolment, std::span<const std::uint8_t> s
                             std::span<const std::uint8_t> attestation);
 Result<std::array<std::uint8_t, 204>> ParseGrant(std::string_view body);
 
+PostRequest FormatRenewal(const std::string& csr_pem);
+Result<std::string> ParseRenewal(std::string_view body);
 PostRequest FormatChallengeRequest(const NoisePublic& login_noise_pub);
 Result<NoisePublic> ParseChallenge(std::string_view body);
 PostRequest FormatLoginProof(const NoisePublic& login_noise_pub, const NoisePublic& challenge,

@@ -8,6 +8,7 @@
 #include <openssl/sha.h>
 #include <openssl/x509.h>
 
+#include <ctime>
 #include <memory>
 #include <vector>
 
@@ -16,6 +17,8 @@
 
 namespace keyferry::daemon {
 namespace {
+
+constexpr const char* kNext = ".next";  // of a file that is to take another one's place
 
 struct Free {
   void operator()(EVP_PKEY* p) const { EVP_PKEY_free(p); }
@@ -111,6 +114,52 @@ Result<TlsRequest> LoadOrMakeTlsKey(const std::string& key_file, const std::stri
   auto fingerprint = Fingerprint(key->get());
   if (!fingerprint) return tl::unexpected(fingerprint.error());
   return TlsRequest{*std::move(csr), *std::move(fingerprint)};
+}
+
+bool CertificateDue(const std::string& file, std::int64_t now) {
+  const auto pem = ReadBounded(file, 16 * 1024);
+  if (!pem) return false;
+  const Owned<BIO> in(BIO_new_mem_buf(pem->data(), static_cast<int>(pem->size())));
+  const Owned<X509> certificate(PEM_read_bio_X509(in.get(), nullptr, nullptr, nullptr));
+  std::tm from{}, until{};
+  if (!certificate || ASN1_TIME_to_tm(X509_get0_notBefore(certificate.get()), &from) != 1 ||
+      ASN1_TIME_to_tm(X509_get0_notAfter(certificate.get()), &until) != 1) {
+    ERR_clear_error();
+    return false;
+  }
+  const std::int64_t begin = timegm(&from), end = timegm(&until);
+  return end - now < (end - begin) / 3;
+}
+
+Result<TlsRequest> PrepareRenewal(const std::string& key_file, const std::string& name) {
+  if (auto gone = RemoveDurably(key_file + kNext); !gone) return tl::unexpected(gone.error());
+  return LoadOrMakeTlsKey(key_file + kNext, name);
+}
+
+Result<void> CompleteRenewal(const std::string& certificate_pem, const std::string& key_file,
+                             const std::string& certificate_file) {
+  if (auto own = CheckCertificate(certificate_pem, key_file + kNext); !own) return own;
+  const std::span<const std::uint8_t> bytes(
+      reinterpret_cast<const std::uint8_t*>(certificate_pem.data()), certificate_pem.size());
+  if (auto written = WriteDurably(certificate_file + kNext, bytes); !written) return written;
+  return FinishRenewal(key_file, certificate_file);
+}
+
+Result<void> FinishRenewal(const std::string& key_file, const std::string& certificate_file) {
+  const auto pem = ReadBounded(certificate_file + kNext, 16 * 1024);
+  if (!pem) {  // no certificate came for the new key
+    if (pem.error().code != ErrorCode::kNotFound) return tl::unexpected(pem.error());
+    return RemoveDurably(key_file + kNext);
+  }
+  const std::string text(pem->begin(), pem->end());
+  if (CheckCertificate(text, key_file + kNext)) {
+    if (auto moved = MoveDurably(key_file + kNext, key_file); !moved) return moved;
+  }
+  if (CheckCertificate(text, key_file)) {
+    return MoveDurably(certificate_file + kNext, certificate_file);
+  }
+  if (auto gone = RemoveDurably(certificate_file + kNext); !gone) return gone;
+  return RemoveDurably(key_file + kNext);
 }
 
 Result<void> CheckCertificate(const std::string& certificate_pem, const std::string& key_file) {

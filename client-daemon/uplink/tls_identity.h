@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "protocol/result.h"
@@ -19,5 +20,17 @@ Result<TlsRequest> LoadOrMakeTlsKey(const std::string& key_file, const std::stri
 
 // Whether `certificate_pem` is one X.509 certificate for the key in `key_file`, else kProtocol.
 Result<void> CheckCertificate(const std::string& certificate_pem, const std::string& key_file);
+
+// When the certificate in `file` is to be replaced: once less than a third of its life is left at
+// `now` (Unix seconds). False when it cannot be read.
+bool CertificateDue(const std::string& file, std::int64_t now);
+
+// A new key in place of the present one, in three steps. What a crash leaves between them is put in
+// order by FinishRenewal, which is called at every start; until the last step the present key and
+// certificate stay as they are.
+Result<TlsRequest> PrepareRenewal(const std::string& key_file, const std::string& name);
+Result<void> CompleteRenewal(const std::string& certificate_pem, const std::string& key_file,
+                             const std::string& certificate_file);
+Result<void> FinishRenewal(const std::string& key_file, const std::string& certificate_file);
 
 }  // namespace keyferry::daemon

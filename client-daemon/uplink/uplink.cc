@@ -29,6 +29,10 @@ Uplink::Uplink(UplinkSettings settings, IdentityStore& identity, Outbox& outbox,
 Uplink::~Uplink() { Stop(); }
 
 Result<void> Uplink::Start() {
+  if (auto finished = FinishRenewal(identity_.TlsKeyFile(), identity_.TlsCertificateFile());
+      !finished) {
+    return finished;
+  }
   auto tls = LoadOrMakeTlsKey(identity_.TlsKeyFile(), settings_.name);
   if (!tls) return tl::unexpected(tls.error());
   csr_ = std::move(tls->csr_pem);
@@ -39,6 +43,7 @@ Result<void> Uplink::Start() {
   }
   event_thread_ = std::thread([this] { EventLoop(); });
   post_thread_ = std::thread([this] { PostLoop(); });
+  renew_thread_ = std::thread([this] { RenewLoop(); });
   return {};
 }
 
@@ -52,9 +57,11 @@ void Uplink::Stop() {
   post_client_.Stop();
   grant_client_.Stop();
   login_client_.Stop();
+  renew_client_.Stop();
   outbox_.Stop();
   if (event_thread_.joinable()) event_thread_.join();
   if (post_thread_.joinable()) post_thread_.join();
+  if (renew_thread_.joinable()) renew_thread_.join();
 }
 
 void Uplink::AgentKeyChanged() {
@@ -126,8 +133,14 @@ bool Uplink::RegisterIfNeeded() {
   HttpRequest request;
   request.method = "POST";
   request.url = settings_.server_url + "/api/v1/workstations";
-  request.body = FormatRegistration(settings_.name, csr_, identity_.HopPublic(), login);
-  const auto response = event_client_.Send(request, kRequestTimeout);
+  request.body =
+      FormatRegistration(settings_.name, csr_, identity_.HopPublic(), login, settings_.domain);
+  auto response = event_client_.Send(request, kRequestTimeout);
+  if (response && response->status == 400 && settings_.domain) {  // a server of the version before
+    request.body =
+        FormatRegistration(settings_.name, csr_, identity_.HopPublic(), login, std::nullopt);
+    response = event_client_.Send(request, kRequestTimeout);
+  }
   if (!response) {
     if (!stopped()) SetState(UplinkState::kOffline, WithDetail(response.error()));
   } else if (response->status != 201) {
@@ -215,8 +228,7 @@ Result<void> Uplink::TakeApproval(const Registration& registration, std::string_
 void Uplink::StreamOnce() {
   const auto approval = identity_.GetApproval();
   SetState(UplinkState::kConnecting, Status().last_error);
-  event_client_.SetTls(
-      {settings_.server_ca, identity_.TlsCertificateFile(), identity_.TlsKeyFile()});
+  event_client_.SetTls(OwnTls());
   bool said_hello = false;
   std::optional<Error> failure;
   SseParser parser([&](ServerEvent event) {
@@ -256,6 +268,7 @@ void Uplink::StreamOnce() {
       wait = settings_.revoked;
     } else {
       SetState(UplinkState::kOffline, problem.detail);
+      if (problem.code == "workstation_too_old") wait = settings_.revoked;
     }
   }
   Sleep(wait);
@@ -298,6 +311,61 @@ Result<void> Uplink::Dispatch(const std::string& name, const std::string& data) 
   return {};
 }
 
+TlsSettings Uplink::OwnTls() const {
+  return {settings_.server_ca, identity_.TlsCertificateFile(), identity_.TlsKeyFile(),
+          generation_.load()};
+}
+
+void Uplink::RenewLoop() {
+  while (true) {
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [this] { return stopped_ || status_.state == UplinkState::kConnected; });
+      if (stopped_) return;
+    }
+    auto pause = settings_.look_at_certificate;
+    if (CertificateDue(identity_.TlsCertificateFile(), std::time(nullptr))) {
+      if (const auto renewed = Renew(); !renewed) {
+        if (stopped()) return;
+        Log(LogLevel::kWarning,
+            "this workstation's certificate was not renewed: " + WithDetail(renewed.error()));
+        pause = settings_.renew_again;
+      } else {
+        Log(LogLevel::kInfo, "this workstation's key and certificate were renewed");
+      }
+    }
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, pause, [this] { return stopped_; });
+    if (stopped_) return;
+  }
+}
+
+Result<void> Uplink::Renew() {
+  const auto approval = identity_.GetApproval();
+  if (!approval) return Fail(ErrorCode::kConflict, "This workstation is not approved yet.");
+  const auto request = PrepareRenewal(identity_.TlsKeyFile(), settings_.name);
+  if (!request) return tl::unexpected(request.error());
+  const PostRequest question = FormatRenewal(request->csr_pem);
+  renew_client_.SetTls(OwnTls());
+  const auto response = renew_client_.Send(
+      {"POST", approval->daemon_url + question.path, question.body, ""}, kRequestTimeout);
+  if (!response) return tl::unexpected(response.error());
+  if (response->status != 200) {
+    return Fail(ErrorCode::kPermissionDenied,
+                ParseProblem(response->status, response->body).detail);
+  }
+  const auto pem = ParseRenewal(response->body);
+  if (!pem) return tl::unexpected(pem.error());
+  if (auto done = CompleteRenewal(*pem, identity_.TlsKeyFile(), identity_.TlsCertificateFile());
+      !done) {
+    return done;
+  }
+  ++generation_;
+  const std::scoped_lock lock(mutex_);
+  status_.fingerprint = request->fingerprint;
+  return {};
+}
+
 void Uplink::PostLoop() {
   Backoff backoff;
   while (const auto post = outbox_.Wait()) {
@@ -319,8 +387,7 @@ void Uplink::PostLoop() {
 Uplink::PostOutcome Uplink::TryPost(const Post& post) {
   const auto approval = identity_.GetApproval();
   if (!approval) return PostOutcome::kAgain;
-  post_client_.SetTls(
-      {settings_.server_ca, identity_.TlsCertificateFile(), identity_.TlsKeyFile()});
+  post_client_.SetTls(OwnTls());
   const PostRequest formatted = FormatPost(post);
   const auto response = post_client_.Send(
       {"POST", approval->daemon_url + formatted.path, formatted.body, ""}, kRequestTimeout);
@@ -359,8 +426,7 @@ Result<std::array<std::uint8_t, 204>> Uplink::AskForGrant(
   if (!approval) return Fail(ErrorCode::kConflict, "This workstation is not approved yet.");
   const PostRequest formatted = FormatStatement(enrolment, statement, attestation);
   const std::scoped_lock lock(grant_mutex_);
-  grant_client_.SetTls(
-      {settings_.server_ca, identity_.TlsCertificateFile(), identity_.TlsKeyFile()});
+  grant_client_.SetTls(OwnTls());
   const auto response = grant_client_.Send(
       {"POST", approval->daemon_url + formatted.path, formatted.body, ""}, kGrantTimeout);
   if (!response) return tl::unexpected(response.error());
@@ -383,8 +449,7 @@ Result<HttpResponse> Uplink::AskAboutLogin(const NoisePublic& login_noise_pub,
   if (login_refused_ == login_noise_pub && now < login_again_) {
     return Fail(ErrorCode::kUnavailable, "The server refused this key a moment ago.");
   }
-  login_client_.SetTls(
-      {settings_.server_ca, identity_.TlsCertificateFile(), identity_.TlsKeyFile()});
+  login_client_.SetTls(OwnTls());
   auto response = login_client_.Send(
       {"POST", approval->daemon_url + question.path, question.body, ""}, kLoginTimeout);
   if (!response) return response;

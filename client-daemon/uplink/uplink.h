@@ -1,9 +1,11 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -21,17 +23,22 @@ struct UplinkSettings {
   std::string server_url;
   std::string server_ca;
   std::string name;
+  std::optional<JoinedDomain> domain;  // told at the registration
   std::chrono::seconds agent_wait{10};
   std::chrono::milliseconds poll{2000};      // while pending
   std::chrono::milliseconds silence{45000};  // of the event stream
   std::chrono::milliseconds revoked{60000};  // between tries once revoked
   // Between questions for a LOGIN certificate once one was refused.
   std::chrono::milliseconds login_refused{30000};
+  // How often the TLS certificate is looked at, and again after a renewal failed.
+  std::chrono::milliseconds look_at_certificate{3600000};
+  std::chrono::milliseconds renew_again{60000};
 };
 
 // The way to the server (docs/workstation-api.md): registers this workstation, waits for approval,
-// then keeps the event stream open and posts what the outbox holds. Two threads: one for the
-// stream, one for the posts. Reconnects by itself for ever, with full jitter.
+// then keeps the event stream open and posts what the outbox holds, and has the TLS certificate
+// renewed, for a new key, before it ends. Three threads, one for each. Reconnects by itself for
+// ever, with full jitter.
 class Uplink : public GrantSource {
  public:
   Uplink(UplinkSettings settings, IdentityStore& identity, Outbox& outbox, ServerEvents& events);
@@ -58,6 +65,9 @@ class Uplink : public GrantSource {
  private:
   void EventLoop();
   void PostLoop();
+  void RenewLoop();
+  Result<void> Renew();
+  TlsSettings OwnTls() const;
 
   void WaitForAgent();
   bool RegisterIfNeeded();
@@ -85,7 +95,9 @@ class Uplink : public GrantSource {
   HttpClient post_client_;
   std::mutex grant_mutex_;
   HttpClient grant_client_;
-  std::mutex login_mutex_;  // the two below and the client
+  HttpClient renew_client_;
+  std::atomic<int> generation_{0};  // of the TLS key and certificate
+  std::mutex login_mutex_;          // the two below and the client
   HttpClient login_client_;
   NoisePublic login_refused_{};                          // this hop key was refused …
   std::chrono::steady_clock::time_point login_again_{};  // … and may be asked for again from here
@@ -102,6 +114,7 @@ class Uplink : public GrantSource {
 
   std::thread event_thread_;
   std::thread post_thread_;
+  std::thread renew_thread_;
 };
 
 }  // namespace keyferry::daemon

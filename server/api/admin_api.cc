@@ -137,6 +137,27 @@ Response BeginEnrolment(Services& services, Request& request) {
   return Ok({{"id", begun->id.Hex()}, {"activation_code", begun->activation_code}}, 201);
 }
 
+Response ApproveMatching(Services& services, Request& request) {
+  JsonReader in(request.body.span());
+  std::vector<WorkstationId> ids;
+  std::vector<JsonReader> elements = in.Objects("workstations", 500);
+  for (JsonReader& element : elements) {
+    ids.push_back(element.Identifier<WorkstationId>("id"));
+    if (const auto bad = element.Finish(); !bad) return Problem(request, bad.error());
+  }
+  if (const auto bad = in.Finish(); !bad) return Problem(request, bad.error());
+  const auto decided = services.workstations.ApproveMatching(request.session->actor, ids);
+  if (!decided) return Answer(services, request, decided.error());
+  json::array list;
+  for (const WorkstationDecision& one : *decided) {
+    list.push_back({{"id", one.id.Hex()},
+                    {"name", one.name},
+                    {"approved", !one.refused},
+                    {"reason", one.refused ? one.refused->message : std::string()}});
+  }
+  return Ok({{"workstations", std::move(list)}});
+}
+
 Response ListAudit(Services& services, Request& request) {
   std::uint64_t before = 0;
   const std::string_view text = request.Query("before");
@@ -274,6 +295,17 @@ void AddAdminRoutes(Router& router, Services& services,
       {Method::kGet, "/api/v1/workstations", Access::kAdministrator, [&services](Request& request) {
          return ListOf(services, request, "workstations", services.workstations.List());
        }});
+  router.Add({Method::kGet, "/api/v1/workstation-matches", Access::kAdministrator,
+              [&services](Request& request) {
+                return ListOf(services, request, "workstations",
+                              services.workstations.Matches(request.session->actor));
+              }});
+  router.Add({Method::kPost,
+              "/api/v1/workstation-matches/approve",
+              Access::kAdministrator,
+              [&services](Request& request) { return ApproveMatching(services, request); },
+              {},
+              Body::kJson});
   router.Add({Method::kPost, "/api/v1/workstations/{id}/approve", Access::kAdministrator,
               WithId<WorkstationId>(
                   services, [](Services& all, Request& request, const WorkstationId& id) {

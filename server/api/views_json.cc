@@ -128,8 +128,18 @@ json::object ToJson(const WorkstationView& workstation) {
           {"last_seen", workstation.last_seen},
           {"connected", workstation.connected},
           {"keys_seen", workstation.keys_seen},
+          {"domain", workstation.domain},
+          {"computer", workstation.computer},
+          {"by_computer", workstation.by_computer},
           {"login_certified", workstation.login_certified},
           {"login_requested", workstation.login_requested}};
+}
+
+json::object ToJson(const WorkstationMatch& match) {
+  json::object out = ToJson(match.workstation);
+  out["computer_dn"] = match.computer_dn;
+  out["why_not"] = match.why_not;
+  return out;
 }
 
 json::object ToJson(const AuditView& row) {

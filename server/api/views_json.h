@@ -20,6 +20,7 @@ boost::json::object ToJson(const KeyView& key);
 boost::json::object ToJson(const NewKeyView& key);
 boost::json::object ToJson(const EnrolmentView& enrolment);
 boost::json::object ToJson(const WorkstationView& workstation);
+boost::json::object ToJson(const WorkstationMatch& match);
 boost::json::object ToJson(const AuditView& row);
 const char* RoleName(Role role);
 const char* EnrolmentName(EnrolmentState state);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
+#include <charconv>
+#include <optional>
 #include <vector>
 
 #include "server/api/json_reader.h"
@@ -51,7 +53,45 @@ std::array<std::uint8_t, 32> Fixed32(const std::vector<std::uint8_t>& bytes) {
   return out;
 }
 
+// What keyferryd says of itself in its requests' headers; nothing: it says no number.
+std::optional<WorkstationGreeting> Greeting(const Request& request) {
+  WorkstationGreeting greeting;
+  greeting.version = std::string(request.Header("keyferry-version").substr(0, 64));
+  const std::string_view text = request.Header("keyferry-protocol");
+  if (text.empty()) return greeting;  // the first version said nothing
+  const auto [end, failure] =
+      std::from_chars(text.data(), text.data() + text.size(), greeting.protocol);
+  if (failure != std::errc() || end != text.data() + text.size() || greeting.protocol < 0) {
+    return std::nullopt;
+  }
+  return greeting;
+}
+
+// An answer for a workstation that this server cannot talk to.
+std::optional<Response> RefuseVersion(Services& services, const Request& request,
+                                      const std::optional<WorkstationGreeting>& greeting) {
+  if (!greeting) {
+    return Problem(request, Error{ErrorCode::kInvalidArgument,
+                                  "The header Keyferry-Protocol must hold a number.",
+                                  {},
+                                  0});
+  }
+  if (greeting->protocol >= kOldestWorkstationProtocol) return std::nullopt;
+  const std::string version = greeting->version.empty() ? "" : " " + greeting->version;
+  const Error error{ErrorCode::kUnsupported,
+                    "keyferryd" + version +
+                        " on this workstation is too old for this server; install the keyferry "
+                        "package of version " +
+                        services.version + " there.",
+                    "protocol " + std::to_string(greeting->protocol), 0};
+  services.report(request, error);
+  return Problem(request, 426, "workstation_too_old", error);
+}
+
 Response RegisterWorkstation(Services& services, Request& request) {
+  if (auto refused = RefuseVersion(services, request, Greeting(request))) {
+    return *std::move(refused);
+  }
   JsonReader in(request.body.span());
   WorkstationRequest wanted;
   wanted.name = in.Text("name", 1, 64);
@@ -60,9 +100,13 @@ Response RegisterWorkstation(Services& services, Request& request) {
   wanted.csr_pem = in.Text("csr", 1, 4096, true);
   const auto deliver = in.Bytes("deliver_noise_pub", 32, 32);
   const auto login = in.NullableBytes("login_noise_pub", 32, 32);
+  const std::string domain = in.OptionalText("domain", 255);
+  const std::string computer = in.OptionalText("computer", 63);
   if (const auto bad = in.Finish(); !bad) return Problem(request, bad.error());
   wanted.deliver_noise_pub = Fixed32(deliver);
   if (login) wanted.login_noise_pub = Fixed32(*login);
+  wanted.domain = domain;
+  wanted.computer = computer;
   wanted.address = request.address;
   const auto made = services.workstations.Register(wanted);
   if (!made) return Answer(services, request, made.error());
@@ -106,6 +150,10 @@ class Relay {
   explicit Relay(std::shared_ptr<EventStream> stream) : stream_(std::move(stream)) {}
 
   void OnEvent(const BusEvent& event) {
+    if (event.name == "revoked") {  // wherever that was decided; outside the lock: it calls back
+      stream_->Close();
+      return;
+    }
     const std::lock_guard lock(mutex_);
     if (open_) {
       stream_->Send(event.name, event.data);
@@ -134,13 +182,16 @@ class Relay {
 Response OpenEvents(Services& services, Request& request,
                     const std::shared_ptr<WorkstationStreams>& streams) {
   const WorkstationId id = *request.workstation;
-  return Response::Events([&services, streams, id](std::shared_ptr<EventStream> stream) {
+  const auto greeting = Greeting(request);
+  if (auto refused = RefuseVersion(services, request, greeting)) return *std::move(refused);
+  return Response::Events([&services, streams, id,
+                           greeting = *greeting](std::shared_ptr<EventStream> stream) {
     auto relay = std::make_shared<Relay>(stream);
     auto subscription =
         std::make_shared<std::unique_ptr<EventBus::Subscription>>(services.bus.Subscribe(
             "workstation/" + id.Hex(), [relay](const BusEvent& event) { relay->OnEvent(event); }));
     streams->Begin(id, stream);
-    const auto first = services.workstations.Connected(id);
+    const auto first = services.workstations.Connected(id, greeting);
     const EventStream* const identity = stream.get();
     stream->OnClosed([&services, streams, id, identity, subscription, counted = first.has_value()] {
       subscription->reset();
@@ -176,6 +227,15 @@ Response ReportKeys(Services& services, Request& request) {
   }
   if (const auto bad = in.Finish(); !bad) return Problem(request, bad.error());
   return Done(services, request, services.workstations.SeenKeys(*request.workstation, keys));
+}
+
+Response RenewCertificate(Services& services, Request& request) {
+  JsonReader in(request.body.span());
+  const std::string csr = in.Text("csr", 1, 4096, true);
+  if (const auto bad = in.Finish(); !bad) return Problem(request, bad.error());
+  const auto made = services.workstations.RenewCertificate(*request.workstation, csr);
+  if (!made) return Answer(services, request, made.error());
+  return Response::Json(json::serialize(json::object{{"certificate", *made}}));
 }
 
 Response ChallengeLogin(Services& services, Request& request) {
@@ -261,6 +321,8 @@ void AddWorkstationRoutes(Router& router, Services& services,
        [&services, streams](Request& request) { return OpenEvents(services, request, streams); }});
   post("/workstation/v1/keys", Body::kJson,
        [&services](Request& request) { return ReportKeys(services, request); });
+  post("/workstation/v1/certificate", Body::kJson,
+       [&services](Request& request) { return RenewCertificate(services, request); });
   post("/workstation/v1/login-key", Body::kJson,
        [&services](Request& request) { return ChallengeLogin(services, request); });
   post("/workstation/v1/login-cert", Body::kJson,

@@ -198,9 +198,46 @@ class Parser {
     workstations.max_per_address_hour = reader_.Number(
         "workstations.max_per_address_hour", workstations.max_per_address_hour, 1, 100000);
 
+    ReadAudit();
+
     config_.log.level = reader_.OneOf("log.level", config_.log.level,
                                       {"trace", "debug", "info", "warning", "error"});
     config_.log.file = Path("log.file", false);
+  }
+
+  void ReadAudit() {
+    auto& audit = config_.audit;
+    audit.checkpoint_rows =
+        reader_.Number("audit.checkpoint_rows", audit.checkpoint_rows, 1, 100000);
+    audit.checkpoint_minutes =
+        reader_.Number("audit.checkpoint_minutes", audit.checkpoint_minutes, 1, 1440);
+    audit.retention_days = reader_.Number("audit.retention_days", audit.retention_days, 0, 36500);
+    audit.syslog_tls = reader_.OneOf("audit.syslog_transport", "tls", {"tls", "tcp"}) == "tls";
+    audit.syslog_ca = Path("audit.syslog_ca", false);
+    std::string target = reader_.Text("audit.syslog", false);
+    if (target.empty()) return;
+    const std::size_t colon = target.rfind(':');
+    const std::string digits = colon == std::string::npos ? "" : target.substr(colon + 1);
+    const bool number =
+        !digits.empty() && digits.size() <= 5 &&
+        std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; });
+    const int port = number ? std::stoi(digits) : 0;
+    target = target.substr(0, colon);
+    if (target.size() > 2 && target.front() == '[' && target.back() == ']') {
+      target = target.substr(1, target.size() - 2);
+    }
+    if (port < 1 || port > 65535 || (!IsIpAddress(target) && !IsHostName(target))) {
+      reader_.Complain(
+          "audit.syslog",
+          "must be a host in lower case and a port, like \"syslog.corp.example:6514\".");
+    }
+    if (audit.syslog_tls && audit.syslog_ca.empty()) {
+      reader_.Complain("audit.syslog",
+                       "is spoken to over TLS, but audit.syslog_ca names no CA file. Name it, or "
+                       "set audit.syslog_transport = \"tcp\".");
+    }
+    audit.syslog_host = target;
+    audit.syslog_port = static_cast<std::uint16_t>(port);
   }
 
   ConfigReader reader_;
@@ -258,6 +295,12 @@ const std::vector<std::string>& ConfigKeys() {
       "workstations.certificate_days",
       "workstations.max_pending",
       "workstations.max_per_address_hour",
+      "audit.checkpoint_rows",
+      "audit.checkpoint_minutes",
+      "audit.retention_days",
+      "audit.syslog",
+      "audit.syslog_transport",
+      "audit.syslog_ca",
       "log.level",
       "log.file",
   };

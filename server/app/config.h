@@ -82,6 +82,16 @@ struct ServerConfig {
   } workstations;
 
   struct {
+    std::int64_t checkpoint_rows = 100;
+    std::int64_t checkpoint_minutes = 10;
+    std::int64_t retention_days = 0;  // 0 = for ever
+    std::string syslog_host;          // empty = nowhere
+    std::uint16_t syslog_port = 0;
+    bool syslog_tls = true;
+    std::filesystem::path syslog_ca;
+  } audit;
+
+  struct {
     std::string level = "info";
     std::filesystem::path file;  // empty = standard error
   } log;

@@ -41,6 +41,9 @@ class LeasedDirectory final : public Directory {
     if (!holds_()) return NotHeld();
     return directory_->RequireChange(id, actor, on);
   }
+  Result<std::vector<Computer>> FindComputers(std::span<const std::string> names) override {
+    return directory_->FindComputers(names);
+  }
   Result<void> Ping() override { return directory_->Ping(); }
 
  private:

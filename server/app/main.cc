@@ -6,8 +6,10 @@
 #include <exception>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "protocol/secure/secure_bytes.h"
+#include "server/app/audit.h"
 #include "server/app/config.h"
 #include "server/app/doctor.h"
 #include "server/app/log.h"
@@ -48,10 +50,17 @@ int Init(const ServerConfig& config) {
   return 0;
 }
 
-int Verify(const ServerConfig& config) {
-  const auto rows = VerifyAudit(config);
-  if (!rows) return Say(rows.error(), 1);
-  std::printf("The audit log is whole: %llu entries.\n", static_cast<unsigned long long>(*rows));
+int Verify(const ServerConfig& config, const std::vector<std::filesystem::path>& more) {
+  const auto words = VerifyAuditLog(config, more);
+  if (!words) return Say(words.error(), 1);
+  std::printf("%s\n", words->c_str());
+  return 0;
+}
+
+int Export(const ServerConfig& config, const AuditExport& wanted) {
+  const auto count = ExportAuditLog(config, wanted);
+  if (!count) return Say(count.error(), 1);
+  std::fprintf(stderr, "%llu entries.\n", static_cast<unsigned long long>(*count));
   return 0;
 }
 
@@ -87,7 +96,19 @@ int main(int argc, char** argv) {
   doctor->add_flag("--json", json, "Print one JSON object");
   CLI::App* const audit = app.add_subcommand("audit", "The audit log");
   audit->require_subcommand(1);
-  CLI::App* const verify = add(audit, "verify", "Check the chain of hashes");
+  CLI::App* const verify =
+      add(audit, "verify", "Check entries, chain and signed checkpoints for any tampering");
+  std::vector<std::filesystem::path> more;
+  verify->add_option("--checkpoints", more,
+                     "Further checkpoints, e.g. the archive of the syslog receiver");
+  AuditExport wanted;
+  CLI::App* const exporting = add(audit, "export", "Write the entries for other programs");
+  exporting->add_option("--format", wanted.format, "jsonl, csv or cef")
+      ->check(CLI::IsMember({"jsonl", "csv", "cef"}))
+      ->capture_default_str();
+  exporting->add_option("--from", wanted.from, "Number of the first entry");
+  exporting->add_option("--to", wanted.to, "Number of the last entry");
+  exporting->add_option("--output", wanted.file, "A new file, instead of standard output");
   std::string state;
   init->add_option("--state", state, "State folder, instead of server.state_dir");
   CLI11_PARSE(app, argc, argv);
@@ -104,7 +125,8 @@ int main(int argc, char** argv) {
       std::fputs(text.c_str(), stdout);
       return Sick(findings) ? 1 : 0;
     }
-    if (verify->parsed()) return Verify(*config);
+    if (verify->parsed()) return Verify(*config, more);
+    if (exporting->parsed()) return Export(*config, wanted);
     if (run->parsed()) {
       const auto done = Serve(*config);
       return done ? 0 : Say(done.error(), 1);

@@ -12,6 +12,7 @@
 #include "server/api/guard.h"
 #include "server/api/problem.h"
 #include "server/api/workstation_api.h"
+#include "server/app/audit.h"
 #include "server/app/background.h"
 #include "server/app/change_driver.h"
 #include "server/app/doctor.h"
@@ -36,6 +37,7 @@ constexpr std::chrono::seconds kGrace{8};
 constexpr std::chrono::minutes kReconcileEvery{1};
 constexpr std::size_t kDrivers =
     4;  // threads for changes at delivery; each waits for the directory
+constexpr std::chrono::hours kRenewEvery{1};
 constexpr std::chrono::seconds kReadAuditEvery{1};
 
 std::filesystem::path WebFolder(const ServerConfig& config) {
@@ -149,6 +151,8 @@ class Parts {
   Store& store() { return *store_; }
   EventBus& bus() { return link_ ? link_->bus() : *bus_; }
   ChangeService& changes() { return *changes_; }
+  WorkstationService& workstations() { return *workstations_; }
+  const Clock& clock() const { return clock_; }
 
   // Joins the other servers on the database, where there may be some.
   void Join(std::function<void()> orphaned) {
@@ -348,6 +352,9 @@ Result<void> Serve(const ServerConfig& config) {
     ChangeDriver driver((*parts)->bus(), kDrivers, [&parts](const AccountId& account) {
       (*parts)->changes().Proceed(account);
     });
+    auto keeping = AuditKeeping::Start(config, (*parts)->store(), (*parts)->clock(), log);
+    if (!keeping) return failed(keeping.error());
+    Background renewals(kRenewEvery, [&parts] { (*parts)->workstations().RenewDue(); });
     Background reconciler(kReconcileEvery, [&parts] { (*parts)->changes().Reconcile(); });
     (*parts)->Join([&reconciler] { reconciler.Nudge(); });
     server->Start();
@@ -383,6 +390,8 @@ bool CheckConfig(const ServerConfig& config) {
   say("issuer of the keys", issuer ? nullptr : &issuer.error());
   const auto ca = LoadAuthority(config);
   say("TLS authority", ca ? nullptr : &ca.error());
+  const auto signer = LoadAuditSigner(config);
+  say("audit key", signer ? nullptr : &signer.error());
   const auto attestation = LoadAttestation(config);
   say("CA of the keys' makers", attestation ? nullptr : &attestation.error());
   const auto catalog = Catalog::Load(WebFolder(config));
@@ -394,12 +403,6 @@ bool CheckConfig(const ServerConfig& config) {
     say("directory answers", ping ? nullptr : &ping.error());
   }
   return good;
-}
-
-Result<std::uint64_t> VerifyAudit(const ServerConfig& config) {
-  auto store = OpenStore(config);
-  if (!store) return tl::unexpected(store.error());
-  return MakeAuditService(**store)->Verify();
 }
 
 }  // namespace keyferry::server

@@ -13,7 +13,4 @@ Result<void> Serve(const ServerConfig& config);
 // line says what is in order or how to mend it; false when something is not.
 bool CheckConfig(const ServerConfig& config);
 
-// Walks the audit chain; the number of rows that are in order.
-Result<std::uint64_t> VerifyAudit(const ServerConfig& config);
-
 }  // namespace keyferry::server

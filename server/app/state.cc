@@ -100,6 +100,16 @@ Result<void> Join(const ServerConfig& config, const StateFiles& files, std::int6
   return MakeOwnTls(config, files, *ca, *ca_key, now);
 }
 
+Result<void> MakeAuditKey(const StateFiles& files) {
+  protocol::P256Private key;
+  protocol::P256Public pub{};
+  if (!protocol::P256Generate(OsRandom(), key, pub)) {
+    return Fail(ErrorCode::kInternal, "No audit key could be made.");
+  }
+  if (auto done = Put(files.audit_key, key.view(), kSecretMode); !done) return done;
+  return Put(files.audit_pub, pub, kPublicMode);
+}
+
 }  // namespace
 
 StateFiles::StateFiles(const fs::path& folder)
@@ -111,7 +121,11 @@ StateFiles::StateFiles(const fs::path& folder)
       ca_key(folder / "ca.key"),
       server_cert(folder / "server.pem"),
       server_key(folder / "server.key"),
-      database(folder / "keyferry.db") {}
+      database(folder / "keyferry.db"),
+      audit_key(folder / "audit.key"),
+      audit_pub(folder / "audit.pub"),
+      checkpoints(folder / "audit-checkpoints.log"),
+      forwarded(folder / "audit-syslog.position") {}
 
 Result<void> Initialise(const ServerConfig& config, std::int64_t now) {
   std::error_code ec;
@@ -125,7 +139,8 @@ Result<void> Initialise(const ServerConfig& config, std::int64_t now) {
   if (IsJoining(config, files)) return Join(config, files, now);
   for (const fs::path* file :
        {&files.root_key, &files.root_pub, &files.issuer_key, &files.issuer_cert, &files.ca_key,
-        &files.ca_cert, &files.server_key, &files.server_cert, &files.database}) {
+        &files.ca_cert, &files.server_key, &files.server_cert, &files.audit_key, &files.audit_pub,
+        &files.checkpoints, &files.database}) {
     if (!fs::exists(*file, ec)) continue;
     const bool finished = fs::exists(files.Last(config), ec);
     return Fail(ErrorCode::kConflict,
@@ -151,6 +166,7 @@ Result<void> Initialise(const ServerConfig& config, std::int64_t now) {
     }
   }
   if (auto done = MakeKeyAuthority(files, now); !done) return done;
+  if (auto done = MakeAuditKey(files); !done) return done;
   if (auto done = MakeTls(config, files, now); !done) return done;
   const auto store = MakeStore(config);
   if (!store) return tl::unexpected(store.error());
@@ -168,6 +184,41 @@ Result<std::unique_ptr<Issuer>> LoadIssuer(const ServerConfig& config, std::int6
   auto root = ReadBytes(files.root_pub);
   if (!root) return tl::unexpected(root.error());
   return Issuer::Load(std::move(*key), std::move(*certificate), std::move(*root), now);
+}
+
+Result<std::unique_ptr<AuditSigner>> LoadAuditSigner(const ServerConfig& config) {
+  const StateFiles files(config.state_dir);
+  std::error_code ec;
+  if (!fs::exists(files.audit_key, ec) && !fs::exists(files.audit_pub, ec) &&
+      !fs::exists(files.checkpoints, ec)) {
+    if (auto made = MakeAuditKey(files); !made) return tl::unexpected(made.error());
+  }
+  auto key = ReadSecretFile(files.audit_key);
+  if (!key) return tl::unexpected(key.error());
+  auto signer = AuditSigner::Load(std::move(*key));
+  if (!signer) return signer;
+  const auto pub = LoadAuditPub(config);
+  if (!pub) return tl::unexpected(pub.error());
+  if (*pub != (*signer)->pub()) {
+    return Fail(ErrorCode::kInvalidArgument, files.audit_key.string() + " and " +
+                                                 files.audit_pub.string() +
+                                                 " do not belong together; restore both from a "
+                                                 "backup.");
+  }
+  return signer;
+}
+
+Result<protocol::P256Public> LoadAuditPub(const ServerConfig& config) {
+  const StateFiles files(config.state_dir);
+  const auto bytes = ReadBytes(files.audit_pub);
+  if (!bytes) return tl::unexpected(bytes.error());
+  protocol::P256Public pub{};
+  if (bytes->size() != pub.size()) {
+    return Fail(ErrorCode::kInvalidArgument,
+                files.audit_pub.string() + " is damaged: it must have 65 bytes.");
+  }
+  std::copy(bytes->begin(), bytes->end(), pub.begin());
+  return pub;
 }
 
 Result<std::unique_ptr<CertificateAuthority>> LoadAuthority(const ServerConfig& config) {

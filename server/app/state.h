@@ -6,6 +6,7 @@
 #include "protocol/result.h"
 #include "protocol/secure/secure_bytes.h"
 #include "server/app/config.h"
+#include "server/core/audit_checkpoint.h"
 #include "server/core/ca.h"
 #include "server/core/issuer.h"
 #include "server/http/listener.h"
@@ -20,6 +21,8 @@ struct StateFiles {
   std::filesystem::path ca_cert, ca_key;                              // TLS authority
   std::filesystem::path server_cert, server_key;                      // TLS server certificate
   std::filesystem::path database;                                     // of SQLite
+  // What the audit log's checkpoints are signed with, these themselves, and how far syslog came.
+  std::filesystem::path audit_key, audit_pub, checkpoints, forwarded;
   // The file that init makes last: with it the folder counts as initialised.
   const std::filesystem::path& Last(const ServerConfig& config) const {
     return config.postgres ? server_cert : database;
@@ -34,6 +37,11 @@ struct StateFiles {
 Result<void> Initialise(const ServerConfig& config, std::int64_t now);
 
 Result<std::unique_ptr<Issuer>> LoadIssuer(const ServerConfig& config, std::int64_t now);
+// The audit key. Made here for a state folder of a version that had none; not when there are
+// checkpoints: then it was lost.
+Result<std::unique_ptr<AuditSigner>> LoadAuditSigner(const ServerConfig& config);
+// Its public half alone, for who verifies.
+Result<protocol::P256Public> LoadAuditPub(const ServerConfig& config);
 Result<std::unique_ptr<CertificateAuthority>> LoadAuthority(const ServerConfig& config);
 Result<std::unique_ptr<AttestationVerifier>> LoadAttestation(const ServerConfig& config);
 

@@ -4,6 +4,7 @@
 
 #include "protocol/crypto.h"
 #include "server/core/audit_chain.h"
+#include "server/core/audit_verify.h"
 #include "server/core/encoding.h"
 #include "server/core/services.h"
 
@@ -29,39 +30,12 @@ class ChainedAuditService final : public AuditService {
   }
 
   Result<std::uint64_t> Verify() override {
-    // The head first: rows appended meanwhile lie beyond it and are left for the next check.
-    const auto head = store_.AuditHead();
-    if (!head) return tl::unexpected(head.error());
-    constexpr std::size_t kBatch = 500;
-    std::uint64_t number = 0;
-    Hash32 previous{};
-    while (number < head->number) {
-      const auto rows = store_.AuditAfter(number, kBatch);
-      if (!rows) return tl::unexpected(rows.error());
-      if (rows->empty()) break;
-      for (const AuditStore::Row& row : *rows) {
-        if (row.number != number + 1) return Broken(number + 1, "is missing");
-        if (row.previous != previous)
-          return Broken(row.number, "does not follow the one before it");
-        if (row.hash != ChainHash(row.number, previous, row.entry)) {
-          return Broken(row.number, "was altered");
-        }
-        number = row.number;
-        previous = row.hash;
-        if (number == head->number) break;
-      }
-    }
-    if (number != head->number) return Broken(number + 1, "is missing");
-    if (previous != head->hash) return Broken(number, "is not the one that was last written");
-    return number;
+    const auto report = VerifyAudit(store_, {});
+    if (!report) return tl::unexpected(report.error());
+    return report->last;
   }
 
  private:
-  static tl::unexpected<Error> Broken(std::uint64_t number, const char* what) {
-    return Fail(ErrorCode::kInternal, "The audit log was tampered with: row " +
-                                          std::to_string(number) + " " + what + ".");
-  }
-
   Store& store_;
 };
 

@@ -8,7 +8,8 @@
 
 namespace keyferry::server {
 
-// One line of the hash-chained audit log. `hash` = SHA-256 over the row and the previous hash.
+// One line of the hash-chained audit log (audit_verify.h checks it). `hash` = SHA-256 over the row
+// and the previous hash.
 struct AuditView {
   std::uint64_t number = 0;
   std::int64_t time = 0;  // Unix milliseconds
@@ -26,7 +27,7 @@ class AuditService {
   virtual ~AuditService() = default;
   // Newest first; `before` 0 = from the newest.
   virtual Result<std::vector<AuditView>> List(std::uint64_t before, std::size_t limit) = 0;
-  // Checks the chain; the error names the first bad row.
+  // Checks the chain alone, of a log from which nothing was cut; the number of its last row.
   virtual Result<std::uint64_t> Verify() = 0;
 };
 

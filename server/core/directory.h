@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -111,6 +112,16 @@ struct PasswordStamp {
   bool named_writer = false;
 };
 
+// A computer account of the domain.
+struct Computer {
+  AccountId id;
+  std::string name;  // sAMAccountName without its $
+  std::string dns_name;
+  std::string dn;
+  bool disabled = false;
+  bool controller = false;  // a domain controller
+};
+
 // Where one password write goes, and what the account looked like just before it.
 struct ChangeTarget {
   std::string server;  // URI of the pinned domain controller
@@ -164,6 +175,12 @@ class Directory {
 
   virtual Result<void> Unlock(const AccountId& id, const AccountId& actor) = 0;
   virtual Result<void> RequireChange(const AccountId& id, const AccountId& actor, bool on) = 0;
+
+  // The computer accounts with these names (sAMAccountName without its $, 1…63 bytes, any case);
+  // names that nobody has are left out. kUnsupported: this directory knows no computers.
+  virtual Result<std::vector<Computer>> FindComputers(std::span<const std::string>) {
+    return Fail(ErrorCode::kUnsupported, "This directory knows no computer accounts.");
+  }
 
   // Cheap reachability check for the status page: opens or reuses a service bind and reads the root
   // DSE.

@@ -14,7 +14,8 @@ namespace {
 
 constexpr std::int64_t kDay = 24 * 3600;
 constexpr std::int64_t kClockSlackSeconds = 300;
-constexpr std::int64_t kChallengeSpan = 60;  // seconds; the span before is taken too
+constexpr std::int64_t kOverlapSeconds = 600;  // of a TLS certificate and the one after it
+constexpr std::int64_t kChallengeSpan = 60;    // seconds; the span before is taken too
 
 // What the audit log calls a hop key.
 std::string Called(const std::array<std::uint8_t, 32>& pub) {
@@ -27,7 +28,7 @@ WorkstationEvent HelloEvent(const CorePorts& ports, const WorkstationConfig& con
                             const WorkstationRecord& record) {
   JsonLine hello;
   hello.Text("version", config.server_version)
-      .Number("protocol", 1)
+      .Number("protocol", record.protocol)
       .Number("now", ports.clock.UnixSeconds());
   if (record.login_cert.empty()) {
     hello.Null("login_cert");
@@ -41,6 +42,46 @@ WorkstationEvent HelloEvent(const CorePorts& ports, const WorkstationConfig& con
 
 std::int64_t HostCertificates::End(std::int64_t now) const {
   return now + config_.certificate_days * kDay;
+}
+
+bool HostCertificates::Due(const WorkstationRecord& record, std::int64_t now) const {
+  return record.host_certs_end - now < config_.certificate_days * kDay / 3;
+}
+
+Result<std::string> HostCertificates::Renew(WorkstationRecord record,
+                                            std::string_view csr_pem) const {
+  const auto facts = ports_.ca.Inspect(csr_pem);
+  if (!facts) return tl::unexpected(facts.error());
+  const std::int64_t now = ports_.clock.UnixSeconds();
+  const auto made =
+      ports_.ca.SignWorkstation(csr_pem, record.id, now - kClockSlackSeconds, End(now));
+  if (!made) return tl::unexpected(made.error());
+  record.next_pem = made->pem;
+  record.next_sha256 = made->sha256;
+  record.next_fingerprint = ToFingerprint(facts->spki_sha256);
+  const auto stored = ports_.store.OfferCertificate(
+      record, AuditByWorkstation(ports_.clock, record, "workstation.certificate", record.name,
+                                 "pending", record.next_fingerprint));
+  if (!stored) return tl::unexpected(stored.error());
+  return made->pem;
+}
+
+Result<WorkstationId> HostCertificates::Accept(const WorkstationRecord& record,
+                                               const Hash32& sha256) const {
+  if (sha256 == record.certificate_sha256) return record.id;
+  const std::int64_t now = ports_.clock.UnixSeconds();
+  if (sha256 == record.next_sha256) {
+    const auto promoted = ports_.store.PromoteCertificate(
+        record.id, sha256, now + kOverlapSeconds,
+        AuditByWorkstation(ports_.clock, record, "workstation.certificate", record.name, "ok",
+                           record.next_fingerprint + " in place of " + record.fingerprint));
+    if (!promoted) return tl::unexpected(promoted.error());
+    ports_.bus.Publish("workstations", {"change", "{}"});
+    return record.id;
+  }
+  if (sha256 == record.former_sha256 && now <= record.former_until) return record.id;
+  return Fail(ErrorCode::kPermissionDenied,
+              "This workstation has a newer certificate; this one is no longer accepted.");
 }
 
 Result<void> HostCertificates::Make(WorkstationRecord& record, std::int64_t now) const {

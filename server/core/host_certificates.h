@@ -23,6 +23,12 @@ class HostCertificates {
   // Both certificates of `record`, from `now` on (Unix seconds). Nothing is stored.
   Result<void> Make(WorkstationRecord& record, std::int64_t now) const;
   std::int64_t End(std::int64_t now) const;
+  // Less than a third of their life is left.
+  bool Due(const WorkstationRecord& record, std::int64_t now) const;
+  // As WorkstationService::RenewCertificate.
+  Result<std::string> Renew(WorkstationRecord record, std::string_view csr_pem) const;
+  // Whether a certificate that was found in this record may be used now.
+  Result<WorkstationId> Accept(const WorkstationRecord& record, const Hash32& sha256) const;
 
   // As WorkstationService. `record` is an approved workstation's.
   Result<std::array<std::uint8_t, 32>> Challenge(

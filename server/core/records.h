@@ -166,6 +166,16 @@ struct WorkstationRecord {
   std::int64_t host_certs_end = 0;  // Unix seconds
   // A hop key whose possession was proven, other than login_noise_pub: waits for an administrator.
   std::optional<std::array<std::uint8_t, 32>> login_requested;
+  // What it said of itself: the domain it is joined to (DNS name) and its computer account there,
+  // both empty when it is in none.
+  std::string domain, computer;
+  AccountId computer_id;  // of the account, once approved by it; else zero
+  int protocol = 1;       // of docs/workstation-api.md, when it last connected
+  // The TLS certificate that takes the present one's place with its first use.
+  std::string next_pem, next_fingerprint;
+  Hash32 next_sha256{};
+  Hash32 former_sha256{};         // the one before …
+  std::int64_t former_until = 0;  // … is good until then, Unix seconds
 };
 
 struct StoredSession {

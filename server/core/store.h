@@ -8,6 +8,7 @@
 
 #include "protocol/result.h"
 #include "server/core/audit.h"
+#include "server/core/audit_checkpoint.h"
 #include "server/core/directory.h"
 #include "server/core/records.h"
 
@@ -195,6 +196,7 @@ class WorkstationStore {
   virtual ~WorkstationStore() = default;
   virtual Result<std::vector<WorkstationRecord>> Workstations() = 0;
   virtual Result<std::optional<WorkstationRecord>> FindWorkstation(const WorkstationId& id) = 0;
+  // By its present, next or former certificate.
   virtual Result<std::optional<WorkstationRecord>> FindByCertificate(const Hash32& sha256) = 0;
   // kRateLimited when a limit is reached.
   virtual Result<void> AddWorkstation(const WorkstationRecord& record, const RegisterLimits& limits,
@@ -203,6 +205,14 @@ class WorkstationStore {
   virtual Result<void> ApproveWorkstation(const WorkstationRecord& record,
                                           const AuditEntry& audit) = 0;
   virtual Result<void> RevokeWorkstation(const WorkstationId& id, const AuditEntry& audit) = 0;
+  // record.next_…: a TLS certificate that takes the place of the present one with its first use.
+  // kConflict unless approved.
+  virtual Result<void> OfferCertificate(const WorkstationRecord& record,
+                                        const AuditEntry& audit) = 0;
+  // The next certificate becomes the present one; the former is good until `former_until` (Unix
+  // seconds). Nothing happens when it is not, or no longer, the next one.
+  virtual Result<void> PromoteCertificate(const WorkstationId& id, const Hash32& next,
+                                          std::int64_t former_until, const AuditEntry& audit) = 0;
   // The LOGIN hop key and certificate of `record`, which settle any request for another one.
   // kConflict unless approved.
   virtual Result<void> CertifyLogin(const WorkstationRecord& record, const AuditEntry& audit) = 0;
@@ -211,6 +221,9 @@ class WorkstationStore {
   // New HostCerts for an approved workstation.
   virtual Result<void> RenewHostCerts(const WorkstationRecord& record) = 0;
   virtual Result<void> TouchWorkstation(const WorkstationId& id, std::int64_t time) = 0;
+  // What it said when it connected.
+  virtual Result<void> GreetWorkstation(const WorkstationId& id, std::int64_t time,
+                                        std::string_view version, int protocol) = 0;
 };
 
 class SessionStore {
@@ -256,6 +269,11 @@ class AuditStore {
   // Oldest first, numbers above `after`.
   virtual Result<std::vector<Row>> AuditAfter(std::uint64_t after, std::size_t limit) = 0;
   virtual Result<Head> AuditHead() = 0;
+
+  // Removes rows 1 … cut.number and keeps `cut`, the signed head of what is gone.
+  virtual Result<void> CutAudit(const AuditCheckpoint& cut, const AuditEntry& audit) = 0;
+  // The newest of these.
+  virtual Result<std::optional<AuditCheckpoint>> AuditCut() = 0;
 };
 
 class Store : public ChangeStore,

@@ -8,6 +8,7 @@
 #include "server/core/encoding.h"
 #include "server/core/host_certificates.h"
 #include "server/core/services.h"
+#include "server/core/workstation_matching.h"
 
 namespace keyferry::server {
 namespace {
@@ -29,24 +30,7 @@ class DefaultWorkstationService final : public WorkstationService {
     const auto records = ports_.store.Workstations();
     if (!records) return tl::unexpected(records.error());
     std::vector<WorkstationView> views;
-    for (const WorkstationRecord& record : *records) {
-      WorkstationView view;
-      view.id = record.id;
-      view.name = record.name;
-      view.os = record.os;
-      view.version = record.version;
-      view.fingerprint = record.fingerprint;
-      view.state = record.state;
-      view.address = record.address;
-      view.created = record.created;
-      view.connected = ports_.presence.IsConnected(record.id);
-      view.last_seen = view.connected ? ports_.clock.UnixMillis() : record.last_seen;
-      view.keys_seen = ports_.presence.KeysAt(record.id).size();
-      view.login_certified = !record.login_cert.empty();
-      view.login_requested =
-          record.state == WorkstationState::kApproved && record.login_requested.has_value();
-      views.push_back(std::move(view));
-    }
+    for (const WorkstationRecord& record : *records) views.push_back(ViewOf(record));
     return views;
   }
 
@@ -54,6 +38,13 @@ class DefaultWorkstationService final : public WorkstationService {
     if (!GoodText(request.name) || !GoodText(request.os) || !GoodText(request.version)) {
       return Fail(ErrorCode::kInvalidArgument,
                   "Name, system and version must be text of 1 to 64 bytes each.");
+    }
+    if (request.domain.empty() != request.computer.empty() || request.domain.size() > 255 ||
+        request.computer.size() > 63 || !IsPrintableUtf8(request.domain) ||
+        !IsPrintableUtf8(request.computer)) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  "A workstation of a domain gives the domain's name and its computer account, of "
+                  "at most 255 and 63 bytes.");
     }
     const auto facts = ports_.ca.Inspect(request.csr_pem);
     if (!facts) return tl::unexpected(facts.error());
@@ -63,6 +54,8 @@ class DefaultWorkstationService final : public WorkstationService {
       return Fail(ErrorCode::kInternal, "The system gave no random numbers.");
     }
     const std::string poll_token = ToBase64Url(token);
+    record.domain = request.domain;
+    record.computer = request.computer;
     record.name = request.name;
     record.os = request.os;
     record.version = request.version;
@@ -109,21 +102,42 @@ class DefaultWorkstationService final : public WorkstationService {
   Result<void> Approve(const Actor& actor, const WorkstationId& id) override {
     auto record = Administered(actor, id);
     if (!record) return tl::unexpected(std::move(record.error()));
-    if (record->state != WorkstationState::kPending) {
-      return Fail(ErrorCode::kConflict, "This workstation is not waiting for approval.");
+    return ApproveRecord(actor, *std::move(record), {});
+  }
+
+  Result<std::vector<WorkstationMatch>> Matches(const Actor& actor) override {
+    if (auto allowed = CheckRole(actor); !allowed) return tl::unexpected(allowed.error());
+    const auto matched = MatchComputers(ports_);
+    if (!matched) return tl::unexpected(matched.error());
+    std::vector<WorkstationMatch> out;
+    for (const ComputerMatch& match : *matched) {
+      out.push_back({ViewOf(match.record), match.computer ? match.computer->dn : std::string(),
+                     match.why_not});
     }
-    const std::int64_t now = ports_.clock.UnixSeconds();
-    const auto signed_cert = ports_.ca.SignWorkstation(
-        record->csr_pem, id, now - kClockSlackSeconds, certificates_.End(now));
-    if (!signed_cert) return tl::unexpected(signed_cert.error());
-    record->certificate_pem = signed_cert->pem;
-    record->certificate_sha256 = signed_cert->sha256;
-    if (auto made = certificates_.Make(*record, now); !made) return made;
-    auto approved =
-        ports_.store.ApproveWorkstation(*record, AuditOf(ports_.clock, actor, "workstation.approve",
-                                                         record->name, "ok", record->fingerprint));
-    if (approved) Announce();
-    return approved;
+    return out;
+  }
+
+  Result<std::vector<WorkstationDecision>> ApproveMatching(
+      const Actor& actor, std::span<const WorkstationId> ids) override {
+    if (auto allowed = CheckRole(actor); !allowed) return tl::unexpected(allowed.error());
+    auto matched = MatchComputers(ports_);
+    if (!matched) return tl::unexpected(std::move(matched.error()));
+    std::vector<WorkstationDecision> out;
+    for (const WorkstationId& id : ids) {
+      const auto match =
+          std::find_if(matched->begin(), matched->end(),
+                       [&id](const ComputerMatch& one) { return one.record.id == id; });
+      if (match == matched->end()) {
+        out.push_back({id, {}, Error{ErrorCode::kConflict, "It no longer waits.", {}, 0}});
+      } else if (!match->computer) {
+        out.push_back({id, match->record.name, Error{ErrorCode::kConflict, match->why_not, {}, 0}});
+      } else {
+        auto done = ApproveRecord(actor, match->record, match->computer);
+        out.push_back({id, match->record.name,
+                       done ? std::nullopt : std::optional<Error>(std::move(done.error()))});
+      }
+    }
+    return out;
   }
 
   Result<void> Revoke(const Actor& actor, const WorkstationId& id) override {
@@ -167,20 +181,53 @@ class DefaultWorkstationService final : public WorkstationService {
     const auto found = ports_.store.FindByCertificate(certificate_sha256);
     if (!found) return tl::unexpected(found.error());
     if (!*found || (*found)->state != WorkstationState::kApproved) return NotApproved();
-    return (*found)->id;
+    return certificates_.Accept(**found, certificate_sha256);
   }
 
-  Result<std::vector<WorkstationEvent>> Connected(const WorkstationId& id) override {
+  Result<std::string> RenewCertificate(const WorkstationId& id, std::string_view csr_pem) override {
+    auto record = Approved(id);
+    if (!record) return tl::unexpected(std::move(record.error()));
+    return certificates_.Renew(*std::move(record), csr_pem);
+  }
+
+  void RenewDue() override {
+    const auto records = ports_.store.Workstations();
+    if (!records) return Log(ports_, "renewing certificates", records.error());
+    const std::int64_t now = ports_.clock.UnixSeconds();
+    for (WorkstationRecord record : *records) {
+      if (record.state != WorkstationState::kApproved || !certificates_.Due(record, now) ||
+          !ports_.presence.IsConnected(record.id)) {
+        continue;
+      }
+      auto renewed = certificates_.Make(record, now);
+      if (renewed) renewed = ports_.store.RenewHostCerts(record);
+      if (renewed) {
+        Send(ports_, record.id, HelloEvent(ports_, config_, record));
+      } else {
+        Log(ports_, "renewing certificates of " + record.name, renewed.error());
+      }
+    }
+  }
+
+  Result<std::vector<WorkstationEvent>> Connected(const WorkstationId& id,
+                                                  const WorkstationGreeting& greeting) override {
+    if (greeting.protocol < kOldestWorkstationProtocol) {
+      return Fail(ErrorCode::kUnsupported, "This workstation's keyferryd is too old.");
+    }
     auto record = Approved(id);
     if (!record) return tl::unexpected(std::move(record.error()));
     const std::int64_t now = ports_.clock.UnixSeconds();
-    if (record->host_certs_end - now < config_.certificate_days * kDay / 3) {
+    if (certificates_.Due(*record, now)) {
       if (auto made = certificates_.Make(*record, now); !made) return tl::unexpected(made.error());
       const auto renewed = ports_.store.RenewHostCerts(*record);
       if (!renewed) return tl::unexpected(renewed.error());
     }
-    if (auto touched = ports_.store.TouchWorkstation(id, now * 1000); !touched) {
-      return tl::unexpected(std::move(touched.error()));
+    record->protocol = std::min(greeting.protocol, kWorkstationProtocol);
+    if (!greeting.version.empty()) record->version = Presentable(greeting.version, 64);
+    if (auto greeted =
+            ports_.store.GreetWorkstation(id, now * 1000, record->version, record->protocol);
+        !greeted) {
+      return tl::unexpected(std::move(greeted.error()));
     }
     ports_.presence.Connected(id, record->name);
     std::vector<WorkstationEvent> events = {HelloEvent(ports_, config_, *record)};
@@ -268,10 +315,59 @@ class DefaultWorkstationService final : public WorkstationService {
     return {};
   }
 
-  Result<WorkstationRecord> Administered(const Actor& actor, const WorkstationId& id) {
-    if (actor.role != Role::kAdministrator) {
-      return Fail(ErrorCode::kPermissionDenied, "Only administrators can decide on workstations.");
+  Result<void> CheckRole(const Actor& actor) {
+    if (actor.role == Role::kAdministrator) return {};
+    return Fail(ErrorCode::kPermissionDenied, "Only administrators can decide on workstations.");
+  }
+
+  // `computer`: the account by which it is approved; nothing: by its fingerprint.
+  Result<void> ApproveRecord(const Actor& actor, WorkstationRecord record,
+                             const std::optional<Computer>& computer) {
+    if (record.state != WorkstationState::kPending) {
+      return Fail(ErrorCode::kConflict, "This workstation is not waiting for approval.");
     }
+    const std::int64_t now = ports_.clock.UnixSeconds();
+    const auto signed_cert = ports_.ca.SignWorkstation(
+        record.csr_pem, record.id, now - kClockSlackSeconds, certificates_.End(now));
+    if (!signed_cert) return tl::unexpected(signed_cert.error());
+    record.certificate_pem = signed_cert->pem;
+    record.certificate_sha256 = signed_cert->sha256;
+    std::string detail = record.fingerprint;
+    if (computer) {
+      record.computer_id = computer->id;
+      detail += ", by the computer account " + computer->dn;
+    }
+    if (auto made = certificates_.Make(record, now); !made) return made;
+    auto approved = ports_.store.ApproveWorkstation(
+        record, AuditOf(ports_.clock, actor, "workstation.approve", record.name, "ok", detail));
+    if (approved) Announce();
+    return approved;
+  }
+
+  WorkstationView ViewOf(const WorkstationRecord& record) {
+    WorkstationView view;
+    view.id = record.id;
+    view.name = record.name;
+    view.os = record.os;
+    view.version = record.version;
+    view.fingerprint = record.fingerprint;
+    view.state = record.state;
+    view.address = record.address;
+    view.created = record.created;
+    view.connected = ports_.presence.IsConnected(record.id);
+    view.last_seen = view.connected ? ports_.clock.UnixMillis() : record.last_seen;
+    view.keys_seen = ports_.presence.KeysAt(record.id).size();
+    view.domain = record.domain;
+    view.computer = record.computer;
+    view.by_computer = record.computer_id != AccountId{};
+    view.login_certified = !record.login_cert.empty();
+    view.login_requested =
+        record.state == WorkstationState::kApproved && record.login_requested.has_value();
+    return view;
+  }
+
+  Result<WorkstationRecord> Administered(const Actor& actor, const WorkstationId& id) {
+    if (auto allowed = CheckRole(actor); !allowed) return tl::unexpected(allowed.error());
     auto found = ports_.store.FindWorkstation(id);
     if (!found) return tl::unexpected(std::move(found.error()));
     if (!*found) return Fail(ErrorCode::kNotFound, "There is no such workstation.");

@@ -31,6 +31,8 @@ struct WorkstationView {
   std::size_t keys_seen = 0;
   bool login_certified = false;  // its login agent may talk to keys
   bool login_requested = false;  // another hop key of its agent waits for an administrator
+  std::string domain, computer;  // as it says; empty = in no domain
+  bool by_computer = false;      // approved by its computer account
 };
 
 struct WorkstationRequest {
@@ -39,6 +41,32 @@ struct WorkstationRequest {
   std::array<std::uint8_t, 32> deliver_noise_pub{};
   std::optional<std::array<std::uint8_t, 32>> login_noise_pub;
   std::string address;
+  // DNS name of the domain that it is joined to, and its computer account there without the $; both
+  // or neither.
+  std::string domain, computer;
+};
+
+// The versions of docs/workstation-api.md that this server speaks: its own and the one before.
+inline constexpr int kWorkstationProtocol = 2;
+inline constexpr int kOldestWorkstationProtocol = 1;
+
+// What a workstation says of itself when it opens its stream.
+struct WorkstationGreeting {
+  int protocol = 1;
+  std::string version;  // of keyferryd; empty = as registered
+};
+
+// A workstation that waits, measured against the domain's computer accounts.
+struct WorkstationMatch {
+  WorkstationView workstation;
+  std::string computer_dn;  // empty = no match
+  std::string why_not;      // a sentence
+};
+
+struct WorkstationDecision {
+  WorkstationId id;
+  std::string name;
+  std::optional<Error> refused;  // nothing: approved
 };
 
 struct WorkstationRegistered {
@@ -85,6 +113,14 @@ class WorkstationService {
   virtual Result<WorkstationEnrolment> Enrolment(const WorkstationId& id,
                                                  std::string_view poll_token) = 0;
   virtual Result<void> Approve(const Actor& actor, const WorkstationId& id) = 0;
+  // The workstations that wait, each with the computer account that it is, or why it is none that
+  // may be approved by it: an enabled account of this domain, no controller, which no other
+  // workstation claims or has. The name is the workstation's word; the fingerprint alone proves
+  // which machine asks.
+  virtual Result<std::vector<WorkstationMatch>> Matches(const Actor& actor) = 0;
+  // Approves those of `ids` that still match, each in a transaction with an audit row of its own.
+  virtual Result<std::vector<WorkstationDecision>> ApproveMatching(
+      const Actor& actor, std::span<const WorkstationId> ids) = 0;
   // Publishes an event named `revoked` on the workstation's topic: whoever owns its stream ends it.
   virtual Result<void> Revoke(const Actor& actor, const WorkstationId& id) = 0;
 
@@ -101,15 +137,23 @@ class WorkstationService {
   virtual Result<void> AllowLogin(const Actor& actor, const WorkstationId& id) = 0;
 
   // The approved workstation behind a verified TLS client certificate (SHA-256 of its DER), or
-  // kPermissionDenied.
+  // kPermissionDenied. The first use of a renewed one makes it the present one.
   virtual Result<WorkstationId> Authenticate(
       const std::array<std::uint8_t, 32>& certificate_sha256) = 0;
 
   // The event stream of docs/workstation-api.md. Connected() makes `hello`, replays due `key`,
   // `enrol` and `job` events and marks the workstation connected; later events arrive on the
   // EventBus topic "workstation/<hex id>". Disconnected() ends it.
-  virtual Result<std::vector<WorkstationEvent>> Connected(const WorkstationId& id) = 0;
+  virtual Result<std::vector<WorkstationEvent>> Connected(const WorkstationId& id,
+                                                          const WorkstationGreeting& greeting) = 0;
   virtual void Disconnected(const WorkstationId& id) = 0;
+  // New HostCerts, in a new `hello`, for connected workstations whose present ones end before long.
+  // Called every hour or so.
+  virtual void RenewDue() = 0;
+  // A TLS certificate for the key of `csr_pem`, in place of the present one: that one goes on until
+  // the new one is first used, and some minutes more.
+  virtual Result<std::string> RenewCertificate(const WorkstationId& id,
+                                               std::string_view csr_pem) = 0;
 
   virtual Result<void> SeenKeys(const WorkstationId& id, std::span<const SeenKey> keys) = 0;
   virtual Result<void> Spooled(const WorkstationId& id, const JobId& job) = 0;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "server/directory/account_reader.h"
+#include "server/directory/computers.h"
 #include "server/directory/people_search.h"
 #include "server/directory/person.h"
 #include "server/directory/server_group.h"
@@ -52,6 +53,11 @@ class LdapDirectory final : public Directory {
                                   const SecureBytes& password) override;
   Result<void> Unlock(const AccountId& id, const AccountId& actor) override;
   Result<void> RequireChange(const AccountId& id, const AccountId& actor, bool on) override;
+  Result<std::vector<Computer>> FindComputers(std::span<const std::string> names) override {
+    return servers_.Read([&](const Session& session) {
+      return server::FindComputers(session, config_.base_dn, names);
+    });
+  }
   Result<void> Ping() override;
 
  private:

@@ -449,6 +449,10 @@ Data WorkstationData(const Catalog& catalog, const WorkstationView& workstation)
   Put(data, "system",
       catalog.Text("workstations.system",
                    {workstation.os, workstation.version, workstation.address}));
+  PutMaybe(data, "computer",
+           workstation.computer.empty()
+               ? std::string()
+               : catalog.Text("workstations.computer", {workstation.computer, workstation.domain}));
   Put(data, "fingerprint", workstation.fingerprint);
   PutFlag(data, "pending", workstation.state == WorkstationState::kPending);
   PutFlag(data, "login_requested", workstation.login_requested);

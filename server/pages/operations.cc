@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <charconv>
 
 #include "server/api/problem.h"
@@ -8,6 +9,7 @@ namespace keyferry::server {
 namespace {
 
 constexpr std::size_t kRowsOnAPage = 50;
+constexpr std::size_t kMaxIds = 33 * 1000;  // of one form
 
 Response ListWorkstations(const PageContext& context, const Request& request,
                           std::string_view problem, int status) {
@@ -21,9 +23,66 @@ Response ListWorkstations(const PageContext& context, const Request& request,
     list << WorkstationData(catalog, workstation);
   }
   PutFlag(data, "any", !workstations->empty());
+  PutFlag(data, "waiting",
+          std::any_of(workstations->begin(), workstations->end(), [](const WorkstationView& view) {
+            return view.state == WorkstationState::kPending;
+          }));
   data["workstations"] = std::move(list);
   PutMaybe(data, "problem", problem);
   return Show(context, request, "workstations", data, status);
+}
+
+Response ShowMatches(const PageContext& context, const Request& request, std::string_view problem,
+                     int status) {
+  const Catalog& catalog = context.catalog;
+  const auto matches = context.services.workstations.Matches(request.session->actor);
+  if (!matches) return ShowFailure(context, request, matches.error());
+  Data data = Frame(context, request, catalog.Text("matches.title"), "workstations");
+  Data good = List(), others = List();
+  std::string ids;
+  std::size_t count = 0;
+  for (const WorkstationMatch& match : *matches) {
+    Data row = WorkstationData(catalog, match.workstation);
+    Put(row, "computer_dn", match.computer_dn);
+    Put(row, "why_not", match.why_not);
+    if (match.computer_dn.empty()) {
+      others << row;
+      continue;
+    }
+    good << row;
+    ids += (ids.empty() ? "" : ",") + match.workstation.id.Hex();
+    ++count;
+  }
+  PutFlag(data, "any_other", count < matches->size());
+  PutMaybe(data, "ids", ids);
+  Put(data, "approve_all", catalog.Text("matches.approve", {std::to_string(count)}));
+  data["matching"] = std::move(good);
+  data["others"] = std::move(others);
+  PutMaybe(data, "problem", problem);
+  return Show(context, request, "matches", data, status);
+}
+
+// Approves what the person saw on the page, and of that only what still matches.
+Response ApproveMatches(const PageContext& context, Request& request) {
+  std::vector<WorkstationId> ids;
+  std::string_view text = request.form->Text("ids");
+  while (!text.empty()) {
+    const std::string_view one = text.substr(0, text.find(','));
+    text.remove_prefix(std::min(text.size(), one.size() + 1));
+    const auto id = WorkstationId::Parse(one);
+    if (!id) return ShowNotFound(context, request);
+    ids.push_back(*id);
+  }
+  const auto decided = context.services.workstations.ApproveMatching(request.session->actor, ids);
+  if (!decided) return ShowFailure(context, request, decided.error());
+  std::string refused;
+  for (const WorkstationDecision& one : *decided) {
+    if (!one.refused) continue;
+    context.services.report(request, *one.refused);
+    refused += (refused.empty() ? "" : " ") + one.name + ": " + one.refused->message;
+  }
+  if (refused.empty()) return Response::SeeOther("/workstations");
+  return ShowMatches(context, request, refused, 409);
 }
 
 Response AfterDecision(const PageContext& context, const Request& request,
@@ -63,6 +122,15 @@ void AddOperationPages(Router& router, const PageContext& context,
                        std::function<void(const WorkstationId&)> end_stream) {
   router.Add({Method::kGet, "/workstations", Access::kAdministrator,
               [context](Request& request) { return ListWorkstations(context, request, "", 200); }});
+  router.Add({Method::kGet, "/workstations/matches", Access::kAdministrator,
+              [context](Request& request) { return ShowMatches(context, request, "", 200); }});
+  router.Add({Method::kPost,
+              "/workstations/matches",
+              Access::kAdministrator,
+              [context](Request& request) { return ApproveMatches(context, request); },
+              {},
+              Body::kForm,
+              {CsrfField(), {"ids", kMaxIds, false, true}}});
   router.Add({Method::kPost,
               "/workstations/{id}/approve",
               Access::kAdministrator,

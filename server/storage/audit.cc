@@ -38,6 +38,20 @@ struct HeadColumns {
   AuditStore::Head Read() const { return {Unsigned(number), ReadFixed<32>(hash)}; }
 };
 
+struct CutColumns {
+  long long number = 0, time = 0;
+  std::string hash, key_id, signature;
+  template <typename Prepared>
+  void Into(Prepared& p) {
+    p, soci::into(number), soci::into(hash), soci::into(time), soci::into(key_id),
+        soci::into(signature);
+  }
+  AuditCheckpoint Read() const {
+    return {AuditCheckpoint::kCut, Unsigned(number),        ReadFixed<32>(hash), time,
+            ReadFixed<8>(key_id),  ReadFixed<64>(signature)};
+  }
+};
+
 AuditStore::Head ReadHead(soci::session& sql) {
   const auto head =
       FirstOf(Select<HeadColumns>(sql, "SELECT number, hash FROM audit_head WHERE id = 1"));
@@ -92,6 +106,27 @@ Result<std::vector<AuditStore::Row>> SqlStore::AuditAfter(std::uint64_t after, s
                                     " FROM audit WHERE number > :above ORDER BY number "
                                     "LIMIT :count",
                                 above, count);
+  });
+}
+
+Result<void> SqlStore::CutAudit(const AuditCheckpoint& cut, const AuditEntry& audit) {
+  return database_.Write([&](Transaction& t) -> Result<void> {
+    const long long number = Signed(cut.number), time = cut.time;
+    Execute(t.sql, "DELETE FROM audit WHERE number <= :number", number);
+    Execute(t.sql,
+            "INSERT INTO audit_cuts (number, hash, time, key_id, signature) VALUES (:number, "
+            ":hash, :time, :key, :signature)",
+            number, ToHex(cut.hash), time, ToHex(cut.kid), ToHex(cut.signature));
+    AppendChained(t.sql, audit);
+    return {};
+  });
+}
+
+Result<std::optional<AuditCheckpoint>> SqlStore::AuditCut() {
+  return database_.Read([](soci::session& sql) -> Result<std::optional<AuditCheckpoint>> {
+    return FirstOf(Select<CutColumns>(sql,
+                                      "SELECT number, hash, time, key_id, signature FROM "
+                                      "audit_cuts ORDER BY number DESC LIMIT 1"));
   });
 }
 

@@ -150,6 +150,25 @@ const std::vector<Migration>& Migrations() {
   data TEXT NOT NULL, created BIGINT NOT NULL))",
            "CREATE INDEX jobs_queued ON jobs (queued) WHERE state = 'ready'",
        }},
+      {"workstations of a domain, new certificates, audit retention",
+       {
+           "ALTER TABLE workstations ADD COLUMN domain_name TEXT NOT NULL DEFAULT ''",
+           "ALTER TABLE workstations ADD COLUMN computer TEXT NOT NULL DEFAULT ''",
+           "ALTER TABLE workstations ADD COLUMN computer_id TEXT NOT NULL DEFAULT ''",
+           "ALTER TABLE workstations ADD COLUMN protocol BIGINT NOT NULL DEFAULT 1",
+           "ALTER TABLE workstations ADD COLUMN next_pem TEXT NOT NULL DEFAULT ''",
+           "ALTER TABLE workstations ADD COLUMN next_sha256 TEXT NOT NULL DEFAULT ''",
+           "ALTER TABLE workstations ADD COLUMN next_fingerprint TEXT NOT NULL DEFAULT ''",
+           "ALTER TABLE workstations ADD COLUMN former_sha256 TEXT NOT NULL DEFAULT ''",
+           "ALTER TABLE workstations ADD COLUMN former_until BIGINT NOT NULL DEFAULT 0",
+           R"(CREATE INDEX workstations_next ON workstations (next_sha256)
+  WHERE next_sha256 <> '')",
+           R"(CREATE INDEX workstations_former ON workstations (former_sha256)
+  WHERE former_sha256 <> '')",
+           R"(CREATE TABLE audit_cuts (
+  number BIGINT NOT NULL PRIMARY KEY, hash TEXT NOT NULL, time BIGINT NOT NULL,
+  key_id TEXT NOT NULL, signature TEXT NOT NULL))",
+       }},
   };
   return migrations;
 }

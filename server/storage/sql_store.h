@@ -92,6 +92,11 @@ class SqlStore final : public Store {
   Result<void> RequestLogin(const WorkstationRecord& record, const AuditEntry& audit) override;
   Result<void> RenewHostCerts(const WorkstationRecord& record) override;
   Result<void> TouchWorkstation(const WorkstationId& id, std::int64_t time) override;
+  Result<void> GreetWorkstation(const WorkstationId& id, std::int64_t time,
+                                std::string_view version, int protocol) override;
+  Result<void> OfferCertificate(const WorkstationRecord& record, const AuditEntry& audit) override;
+  Result<void> PromoteCertificate(const WorkstationId& id, const Hash32& next,
+                                  std::int64_t former_until, const AuditEntry& audit) override;
 
   Result<void> AddSession(const StoredSession& session, std::int64_t now,
                           const std::vector<std::string>& cleared,
@@ -107,6 +112,8 @@ class SqlStore final : public Store {
   Result<std::vector<Row>> AuditBefore(std::uint64_t before, std::size_t limit) override;
   Result<std::vector<Row>> AuditAfter(std::uint64_t after, std::size_t limit) override;
   Result<Head> AuditHead() override;
+  Result<void> CutAudit(const AuditCheckpoint& cut, const AuditEntry& audit) override;
+  Result<std::optional<AuditCheckpoint>> AuditCut() override;
 
   std::uint64_t Transactions() const override { return database_.transactions(); }
 

@@ -10,12 +10,15 @@ struct WorkstationColumns {
   static constexpr const char* kList =
       "workstation_id, name, os, version, fingerprint, state, address, csr_pem, "
       "deliver_noise_pub, login_noise_pub, poll_token_hash, created, last_seen, certificate_pem, "
-      "certificate_sha256, deliver_cert, login_cert, host_certs_end, login_requested";
+      "certificate_sha256, deliver_cert, login_cert, host_certs_end, login_requested, "
+      "domain_name, computer, computer_id, protocol, next_pem, next_sha256, next_fingerprint, "
+      "former_sha256, former_until";
 
   std::string id, name, os, version, fingerprint, state, address, csr_pem, deliver_noise_pub,
       login_noise_pub, poll_token_hash, certificate_pem, certificate_sha256, deliver_cert,
-      login_cert, login_requested;
-  long long created = 0, last_seen = 0, host_certs_end = 0;
+      login_cert, login_requested, domain_name, computer, computer_id, next_pem, next_sha256,
+      next_fingerprint, former_sha256;
+  long long created = 0, last_seen = 0, host_certs_end = 0, protocol = 1, former_until = 0;
 
   template <typename Prepared>
   void Into(Prepared& p) {
@@ -24,7 +27,10 @@ struct WorkstationColumns {
         soci::into(deliver_noise_pub), soci::into(login_noise_pub), soci::into(poll_token_hash),
         soci::into(created), soci::into(last_seen), soci::into(certificate_pem),
         soci::into(certificate_sha256), soci::into(deliver_cert), soci::into(login_cert),
-        soci::into(host_certs_end), soci::into(login_requested);
+        soci::into(host_certs_end), soci::into(login_requested), soci::into(domain_name),
+        soci::into(computer), soci::into(computer_id), soci::into(protocol), soci::into(next_pem),
+        soci::into(next_sha256), soci::into(next_fingerprint), soci::into(former_sha256),
+        soci::into(former_until);
   }
   WorkstationRecord Read() const {
     WorkstationRecord record;
@@ -46,6 +52,15 @@ struct WorkstationColumns {
     record.deliver_cert = ReadBytes(deliver_cert);
     record.login_cert = ReadBytes(login_cert);
     record.host_certs_end = host_certs_end;
+    record.domain = domain_name;
+    record.computer = computer;
+    record.computer_id = ReadOptionalId<AccountId>(computer_id);
+    record.protocol = static_cast<int>(protocol);
+    record.next_pem = next_pem;
+    record.next_fingerprint = next_fingerprint;
+    if (!next_sha256.empty()) record.next_sha256 = ReadFixed<32>(next_sha256);
+    if (!former_sha256.empty()) record.former_sha256 = ReadFixed<32>(former_sha256);
+    record.former_until = former_until;
     if (!login_requested.empty()) record.login_requested = ReadFixed<32>(login_requested);
     return record;
   }
@@ -73,8 +88,11 @@ Result<std::optional<WorkstationRecord>> SqlStore::FindWorkstation(const Worksta
 Result<std::optional<WorkstationRecord>> SqlStore::FindByCertificate(const Hash32& sha256) {
   return database_.Read([&](soci::session& sql) -> Result<std::optional<WorkstationRecord>> {
     return FirstOf(Select<WorkstationColumns>(
-        sql, SelectWorkstations("WHERE certificate_sha256 = :hash AND certificate_sha256 <> ''"),
-        ToHex(sha256)));
+        sql,
+        SelectWorkstations("WHERE (certificate_sha256 = :hash AND certificate_sha256 <> '') OR "
+                           "(next_sha256 = :next AND next_sha256 <> '') OR "
+                           "(former_sha256 = :former AND former_sha256 <> '')"),
+        ToHex(sha256), ToHex(sha256), ToHex(sha256)));
   });
 }
 
@@ -107,12 +125,14 @@ Result<void> SqlStore::AddWorkstation(const WorkstationRecord& record, const Reg
             "INSERT INTO workstations (workstation_id, name, os, version, fingerprint, state, "
             "address, csr_pem, deliver_noise_pub, login_noise_pub, poll_token_hash, created, "
             "last_seen, certificate_pem, certificate_sha256, deliver_cert, login_cert, "
-            "host_certs_end) VALUES (:id, :name, :os, :version, :fingerprint, :state, :address, "
+            "host_certs_end, domain_name, computer) VALUES (:id, :name, :os, :version, "
+            ":fingerprint, :state, :address, "
             ":csr, :deliver, :login, :token, :created, :seen, :pem, :sha256, :deliver_cert, "
-            ":login_cert, :end)",
+            ":login_cert, :end, :domain, :computer)",
             record.id.Hex(), record.name, record.os, record.version, record.fingerprint, state,
             record.address, record.csr_pem, ToHex(record.deliver_noise_pub), login_pub,
-            ToHex(record.poll_token_hash), created, zero, none, none, none, none, zero);
+            ToHex(record.poll_token_hash), created, zero, none, none, none, none, zero,
+            record.domain, record.computer);
     AppendChained(t.sql, audit);
     return {};
   });
@@ -125,10 +145,11 @@ Result<void> SqlStore::ApproveWorkstation(const WorkstationRecord& record,
     if (Execute(t.sql,
                 "UPDATE workstations SET state = 'approved', certificate_pem = :pem, "
                 "certificate_sha256 = :sha256, deliver_cert = :deliver, login_cert = :login, "
-                "host_certs_end = :end WHERE workstation_id = :id AND state = 'pending'",
+                "host_certs_end = :end, computer_id = :computer WHERE workstation_id = :id AND "
+                "state = 'pending'",
                 record.certificate_pem, ToHex(record.certificate_sha256),
                 ToBase64(record.deliver_cert), ToBase64(record.login_cert), end,
-                record.id.Hex()) == 0) {
+                WriteOptionalId(record.computer_id), record.id.Hex()) == 0) {
       return Fail(ErrorCode::kConflict, "This workstation is not waiting for approval.");
     }
     AppendChained(t.sql, audit);
@@ -183,6 +204,51 @@ Result<void> SqlStore::RenewHostCerts(const WorkstationRecord& record) {
             "UPDATE workstations SET deliver_cert = :deliver, login_cert = :login, host_certs_end "
             "= :end WHERE workstation_id = :id AND state = 'approved'",
             ToBase64(record.deliver_cert), ToBase64(record.login_cert), end, record.id.Hex());
+    return {};
+  });
+}
+
+Result<void> SqlStore::OfferCertificate(const WorkstationRecord& record, const AuditEntry& audit) {
+  return database_.Write([&](Transaction& t) -> Result<void> {
+    if (Execute(t.sql,
+                "UPDATE workstations SET next_pem = :pem, next_sha256 = :sha256, next_fingerprint "
+                "= :fingerprint WHERE workstation_id = :id AND state = 'approved'",
+                record.next_pem, ToHex(record.next_sha256), record.next_fingerprint,
+                record.id.Hex()) == 0) {
+      return Fail(ErrorCode::kConflict, "This workstation is not approved.");
+    }
+    AppendChained(t.sql, audit);
+    return {};
+  });
+}
+
+Result<void> SqlStore::PromoteCertificate(const WorkstationId& id, const Hash32& next,
+                                          std::int64_t former_until, const AuditEntry& audit) {
+  return database_.Write([&](Transaction& t) -> Result<void> {
+    const long long until = former_until;
+    if (Execute(t.sql,
+                "UPDATE workstations SET former_sha256 = certificate_sha256, former_until = "
+                ":until, certificate_pem = next_pem, certificate_sha256 = next_sha256, fingerprint "
+                "= next_fingerprint, next_pem = '', next_sha256 = '', next_fingerprint = '' WHERE "
+                "workstation_id = :id AND next_sha256 = :next AND state = 'approved'",
+                until, id.Hex(), ToHex(next)) == 0) {
+      t.commit = false;
+      return {};
+    }
+    AppendChained(t.sql, audit);
+    return {};
+  });
+}
+
+Result<void> SqlStore::GreetWorkstation(const WorkstationId& id, std::int64_t time,
+                                        std::string_view version, int protocol) {
+  return database_.Write([&](Transaction& t) -> Result<void> {
+    const long long now = time, number = protocol;
+    const std::string text(version);
+    Execute(t.sql,
+            "UPDATE workstations SET last_seen = :now, version = :version, protocol = :protocol "
+            "WHERE workstation_id = :id",
+            now, text, number, id.Hex());
     return {};
   });
 }

@@ -262,4 +262,32 @@ TEST_CASE("an identity survives renaming and moving; pages survive people who co
   domain.Apply(line("dn", "CN=Aaron New," + domain.people_dn) + "changetype: delete\n");
 }
 
+TEST_CASE("computer accounts are found by name, and what they are is told") {
+  TestDomain& domain = TestDomain::Shared();
+  const std::string base = ConfigFor(domain).base_dn;
+  for (const char* name : {"DESK-1", "DESK-2"}) {
+    const bool disabled = std::string(name) == "DESK-2";
+    domain.Apply("dn: CN=" + std::string(name) + ",CN=Computers," + base +
+                 "\nchangetype: add\nobjectClass: computer\nsAMAccountName: " + name +
+                 "$\nuserAccountControl: " + (disabled ? "4098" : "4096") + "\n");
+  }
+  const auto directory = Open(ConfigFor(domain));
+  const std::vector<std::string> names = {"desk-1", "DESK-2",       "DC1", "nobody",
+                                          "*",      "desk-1)(cn=*", ""};
+  const auto found = directory->FindComputers(names);
+  REQUIRE_OK(found);
+  REQUIRE(found->size() == 3);
+  for (const Computer& computer : *found) {
+    INFO(computer.name);
+    CHECK(computer.disabled == (computer.name == "DESK-2"));
+    CHECK(computer.controller == (computer.name == "DC1"));
+    CHECK(computer.id != AccountId{});
+    CHECK(computer.dn.find(base) != std::string::npos);
+  }
+  std::vector<std::string> many;
+  for (int i = 0; i < 120; ++i) many.push_back("PC-" + std::to_string(i));
+  many.push_back("DESK-1");
+  CHECK(directory->FindComputers(many)->size() == 1);
+}
+
 }  // namespace keyferry::testing

@@ -47,7 +47,7 @@ RealServer::RealServer(std::int64_t certificate_days) {
 
   services_ = std::make_unique<Services>(Services{*sessions, *changes, *keys, *workstations, *audit,
                                                   directory, *bus, clock, "1.0", "",
-                                                  [](const Request&, const Error&) {}});
+                                                  [](const Request&, const Error&) {}, check_up});
   const auto pages = MakeRouter();
   AddEnrolmentRoutes(*pages, *services_);
   const auto work = MakeRouter();

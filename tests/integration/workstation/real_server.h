@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 
@@ -10,6 +11,24 @@
 #include "tests/unit/server-core/company.h"
 
 namespace keyferry::server::testing {
+
+// The system's clock, put forward or back.
+class ShiftedClock final : public Clock {
+ public:
+  std::int64_t UnixMillis() const override { return SystemClock().UnixMillis() + shift_.load(); }
+  std::chrono::steady_clock::time_point Now() const override { return SystemClock().Now(); }
+  void Shift(std::chrono::hours by) { shift_ = by / std::chrono::milliseconds(1); }
+
+ private:
+  std::atomic<std::int64_t> shift_{0};
+};
+
+// Finds nothing.
+class NoCheckUp final : public CheckUp {
+ public:
+  Report Latest() override { return {}; }
+  void Run() override {}
+};
 
 // The server's core, database, CA, API and listeners as keyferry-server has them, in this process
 // and on loopback; only the directory is in memory. Administrators' pages are left out: tests call
@@ -28,8 +47,9 @@ class RealServer {
 
   TempFolder folder;
   FakeDirectory directory;
-  SystemClock clock;
+  ShiftedClock clock;
   Presence presence;
+  NoCheckUp check_up;
   std::unique_ptr<Store> store;
   std::unique_ptr<EventBus> bus;
   std::unique_ptr<Issuer> issuer;

@@ -1,4 +1,5 @@
 // Real keyferryd and keyferry-agent against the real server's core, database, API and TLS.
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <csignal>
 #include <filesystem>
@@ -25,7 +26,8 @@ struct Desk {
     Write("keyferryd.toml",
           "server_url = \"" + server.url() + "\"\nserver_ca = \"" + Path("ca.pem") +
               "\"\nstate_dir = \"" + Path("state") + "\"\nsocket = \"" + socket +
-              "\"\nname = \"desk-1\"\nagent_wait = 0\nlog_level = \"debug\"\n"
+              "\"\ndomain = \"corp.example\"\ncomputer = \"DESK-1\"\nname = \"desk-1\"\nagent_wait "
+              "= 0\nlog_level = \"debug\"\n"
               "log_file = \"" +
               Path("keyferryd.log") + "\"\n[keys]\nusb = \"off\"\nbluetooth = false\n");
     Write("agent.toml", "state_dir = \"" + Path("agent") + "\"\nsocket = \"" + Path("a.sock") +
@@ -109,4 +111,63 @@ TEST_CASE("a login agent that comes after the approval is certified without a pe
     REQUIRE(server.Until([&] { return desk.Says("\"agent\":\"certified\""); }));
     CHECK(Audited(server).back() == "workstation.login_allow ok");
   }
+}
+
+TEST_CASE("a workstation of the domain is approved by its computer account and revoked at once") {
+  RealServer server;
+  Computer computer;
+  computer.id.bytes.fill(7);
+  computer.name = "DESK-1";
+  computer.dn = "CN=DESK-1,CN=Computers,DC=corp,DC=example";
+  server.directory.computers = {computer};
+  Desk desk(server);
+  desk.StartDaemon();
+  const WorkstationView waiting = server.TheWorkstation();
+  CHECK(waiting.domain == "corp.example");
+  CHECK(waiting.computer == "DESK-1");
+  const auto matches = server.workstations->Matches(server.admin);
+  REQUIRE(matches);
+  REQUIRE(matches->size() == 1);
+  CHECK(matches->front().computer_dn == computer.dn);
+  const std::vector<WorkstationId> ids = {waiting.id};
+  const auto decided = server.workstations->ApproveMatching(server.admin, ids);
+  REQUIRE(decided);
+  CHECK_FALSE(decided->front().refused);
+  REQUIRE(server.Until([&] { return desk.Says("\"state\":\"connected\""); }));
+  REQUIRE(server.Until([&] { return server.TheWorkstation().connected; }));
+  CHECK(server.TheWorkstation().by_computer);
+  CHECK(server.TheWorkstation().last_seen != 0);
+
+  REQUIRE(server.workstations->Revoke(server.admin, waiting.id));
+  REQUIRE(server.Until([&] { return desk.Says("\"state\":\"revoked\""); }));
+  CHECK_FALSE(server.TheWorkstation().connected);
+}
+
+TEST_CASE("a workstation's certificates are renewed before they end, without a person") {
+  RealServer server(1);  // a day
+  server.clock.Shift(std::chrono::hours(-20));
+  Desk desk(server);
+  desk.StartDaemon();
+  const WorkstationView waiting = server.TheWorkstation();
+  REQUIRE(server.workstations->Approve(server.admin, waiting.id));
+  // Its certificate ends in four hours: the daemon asks for the next as soon as it is connected.
+  server.clock.Shift(std::chrono::hours(0));
+  REQUIRE(server.Until([&] {
+    const auto rows = Audited(server);
+    return std::find(rows.begin(), rows.end(), "workstation.certificate pending") != rows.end();
+  }));
+  REQUIRE(server.Until([&] { return !desk.Says(waiting.fingerprint); }));  // another key
+  CHECK(desk.Says("\"state\":\"connected\""));
+  CHECK_FALSE(fs::exists(desk.Path("state/identity/tls.key.next")));
+  CHECK_FALSE(fs::exists(desk.Path("state/identity/tls.crt.next")));
+  // The stream of the old certificate goes on; the next connection is the new one's.
+  CHECK(desk.daemon->Stop(SIGTERM) == 0);
+  desk.StartDaemon();
+  REQUIRE(server.Until([&] { return desk.Says("\"state\":\"connected\""); }));
+  const WorkstationView now = server.TheWorkstation();
+  CHECK(now.fingerprint != waiting.fingerprint);
+  CHECK(desk.Says(now.fingerprint));
+  const auto rows = Audited(server);
+  CHECK(std::count(rows.begin(), rows.end(), "workstation.certificate ok") == 1);
+  CHECK(std::count(rows.begin(), rows.end(), "workstation.certificate pending") == 1);
 }

@@ -1,6 +1,13 @@
 #include <catch2/catch.hpp>
+#include <ctime>
+#include <filesystem>
+#include <fstream>
 
+#include "client-daemon/core/files.h"
+#include "client-daemon/uplink/domain.h"
 #include "client-daemon/uplink/messages.h"
+#include "client-daemon/uplink/tls_identity.h"
+#include "tests/unit/client-daemon/temp_dir.h"
 
 using namespace keyferry;
 using namespace keyferry::daemon;
@@ -42,8 +49,15 @@ TEST_CASE("events with missing, wrong or oversized members are refused") {
       R"("deliver_cert":")" + B64(144) + R"(","issuer_cert":")" + B64(161) + "\"";
   CHECK(ParseHello(R"({"protocol":1,"login_cert":null,)" + hello + "}"));
   CHECK_FALSE(ParseHello(R"({"protocol":1,)" + hello + "}"));
-  CHECK(ParseHello(R"({"protocol":2,"login_cert":null,)" + hello + "}").error().code ==
-        ErrorCode::kUnsupported);
+  // Ours, the one before, and no other.
+  CHECK(ParseHello(R"({"protocol":2,"login_cert":null,)" + hello + "}"));
+  const auto old = ParseHello(R"({"protocol":0,"login_cert":null,)" + hello + "}");
+  CHECK(old.error().code == ErrorCode::kUnsupported);
+  CHECK_THAT(old.error().message, Catch::Contains("update keyferry-server"));
+  const auto fresh = ParseHello(R"({"protocol":3,"login_cert":null,)" + hello + "}");
+  CHECK(fresh.error().code == ErrorCode::kUnsupported);
+  CHECK_THAT(fresh.error().message, Catch::Contains("install the keyferry package"));
+  CHECK_FALSE(ParseHello(R"({"login_cert":null,)" + hello + "}"));
 }
 
 TEST_CASE("a poll token that could not stand in a header is refused") {
@@ -81,4 +95,64 @@ TEST_CASE("verdicts and problems") {
   CHECK(ParseProblem(500, "<html>").detail.find("500") != std::string::npos);
   CHECK(ParseProblem(403, R"({"code":"workstation_revoked","detail":"No."})").code ==
         "workstation_revoked");
+}
+
+TEST_CASE("the domain is found by what SSSD or Samba left, and told at the registration") {
+  const test::TempDir root;
+  const std::string path = root / "";
+  const auto write = [&](const std::string& name, const std::string& text) {
+    const std::filesystem::path file = path + name;
+    std::filesystem::create_directories(file.parent_path());
+    std::ofstream(file) << text;
+  };
+  CHECK_FALSE(FindDomain(path));
+  const std::string smb =
+      "# comment\n[global]\n  Realm = CORP.Example\n netbios name = desk-77\n\tsecurity = ";
+  write("etc/samba/smb.conf", smb + "user\n");
+  CHECK_FALSE(FindDomain(path));  // a server of files, in no domain
+  write("etc/samba/smb.conf", "[share]\nsecurity = ads\nrealm = corp.example\n");
+  CHECK_FALSE(FindDomain(path));
+  write("etc/samba/smb.conf", smb + "ADS\n[share]\nrealm = other.example\n");
+  auto found = FindDomain(path);
+  REQUIRE(found);
+  CHECK(found->domain == "corp.example");
+  CHECK(found->computer == "DESK-77");
+  write("var/lib/sss/pubconf/kdcinfo.AD.Example", "192.0.2.1\n");
+  write("var/lib/sss/pubconf/known_hosts", "");
+  found = FindDomain(path);
+  REQUIRE(found);
+  CHECK(found->domain == "ad.example");
+  CHECK(found->computer.size() <= 15);
+  write("var/lib/sss/pubconf/kdcinfo.SECOND.EXAMPLE", "");
+  CHECK(FindDomain(path)->domain == "corp.example");  // several: SSSD does not say which
+
+  const std::string told =
+      FormatRegistration("pc", "csr", {}, {}, JoinedDomain{"corp.example", "DESK-77"});
+  CHECK_THAT(told, Catch::Contains(R"("domain":"corp.example","computer":"DESK-77")"));
+  CHECK_THAT(FormatRegistration("pc", "csr", {}, {}, {}), !Catch::Contains("domain"));
+}
+
+TEST_CASE("a renewal that a crash interrupted is finished or undone at the next start") {
+  const test::TempDir dir;
+  const std::string key = dir / "tls.key", certificate = dir / "tls.crt";
+  REQUIRE(LoadOrMakeTlsKey(key, "pc"));
+  const auto read = [](const std::string& file) {
+    std::ifstream in(file);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  const std::string before = read(key);
+  // Without a certificate the new key is nothing.
+  REQUIRE(PrepareRenewal(key, "pc"));
+  REQUIRE(FinishRenewal(key, certificate));
+  CHECK(read(key) == before);
+  CHECK_FALSE(std::filesystem::exists(key + ".next"));
+  // Nor is a certificate that is for neither key.
+  REQUIRE(PrepareRenewal(key, "pc"));
+  std::ofstream(certificate + ".next") << "nonsense";
+  REQUIRE(FinishRenewal(key, certificate));
+  CHECK(read(key) == before);
+  CHECK_FALSE(std::filesystem::exists(key + ".next"));
+  CHECK_FALSE(std::filesystem::exists(certificate + ".next"));
+  CHECK_FALSE(CompleteRenewal("nonsense", key, certificate));
+  CHECK_FALSE(CertificateDue(certificate, 0));  // none
 }

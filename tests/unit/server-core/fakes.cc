@@ -1,5 +1,9 @@
 #include "fakes.h"
 
+#include <strings.h>
+
+#include <algorithm>
+
 #include "protocol/secure/system_random.h"
 
 namespace keyferry::server::testing {
@@ -144,6 +148,19 @@ Result<BindOutcome> FakeDirectory::TryPassword(const ChangeTarget&, const Accoun
   if (down || no_binds) return Fail(ErrorCode::kUnavailable, "The directory cannot be reached.");
   if (locked_out) return BindOutcome::kLocked;
   return password.view() == people_.at(id).password ? BindOutcome::kAccepted : BindOutcome::kWrong;
+}
+
+Result<std::vector<Computer>> FakeDirectory::FindComputers(std::span<const std::string> names) {
+  const std::lock_guard lock(mutex_);
+  if (down) return Fail(ErrorCode::kUnavailable, "The directory cannot be reached.");
+  std::vector<Computer> out;
+  for (const Computer& computer : computers) {
+    const bool asked = std::any_of(names.begin(), names.end(), [&](const std::string& name) {
+      return strcasecmp(name.c_str(), computer.name.c_str()) == 0;
+    });
+    if (asked) out.push_back(computer);
+  }
+  return out;
 }
 
 }  // namespace keyferry::server::testing

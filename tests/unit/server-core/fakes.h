@@ -107,6 +107,8 @@ class FakeDirectory final : public Directory {
   Result<void> Unlock(const AccountId&, const AccountId&) override { return {}; }
   Result<void> RequireChange(const AccountId&, const AccountId&, bool) override { return {}; }
   Result<void> Ping() override { return {}; }
+  Result<std::vector<Computer>> FindComputers(std::span<const std::string> names) override;
+  std::vector<Computer> computers;
 
   int sign_ins = 0;
 
@@ -131,8 +133,9 @@ class FakeAuthority final : public CertificateAuthority {
   }
   Result<IssuedCertificate> SignWorkstation(std::string_view, const WorkstationId& id, std::int64_t,
                                             std::int64_t) override {
-    return IssuedCertificate{"certificate of " + id.Hex(), Sha256(id.Hex())};
+    return IssuedCertificate{"certificate of " + id.Hex() + serial, Sha256(id.Hex() + serial)};
   }
+  std::string serial;
 };
 
 }  // namespace keyferry::server::testing

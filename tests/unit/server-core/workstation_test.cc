@@ -35,7 +35,7 @@ TEST_CASE("a workstation waits for approval and then gets its certificates") {
         WorkstationState::kPending);
   CHECK(c.workstations->Enrolment(registered->id, "wrong").error().code ==
         ErrorCode::kUnauthenticated);
-  CHECK_FALSE(c.workstations->Connected(registered->id));
+  CHECK_FALSE(c.workstations->Connected(registered->id, {}));
 
   Actor helper = c.admin;
   helper.role = Role::kHelpDesk;
@@ -129,7 +129,7 @@ TEST_CASE("a newer stream of one workstation outlives the older one's end") {
   auto desk = c.AddWorkstation("desk-1");
   TestKey key(c.maker);
   REQUIRE(c.Sees(*desk, {&key}));
-  REQUIRE(c.workstations->Connected(desk->id));
+  REQUIRE(c.workstations->Connected(desk->id, {}));
   c.workstations->Disconnected(desk->id);
   CHECK(c.workstations->List()->front().connected);
   CHECK(c.workstations->List()->front().keys_seen == 1);
@@ -206,7 +206,7 @@ TEST_CASE("a revoked workstation is told, forgotten and gets nothing") {
   REQUIRE(c.Change(c.alice, "request-0001"));
   CHECK(desk->Named("job").empty());
   CHECK_FALSE(c.Sees(*desk, {&key}));
-  CHECK_FALSE(c.workstations->Connected(desk->id));
+  CHECK_FALSE(c.workstations->Connected(desk->id, {}));
 }
 
 namespace {
@@ -261,7 +261,7 @@ TEST_CASE("a login agent that came after the approval is certified by its own pr
     CHECK(c.workstations->List()->front().login_certified);
     CHECK(AuditedAs(c, "workstation.login_cert").size() == 1);
     CHECK_THAT(AuditedAs(c, "workstation.login_cert")[0], Catch::StartsWith("ok: "));
-    const std::string hello = c.workstations->Connected(id)->front().data;
+    const std::string hello = c.workstations->Connected(id, {})->front().data;
     CHECK(Base64Member(hello, "login_cert") == *made);
     // Asked again it is the same, and nothing new is written.
     CHECK(c.workstations->CertifyLogin(id, agent.pub, *challenge, agent.Answer(id, *challenge))
@@ -325,4 +325,194 @@ TEST_CASE("a login agent with another key than the certified one waits for an ad
   CHECK(cert->host_noise_pub == agent.pub);
   CHECK_FALSE(c.workstations->List()->front().login_requested);
   CHECK(ask());
+}
+
+namespace {
+
+Computer Account(const std::string& name, std::uint8_t fill) {
+  Computer computer;
+  computer.id.bytes.fill(fill);
+  computer.name = name;
+  computer.dn = "CN=" + name + ",OU=Desks,DC=corp,DC=example";
+  return computer;
+}
+
+WorkstationId Register(Company& c, const std::string& name, const std::string& computer,
+                       const std::string& domain = "corp.example") {
+  WorkstationRequest request = Request(name);
+  request.csr_pem = "request of " + name + computer;
+  request.computer = computer;
+  request.domain = computer.empty() ? "" : domain;
+  const auto registered = c.workstations->Register(request);
+  REQUIRE(registered);
+  return registered->id;
+}
+
+// Why a workstation does not match; its account's DN when it does.
+std::string MatchOf(Company& c, const WorkstationId& id) {
+  const auto matches = c.workstations->Matches(c.admin);
+  REQUIRE(matches);
+  for (const WorkstationMatch& match : *matches) {
+    if (match.workstation.id == id) {
+      return match.computer_dn.empty() ? match.why_not : match.computer_dn;
+    }
+  }
+  return "does not wait";
+}
+
+}  // namespace
+
+TEST_CASE("workstations are approved together by their computer accounts") {
+  Company c;
+  c.directory.computers = {Account("DESK-1", 1), Account("DESK-2", 2), Account("DESK-3", 3),
+                           Account("DESK-4", 4), Account("DC1", 5),    Account("DESK-6", 6)};
+  c.directory.computers[3].disabled = true;
+  c.directory.computers[4].controller = true;
+  const WorkstationId one = Register(c, "one", "DESK-1");
+  const WorkstationId two = Register(c, "two", "desk-2", "CORP.example");
+  const WorkstationId twin = Register(c, "three", "DESK-3");
+  const WorkstationId other_twin = Register(c, "three too", "desk-3");
+  const WorkstationId disabled = Register(c, "four", "DESK-4");
+  const WorkstationId controller = Register(c, "dc", "DC1");
+  const WorkstationId foreign = Register(c, "six", "DESK-6", "other.example");
+  const WorkstationId unknown = Register(c, "nobody", "DESK-9");
+  const WorkstationId alone = Register(c, "alone", "");
+  CHECK(MatchOf(c, one) == "CN=DESK-1,OU=Desks,DC=corp,DC=example");
+  CHECK(MatchOf(c, two) == "CN=DESK-2,OU=Desks,DC=corp,DC=example");
+  CHECK_THAT(MatchOf(c, twin), Catch::Contains("More than one"));
+  CHECK_THAT(MatchOf(c, other_twin), Catch::Contains("More than one"));
+  CHECK_THAT(MatchOf(c, disabled), Catch::Contains("disabled"));
+  CHECK_THAT(MatchOf(c, controller), Catch::Contains("domain controller"));
+  CHECK_THAT(MatchOf(c, foreign), Catch::Contains("other.example"));
+  CHECK_THAT(MatchOf(c, unknown), Catch::Contains("no computer account DESK-9"));
+  CHECK_THAT(MatchOf(c, alone), Catch::Contains("in no domain"));
+
+  Actor helper = c.admin;
+  helper.role = Role::kHelpDesk;
+  const std::vector<WorkstationId> all = {
+      one, two, twin, other_twin, disabled, controller, foreign, unknown, alone, WorkstationId{}};
+  CHECK(c.workstations->Matches(helper).error().code == ErrorCode::kPermissionDenied);
+  CHECK(c.workstations->ApproveMatching(helper, all).error().code == ErrorCode::kPermissionDenied);
+  CHECK(AuditedAs(c, "workstation.approve").empty());
+
+  // Whatever is asked for, only what matches is approved.
+  const auto decided = c.workstations->ApproveMatching(c.admin, all);
+  REQUIRE(decided);
+  REQUIRE(decided->size() == all.size());
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    INFO(i);
+    CHECK((*decided)[i].id == all[i]);
+    CHECK((*decided)[i].refused.has_value() == (i >= 2));
+  }
+  const auto rows = AuditedAs(c, "workstation.approve");
+  REQUIRE(rows.size() == 2);  // one each
+  CHECK_THAT(rows[0], Catch::Contains("by the computer account CN=DESK-2"));
+  const auto list = c.workstations->List();
+  REQUIRE(list);
+  for (const WorkstationView& view : *list) {
+    CHECK((view.state == WorkstationState::kApproved) == (view.id == one || view.id == two));
+    CHECK(view.by_computer == (view.id == one || view.id == two));
+  }
+
+  // A second machine with the same name is not let in, unless the first is revoked.
+  const WorkstationId again = Register(c, "one again", "DESK-1");
+  CHECK_THAT(MatchOf(c, again), Catch::Contains("already"));
+  REQUIRE(c.workstations->Revoke(c.admin, one));
+  CHECK(MatchOf(c, again) == "CN=DESK-1,OU=Desks,DC=corp,DC=example");
+  c.directory.down = true;
+  CHECK(c.workstations->Matches(c.admin).error().code == ErrorCode::kUnavailable);
+}
+
+TEST_CASE("what a workstation says of its domain is checked") {
+  Company c;
+  WorkstationRequest request = Request("desk-1");
+  SECTION("a domain without an account") { request.domain = "corp.example"; }
+  SECTION("an account without a domain") { request.computer = "DESK-1"; }
+  SECTION("too long") {
+    request.domain = "corp.example";
+    request.computer = std::string(64, 'x');
+  }
+  SECTION("not text") {
+    request.domain = "corp\n.example";
+    request.computer = "DESK-1";
+  }
+  CHECK(c.workstations->Register(request).error().code == ErrorCode::kInvalidArgument);
+}
+
+TEST_CASE("a TLS certificate is renewed: both are good for a while, then only the new one") {
+  Company c;
+  const auto registered = c.workstations->Register(Request("desk-1"));
+  REQUIRE(registered);
+  const WorkstationId id = registered->id;
+  CHECK(c.workstations->RenewCertificate(id, "request 2").error().code ==
+        ErrorCode::kPermissionDenied);
+  REQUIRE(c.workstations->Approve(c.admin, id));
+  const Hash32 first = Sha256(id.Hex());
+  CHECK(c.workstations->Authenticate(first).value() == id);
+  CHECK(c.workstations->RenewCertificate(id, "nonsense").error().code ==
+        ErrorCode::kInvalidArgument);
+
+  c.ca.serial = "2";
+  REQUIRE(c.workstations->RenewCertificate(id, "request 2"));
+  const Hash32 second = Sha256(id.Hex() + "2");
+  CHECK(c.workstations->Authenticate(first).value() == id);  // until the new one is used
+  c.clock.Advance(std::chrono::hours(48));
+  CHECK(c.workstations->Authenticate(first).value() == id);
+  CHECK(c.workstations->List()->front().fingerprint == registered->fingerprint);
+  CHECK(c.workstations->Authenticate(second).value() == id);
+  CHECK(c.workstations->Authenticate(second).value() == id);
+  CHECK(c.workstations->List()->front().fingerprint != registered->fingerprint);
+  CHECK(c.workstations->Authenticate(first).value() == id);  // open connections go on
+  c.clock.Advance(std::chrono::seconds(601));
+  CHECK(c.workstations->Authenticate(first).error().code == ErrorCode::kPermissionDenied);
+  CHECK(c.workstations->Authenticate(second).value() == id);
+  const auto rows = AuditedAs(c, "workstation.certificate");
+  REQUIRE(rows.size() == 2);
+  CHECK_THAT(rows[1], Catch::StartsWith("pending: "));
+  CHECK_THAT(rows[0], Catch::Contains("in place of " + registered->fingerprint));
+
+  // One that never arrived is replaced by the next.
+  c.ca.serial = "3";
+  REQUIRE(c.workstations->RenewCertificate(id, "request 3"));
+  c.ca.serial = "4";
+  REQUIRE(c.workstations->RenewCertificate(id, "request 4"));
+  CHECK(c.workstations->Authenticate(Sha256(id.Hex() + "3")).error().code ==
+        ErrorCode::kPermissionDenied);
+  REQUIRE(c.workstations->Revoke(c.admin, id));
+  for (const char* serial : {"", "2", "3", "4"}) {
+    CHECK(c.workstations->Authenticate(Sha256(id.Hex() + serial)).error().code ==
+          ErrorCode::kPermissionDenied);
+  }
+}
+
+TEST_CASE("certificates of a workstation that stays connected are renewed in time") {
+  Company c;
+  auto desk = c.AddWorkstation("desk-1");
+  auto away = c.AddWorkstation("desk-2");
+  c.Disconnect(*away);
+  desk->Forget();
+  c.workstations->RenewDue();
+  CHECK(desk->events.empty());
+  c.clock.Advance(std::chrono::hours(24 * 300));
+  c.workstations->RenewDue();
+  REQUIRE(desk->Named("hello").size() == 1);
+  const auto cert = protocol::HostCert::Parse(Base64Member(desk->Named("hello")[0], "login_cert"));
+  REQUIRE(cert);
+  CHECK(static_cast<std::int64_t>(cert->not_after) == c.clock.UnixSeconds() + 365 * 24 * 3600);
+  c.workstations->RenewDue();
+  CHECK(desk->Named("hello").size() == 1);  // once
+}
+
+TEST_CASE("a workstation says what it is when it connects") {
+  Company c;
+  auto desk = c.AddWorkstation("desk-1");
+  const auto hello = [&](int protocol, const std::string& version) {
+    return c.workstations->Connected(desk->id, {protocol, version});
+  };
+  CHECK_THAT(hello(1, "")->front().data, Catch::Contains("\"protocol\":1"));
+  CHECK(c.workstations->List()->front().version == "1.0");  // as registered
+  CHECK_THAT(hello(2, "2.0\n")->front().data, Catch::Contains("\"protocol\":2"));
+  CHECK(c.workstations->List()->front().version == "2.0?");
+  CHECK_THAT(hello(3, "3.0")->front().data, Catch::Contains("\"protocol\":2"));  // what we speak
+  CHECK(hello(0, "0.1").error().code == ErrorCode::kUnsupported);
 }

@@ -357,3 +357,110 @@ TEST_CASE("a page's stream says look again, and nothing else") {
   stream->Close();
   CHECK(api.bus.subscribers.empty());
 }
+
+TEST_CASE("a workstation that is too old is refused with the cure in words") {
+  Api api;
+  const auto with = [&](Method method, const std::string& target, const std::string& protocol,
+                        const std::string& version) {
+    Request request = api.Get(target);
+    request.method = method;
+    request.headers.erase("cookie");
+    request.headers["keyferry-protocol"] = protocol;
+    request.headers["keyferry-version"] = version;
+    request.headers["content-type"] = "application/json";
+    const bool work = target.rfind("/workstation/", 0) == 0;
+    if (work) {
+      request.certificate.emplace();
+      api.workstations.caller = fake::MakeId<WorkstationId>(12);
+    } else {
+      request.body = SecureBytes::CopyOf(std::string_view("{}"));
+    }
+    return work ? api.workstation->Dispatch(request) : api.Send(std::move(request));
+  };
+  for (const Response& refused : {with(Method::kGet, "/workstation/v1/events", "0", "0.0.9"),
+                                  with(Method::kPost, "/api/v1/workstations", "0", "0.0.9")}) {
+    CHECK(refused.status == 426);
+    CHECK_FALSE(refused.stream);
+    CHECK_THAT(refused.body, Catch::Contains("workstation_too_old"));
+    CHECK_THAT(refused.body, Catch::Contains("keyferryd 0.0.9"));
+    CHECK_THAT(refused.body, Catch::Contains("install the keyferry package of version 0.1.0"));
+  }
+  for (const char* nonsense : {"x", "-1", "2x", "99999999999999999999"}) {
+    CHECK(with(Method::kGet, "/workstation/v1/events", nonsense, "").status == 400);
+  }
+  CHECK(api.workstations.greetings.empty());
+  for (const char* good : {"1", "2", "3"}) {  // a newer one is told what we speak
+    const Response response = with(Method::kGet, "/workstation/v1/events", good, "1.2");
+    REQUIRE(response.stream);
+    response.stream(std::make_shared<FakeStream>());
+  }
+  const Response first = api.Work(Method::kGet, "/workstation/v1/events");
+  REQUIRE(first.stream);
+  first.stream(std::make_shared<FakeStream>());  // the first version says nothing of itself
+  REQUIRE(api.workstations.greetings.size() == 4);
+  CHECK(api.workstations.greetings[0].protocol == 1);
+  CHECK(api.workstations.greetings[2].protocol == 3);
+  CHECK(api.workstations.greetings[2].version == "1.2");
+  CHECK(api.workstations.greetings[3].protocol == 1);
+  CHECK(api.workstations.greetings[3].version.empty());
+}
+
+TEST_CASE("certificates of an approved workstation by API") {
+  Api api;
+  CHECK(api.Work(Method::kPost, "/workstation/v1/certificate", R"({"csr":"PEM"})").body ==
+        R"({"certificate":"certificate for PEM"})");
+  CHECK(api.Work(Method::kPost, "/workstation/v1/certificate", "{}").status == 400);
+  const std::string key = "\"login_noise_pub\":\"" + Base64(32) + "\"";
+  CHECK(api.Work(Method::kPost, "/workstation/v1/login-key", "{" + key + "}").body ==
+        "{\"challenge\":\"" + Base64(32) + "\"}");
+  const std::string proof = "{" + key + ",\"challenge\":\"" + Base64(32) + "\",\"proof\":\"";
+  CHECK(api.Work(Method::kPost, "/workstation/v1/login-cert", proof + Base64(32) + "\"}").status ==
+        200);
+  CHECK(api.Work(Method::kPost, "/workstation/v1/login-cert",
+                 proof + "/" + Base64(32).substr(1) + "\"}")
+            .status == 403);
+  CHECK(api.Work(Method::kPost, "/workstation/v1/login-cert", proof + Base64(31) + "\"}").status ==
+        400);
+}
+
+TEST_CASE("workstations are approved by computer account, by API and by page") {
+  Api api;
+  api.workstations.workstations.clear();
+  for (const int fill : {1, 2, 3}) {
+    WorkstationView view;
+    view.id = fake::MakeId<WorkstationId>(static_cast<std::uint8_t>(fill));
+    view.name = "pc-" + std::to_string(fill);
+    if (fill != 3) view.computer = "PC" + std::to_string(fill);
+    if (fill != 3) view.domain = "corp.example";
+    api.workstations.workstations.push_back(view);
+  }
+  const std::string first = fake::MakeId<WorkstationId>(1).Hex();
+  const std::string second = fake::MakeId<WorkstationId>(2).Hex();
+  const Response matches = api.Send(api.Get("/api/v1/workstation-matches"));
+  CHECK_THAT(matches.body, Catch::Contains("\"computer_dn\":\"CN=PC1,DC=corp,DC=example\""));
+  CHECK_THAT(matches.body, Catch::Contains("\"why_not\":\"It says that it is in no domain.\""));
+  const Response done = api.Json("/api/v1/workstation-matches/approve",
+                                 "{\"workstations\":[{\"id\":\"" + first + "\"}]}");
+  CHECK_THAT(done.body, Catch::Contains("\"approved\":true"));
+  CHECK(api.Json("/api/v1/workstation-matches/approve", "{\"workstations\":[\"x\"]}").status ==
+        400);
+
+  CHECK_THAT(api.Send(api.Get("/workstations")).body, Catch::Contains("/workstations/matches"));
+  const Response page = api.Send(api.Get("/workstations/matches"));
+  CHECK(page.status == 200);
+  CHECK_THAT(page.body, Catch::Contains("value=\"" + first + "," + second + "\""));
+  CHECK_THAT(page.body, Catch::Contains("Approve all 2"));
+  CHECK_THAT(page.body, Catch::Contains("It says that it is in no domain."));
+  api.workstations.calls.clear();
+  const std::string form = "csrf=" + std::string(World::kCsrf) + "&ids=" + first + "," + second;
+  CHECK(api.Send(api.Post("/workstations/matches", form)).status == 303);
+  CHECK(api.workstations.calls ==
+        std::vector<std::string>{"approve-matching alice.admin " + first,
+                                 "approve-matching alice.admin " + second});
+  api.workstations.refused = fake::MakeId<WorkstationId>(2);
+  const Response refused = api.Send(api.Post("/workstations/matches", form));
+  CHECK(refused.status == 409);
+  CHECK_THAT(refused.body, Catch::Contains("It is gone."));
+  CHECK(api.Send(api.Post("/workstations/matches", "csrf=" + std::string(World::kCsrf) + "&ids=x"))
+            .status == 404);
+}

@@ -210,8 +210,37 @@ Result<WorkstationId> FakeWorkstations::Authenticate(const std::array<std::uint8
   return *caller;
 }
 
-Result<std::vector<WorkstationEvent>> FakeWorkstations::Connected(const WorkstationId&) {
+// Of those that wait, the ones with a computer account match.
+Result<std::vector<WorkstationMatch>> FakeWorkstations::Matches(const Actor&) {
+  std::vector<WorkstationMatch> out;
+  for (const WorkstationView& view : workstations) {
+    if (view.state != WorkstationState::kPending) continue;
+    const bool good = !view.computer.empty();
+    out.push_back({view, good ? "CN=" + view.computer + ",DC=corp,DC=example" : std::string(),
+                   good ? "" : "It says that it is in no domain."});
+  }
+  return out;
+}
+
+Result<std::vector<WorkstationDecision>> FakeWorkstations::ApproveMatching(
+    const Actor& actor, std::span<const WorkstationId> ids) {
+  std::vector<WorkstationDecision> out;
+  for (const WorkstationId& id : ids) {
+    calls.push_back("approve-matching " + actor.login + " " + id.Hex());
+    out.push_back({id, "pc", std::nullopt});
+    if (id == refused) out.back().refused = Error{ErrorCode::kConflict, "It is gone.", {}, 0};
+  }
+  return out;
+}
+
+Result<std::string> FakeWorkstations::RenewCertificate(const WorkstationId&, std::string_view csr) {
+  return "certificate for " + std::string(csr);
+}
+
+Result<std::vector<WorkstationEvent>> FakeWorkstations::Connected(
+    const WorkstationId&, const WorkstationGreeting& greeting) {
   calls.push_back("connected");
+  greetings.push_back(greeting);
   return std::vector<WorkstationEvent>{{"hello", "{\"protocol\":1}"}};
 }
 

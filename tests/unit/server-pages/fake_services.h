@@ -108,13 +108,21 @@ struct FakeWorkstations final : WorkstationService {
       const std::array<std::uint8_t, 32>& proof) override;
   Result<void> AllowLogin(const Actor&, const WorkstationId& id) override;
   Result<WorkstationId> Authenticate(const std::array<std::uint8_t, 32>&) override;
-  Result<std::vector<WorkstationEvent>> Connected(const WorkstationId& id) override;
+  Result<std::vector<WorkstationMatch>> Matches(const Actor&) override;
+  Result<std::vector<WorkstationDecision>> ApproveMatching(
+      const Actor&, std::span<const WorkstationId> ids) override;
+  Result<std::vector<WorkstationEvent>> Connected(const WorkstationId& id,
+                                                  const WorkstationGreeting& greeting) override;
+  void RenewDue() override {}
+  Result<std::string> RenewCertificate(const WorkstationId&, std::string_view csr) override;
   void Disconnected(const WorkstationId& id) override;
   Result<void> SeenKeys(const WorkstationId&, std::span<const SeenKey> keys) override;
   Result<void> Spooled(const WorkstationId&, const JobId& job) override;
   Result<void> JobProblem(const WorkstationId&, const JobId&, std::string_view code,
                           std::string_view message) override;
   std::vector<WorkstationView> workstations;
+  std::vector<WorkstationGreeting> greetings;
+  WorkstationId refused{};              // by ApproveMatching
   std::optional<WorkstationId> caller;  // whose certificate every certificate is
   std::vector<std::string> calls;
   std::vector<WorkstationRequest> registered;

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "company.h"
+#include "server/core/audit_verify.h"
 #include "server/core/services.h"
 #include "server/storage/postgres_store.h"
 
@@ -155,7 +156,7 @@ TEST_CASE("servers that start at once make one schema, and their writers follow 
   CHECK(bad == 0);
   const auto store = database.Open();
   REQUIRE(store);
-  CHECK(MakeAuditService(**store)->Verify().value() == kServers * kLines);
+  CHECK(VerifyAudit(**store, {})->last == kServers * kLines);
 }
 
 TEST_CASE(
@@ -175,7 +176,7 @@ TEST_CASE(
   // Within a quarter of a second of a failure nothing is tried again.
   while (!(*store)->AppendAudit(Line(21))) std::this_thread::yield();
   CHECK((*store)->AuditHead()->number == 21);
-  CHECK(MakeAuditService(**store)->Verify().value() == 21);
+  CHECK(VerifyAudit(**store, {})->last == 21);
 }
 
 TEST_CASE("a connection that died while nobody used it is not noticed by callers") {
@@ -219,7 +220,7 @@ TEST_CASE("a commit whose answer is lost is asked after, never guessed") {
   }
   CHECK(breaker.broken() == 1);
   CHECK((*store)->AppendAudit(Line(3)));
-  CHECK(MakeAuditService(**store)->Verify());
+  CHECK(VerifyAudit(**store, {}));
 }
 
 TEST_CASE("database servers that cannot keep what they acknowledge are refused in words") {
