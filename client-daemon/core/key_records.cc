@@ -108,7 +108,7 @@ std::vector<KnownKey> KeyRecords::OfLogin(const std::string& login) const {
   const std::scoped_lock lock(mutex_);
   std::vector<KnownKey> out;
   for (const auto& [id, key] : keys_) {
-    if (SameLogin(key.event.login, login) && key.event.state != KeyEvent::kRevoked)
+    if (SameLogin(key.event.login, login) && key.event.state == KeyEvent::kActive)
       out.push_back(key);
   }
   return out;

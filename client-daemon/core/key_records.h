@@ -35,7 +35,7 @@ class KeyRecords {
 
   Result<void> Put(const KeyEvent& event, const Root& root);
   std::optional<KnownKey> Find(const Id& device) const;
-  // Keys of this person that are not revoked; logins differ in more than ASCII case.
+  // Active keys of this person; logins differ in more than ASCII case.
   std::vector<KnownKey> OfLogin(const std::string& login) const;
 
  private:

@@ -255,6 +255,26 @@ void AddEmployeeRoutes(Router& router, Services& services) {
               })});
 }
 
+template <KeyStep kStep>
+void AddStep(Router& router, Services& services, const char* name) {
+  router.Add({Method::kPost,
+              std::string("/api/v1/keys/{id}/") + name,
+              Access::kSignedIn,
+              WithId<DeviceId>(services,
+                               [](Services& all, Request& request, const DeviceId& id) {
+                                 JsonReader in(request.body.span());
+                                 const std::string reason = in.Text("reason", 1, 200);
+                                 if (const auto bad = in.Finish(); !bad) {
+                                   return Problem(request, bad.error());
+                                 }
+                                 return One(
+                                     all, request,
+                                     all.keys.Step(request.session->actor, id, kStep, reason));
+                               }),
+              {},
+              Body::kJson});
+}
+
 void AddKeyRoutes(Router& router, Services& services) {
   router.Add({Method::kGet, "/api/v1/keys", Access::kSignedIn, [&services](Request& request) {
                 return ListOf(services, request, "keys", services.keys.List());
@@ -263,6 +283,14 @@ void AddKeyRoutes(Router& router, Services& services) {
               [&services](Request& request) {
                 return ListOf(services, request, "keys", services.keys.Unassigned());
               }});
+  router.Add({Method::kGet, "/api/v1/keys/{id}", Access::kSignedIn,
+              WithId<DeviceId>(services, [](Services& all, Request& request, const DeviceId& id) {
+                return One(all, request, all.keys.Get(id));
+              })});
+  AddStep<KeyStep::kSuspend>(router, services, "suspend");
+  AddStep<KeyStep::kResume>(router, services, "resume");
+  AddStep<KeyStep::kCompromise>(router, services, "compromise");
+  AddStep<KeyStep::kDeactivate>(router, services, "deactivate");
   router.Add({Method::kPost,
               "/api/v1/enrolments",
               Access::kAdministrator,

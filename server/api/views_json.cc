@@ -91,13 +91,23 @@ json::object ToJson(const ChangeView& change) {
 }
 
 json::object ToJson(const KeyView& key) {
-  return {{"device", key.device.Hex()},       {"state", Name(key.state)},
-          {"account", key.account.Hex()},     {"login", key.login},
-          {"display_name", key.display_name}, {"simulator", key.simulator},
-          {"firmware", key.firmware},         {"pin_set", key.pin_set},
-          {"last_seq", key.last_seq},         {"receipt_ctr", key.receipt_ctr},
-          {"enrolled", key.enrolled},         {"last_seen", key.last_seen},
-          {"seen_at", key.seen_at},           {"alarm", key.alarm}};
+  return {{"device", key.device.Hex()},
+          {"state", Name(key.state)},
+          {"account", key.account.Hex()},
+          {"login", key.login},
+          {"display_name", key.display_name},
+          {"simulator", key.simulator},
+          {"firmware", key.firmware},
+          {"pin_set", key.pin_set},
+          {"last_seq", key.last_seq},
+          {"receipt_ctr", key.receipt_ctr},
+          {"enrolled", key.enrolled},
+          {"last_seen", key.last_seen},
+          {"seen_at", key.seen_at},
+          {"alarm", key.alarm},
+          {"state_reason", key.state_reason},
+          {"wiped", key.wiped},
+          {"locked", key.locked}};
 }
 
 json::object ToJson(const NewKeyView& key) {

@@ -37,6 +37,7 @@ enum class JobType {
   kHold,    // … goes into the pending slot
   kCommit,  // the pending one becomes the current one
   kDrop,    // the pending one is erased
+  kWipe,    // everything is erased
 };
 
 enum class JobState {

@@ -4,7 +4,9 @@
 #include <utility>
 
 #include "protocol/failpoint.h"
+#include "protocol/info.h"
 #include "server/core/json_line.h"
+#include "server/core/key_life.h"
 #include "server/core/offer.h"
 
 namespace keyferry::server {
@@ -15,7 +17,7 @@ std::string WorkstationTopic(const WorkstationId& id) { return "workstation/" + 
 WorkstationEvent KeyEvent(const KeyRecord& key) {
   return {"key", JsonLine()
                      .Text("device_id", key.device.Hex())
-                     .Text("state", Name(key.state))
+                     .Text("state", IsOutOfUse(key.state) ? "revoked" : Name(key.state))
                      .Text("login", key.login)
                      .Text("account_id", key.account.Hex())
                      .Base64("record", key.record)
@@ -60,6 +62,12 @@ void AnnounceAccount(const CorePorts& ports, const AccountId& account) {
   ports.bus.Publish("jobs", {"change", data});
 }
 
+// Whether the key holds anything, and still opens jobs.
+bool IsWipeable(const SeenKey& seen) {
+  const auto state = static_cast<protocol::KeyState>(seen.state);
+  return state >= protocol::KeyState::kEnrolledNoPin && state <= protocol::KeyState::kLocked;
+}
+
 Result<std::vector<WorkstationEvent>> DueEvents(const CorePorts& ports, const WorkstationId& to,
                                                 const std::vector<SeenKey>& keys) {
   std::vector<WorkstationEvent> events;
@@ -72,6 +80,11 @@ Result<std::vector<WorkstationEvent>> DueEvents(const CorePorts& ports, const Wo
     if (!key) return tl::unexpected(key.error());
     if (*key) {
       events.push_back(KeyEvent(**key));
+      if (IsOutOfUse((*key)->state) && IsWipeable(seen)) {
+        if (auto queued = WipeIfDue(ports, seen.device); !queued) {
+          return tl::unexpected(std::move(queued.error()));
+        }
+      }
       const auto job = ports.store.TakeReady(seen.device, now);
       if (!job) return tl::unexpected(job.error());
       if (*job) events.push_back(JobEvent(**job));

@@ -152,6 +152,12 @@ Result<SealedJob> Issuer::SealNaming(const SealRequest& request, JobType type, c
   return Seal(request, type, named.bytes, random);
 }
 
+Result<SealedJob> Issuer::SealWipe(const SealRequest& request,
+                                   protocol::RandomSource& random) const {
+  const std::array<std::uint8_t, 1> body{};
+  return Seal(request, JobType::kWipe, body, random);
+}
+
 Result<SealedJob> Issuer::Seal(const SealRequest& request, JobType type,
                                std::span<const std::uint8_t> body,
                                protocol::RandomSource& random) const {
@@ -160,6 +166,7 @@ Result<SealedJob> Issuer::Seal(const SealRequest& request, JobType type,
   protocol::JobHeader header;
   header.type = type == JobType::kCommit ? protocol::JobType::kCommit
                 : type == JobType::kDrop ? protocol::JobType::kDrop
+                : type == JobType::kWipe ? protocol::JobType::kWipe
                                          : protocol::JobType::kSetPassword;
   header.flags = type == JobType::kHold ? protocol::kFlagHold : std::uint8_t{0};
   header.device_id = request.device.bytes;

@@ -86,6 +86,8 @@ class Issuer {
   Result<SealedJob> SealPassword(const SealRequest& request, const SecureBytes& password,
                                  protocol::RandomSource& random) const;
   // A COMMIT or DROP of what the job `named` has put into the pending slot.
+  // A WIPE.
+  Result<SealedJob> SealWipe(const SealRequest& request, protocol::RandomSource& random) const;
   Result<SealedJob> SealNaming(const SealRequest& request, JobType type, const JobId& named,
                                protocol::RandomSource& random) const;
 

@@ -6,6 +6,7 @@
 #include "server/core/audit_entry.h"
 #include "server/core/dispatch.h"
 #include "server/core/enrolment.h"
+#include "server/core/key_life.h"
 #include "server/core/receipts.h"
 #include "server/core/services.h"
 
@@ -39,6 +40,21 @@ class DefaultKeyService final : public KeyService {
                      sighting.key.transport, sighting.key.simulator});
     }
     return out;
+  }
+
+  Result<KeyView> Get(const DeviceId& device) override {
+    const auto key = ports_.store.FindKey(device);
+    if (!key) return tl::unexpected(key.error());
+    if (!*key) return Fail(ErrorCode::kNotFound, "This key is not enrolled here.");
+    return ViewOf(**key);
+  }
+
+  Result<KeyView> Step(const Actor& actor, const DeviceId& device, KeyStep step,
+                       std::string_view reason) override {
+    if (auto done = StepKey(ports_, actor, device, step, reason); !done) {
+      return tl::unexpected(std::move(done.error()));
+    }
+    return Get(device);
   }
 
   Result<EnrolmentStarted> BeginEnrolment(const Actor& actor, const AccountId& account,
@@ -114,27 +130,31 @@ class DefaultKeyService final : public KeyService {
     return **std::move(found);
   }
 
+  KeyView ViewOf(const KeyRecord& key) {
+    KeyView view;
+    view.device = key.device;
+    view.state = key.state;
+    view.account = key.account;
+    view.login = key.login;
+    view.display_name = key.display_name;
+    view.simulator = key.simulator;
+    view.firmware = key.firmware;
+    view.pin_set = key.pin_set;
+    view.last_seq = key.last_seq;
+    view.receipt_ctr = key.receipt_ctr;
+    view.enrolled = key.enrolled;
+    view.last_seen = key.last_seen;
+    view.alarm = key.alarm;
+    view.state_reason = key.state_reason;
+    view.wiped = key.wiped;
+    MarkSeen(view);
+    return view;
+  }
+
   // `account`: only its open enrolments; null = all.
   Result<std::vector<KeyView>> Views(const std::vector<KeyRecord>& keys, const AccountId* account) {
     std::vector<KeyView> views;
-    for (const KeyRecord& key : keys) {
-      KeyView view;
-      view.device = key.device;
-      view.state = key.state;
-      view.account = key.account;
-      view.login = key.login;
-      view.display_name = key.display_name;
-      view.simulator = key.simulator;
-      view.firmware = key.firmware;
-      view.pin_set = key.pin_set;
-      view.last_seq = key.last_seq;
-      view.receipt_ctr = key.receipt_ctr;
-      view.enrolled = key.enrolled;
-      view.last_seen = key.last_seen;
-      view.alarm = key.alarm;
-      MarkSeen(view);
-      views.push_back(std::move(view));
-    }
+    for (const KeyRecord& key : keys) views.push_back(ViewOf(key));
     const auto open = ports_.store.OpenEnrolments(ports_.clock.UnixMillis());
     if (!open) return tl::unexpected(open.error());
     for (const EnrolmentRecord& enrolment : *open) {
@@ -156,6 +176,7 @@ class DefaultKeyService final : public KeyService {
     const auto sightings = ports_.presence.Sightings(view.device);
     if (sightings.empty()) return;
     view.seen_at = sightings.front().workstation_name;
+    view.locked = sightings.front().key.state == static_cast<int>(protocol::KeyState::kLocked);
     view.last_seen = ports_.clock.UnixMillis();
   }
 

@@ -13,13 +13,28 @@
 
 namespace keyferry::server {
 
+// Compromised, deactivated and revoked keys are out of use for good: their undelivered jobs are
+// void, and they are wiped as soon as a workstation sees them.
 enum class KeyState {
-  kReserved,
+  kReserved,  // enrolment begun, not finished
   kActive,
-  kSuspended,
-  kRevoked
-};  // kReserved: enrolment begun, not finished
+  kSuspended,    // jobs wait, nobody logs in with it, until it is resumed
+  kCompromised,  // lost or stolen
+  kDeactivated,  // handed in
+  kRevoked,      // replaced by another key of its person
+};
+inline bool IsOutOfUse(KeyState state) {
+  return state == KeyState::kCompromised || state == KeyState::kDeactivated ||
+         state == KeyState::kRevoked;
+}
 const char* Name(KeyState state);
+
+enum class KeyStep {
+  kSuspend,     // active → suspended
+  kResume,      // suspended → active
+  kCompromise,  // active, suspended → compromised
+  kDeactivate,  // active, suspended → deactivated
+};
 
 struct KeyView {
   DeviceId device;
@@ -36,6 +51,9 @@ struct KeyView {
   std::int64_t last_seen = 0;  // Unix milliseconds
   std::string seen_at;         // workstation that sees it now, empty = none
   std::string alarm;           // clone or rollback suspicion, a sentence; empty = none
+  std::string state_reason;    // why it was suspended or taken out of use; may be empty
+  std::int64_t wiped = 0;  // Unix milliseconds of the wipe's receipt, 0 = not (known to be) wiped
+  bool locked = false;     // a workstation sees it now, and no PIN tries are left
 };
 
 // A key that some workstation sees and that belongs to nobody yet.
@@ -76,6 +94,12 @@ class KeyService {
   virtual Result<std::vector<KeyView>> List() = 0;
   virtual Result<std::vector<KeyView>> OfAccount(const AccountId& account) = 0;
   virtual Result<std::vector<NewKeyView>> Unassigned() = 0;
+  virtual Result<KeyView> Get(const DeviceId& device) = 0;  // kNotFound
+  // One step of the key's life; audited with `reason` (1…200 bytes of UTF-8). Administrators may
+  // take each, the help desk may suspend. kConflict when the key is not where the step begins, or
+  // when one under suspicion shall be resumed; kPermissionDenied; kNotFound.
+  virtual Result<KeyView> Step(const Actor& actor, const DeviceId& device, KeyStep step,
+                               std::string_view reason) = 0;
 
   // Administrator: enrol `device`, seen at `workstation`, for `account`.
   virtual Result<EnrolmentStarted> BeginEnrolment(const Actor& actor, const AccountId& account,

@@ -16,6 +16,8 @@ const char* Name(JobType type) {
       return "commit";
     case JobType::kDrop:
       return "drop";
+    case JobType::kWipe:
+      return "wipe";
   }
   return "invalid";
 }
@@ -72,6 +74,10 @@ const char* Name(KeyState state) {
       return "active";
     case KeyState::kSuspended:
       return "suspended";
+    case KeyState::kCompromised:
+      return "compromised";
+    case KeyState::kDeactivated:
+      return "deactivated";
     case KeyState::kRevoked:
       return "revoked";
   }

@@ -9,6 +9,7 @@
 #include "server/core/audit_entry.h"
 #include "server/core/dispatch.h"
 #include "server/core/encoding.h"
+#include "server/core/key_life.h"
 
 namespace keyferry::server {
 namespace {
@@ -43,6 +44,8 @@ const char* DoneSentence(JobType type) {
       return "The key is prepared for the password.";
     case JobType::kDrop:
       return "What the key was prepared with is erased.";
+    case JobType::kWipe:
+      return "The key is wiped.";
     case JobType::kSet:
     case JobType::kCommit:
       break;
@@ -71,6 +74,9 @@ void Follow(const CorePorts& ports, const WorkstationRecord& from, const JobReco
     if (sighting.workstation != from.id && sighting.workstation != job.workstation) {
       Send(ports, sighting.workstation, event);
     }
+  }
+  if (auto queued = WipeIfDue(ports, job.device); !queued) {
+    Log(ports, "wipe of " + job.device.Hex(), queued.error());
   }
   if (auto handed = HandOutReady(ports, job.device); !handed) {
     Log(ports, "hand out to " + job.device.Hex(), handed.error());
@@ -152,6 +158,7 @@ Result<Judgement> TakePositive(const CorePorts& ports, const WorkstationRecord& 
   update.firmware = receipt.firmware;
   update.pin_set = (receipt.flags & protocol::kReceiptPinSet) != 0;
   update.held = held;
+  update.wiped = (*job)->type == JobType::kWipe;
   update.hash = hash;
   update.receipt.assign(bytes.begin(), bytes.end());
   update.job = (*job)->id;

@@ -124,6 +124,8 @@ struct KeyRecord {
   std::int64_t last_seen = 0;
   std::string alarm;
   bool held = false;  // by the newest receipt there is a password in the pending slot
+  std::string state_reason;
+  std::int64_t wiped = 0;  // receipt of the WIPE
 };
 
 struct EnrolmentRecord {
@@ -202,6 +204,7 @@ struct ReceiptUpdate {
   std::uint32_t firmware = 0;
   bool pin_set = false;
   bool held = false;
+  bool wiped = false;
   Hash32 hash{};
   Bytes receipt;
   JobId job;

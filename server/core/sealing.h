@@ -15,4 +15,7 @@ Result<JobRecord> SealPasswordJob(const CorePorts& ports, const KeyRecord& key,
 Result<JobRecord> SealFollowUp(const CorePorts& ports, const KeyRecord& key, const JobRecord& hold,
                                JobType type);
 
+// Erases the key.
+Result<JobRecord> SealWipeJob(const CorePorts& ports, const KeyRecord& key);
+
 }  // namespace keyferry::server

@@ -122,6 +122,23 @@ class KeyStore {
   virtual Result<std::optional<KeyRecord>> FindKey(const DeviceId& device) = 0;
   virtual Result<void> TouchKeys(const std::vector<DeviceId>& seen, std::int64_t time) = 0;
 
+  // One step of a key's life. Into a state that is out of use: its undelivered jobs are cancelled
+  // and erased, and returned. Nothing, and nothing written, when the key is not in `from` of this
+  // enrolment any more.
+  struct KeyMove {
+    DeviceId device;
+    EnrolmentId enrolment;
+    KeyState from = KeyState::kActive;
+    KeyState to = KeyState::kActive;
+    std::string reason;      // of the key
+    std::string job_reason;  // of its cancelled jobs
+  };
+  virtual Result<std::optional<std::vector<JobRecord>>> MoveKey(const KeyMove& move,
+                                                                const AuditEntry& audit) = 0;
+  // Queues the WIPE of a key that is out of use and not wiped. False, and nothing written, when one
+  // waits already or the key's row moved since it was sealed.
+  virtual Result<bool> QueueWipe(const JobRecord& wipe, const AuditEntry& audit) = 0;
+
   virtual Result<std::optional<JobRecord>> FindJob(const JobId& id) = 0;
   virtual Result<std::optional<JobRecord>> FindJobByHash(const EnrolmentId& enrolment,
                                                          const Hash32& hash) = 0;

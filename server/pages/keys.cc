@@ -1,3 +1,4 @@
+#include "server/api/problem.h"
 #include "server/pages/frame.h"
 #include "server/pages/models.h"
 
@@ -27,6 +28,96 @@ Response ListKeys(const PageContext& context, Request& request) {
     data["new_keys"] = NewKeys(catalog, *fresh);
   }
   return Show(context, request, "keys", data);
+}
+
+struct StepChoice {
+  KeyStep step;
+  const char* name;  // in forms
+  const char* text;
+  const char* hint;
+};
+constexpr StepChoice kSteps[] = {
+    {KeyStep::kSuspend, "suspend", "key.suspend", "key.suspend_hint"},
+    {KeyStep::kResume, "resume", "key.resume", "key.resume_hint"},
+    {KeyStep::kDeactivate, "deactivate", "key.deactivate", "key.deactivate_hint"},
+    {KeyStep::kCompromise, "compromise", "key.compromise", "key.compromise_hint"}};
+
+// INFO's firmware version: major, minor, patch (PROTOCOL.md section 5).
+std::string FirmwareWords(std::uint32_t version) {
+  return std::to_string(version >> 24) + "." + std::to_string((version >> 16) & 0xFF) + "." +
+         std::to_string(version & 0xFFFF);
+}
+
+// What the page offers; the service decides.
+bool IsOffered(const KeyView& key, Role role, KeyStep step) {
+  if (IsOutOfUse(key.state) || key.state == KeyState::kReserved) return false;
+  if (role != Role::kAdministrator && step != KeyStep::kSuspend) return false;
+  if (step == KeyStep::kSuspend) return key.state == KeyState::kActive;
+  if (step == KeyStep::kResume) return key.state == KeyState::kSuspended && key.alarm.empty();
+  return true;
+}
+
+struct EnteredStep {
+  std::string name, reason, problem, reason_problem;
+};
+
+Response ShowKey(const PageContext& context, const Request& request, const DeviceId& device,
+                 const EnteredStep& entered, int status) {
+  const Catalog& catalog = context.catalog;
+  const auto key = context.services.keys.Get(device);
+  if (!key && key.error().code == ErrorCode::kNotFound) return ShowNotFound(context, request);
+  if (!key) return ShowFailure(context, request, key.error());
+  const std::string title = catalog.Text("key.title", {ShortKey(device)});
+  Data data = Frame(context, request, title, "keys", "/events/keys");
+  PutKey(catalog, data, *key);
+  Put(data, "title", title);
+  Put(data, "firmware", FirmwareWords(key->firmware));
+  data["enrolled"] = Time(key->enrolled);
+  PutMaybe(data, "out_of_use",
+           !IsOutOfUse(key->state) ? std::string()
+                                   : catalog.Text(key->wiped != 0 ? "key.wiped" : "key.wipe_due"));
+  Data steps = List();
+  bool any = false;
+  for (const StepChoice& choice : kSteps) {
+    if (!IsOffered(*key, request.session->actor.role, choice.step)) continue;
+    Data row;
+    Put(row, "name", choice.name);
+    Put(row, "text", catalog.Text(choice.text));
+    Put(row, "hint", catalog.Text(choice.hint));
+    PutFlag(row, "chosen", entered.name == choice.name);
+    steps << row;
+    any = true;
+  }
+  PutFlag(data, "steps_any", any);
+  data["steps"] = std::move(steps);
+  Put(data, "reason", entered.reason);
+  PutMaybe(data, "step_problem", entered.problem);
+  PutMaybe(data, "reason_problem", entered.reason_problem);
+  return Show(context, request, "key", data, status);
+}
+
+Response StepKeyPage(const PageContext& context, Request& request, const DeviceId& device) {
+  EnteredStep entered;
+  entered.name = request.form->Text("step");
+  entered.reason = request.form->Text("reason");
+  const StepChoice* chosen = nullptr;
+  for (const StepChoice& choice : kSteps) {
+    if (entered.name == choice.name) chosen = &choice;
+  }
+  if (chosen == nullptr) entered.problem = context.catalog.Text("key.choose");
+  if (entered.reason.empty() || entered.reason.size() > 200) {
+    entered.reason_problem = context.catalog.Text("key.reason_missing");
+  }
+  if (!entered.problem.empty() || !entered.reason_problem.empty()) {
+    return ShowKey(context, request, device, entered, 422);
+  }
+  const auto done =
+      context.services.keys.Step(request.session->actor, device, chosen->step, entered.reason);
+  if (done) return Response::SeeOther("/keys/" + device.Hex());
+  context.services.report(request, done.error());
+  if (done.error().code == ErrorCode::kNotFound) return ShowNotFound(context, request);
+  entered.problem = done.error().message;
+  return ShowKey(context, request, device, entered, HttpStatus(done.error().code));
 }
 
 Response ShowPicker(const PageContext& context, const Request& request, const AccountId& id,
@@ -121,6 +212,18 @@ Response Enrol(const PageContext& context, Request& request, const AccountId& id
 void AddKeyPages(Router& router, const PageContext& context) {
   router.Add({Method::kGet, "/keys", Access::kSignedIn,
               [context](Request& request) { return ListKeys(context, request); }});
+  router.Add({Method::kGet, "/keys/{id}", Access::kSignedIn,
+              PageWithId<DeviceId>(
+                  context, [](const PageContext& page, Request& request, const DeviceId& id) {
+                    return ShowKey(page, request, id, {}, 200);
+                  })});
+  router.Add({Method::kPost,
+              "/keys/{id}/step",
+              Access::kSignedIn,
+              PageWithId<DeviceId>(context, StepKeyPage),
+              {},
+              Body::kForm,
+              {CsrfField(), {"step", 16}, {"reason", 800}}});
   router.Add({Method::kGet, "/employees/{id}/key", Access::kAdministrator,
               PageWithId<AccountId>(
                   context, [](const PageContext& page, Request& request, const AccountId& id) {

@@ -356,17 +356,22 @@ Data KeyBadge(const Catalog& catalog, const KeyView& key) {
       return Badge("info", "clock", catalog.Text("employees.key_reserved"));
     case KeyState::kSuspended:
       return Badge("warn", "lock", catalog.Text("employees.key_suspended"));
+    case KeyState::kCompromised:
+      return Badge("bad", "alert", catalog.Text("employees.key_compromised"));
+    case KeyState::kDeactivated:
+      return Badge("bad", "lock", catalog.Text("employees.key_deactivated"));
     case KeyState::kRevoked:
       return Badge("bad", "lock", catalog.Text("employees.key_revoked"));
     case KeyState::kActive:
       break;
   }
+  if (key.locked) return Badge("warn", "lock", catalog.Text("employees.key_locked"));
   return key.seen_at.empty() ? Badge("ok", "key", catalog.Text("employees.key_active"))
                              : Badge("ok", "key", catalog.Text("employees.key_here"));
 }
 
-Data KeyData(const Catalog& catalog, const KeyView& key) {
-  Data data;
+void PutKey(const Catalog& catalog, Data& data, const KeyView& key) {
+  Put(data, "id", key.device.Hex());
   Put(data, "device", Grouped(key.device.Hex()));
   Put(data, "short", ShortKey(key.device));
   Put(data, "account", key.account.Hex());
@@ -377,9 +382,15 @@ Data KeyData(const Catalog& catalog, const KeyView& key) {
   Put(data, "pin", catalog.Text(key.pin_set ? "employee.pin_set" : "employee.pin_missing"));
   Put(data, "last_seq", std::to_string(key.last_seq));
   PutMaybe(data, "alarm", key.alarm);
+  PutMaybe(data, "state_reason", key.state_reason);
   PutFlag(data, "simulator", key.simulator);
   PutSeen(catalog, data, key.seen_at, key.last_seen);
   data["badge"] = KeyBadge(catalog, key);
+}
+
+Data KeyData(const Catalog& catalog, const KeyView& key) {
+  Data data;
+  PutKey(catalog, data, key);
   return data;
 }
 

@@ -40,6 +40,7 @@ bool IsWaiting(const ChangeView& change);
 bool IsAhead(const ChangeView& change);
 
 Data KeyBadge(const Catalog& catalog, const KeyView& key);
+void PutKey(const Catalog& catalog, Data& data, const KeyView& key);
 Data KeyData(const Catalog& catalog, const KeyView& key);
 Data NewKeyData(const Catalog& catalog, const NewKeyView& key);
 Data AccountBadges(const Catalog& catalog, const AccountState& state);

@@ -52,21 +52,6 @@ std::string SelectEnrolments(const std::string& rest) {
   return std::string("SELECT ") + EnrolmentColumns::kList + " FROM enrolments " + rest;
 }
 
-// The jobs of a key that is replaced can never be delivered, and their changes not be done.
-void CancelOpenJobs(soci::session& sql, const std::string& device, const std::string& reason,
-                    std::vector<JobRecord>& cancelled) {
-  for (JobRecord& job : Select<JobColumns>(
-           sql, SelectJobs("WHERE j.device_id = :device AND j.state IN ('ready', 'spooled')"),
-           device)) {
-    cancelled.push_back(std::move(job));
-  }
-  Execute(
-      sql,
-      "UPDATE jobs SET state = 'cancelled', sealed = '', last_error = :reason WHERE device_id = "
-      ":device AND state IN ('ready', 'spooled')",
-      reason, device);
-}
-
 }  // namespace
 
 const char* Name(EnrolmentState state) {

@@ -46,6 +46,9 @@ struct JobColumns {
 std::string SelectJobs(const std::string& rest);
 std::optional<JobRecord> JobById(soci::session& sql, const JobId& id);
 
+// Cancels and erases what waits for a key that will not get it any more; adds it to `cancelled`.
+void CancelOpenJobs(soci::session& sql, const std::string& device, const std::string& reason,
+                    std::vector<JobRecord>& cancelled);
 void InsertJob(soci::session& sql, const JobRecord& job);
 // Claims the key for a job that is sealed: next_seq moves on if the key's row still is as it was
 // then. `needs_trust`: the key must be active and have no alarm.

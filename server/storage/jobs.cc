@@ -25,7 +25,7 @@ JobRecord JobColumns::Read() const {
   job.enrolment = ReadId<EnrolmentId>(enrolment);
   job.account = ReadId<AccountId>(account);
   job.change = ReadOptionalId<ChangeId>(change);
-  job.type = ReadState(type, JobType::kDrop);
+  job.type = ReadState(type, JobType::kWipe);
   job.creator = creator;
   job.seq = Unsigned(seq);
   job.base_seq = Unsigned(base_seq);
@@ -66,18 +66,20 @@ void InsertJob(soci::session& sql, const JobRecord& job) {
                   next_try = job.next_try, expires = job.expires;
   const std::string state = Name(job.state), type = Name(job.type);
   const std::string receipt_hash = job.receipt_hash ? ToHex(*job.receipt_hash) : std::string();
-  Execute(sql,
-          "INSERT INTO jobs (job_id, device_id, enrolment_id, account_id, change_id, seq, "
-          "base_seq, epoch, sealed, hash, state, last_error, created, queued, handed, spooled, "
-          "delivered, used, workstation_id, receipt_ctr, receipt_hash, type, creator, attempts, "
-          "next_try, expires) VALUES (:id, :device, :enrolment, :account, :change, :seq, "
-          ":base_seq, :epoch, :sealed, :hash, :state, :last_error, :created, :queued, :handed, "
-          ":spooled, :delivered, :used, :workstation, :receipt_ctr, :receipt_hash, :type, "
-          ":creator, :attempts, :next_try, :expires)",
-          job.id.Hex(), job.device.Hex(), job.enrolment.Hex(), job.account.Hex(), job.change.Hex(),
-          seq, base_seq, epoch, ToBase64(job.sealed), ToHex(job.hash), state, job.last_error,
-          created, queued, handed, spooled, delivered, used, WriteOptionalId(job.workstation),
-          receipt_ctr, receipt_hash, type, job.creator, attempts, next_try, expires);
+  Execute(
+      sql,
+      "INSERT INTO jobs (job_id, device_id, enrolment_id, account_id, change_id, seq, "
+      "base_seq, epoch, sealed, hash, state, last_error, created, queued, handed, spooled, "
+      "delivered, used, workstation_id, receipt_ctr, receipt_hash, type, creator, attempts, "
+      "next_try, expires) VALUES (:id, :device, :enrolment, :account, NULLIF(:change, ''), :seq, "
+      ":base_seq, :epoch, :sealed, :hash, :state, :last_error, :created, :queued, :handed, "
+      ":spooled, :delivered, :used, :workstation, :receipt_ctr, :receipt_hash, :type, "
+      ":creator, :attempts, :next_try, :expires)",
+      job.id.Hex(), job.device.Hex(), job.enrolment.Hex(), job.account.Hex(),
+      WriteOptionalId(job.change), seq, base_seq, epoch, ToBase64(job.sealed), ToHex(job.hash),
+      state, job.last_error, created, queued, handed, spooled, delivered, used,
+      WriteOptionalId(job.workstation), receipt_ctr, receipt_hash, type, job.creator, attempts,
+      next_try, expires);
 }
 
 bool ClaimSequence(soci::session& sql, const JobRecord& job, bool needs_trust) {
@@ -119,6 +121,20 @@ std::vector<JobRecord> SupersedeBelow(soci::session& sql, const JobRecord& by, b
   return superseded;
 }
 
+void CancelOpenJobs(soci::session& sql, const std::string& device, const std::string& reason,
+                    std::vector<JobRecord>& cancelled) {
+  for (JobRecord& job : Select<JobColumns>(
+           sql, SelectJobs("WHERE j.device_id = :device AND j.state IN ('ready', 'spooled')"),
+           device)) {
+    cancelled.push_back(std::move(job));
+  }
+  Execute(
+      sql,
+      "UPDATE jobs SET state = 'cancelled', sealed = '', last_error = :reason WHERE device_id = "
+      ":device AND state IN ('ready', 'spooled')",
+      reason, device);
+}
+
 std::optional<JobRecord> TakeReadyJob(soci::session& sql, const DeviceId& device, std::int64_t time,
                                       bool& wrote) {
   wrote = false;
@@ -127,7 +143,8 @@ std::optional<JobRecord> TakeReadyJob(soci::session& sql, const DeviceId& device
       sql,
       SelectJobs("JOIN device_keys k ON k.device_id = j.device_id AND k.enrolment_id = "
                  "j.enrolment_id WHERE j.device_id = :device AND j.state IN ('ready', 'spooled') "
-                 "AND k.state = 'active' AND k.alarm = '' ORDER BY j.seq DESC LIMIT 1"),
+                 "AND ((k.state = 'active' AND k.alarm = '') OR j.type = 'wipe') ORDER BY j.seq "
+                 "DESC LIMIT 1"),
       hex));
   if (!job) return std::nullopt;
   const long long key_epoch =
@@ -144,8 +161,10 @@ std::optional<JobRecord> TakeReadyJob(soci::session& sql, const DeviceId& device
       "AND receipt_ctr = 0 AND state <> 'refused' AND epoch = :epoch AND job_id <> :own",
       enrolment, last_seq, epoch, own);
   // One that the key has passed by may have been stored: whoever brings it gets its receipt.
-  if (Signed(job->seq) > last_seq && MayHandOut(static_cast<std::uint32_t>(key_epoch), job->epoch,
-                                                Unsigned(unanswered)) != HandOut::kNow) {
+  // A WIPE that the key can no longer open is refused and sealed anew.
+  if (job->type != JobType::kWipe && Signed(job->seq) > last_seq &&
+      MayHandOut(static_cast<std::uint32_t>(key_epoch), job->epoch, Unsigned(unanswered)) !=
+          HandOut::kNow) {
     return std::nullopt;
   }
   if (job->handed == 0 || job->next_try <= time) {

@@ -45,6 +45,8 @@ KeyRecord KeyColumns::Read() const {
   key.last_seen = last_seen;
   key.alarm = alarm;
   key.held = held != 0;
+  key.state_reason = state_reason;
+  key.wiped = wiped;
   return key;
 }
 
@@ -144,6 +146,12 @@ Result<bool> SqlStore::TakeReceipt(const ReceiptUpdate& update, const AuditEntry
             "UPDATE changes SET prepared = :now WHERE job_id = :job AND state = 'held' AND mode = "
             "'at_delivery'",
             now, job);
+    if (update.wiped) {
+      Execute(t.sql,
+              "UPDATE device_keys SET wiped = :now WHERE device_id = :device AND enrolment_id = "
+              ":enrolment",
+              now, device, enrolment);
+    }
     KEYFERRY_FAILPOINT("server.receipt.erased");
     if (!update.late) RefuseDeadJobs(t.sql, update.device, update.epoch, update.seq);
     AppendChained(t.sql, audit);
@@ -182,6 +190,47 @@ Result<JobRecord> SqlStore::TakeRefusal(const RefusalUpdate& update, const Audit
     auto row = JobById(t.sql, update.job);
     if (!row) return Fail(ErrorCode::kNotFound, "There is no such job.");
     return *std::move(row);
+  });
+}
+
+Result<std::optional<std::vector<JobRecord>>> SqlStore::MoveKey(const KeyMove& move,
+                                                                const AuditEntry& audit) {
+  using Cancelled = std::optional<std::vector<JobRecord>>;
+  return database_.Write([&](Transaction& t) -> Result<Cancelled> {
+    const std::string from = Name(move.from), to = Name(move.to), device = move.device.Hex();
+    if (Execute(t.sql,
+                "UPDATE device_keys SET state = :to, state_reason = :reason WHERE device_id = "
+                ":device AND enrolment_id = :enrolment AND state = :from",
+                to, move.reason, device, move.enrolment.Hex(), from) == 0) {
+      t.commit = false;
+      return Cancelled();
+    }
+    std::vector<JobRecord> cancelled;
+    if (IsOutOfUse(move.to)) CancelOpenJobs(t.sql, device, move.job_reason, cancelled);
+    AppendChained(t.sql, audit);
+    return Cancelled(std::move(cancelled));
+  });
+}
+
+Result<bool> SqlStore::QueueWipe(const JobRecord& wipe, const AuditEntry& audit) {
+  return database_.Write([&](Transaction& t) -> Result<bool> {
+    const long long seq = Signed(wipe.seq), next = seq + 1, epoch = wipe.epoch,
+                    base_seq = Signed(wipe.base_seq);
+    const std::string device = wipe.device.Hex(), enrolment = wipe.enrolment.Hex();
+    t.commit =
+        SelectNumber(t.sql,
+                     "SELECT COUNT(*) FROM jobs WHERE enrolment_id = :enrolment AND type = 'wipe' "
+                     "AND state IN ('ready', 'spooled')",
+                     enrolment) == 0 &&
+        Execute(t.sql,
+                "UPDATE device_keys SET next_seq = :next WHERE device_id = :device AND "
+                "enrolment_id = :enrolment AND next_seq = :seq AND epoch = :epoch AND last_seq = "
+                ":base AND wiped = 0 AND state IN ('compromised', 'deactivated', 'revoked')",
+                next, device, enrolment, seq, epoch, base_seq) != 0;
+    if (!t.commit) return false;
+    InsertJob(t.sql, wipe);
+    AppendChained(t.sql, audit);
+    return true;
   });
 }
 

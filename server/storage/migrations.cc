@@ -169,6 +169,11 @@ const std::vector<Migration>& Migrations() {
   number BIGINT NOT NULL PRIMARY KEY, hash TEXT NOT NULL, time BIGINT NOT NULL,
   key_id TEXT NOT NULL, signature TEXT NOT NULL))",
        }},
+      {"life of keys",
+       {
+           "ALTER TABLE device_keys ADD COLUMN state_reason TEXT NOT NULL DEFAULT ''",
+           "ALTER TABLE device_keys ADD COLUMN wiped BIGINT NOT NULL DEFAULT 0",
+       }},
   };
   return migrations;
 }

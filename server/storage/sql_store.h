@@ -48,6 +48,9 @@ class SqlStore final : public Store {
   Result<std::vector<KeyRecord>> KeysOf(const AccountId& account) override;
   Result<std::optional<KeyRecord>> FindKey(const DeviceId& device) override;
   Result<void> TouchKeys(const std::vector<DeviceId>& seen, std::int64_t time) override;
+  Result<std::optional<std::vector<JobRecord>>> MoveKey(const KeyMove& move,
+                                                        const AuditEntry& audit) override;
+  Result<bool> QueueWipe(const JobRecord& wipe, const AuditEntry& audit) override;
   Result<std::optional<JobRecord>> FindJob(const JobId& id) override;
   Result<std::optional<JobRecord>> FindJobByHash(const EnrolmentId& enrolment,
                                                  const Hash32& hash) override;

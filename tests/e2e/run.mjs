@@ -103,7 +103,7 @@ try {
     await signIn(page, admin);
     const other = stack.account('employee_without_key');
     const pages = { employees: `${stack.pageUrl}employees`, employee: stack.employeeUrl, 'employee-without-key': employeePage(other),
-      password: `${stack.employeeUrl}/password`, 'add-key': `${employeePage(other)}/key`, keys: `${stack.pageUrl}keys`,
+      password: `${stack.employeeUrl}/password`, 'add-key': `${employeePage(other)}/key`, keys: `${stack.pageUrl}keys`, key: `${stack.pageUrl}keys/${(await stack.api.must('GET', '/api/v1/keys')).keys[0].device}`,
       workstations: `${stack.pageUrl}workstations`, audit: `${stack.pageUrl}audit`, 'check-up': `${stack.pageUrl}check-up`, 'not-found': `${stack.pageUrl}nothing/here` };
     for (const [name, url] of Object.entries(pages)) {
       for (const [scheme, width] of [['light', 1280], ['dark', 390]]) {

@@ -157,6 +157,12 @@ Blob TestKey::Put(const Blob& job) {
       pending.clear();
       break;
     }
+    case protocol::JobType::kWipe:
+      password.clear();
+      previous.clear();
+      pending.clear();
+      wiped = true;
+      break;
     default:
       return Negative(Status::kBadPlaintext, job);
   }
@@ -166,9 +172,15 @@ Blob TestKey::Put(const Blob& job) {
   if (receipt.seq > receipt.prev_seq + 1) receipt.flags |= protocol::kReceiptGap;
   receipt.receipt_ctr = ++receipt_ctr;
   receipt.job_hash = last_job_ = protocol::JobHash(job);
-  RollRecipient();
-  receipt.epoch = epoch;
-  receipt.recipient_pub = recipient_pub_;
+  if (wiped) {
+    receipt.epoch = 0;
+    receipt.recipient_pub = {};
+    receipt.flags = 0;
+  } else {
+    RollRecipient();
+    receipt.epoch = epoch;
+    receipt.recipient_pub = recipient_pub_;
+  }
   if (!pending.empty()) receipt.flags |= protocol::kReceiptHeld;
   last_receipt_ = Sign(receipt);
   journal_[last_job_] = last_receipt_;

@@ -39,6 +39,7 @@ class TestKey {
   std::string login;
   std::string pending;  // of the last HOLD, until COMMIT or DROP
   std::string previous;
+  bool wiped = false;
 
   struct Answer {
     Blob statement;

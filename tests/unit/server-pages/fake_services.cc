@@ -119,6 +119,20 @@ Result<std::vector<KeyView>> FakeKeys::OfAccount(const AccountId& account) {
   return own;
 }
 
+Result<KeyView> FakeKeys::Get(const DeviceId& device) {
+  for (const KeyView& key : keys) {
+    if (key.device == device) return key;
+  }
+  return Fail(ErrorCode::kNotFound, "This key is not enrolled here.");
+}
+
+Result<KeyView> FakeKeys::Step(const Actor& actor, const DeviceId& device, KeyStep step,
+                               std::string_view reason) {
+  calls.push_back("step " + actor.login + " " + device.Hex() + " " +
+                  std::to_string(static_cast<int>(step)) + " " + std::string(reason));
+  return Get(device);
+}
+
 Result<EnrolmentStarted> FakeKeys::BeginEnrolment(const Actor& actor, const AccountId&,
                                                   const DeviceId& device, const WorkstationId&) {
   calls.push_back("begin " + actor.login + " " + device.Hex());

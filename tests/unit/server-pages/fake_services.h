@@ -75,6 +75,9 @@ struct FakeKeys final : KeyService {
   Result<std::vector<KeyView>> List() override { return keys; }
   Result<std::vector<KeyView>> OfAccount(const AccountId& account) override;
   Result<std::vector<NewKeyView>> Unassigned() override { return unassigned; }
+  Result<KeyView> Get(const DeviceId& device) override;
+  Result<KeyView> Step(const Actor& actor, const DeviceId& device, KeyStep step,
+                       std::string_view reason) override;
   Result<EnrolmentStarted> BeginEnrolment(const Actor&, const AccountId&, const DeviceId&,
                                           const WorkstationId&) override;
   Result<EnrolmentView> Enrolment(const EnrolmentId& id) override;

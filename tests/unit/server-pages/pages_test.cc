@@ -76,6 +76,7 @@ TEST_CASE("every page renders, stays small, and loads nothing inline or from els
                                     "/nothing",
                                     PageOf(5) + "/key",
                                     "/enrolments/" + world.keys.enrolment.id.Hex()};
+  for (const KeyView& key : world.keys.keys) pages.push_back("/keys/" + key.device.Hex());
   for (std::uint8_t i = 1; i < 6; ++i) {
     pages.push_back(PageOf(i));
     pages.push_back(PageOf(i) + "/password");
@@ -94,6 +95,42 @@ TEST_CASE("every page renders, stays small, and loads nothing inline or from els
   }
 }
 
+TEST_CASE("a key's page offers the steps that its state and the role allow") {
+  World world(KEYFERRY_WEB_DIR);
+  fake::Populate(world);
+  KeyView& key = world.keys.keys[0];
+  key.state = KeyState::kActive;
+  const std::string page = "/keys/" + key.device.Hex();
+  const auto body = [&] { return world.Send(world.Get(page)).body; };
+  CHECK(Contains(body(), "step-suspend"));
+  CHECK(Contains(body(), "step-deactivate"));
+  CHECK_FALSE(Contains(body(), "step-resume"));
+  key.state = KeyState::kSuspended;
+  key.state_reason = "left at home";
+  CHECK(Contains(body(), "step-resume"));
+  CHECK(Contains(body(), "left at home"));
+  key.state = KeyState::kCompromised;
+  CHECK_FALSE(Contains(body(), "name=\"step\""));
+  CHECK(Contains(body(), "may still hold a password"));
+  key.wiped = 5;
+  CHECK(Contains(body(), "proved it"));
+  CHECK(world.Send(world.Get("/keys/" + std::string(32, 'f'))).status == 404);
+
+  key.state = KeyState::kActive;
+  const std::string csrf = std::string("csrf=") + World::kCsrf;
+  Response answer = world.Send(world.Post(page + "/step", csrf + "&step=suspend&reason="));
+  CHECK(answer.status == 422);
+  CHECK(Contains(answer.body, "Give a reason"));
+  answer = world.Send(world.Post(page + "/step", csrf + "&step=explode&reason=why"));
+  CHECK(answer.status == 422);
+  CHECK(Contains(answer.body, "Choose what to do"));
+  CHECK(world.keys.calls.empty());
+  answer = world.Send(world.Post(page + "/step", csrf + "&step=suspend&reason=left+at+home"));
+  CHECK(answer.status == 303);
+  REQUIRE(world.keys.calls.size() == 1);
+  CHECK(Contains(world.keys.calls[0], " 0 left at home"));
+}
+
 TEST_CASE("hostile values of directory, keys and workstations stay text") {
   for (const std::string& text : kHostile) {
     INFO(text);
@@ -109,7 +146,7 @@ TEST_CASE("hostile values of directory, keys and workstations stay text") {
           change.receipt_hash = change.server = text;
     }
     world.keys.keys[0].display_name = world.keys.keys[0].login = world.keys.keys[0].seen_at =
-        world.keys.keys[0].alarm = text;
+        world.keys.keys[0].alarm = world.keys.keys[0].state_reason = text;
     world.keys.unassigned[0].workstation_name = text;
     world.workstations.workstations[0].name = world.workstations.workstations[0].os =
         world.workstations.workstations[0].fingerprint = text;
@@ -122,8 +159,8 @@ TEST_CASE("hostile values of directory, keys and workstations stay text") {
     const std::string raw_tag = text.substr(0, text.find('>') + 1);
     for (const std::string& page :
          {std::string("/employees"), PageOf(1), PageOf(1) + "/password", PageOf(1) + "/key",
-          std::string("/keys"), std::string("/workstations"), std::string("/audit"),
-          std::string("/check-up")}) {
+          std::string("/keys"), "/keys/" + world.keys.keys[0].device.Hex(),
+          std::string("/workstations"), std::string("/audit"), std::string("/check-up")}) {
       INFO(page);
       const Response response = world.Send(world.Get(page));
       CHECK(response.status == 200);

@@ -1,0 +1,125 @@
+#include "server/core/key_life.h"
+
+#include <string>
+#include <utility>
+
+#include "server/core/audit_entry.h"
+#include "server/core/dispatch.h"
+#include "server/core/encoding.h"
+#include "server/core/sealing.h"
+
+namespace keyferry::server {
+namespace {
+
+constexpr std::size_t kMaxReason = 200;
+
+struct Rule {
+  KeyState to;
+  const char* action;      // of the audit log
+  const char* job_reason;  // of the jobs that it cancels
+};
+
+Rule RuleOf(KeyStep step) {
+  switch (step) {
+    case KeyStep::kSuspend:
+      return {KeyState::kSuspended, "key.suspend", ""};
+    case KeyStep::kResume:
+      return {KeyState::kActive, "key.resume", ""};
+    case KeyStep::kCompromise:
+      return {KeyState::kCompromised, "key.compromise",
+              "The key was reported lost or stolen; enrol another and set a new password."};
+    case KeyStep::kDeactivate:
+      break;
+  }
+  return {KeyState::kDeactivated, "key.deactivate",
+          "The key was deactivated; enrol another and set a new password."};
+}
+
+// Empty when the step may be taken from here.
+std::string Objection(const KeyRecord& key, KeyStep step) {
+  if (IsOutOfUse(key.state)) return "This key is out of use for good; enrol it anew to use it.";
+  if (step == KeyStep::kSuspend && key.state != KeyState::kActive) {
+    return "This key is not active, so it cannot be suspended.";
+  }
+  if (step == KeyStep::kResume && key.state != KeyState::kSuspended) {
+    return "This key is not suspended.";
+  }
+  if (step == KeyStep::kResume && !key.alarm.empty()) {
+    return "This key is under suspicion; deactivate it and enrol another. " + key.alarm;
+  }
+  return {};
+}
+
+bool MayTake(Role role, KeyStep step) {
+  return role == Role::kAdministrator || (role == Role::kHelpDesk && step == KeyStep::kSuspend);
+}
+
+Result<KeyRecord> Find(const CorePorts& ports, const DeviceId& device) {
+  auto found = ports.store.FindKey(device);
+  if (!found) return tl::unexpected(std::move(found.error()));
+  if (!*found) return Fail(ErrorCode::kNotFound, "This key is not enrolled here.");
+  return **std::move(found);
+}
+
+}  // namespace
+
+Result<void> StepKey(const CorePorts& ports, const Actor& actor, const DeviceId& device,
+                     KeyStep step, std::string_view reason) {
+  if (!MayTake(actor.role, step)) {
+    return Fail(ErrorCode::kPermissionDenied,
+                "You are not allowed to do this with keys; ask an administrator.");
+  }
+  if (reason.empty() || reason.size() > kMaxReason) {
+    return Fail(ErrorCode::kInvalidArgument, "Give a reason of at most 200 bytes.");
+  }
+  auto key = Find(ports, device);
+  if (!key) return tl::unexpected(std::move(key.error()));
+  if (std::string why = Objection(*key, step); !why.empty()) {
+    return Fail(ErrorCode::kConflict, std::move(why));
+  }
+  const Rule rule = RuleOf(step);
+  KeyStore::KeyMove move{device,  key->enrolment,           key->state,
+                         rule.to, Presentable(reason, 200), rule.job_reason};
+  const auto moved =
+      ports.store.MoveKey(move, AuditOf(ports.clock, actor, rule.action, device.Hex(), "ok",
+                                        "Key of " + key->login + ": " + move.reason));
+  if (!moved) return tl::unexpected(moved.error());
+  if (!*moved) {
+    return Fail(ErrorCode::kConflict, "Somebody else changed this key meanwhile; look again.");
+  }
+  for (const JobRecord& job : **moved) {
+    if (job.workstation != WorkstationId{}) Send(ports, job.workstation, VoidEvent(job.id));
+    SendToSeers(ports, device, VoidEvent(job.id));
+  }
+  key->state = rule.to;
+  SendToSeers(ports, device, KeyEvent(*key));
+  if (!ports.presence.Sightings(device).empty()) {
+    if (auto queued = WipeIfDue(ports, device); !queued) return queued;
+    if (auto handed = HandOutReady(ports, device); !handed) return handed;
+  }
+  ports.bus.Publish("keys", {"change", "{}"});
+  AnnounceAccount(ports, key->account);
+  return {};
+}
+
+Result<void> WipeIfDue(const CorePorts& ports, const DeviceId& device) {
+  constexpr int kTries = 5;  // the row may move between reading and claiming
+  for (int i = 0; i < kTries; ++i) {
+    const auto key = ports.store.FindKey(device);
+    if (!key) return tl::unexpected(key.error());
+    if (!*key || !IsOutOfUse((*key)->state) || (*key)->wiped != 0) return {};
+    const auto job = SealWipeJob(ports, **key);
+    if (!job) return tl::unexpected(job.error());
+    const auto queued = ports.store.QueueWipe(
+        *job, AuditBySystem(ports.clock, "key.wipe", device.Hex(), "ok",
+                            "Queued for the key that was " + (*key)->login + "'s."));
+    if (!queued) return tl::unexpected(queued.error());
+    if (*queued) return {};
+    const auto again = ports.store.FindKey(device);
+    if (!again) return tl::unexpected(again.error());
+    if (*again && (*again)->next_seq == (*key)->next_seq) return {};  // one waits already
+  }
+  return {};
+}
+
+}  // namespace keyferry::server
