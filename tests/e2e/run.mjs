@@ -9,7 +9,7 @@ import { Api } from '../../scripts/lib/demo/api.mjs';
 import { openBrowser } from '../../scripts/lib/demo/browser.mjs';
 import { ldapBind } from '../../scripts/lib/demo/login.mjs';
 import { must, run } from '../../scripts/lib/demo/processes.mjs';
-import { ROOT, Stack } from '../../scripts/lib/demo/stack.mjs';
+import { ROOT, Stack, until } from '../../scripts/lib/demo/stack.mjs';
 
 const { values: options } = parseArgs({ options: { preset: { type: 'string', default: 'release' }, screenshots: { type: 'string' } } });
 const stack = new Stack({ preset: options.preset });
@@ -252,6 +252,33 @@ try {
     await must(path.join(ROOT, 'scripts/dc'), ['start', stack.path('dc')], { timeout: 60000 });
     await page.goto(`${stack.pageUrl}employees`);
     await page.getByRole('link', { name: stack.employee.display_name }).waitFor();
+  });
+  await test('a key is suspended, resumed and deactivated on its page; the real wipe comes back as a receipt', async (page) => {
+    const [{ device }] = (await stack.api.must('GET', '/api/v1/keys')).keys;
+    const key = async () => stack.api.must('GET', `/api/v1/keys/${device}`);
+    const step = async (name) => {
+      await page.goto(`${stack.pageUrl}keys/${device}`);
+      await page.getByText(name, { exact: true }).click();
+      await page.getByLabel('Reason').fill(`e2e: ${name}`);
+      await page.getByRole('button', { name: 'Do it' }).click();
+      await page.getByText(`e2e: ${name}`).waitFor();
+    };
+    await signIn(page, admin);
+    await step('Suspend');
+    assert((await key()).state === 'suspended', 'not suspended');
+    await axe(page, 'a suspended key');
+    await picture(page, 'key-suspended');
+    await step('Resume');
+    assert((await key()).state === 'active', 'not resumed');
+    await page.goto(`${stack.pageUrl}keys/${device}`);
+    await page.getByRole('button', { name: 'Do it' }).click();
+    await page.getByText('Choose what to do.').waitFor();
+    await axe(page, 'a key step without a choice');
+    await step('Deactivate');
+    await until('the key is wiped', async () => (await key()).wiped !== 0);
+    await page.goto(`${stack.pageUrl}keys/${device}`);
+    await page.getByText('It was wiped and proved it').waitFor();
+    await picture(page, 'key-wiped');
   });
 } catch (error) {
   failed += 1;
