@@ -178,7 +178,8 @@ class PostgresNodeLink final : public NodeLink, private EventBus {
   }
   void Wake() {
     const std::uint64_t one = 1;
-    static_cast<void>(write(wake_, &one, sizeof one));
+    // A full counter wakes as well.
+    [[maybe_unused]] const ssize_t written = write(wake_, &one, sizeof one);
   }
 
   void Connect() {
@@ -463,7 +464,7 @@ class PostgresNodeLink final : public NodeLink, private EventBus {
     }
     poll(fds, 2, static_cast<int>(millis));
     std::uint64_t count = 0;
-    static_cast<void>(read(wake_, &count, sizeof count));
+    [[maybe_unused]] const ssize_t taken = read(wake_, &count, sizeof count);  // nothing: not woken
     if (connection_ != nullptr && (fds[1].revents & POLLIN) != 0) {
       if (PQconsumeInput(connection_) == 0) throw soci::soci_error("the connection was lost");
       while (PGnotify* const notice = PQnotifies(connection_)) PQfreemem(notice);
