@@ -15,6 +15,8 @@ const PATIENCE = process.env.KEYFERRY_IN_GUEST ? 120000 : 30000;
 const PIN = '246813';
 
 export class Stack {
+  static made = 0;
+
   constructor({ preset = 'release', serverPreset = preset, state = null, say = () => {} } = {}) {
     this.bin = path.join(ROOT, 'build', preset, 'bin');
     this.serverBin = path.join(ROOT, 'build', serverPreset, 'bin');
@@ -22,6 +24,7 @@ export class Stack {
     this.state = state ? path.resolve(state) : fs.mkdtempSync(path.join(os.tmpdir(), 'keyferry-demo-'));
     this.say = say;
     this.services = {};
+    this.pamService = `keyferry-demo-${process.pid}-${Stack.made += 1}`;
     this.pamFile = null;
   }
 
@@ -227,7 +230,6 @@ log_file = "${this.path('agent', 'keyferry-agent.log')}"
 
   // ---- PAM: one file, gone at the end
   writePamFile(sink = null) {
-    this.pamService = `keyferry-demo-${process.pid}`;
     this.pamFile = `/etc/pam.d/${this.pamService}`;
     fs.writeFileSync(this.pamFile, pamStack(path.join(this.bin, '../lib/pam_keyferry.so'), this.agentSocket, sink), { mode: 0o644 });
   }
