@@ -42,10 +42,10 @@ constexpr StepChoice kSteps[] = {
     {KeyStep::kDeactivate, "deactivate", "key.deactivate", "key.deactivate_hint"},
     {KeyStep::kCompromise, "compromise", "key.compromise", "key.compromise_hint"}};
 
-// INFO's firmware version: major, minor, patch (PROTOCOL.md section 5).
+// A firmware version's bytes are, from the top: zero, major, minor, patch.
 std::string FirmwareWords(std::uint32_t version) {
-  return std::to_string(version >> 24) + "." + std::to_string((version >> 16) & 0xFF) + "." +
-         std::to_string(version & 0xFFFF);
+  return std::to_string(version >> 16) + "." + std::to_string((version >> 8) & 0xFF) + "." +
+         std::to_string(version & 0xFF);
 }
 
 // What the page offers; the service decides.

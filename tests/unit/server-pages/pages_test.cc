@@ -105,6 +105,8 @@ TEST_CASE("a key's page offers the steps that its state and the role allow") {
   CHECK(Contains(body(), "step-suspend"));
   CHECK(Contains(body(), "step-deactivate"));
   CHECK_FALSE(Contains(body(), "step-resume"));
+  key.firmware = 0x00010203;
+  CHECK(Contains(body(), ">1.2.3<"));
   key.state = KeyState::kSuspended;
   key.state_reason = "left at home";
   CHECK(Contains(body(), "step-resume"));
