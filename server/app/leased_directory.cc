@@ -7,8 +7,8 @@ namespace {
 
 class LeasedDirectory final : public Directory {
  public:
-  LeasedDirectory(std::unique_ptr<Directory> directory, std::function<bool()> holds)
-      : directory_(std::move(directory)), holds_(std::move(holds)) {}
+  LeasedDirectory(std::unique_ptr<Directory> directory, std::function<std::uint64_t()> tenure)
+      : directory_(std::move(directory)), tenure_(std::move(tenure)) {}
 
   Result<PersonPage> Search(std::string_view query, std::size_t limit,
                             std::string_view cursor) override {
@@ -19,11 +19,15 @@ class LeasedDirectory final : public Directory {
     return directory_->SignIn(name, password);
   }
   Result<ChangeTarget> Pin(const AccountId& id, const AccountId& actor) override {
-    return directory_->Pin(id, actor);
+    const std::uint64_t tenure = tenure_();
+    if (tenure == 0) return NotHeld();
+    auto target = directory_->Pin(id, actor);
+    if (target) target->tenure = tenure;
+    return target;
   }
   Result<void> SetPassword(const ChangeTarget& target, const AccountId& id,
                            const SecureBytes& password, SetOptions options) override {
-    if (!holds_()) return NotHeld();
+    if (target.tenure == 0 || target.tenure != tenure_()) return NotHeld();
     return directory_->SetPassword(target, id, password, options);
   }
   Result<PasswordStamp> Stamp(const ChangeTarget& target, const AccountId& id) override {
@@ -34,11 +38,11 @@ class LeasedDirectory final : public Directory {
     return directory_->TryPassword(target, id, password);
   }
   Result<void> Unlock(const AccountId& id, const AccountId& actor) override {
-    if (!holds_()) return NotHeld();
+    if (tenure_() == 0) return NotHeld();
     return directory_->Unlock(id, actor);
   }
   Result<void> RequireChange(const AccountId& id, const AccountId& actor, bool on) override {
-    if (!holds_()) return NotHeld();
+    if (tenure_() == 0) return NotHeld();
     return directory_->RequireChange(id, actor, on);
   }
   Result<std::vector<Computer>> FindComputers(std::span<const std::string> names) override {
@@ -55,14 +59,14 @@ class LeasedDirectory final : public Directory {
   }
 
   const std::unique_ptr<Directory> directory_;
-  const std::function<bool()> holds_;
+  const std::function<std::uint64_t()> tenure_;
 };
 
 }  // namespace
 
 std::unique_ptr<Directory> MakeLeasedDirectory(std::unique_ptr<Directory> directory,
-                                               std::function<bool()> holds) {
-  return std::make_unique<LeasedDirectory>(std::move(directory), std::move(holds));
+                                               std::function<std::uint64_t()> tenure) {
+  return std::make_unique<LeasedDirectory>(std::move(directory), std::move(tenure));
 }
 
 }  // namespace keyferry::server

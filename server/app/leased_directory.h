@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 
@@ -7,10 +8,11 @@
 
 namespace keyferry::server {
 
-// A directory to which nothing that changes it is sent unless `holds()`: of several servers on one
-// database, one that has lost its lease must not write what another may be settling. It is asked
-// last thing before each write.
+// A directory to which nothing that changes it is sent without a lease: of several servers on one
+// database, one that has lost its lease must not write what another may be settling. `tenure` (see
+// NodeLink) is asked last thing before each write; a password must still be under the lease under
+// which its change was pinned.
 std::unique_ptr<Directory> MakeLeasedDirectory(std::unique_ptr<Directory> directory,
-                                               std::function<bool()> holds);
+                                               std::function<std::uint64_t()> tenure);
 
 }  // namespace keyferry::server

@@ -210,7 +210,7 @@ class Parts {
       if (!link) return tl::unexpected(link.error());
       link_ = std::move(*link);
       directory_ = MakeLeasedDirectory(std::move(directory_),
-                                       [&link_held = *link_] { return link_held.Holds(); });
+                                       [&link_held = *link_] { return link_held.Tenure(); });
     } else {
       bus_ = MakeEventBus();
     }

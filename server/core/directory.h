@@ -126,6 +126,7 @@ struct Computer {
 struct ChangeTarget {
   std::string server;  // URI of the pinned domain controller
   PasswordStamp before;
+  std::uint64_t tenure = 0;  // of this server's lease, where several share a database
 };
 
 // The directory: Active Directory or OpenLDAP, over LDAPS. Every call blocks (bounded by the

@@ -197,7 +197,7 @@ Result<ChangeView> Saga::RunNow(const Actor& actor, ChangeRequest request, Chang
     case ChangeStore::Claim::kBegun:
       break;
   }
-  return Attempt(begun->row, std::move(password));
+  return Attempt(begun->row, std::move(password), target->tenure);
 }
 
 // What the open change of the account is may have an open outcome: ask once. One that still waits

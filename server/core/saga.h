@@ -85,7 +85,7 @@ class Saga final : public ChangeService {
   // The attempt. Entries are made in the name of who asked for the change.
   AuditEntry Audit(const ChangeRecord& change, std::string_view action, std::string_view outcome,
                    std::string_view detail) const;
-  Result<ChangeView> Attempt(const ChangeRow& row, SecureBytes password);
+  Result<ChangeView> Attempt(const ChangeRow& row, SecureBytes password, std::uint64_t tenure);
   // One look at the directory for an attempt that nobody drives any more. `superseding`: a new
   // change waits for this one, so an outcome that can never be known need not stay open.
   void Settle(const ChangeRow& row, bool superseding);

@@ -42,11 +42,12 @@ AuditEntry Saga::Audit(const ChangeRecord& change, std::string_view action,
   return AuditOf(ports_.clock, actor, action, change.login, outcome, detail);
 }
 
-Result<ChangeView> Saga::Attempt(const ChangeRow& row, SecureBytes password) {
+Result<ChangeView> Saga::Attempt(const ChangeRow& row, SecureBytes password, std::uint64_t tenure) {
   const ChangeRecord& change = row.change;
   NoteSeen(change.id);
   AnnounceAccount(ports_, change.account);
-  const ChangeTarget target = TargetOf(change);
+  ChangeTarget target = TargetOf(change);
+  target.tenure = tenure;
   Directory::SetOptions options;
   options.must_change = change.must_change;
   options.unlock = change.unlock;

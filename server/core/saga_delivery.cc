@@ -229,7 +229,7 @@ bool Saga::AttemptHeld(const ChangeRow& row, Held held) {
   }
   KEYFERRY_FAILPOINT("server.held.attempted");
   // Its outcome is in the row; there is nobody to be told it here.
-  const auto done = Attempt(*attempted, std::move(held.password));
+  const auto done = Attempt(*attempted, std::move(held.password), target->tenure);
   if (!done) Log(ports_, "password.set " + change.id.Hex(), done.error());
   return true;
 }

@@ -128,7 +128,7 @@ class PostgresNodeLink final : public NodeLink, private EventBus {
     ending_ = true;
     Wake();
     if (thread_.joinable()) thread_.join();
-    held_until_ = 0;
+    LetGo();
     try {
       if (session_) {
         Execute(*session_, "DELETE FROM presence WHERE node_id = :me", self_.id);
@@ -151,7 +151,10 @@ class PostgresNodeLink final : public NodeLink, private EventBus {
   }
 
   EventBus& bus() override { return *this; }
-  bool Holds() const override { return BootMillis() < held_until_; }
+  std::uint64_t Tenure() const override {
+    const std::lock_guard lock(lease_mutex_);
+    return BootMillis() < held_until_ ? tenure_ : 0;
+  }
 
   void Start(Calls calls) override {
     calls_ = std::move(calls);
@@ -229,7 +232,7 @@ class PostgresNodeLink final : public NodeLink, private EventBus {
                 backend_->Now() + " + :lease)",
             self_.id, self_.name, shared, lease);
     sql << "COMMIT";
-    held_until_ = before + kLease - kMargin;
+    Hold(before);
     return {};
   }
 
@@ -273,6 +276,18 @@ class PostgresNodeLink final : public NodeLink, private EventBus {
     }
   }
 
+  // The lease that was asked for at `since` is had. It is the same one only if the former certainly
+  // had not ended by then: the database does not tell a revived lease from one that was kept.
+  void Hold(std::int64_t since) {
+    const std::lock_guard lock(lease_mutex_);
+    if (BootMillis() >= held_until_) ++tenure_;
+    held_until_ = since + kLease - kMargin;
+  }
+  void LetGo() {
+    const std::lock_guard lock(lease_mutex_);
+    held_until_ = 0;
+  }
+
   void Beat() {
     soci::session& sql = *session_;
     const std::int64_t before = BootMillis();
@@ -282,12 +297,12 @@ class PostgresNodeLink final : public NodeLink, private EventBus {
                     " + :lease WHERE node_id = :me",
                 lease, self_.id) == 0) {
       // Another server of this name has begun meanwhile, or somebody has cleaned up.
+      LetGo();
       if (auto entered = Enter(); !entered) {
         calls_.log("servers: " + entered.error().message);
-        held_until_ = 0;
       }
     } else {
-      held_until_ = before + kLease - kMargin;
+      Hold(before);
     }
     beat_ = before;
     std::map<std::string, std::string> others;
@@ -486,7 +501,9 @@ class PostgresNodeLink final : public NodeLink, private EventBus {
   const std::unique_ptr<EventBus> local_;
   const int wake_;
   Calls calls_;
-  std::atomic<std::int64_t> held_until_{0};  // BootMillis
+  mutable std::mutex lease_mutex_;
+  std::int64_t held_until_ = 0;  // BootMillis
+  std::uint64_t tenure_ = 0;
   std::atomic<bool> alone_{true};
   std::atomic<bool> ending_{false};
   std::mutex queue_mutex_;

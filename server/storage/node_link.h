@@ -43,8 +43,10 @@ class NodeLink {
   virtual ~NodeLink() = default;  // stops it
   // Subscribes here; publishes here and on the other servers. As long-lived as the link.
   virtual EventBus& bus() = 0;
-  // Whether the lease certainly still holds; asked before anything is sent to the directory.
-  virtual bool Holds() const = 0;
+  // The number of the present lease, 0 = none that certainly holds. A lease that ended and was had
+  // again is another one: what was begun under the former may have been settled by others. Asked
+  // before anything is sent to the directory.
+  virtual std::uint64_t Tenure() const = 0;
   virtual void Start(Calls calls) = 0;
   // Ends the thread and gives the lease back.
   virtual void Stop() = 0;
