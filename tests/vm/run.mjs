@@ -26,7 +26,10 @@ const RUNS = {
   'usb-libusb': guest(['--timeout', '420'], 'tests/vm/roads', tests('vm_roads'), '-r', 'lines', '[usb-libusb]'),
   'hid': guest([], 'tests/integration/hid/in-guest', options.preset, '-r', 'lines'),
   // Not under the sanitizers: bluetoothd, the adapters and an emulated processor leave no time for them.
-  'ble': guest(['--timeout', '420'], 'with-ble', plain('vm_roads'), '-r', 'lines', '[ble]'),
+  'ble': guest(['--timeout', '420'], 'with-ble', plain('vm_roads'), '-r', 'lines',
+    'ble: enrol*,ble: a key*,ble: pulled*,ble: an ATT*,ble: any*'),
+  'ble-faults': guest(['--timeout', '420'], 'with-ble', plain('vm_roads'), '-r', 'lines',
+    'ble: enrol*,ble: the connection*,ble: the computer*,ble: bluetoothd*,ble: another*,ble: answers*'),
   'ble-mtu-100': guest(['--timeout', '420'], 'with-ble', '--mtu', '100', plain('vm_roads'), '-r', 'lines', 'ble: enrol*,ble: any*'),
 };
 
