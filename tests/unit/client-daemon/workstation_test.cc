@@ -135,6 +135,21 @@ TEST_CASE("a record of another organisation is not taken") {
   CHECK_FALSE(rig.records->Find(key.info.device_id));
 }
 
+TEST_CASE("a key logs its owner in only while it is active") {
+  FakeKey key;
+  WorkstationRig rig;
+  auto event = rig.KeyEventOf(key, "bob");
+  for (const auto& [state, found] : {std::pair{KeyEvent::kActive, 1u},
+                                     {KeyEvent::kSuspended, 0u},
+                                     {KeyEvent::kActive, 1u},
+                                     {KeyEvent::kRevoked, 0u}}) {
+    event.state = state;
+    rig.workstation->OnKey(event);
+    CHECK(rig.records->OfLogin("bob").size() == found);
+    CHECK(rig.records->Find(key.info.device_id));
+  }
+}
+
 TEST_CASE("records survive a restart and are verified again") {
   FakeKey key;
   WorkstationRig rig;
