@@ -25,6 +25,17 @@ class LeasedDirectory final : public Directory {
     if (target) target->tenure = tenure;
     return target;
   }
+  Result<Candidate> Consider(const AccountId& id, const AccountId& actor) override {
+    const std::uint64_t tenure = tenure_();
+    auto candidate = directory_->Consider(id, actor);
+    if (!candidate || !candidate->target) return candidate;
+    if (tenure == 0) {
+      candidate->target = NotHeld();
+    } else {
+      candidate->target->tenure = tenure;
+    }
+    return candidate;
+  }
   Result<void> SetPassword(const ChangeTarget& target, const AccountId& id,
                            const SecureBytes& password, SetOptions options) override {
     if (target.tenure == 0 || target.tenure != tenure_()) return NotHeld();

@@ -153,10 +153,22 @@ class Directory {
 
   // Protected accounts, and the actor's own under whatever name, are refused here and in every
   // write, before anything is sent: kPermissionDenied, the message names the rule and the next
-  // step. `actor` is who asks; a zero identifier = the server itself.
+  // step. `actor` is who asks; a zero identifier = the server itself. (What Pin or Consider found
+  // may serve for the one SetPassword that follows within half a second.)
 
   // Chooses the domain controller for one change and reads the account's stamp from it.
   virtual Result<ChangeTarget> Pin(const AccountId& id, const AccountId& actor) = 0;
+  // Get and Pin in one round of reads: what a change begins with. `target` holds what Pin would
+  // say, and what was found stays good for a SetPassword that follows within a moment.
+  struct Candidate {
+    PersonDetail detail;
+    Result<ChangeTarget> target;
+  };
+  virtual Result<Candidate> Consider(const AccountId& id, const AccountId& actor) {
+    auto detail = Get(id);
+    if (!detail) return tl::unexpected<Error>(detail.error());
+    return Candidate{*std::move(detail), Pin(id, actor)};
+  }
   // Sets the password on the pinned controller. `password` is UTF-8. Optionally sets
   // must-change-at-next-logon and unlocks in the same modify (OpenLDAP: right after it; a new
   // password always unlocks there).

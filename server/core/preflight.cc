@@ -46,7 +46,7 @@ std::string TooYoung(const PersonDetail& person, std::int64_t now) {
 }  // namespace
 
 Result<Clearance> Clear(const CorePorts& ports, const Actor& actor, const AccountId& account,
-                        bool respect_min_age) {
+                        bool respect_min_age, Purpose purpose) {
   Clearance clearance;
   if (actor.role == Role::kNone) {
     return Refuse(std::move(clearance), ErrorCode::kPermissionDenied,
@@ -56,11 +56,19 @@ Result<Clearance> Clear(const CorePorts& ports, const Actor& actor, const Accoun
     return Refuse(std::move(clearance), ErrorCode::kPermissionDenied,
                   "You cannot change your own password here; ask a colleague.");
   }
-  auto person = ports.directory.Get(account);
-  if (!person) return tl::unexpected(std::move(person.error()));
-  const AccountState& state = person->state;
-  const std::string& login = person->person.login;
-  clearance.person = *person;
+  if (purpose == Purpose::kChange) {
+    auto candidate = ports.directory.Consider(account, actor.id);
+    if (!candidate) return tl::unexpected(std::move(candidate.error()));
+    clearance.person = std::move(candidate->detail);
+    clearance.target = std::move(candidate->target);
+  } else {
+    auto person = ports.directory.Get(account);
+    if (!person) return tl::unexpected(std::move(person.error()));
+    clearance.person = *std::move(person);
+  }
+  const PersonDetail person = *clearance.person;
+  const AccountState& state = person.state;
+  const std::string& login = person.person.login;
   if (state.is_protected) {
     return Refuse(std::move(clearance), ErrorCode::kPermissionDenied, ProtectedReason(state));
   }
@@ -80,8 +88,8 @@ Result<Clearance> Clear(const CorePorts& ports, const Actor& actor, const Accoun
     return Refuse(std::move(clearance), ErrorCode::kConflict,
                   "This account's login name does not fit on a key.");
   }
-  if (const std::string young = TooYoung(*person, ports.clock.UnixSeconds()); !young.empty()) {
-    if (person->policy.min_age_holds_resets) {
+  if (const std::string young = TooYoung(person, ports.clock.UnixSeconds()); !young.empty()) {
+    if (person.policy.min_age_holds_resets) {
       return Refuse(std::move(clearance), ErrorCode::kPolicyRefused,
                     young + "; the directory refuses a new one until then.");
     }

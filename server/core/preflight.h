@@ -14,11 +14,18 @@ struct Clearance {
   std::string note;                       // what is worth knowing all the same; may be empty
   std::optional<PersonDetail> person;
   std::optional<KeyRecord> key;
+  // Purpose::kChange: where the write would go, or why the directory would refuse it.
+  Result<ChangeTarget> target;
+};
+
+enum class Purpose {
+  kLook,    // the directory is not written to for now
+  kChange,  // the write follows at once
 };
 
 // Asks directory and store. An error means that they could not be asked. `respect_min_age`: a
 // password younger than the policy's minimum age is refused, unless the key does not have it yet.
 Result<Clearance> Clear(const CorePorts& ports, const Actor& actor, const AccountId& account,
-                        bool respect_min_age);
+                        bool respect_min_age, Purpose purpose);
 
 }  // namespace keyferry::server

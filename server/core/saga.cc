@@ -10,7 +10,6 @@
 #include "server/core/encoding.h"
 #include "server/core/password.h"
 #include "server/core/password_history.h"
-#include "server/core/preflight.h"
 #include "server/core/sealing.h"
 
 namespace keyferry::server {
@@ -76,7 +75,7 @@ Saga::Driving::~Driving() {
 }
 
 Result<Preflight> Saga::Check(const Actor& actor, const AccountId& account) {
-  auto clearance = Clear(ports_, actor, account, config_.respect_min_age);
+  auto clearance = Clear(ports_, actor, account, config_.respect_min_age, Purpose::kLook);
   if (!clearance) return tl::unexpected(std::move(clearance.error()));
   Preflight preflight;
   preflight.allowed = clearance->refusal.empty();
@@ -110,7 +109,8 @@ Result<ChangeView> Saga::Run(const Actor& actor, ChangeRequest request) {
   if (!repeated) return tl::unexpected(std::move(repeated.error()));
   if (*repeated) return Answer(**std::move(repeated), request_hash);
 
-  auto clearance = Clear(ports_, actor, request.account, config_.respect_min_age);
+  auto clearance = Clear(ports_, actor, request.account, config_.respect_min_age,
+                         request.mode == ChangeMode::kNow ? Purpose::kChange : Purpose::kLook);
   if (!clearance) return tl::unexpected(std::move(clearance.error()));
   if (!clearance->refusal.empty()) {
     const Error refusal{clearance->code, clearance->refusal, {}, 0};
@@ -144,17 +144,17 @@ Result<ChangeView> Saga::Run(const Actor& actor, ChangeRequest request) {
     draft.job = {};
     return RunAtDelivery(actor, draft);
   }
-  return RunNow(actor, std::move(request), std::move(draft), *std::move(clearance->person),
-                *std::move(clearance->key));
+  return RunNow(actor, std::move(request), std::move(draft), *std::move(clearance));
 }
 
 Result<ChangeView> Saga::RunNow(const Actor& actor, ChangeRequest request, ChangeRecord draft,
-                                PersonDetail person, KeyRecord key) {
-  auto target = ports_.directory.Pin(request.account, actor.id);
+                                Clearance clearance) {
+  const PersonDetail& person = *clearance.person;
+  const Result<ChangeTarget>& target = clearance.target;
   if (!target) {
     const auto audited = AuditRefusal(actor, draft.login, target.error());
     if (!audited) Log(ports_, "audit", audited.error());
-    return tl::unexpected(std::move(target.error()));
+    return tl::unexpected(target.error());
   }
   KEYFERRY_FAILPOINT("server.change.pinned");
   SecureBytes password = std::move(request.typed);
@@ -172,7 +172,7 @@ Result<ChangeView> Saga::RunNow(const Actor& actor, ChangeRequest request, Chang
   draft.server_time = target->before.now;
 
   const Driving driving(*this, draft.id, Driving::kTry);
-  auto begun = Begin(actor, draft, std::move(key), password);
+  auto begun = Begin(actor, draft, *std::move(clearance.key), password);
   if (begun && begun->claim == ChangeStore::Claim::kAccountBusy) {
     MakeWay(begun->row);
     auto fresh = ports_.store.FindKey(draft.device);

@@ -9,6 +9,7 @@
 
 #include "server/core/audit_entry.h"
 #include "server/core/evidence.h"
+#include "server/core/preflight.h"
 #include "server/core/services.h"
 
 namespace keyferry::server {
@@ -65,7 +66,7 @@ class Saga final : public ChangeService {
   // Requests.
   Result<ChangeView> Run(const Actor& actor, ChangeRequest request);
   Result<ChangeView> RunNow(const Actor& actor, ChangeRequest request, ChangeRecord draft,
-                            PersonDetail person, KeyRecord key);
+                            Clearance clearance);
   Result<ChangeView> RunAtDelivery(const Actor& actor, const ChangeRecord& draft);
   // A typed password against what is known of the policy, before the directory is asked; notes its
   // hash in the draft.

@@ -6,7 +6,6 @@
 #include "server/core/change_view.h"
 #include "server/core/dispatch.h"
 #include "server/core/encoding.h"
-#include "server/core/preflight.h"
 #include "server/core/saga.h"
 #include "server/core/sealing.h"
 
@@ -123,7 +122,7 @@ bool Saga::Prepare(const ChangeRow& row) {
   actor.login = change.actor_login;
   actor.address = change.address;
   actor.role = Role::kAdministrator;
-  auto clearance = Clear(ports_, actor, change.account, config_.respect_min_age);
+  auto clearance = Clear(ports_, actor, change.account, config_.respect_min_age, Purpose::kLook);
   if (!clearance) {
     Log(ports_, "change " + change.id.Hex(), clearance.error());
     return false;

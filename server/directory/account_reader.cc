@@ -36,19 +36,67 @@ std::string MemberInChain(const std::string& dn) {
   return "(member" + std::string(kInChain) + EscapeFilter(dn) + ")";
 }
 
+// What a stamp is read from, beside pwdLastSet.
+constexpr const char* kMetaData = "replPropertyMetaData";
+constexpr const char* kKeyVersion = "msDS-KeyVersionNumber";
+
+Result<LdapEntry> TheOne(Result<std::vector<LdapEntry>> entries) {
+  if (!entries) return tl::unexpected<Error>(entries.error());
+  if (entries->size() != 1) return tl::unexpected<Error>(NotFound());
+  return std::move(entries->front());
+}
+
+LdapSearch Itself(std::string base, std::vector<std::string> attributes) {
+  LdapSearch search;
+  search.base = std::move(base);
+  search.scope = LdapSearch::Scope::kBase;
+  search.attributes = std::move(attributes);
+  return search;
+}
+
+// Of the account; tokenGroups is only given to searches of one entry.
+LdapSearch ItsState(const AccountId& id) { return Itself(GuidDn(id), StateAttributes()); }
+
+// Of the controller.
+LdapSearch ItsClock() { return Itself({}, {"currentTime"}); }
+
+// Whether the actor is the account under another name: a SID that both have or had.
+Result<bool> SamePerson(const PersonDetail& account, const Result<std::vector<LdapEntry>>& actor) {
+  const bool missing = (!actor && actor.error().code == ErrorCode::kNotFound) ||
+                       (actor && (actor->empty() || actor->front().Get("objectsid").empty()));
+  if (missing) {
+    return Fail(ErrorCode::kPermissionDenied,
+                "Your own account cannot be found in the directory any more, so nobody can tell "
+                "whether this one is yours. Nothing was changed; sign in again.");
+  }
+  if (!actor) return tl::unexpected<Error>(actor.error());
+  auto mine = ReadSids(actor->front(), "objectsid");
+  for (std::string& sid : ReadSids(actor->front(), "sidhistory")) mine.push_back(std::move(sid));
+  std::vector<std::string> theirs = account.state.sid_history;
+  theirs.push_back(account.person.sid);
+  return std::find_first_of(mine.begin(), mine.end(), theirs.begin(), theirs.end()) != mine.end();
+}
+
+Error Refuse(const Protection& why, const std::string& dn) {
+  return {ErrorCode::kPermissionDenied,
+          "This account is protected (" + why.reason + "). Nothing was changed. " + why.advice, dn,
+          0};
+}
+
 }  // namespace
 
-Result<LdapEntry> AccountReader::FindInScope(const Session& session, const AccountId& id,
-                                             std::vector<std::string> attributes) const {
+LdapSearch AccountReader::InScope(const AccountId& id, std::vector<std::string> attributes) const {
   LdapSearch search;
   search.base = config_.people_dn;
   search.filter =
       "(&" + GuidFilter(id) + "(|(objectClass=user)(objectClass=foreignSecurityPrincipal)))";
   search.attributes = std::move(attributes);
-  auto entries = Entries(session, search);
-  if (!entries) return tl::unexpected<Error>(entries.error());
-  if (entries->size() != 1) return tl::unexpected<Error>(NotFound());
-  return std::move(entries->front());
+  return search;
+}
+
+Result<LdapEntry> AccountReader::FindInScope(const Session& session, const AccountId& id,
+                                             std::vector<std::string> attributes) const {
+  return TheOne(Entries(session, InScope(id, std::move(attributes))));
 }
 
 Result<std::vector<LdapEntry>> AccountReader::Groups(
@@ -163,18 +211,20 @@ bool AccountReader::HasServiceName(const Person& person) const {
 }
 
 Result<PersonDetail> AccountReader::Detail(const Session& session, const AccountId& id) {
-  if (auto in_scope = FindInScope(session, id, {}); !in_scope) {
+  return ReadDetail(session, id, EntriesTogether(session, {InScope(id, {}), ItsState(id)}));
+}
+
+Result<PersonDetail> AccountReader::ReadDetail(
+    const Session& session, const AccountId& id,
+    const std::vector<Result<std::vector<LdapEntry>>>& asked) {
+  if (auto in_scope = TheOne(asked[0]); !in_scope) {
     return tl::unexpected<Error>(in_scope.error());
   }
-  const auto context = Context(session);
-  if (!context) return tl::unexpected<Error>(context.error());
-  LdapSearch search;  // tokenGroups is only given to searches of one entry
-  search.base = GuidDn(id);
-  search.scope = LdapSearch::Scope::kBase;
-  search.attributes = StateAttributes();
-  auto entries = Entries(session, search);
+  const Result<std::vector<LdapEntry>>& entries = asked[1];
   if (!entries) return tl::unexpected<Error>(entries.error());
   if (entries->empty()) return tl::unexpected<Error>(NotFound());
+  const auto context = Context(session);
+  if (!context) return tl::unexpected<Error>(context.error());
   const LdapEntry& entry = entries->front();
   const auto person = ReadPerson(entry);
   if (!person || person->id != id) {
@@ -315,24 +365,26 @@ Result<ControllerFacts> AccountReader::Facts(const Session& session) {
 }
 
 Result<PasswordStamp> AccountReader::Stamp(const Session& session, const AccountId& id) {
+  const auto asked =
+      EntriesTogether(session, {InScope(id, {"pwdLastSet", kMetaData, kKeyVersion}), ItsClock()});
+  const auto entry = TheOne(asked[0]);
+  if (!entry) return tl::unexpected<Error>(entry.error());
+  return ReadStampOf(session, *entry, asked[1]);
+}
+
+Result<PasswordStamp> AccountReader::ReadStampOf(const Session& session, const LdapEntry& account,
+                                                 const Result<std::vector<LdapEntry>>& clock) {
   const auto facts = Facts(session);
   if (!facts) return tl::unexpected<Error>(facts.error());
-  auto entry =
-      FindInScope(session, id, {"pwdLastSet", "replPropertyMetaData", "msDS-KeyVersionNumber"});
-  if (!entry) return tl::unexpected<Error>(entry.error());
-  LdapSearch search;
-  search.scope = LdapSearch::Scope::kBase;
-  search.attributes = {"currentTime"};
-  const auto root = Entries(session, search);
-  if (!root) return tl::unexpected<Error>(root.error());
+  if (!clock) return tl::unexpected<Error>(clock.error());
   PasswordStamp stamp;
-  stamp.last_set = ReadInteger(*entry, "pwdlastset");
-  if (!root->empty()) stamp.now = ReadGeneralizedTime(root->front().Get("currenttime"));
-  const auto metadata = ReadStamp(entry->Get("replpropertymetadata"), kUnicodePwd);
+  stamp.last_set = ReadInteger(account, "pwdlastset");
+  if (!clock->empty()) stamp.now = ReadGeneralizedTime(clock->front().Get("currenttime"));
+  const auto metadata = ReadStamp(account.Get("replpropertymetadata"), kUnicodePwd);
   if (!metadata) {
     // Computed from the same metadata, where that itself may not be read.
     stamp.version = static_cast<std::uint32_t>(
-        std::clamp<std::int64_t>(ReadInteger(*entry, "msds-keyversionnumber"), 0, UINT32_MAX));
+        std::clamp<std::int64_t>(ReadInteger(account, "msds-keyversionnumber"), 0, UINT32_MAX));
     return stamp;
   }
   stamp.version = metadata->version;
@@ -344,47 +396,45 @@ Result<PasswordStamp> AccountReader::Stamp(const Session& session, const Account
   return stamp;
 }
 
-Result<bool> AccountReader::SamePerson(const Session& session, const PersonDetail& account,
-                                       const AccountId& actor) const {
-  LdapSearch search;
-  search.base = GuidDn(actor);
-  search.scope = LdapSearch::Scope::kBase;
-  search.attributes = {"objectSid", "sIDHistory"};
-  const auto entries = Entries(session, search);
-  const bool missing = (!entries && entries.error().code == ErrorCode::kNotFound) ||
-                       (entries && (entries->empty() || entries->front().Get("objectsid").empty()));
-  if (missing) {
-    return Fail(ErrorCode::kPermissionDenied,
-                "Your own account cannot be found in the directory any more, so nobody can tell "
-                "whether this one is yours. Nothing was changed; sign in again.");
+Result<AccountLook> AccountReader::Look(const Session& session, const AccountId& id,
+                                        const AccountId& actor, std::optional<Error>* refused) {
+  std::vector<LdapSearch> searches{InScope(id, {}), ItsState(id), ItsClock()};
+  searches[1].attributes.insert(searches[1].attributes.end(), {kMetaData, kKeyVersion});
+  const bool somebody = actor != AccountId{} && actor != id;
+  if (somebody) searches.push_back(Itself(GuidDn(actor), {"objectSid", "sIDHistory"}));
+  const auto asked = EntriesTogether(session, searches);
+  auto detail = ReadDetail(session, id, asked);
+  if (!detail) return tl::unexpected<Error>(detail.error());
+  auto stamp = ReadStampOf(session, asked[1]->front(), asked[2]);
+  if (!stamp) return tl::unexpected<Error>(stamp.error());
+  const std::string& dn = detail->person.dn;
+  refused->reset();
+  if (id == actor) {
+    *refused = Refuse(OwnAccount(), dn);
+  } else if (detail->state.is_protected) {
+    *refused = Refuse({detail->state.protected_reason, detail->state.protected_advice}, dn);
+  } else if (somebody) {
+    const auto same = SamePerson(*detail, asked[3]);
+    if (!same && same.error().code != ErrorCode::kPermissionDenied) {
+      return tl::unexpected<Error>(same.error());
+    }
+    if (!same) {
+      *refused = same.error();
+    } else if (*same) {
+      *refused = Refuse(OwnAccount(), dn);
+    }
   }
-  if (!entries) return tl::unexpected<Error>(entries.error());
-  auto mine = ReadSids(entries->front(), "objectsid");
-  for (std::string& sid : ReadSids(entries->front(), "sidhistory")) mine.push_back(std::move(sid));
-  std::vector<std::string> theirs = account.state.sid_history;
-  theirs.push_back(account.person.sid);
-  return std::find_first_of(mine.begin(), mine.end(), theirs.begin(), theirs.end()) != mine.end();
+  return AccountLook{*std::move(detail), *stamp};
 }
 
-Result<PersonDetail> AccountReader::Changeable(const Session& session, const AccountId& id,
-                                               const AccountId& actor) {
-  const auto refuse = [](const Protection& why, const std::string& dn) {
-    return Fail(
-        ErrorCode::kPermissionDenied,
-        "This account is protected (" + why.reason + "). Nothing was changed. " + why.advice, dn);
-  };
-  if (id == actor) return refuse(OwnAccount(), GuidDn(id));
-  auto detail = Detail(session, id);
-  if (!detail) return detail;
-  if (detail->state.is_protected) {
-    return refuse({detail->state.protected_reason, detail->state.protected_advice},
-                  detail->person.dn);
+Result<void> AccountReader::Changeable(const Session& session, const AccountId& id,
+                                       const AccountId& actor) {
+  std::optional<Error> refused;
+  if (auto look = Look(session, id, actor, &refused); !look) {
+    return tl::unexpected<Error>(look.error());
   }
-  if (actor == AccountId{}) return detail;
-  const auto same = SamePerson(session, *detail, actor);
-  if (!same) return tl::unexpected<Error>(same.error());
-  if (*same) return refuse(OwnAccount(), detail->person.dn);
-  return detail;
+  if (refused) return tl::unexpected<Error>(*std::move(refused));
+  return {};
 }
 
 }  // namespace keyferry::server

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,6 +25,12 @@ struct ControllerFacts {
   bool pdc = false;                           // holds the PDC emulator's role
 };
 
+// One round of reads of an account that is about to be changed.
+struct AccountLook {
+  PersonDetail detail;
+  PasswordStamp stamp;
+};
+
 // Accounts as Active Directory tells of them, and whether they may be changed. Thread-safe. The
 // configuration outlives it.
 class AccountReader {
@@ -34,10 +41,13 @@ class AccountReader {
   Result<LdapEntry> FindInScope(const Session& session, const AccountId& id,
                                 std::vector<std::string> attributes) const;
   Result<PersonDetail> Detail(const Session& session, const AccountId& id);
-  // Detail of an account that `actor` (zero = this server) may change; kPermissionDenied with rule
-  // and next step for a protected one, for the actor's own, and whenever that cannot be told.
-  Result<PersonDetail> Changeable(const Session& session, const AccountId& id,
-                                  const AccountId& actor);
+  // The same with its stamp, and in `refused` why `actor` (zero = this server) may not change it:
+  // kPermissionDenied with rule and next step for a protected one, for the actor's own, and
+  // whenever that cannot be told. Everything is asked at once.
+  Result<AccountLook> Look(const Session& session, const AccountId& id, const AccountId& actor,
+                           std::optional<Error>* refused);
+  // Nothing, or why that is.
+  Result<void> Changeable(const Session& session, const AccountId& id, const AccountId& actor);
   // The account's stamp on this controller.
   Result<PasswordStamp> Stamp(const Session& session, const AccountId& id);
   Result<ControllerFacts> Facts(const Session& session);
@@ -51,9 +61,12 @@ class AccountReader {
   // SIDs of the groups that hold one of `sids` as a foreign security principal, nested.
   Result<std::vector<std::string>> ForeignGroups(const Session& session,
                                                  const std::vector<std::string>& sids) const;
-  // Whether the actor is the account under another name: a SID that both have or had.
-  Result<bool> SamePerson(const Session& session, const PersonDetail& account,
-                          const AccountId& actor) const;
+  LdapSearch InScope(const AccountId& id, std::vector<std::string> attributes) const;
+  // `asked`: the answers to InScope and to a search of the account itself.
+  Result<PersonDetail> ReadDetail(const Session& session, const AccountId& id,
+                                  const std::vector<Result<std::vector<LdapEntry>>>& asked);
+  Result<PasswordStamp> ReadStampOf(const Session& session, const LdapEntry& account,
+                                    const Result<std::vector<LdapEntry>>& clock);
   bool HasServiceName(const Person& person) const;
   Result<PasswordPolicy> Policy(const Session& session, const LdapEntry& account);
   Result<PasswordPolicy> ReadPolicy(const Session& session, const std::string& dn) const;

@@ -285,6 +285,12 @@ LdapAnswer LdapConnection::SendFailure(int rc) {
 LdapAnswer LdapConnection::Await(int message_id, Deadline deadline, std::string* cookie,
                                  const std::function<void(struct ldap*, void*)>& entry) {
   LdapAnswer answer;
+  if (broken_) {  // by the answer before this one, of several
+    answer.delivery = LdapAnswer::Delivery::kNoAnswer;
+    answer.rc = LDAP_SERVER_DOWN;
+    answer.diagnostic = "the connection was reset";
+    return answer;
+  }
   while (true) {
     timeval wait = ToTimeval(Left(deadline));
     LDAPMessage* message = nullptr;
@@ -318,6 +324,7 @@ LdapAnswer LdapConnection::Await(int message_id, Deadline deadline, std::string*
       Reset();
       return answer;
     }
+    heard_ = std::chrono::steady_clock::now();
     if (text != nullptr) answer.diagnostic = text;
     ldap_memfree(text);
     // The server forgot the bind (Windows does after some changes of the account): as good as gone.
@@ -385,14 +392,53 @@ LdapAnswer LdapConnection::SetPassword(const std::string& dn, const SecureBytes&
   return answer;
 }
 
-LdapAnswer LdapConnection::Search(const LdapSearch& search, Deadline deadline,
-                                  const std::function<void(LdapEntry&&)>& sink) {
+int LdapConnection::SendSearch(const LdapSearch& search, struct ldapcontrol* page,
+                               int* message_id) {
   std::vector<char*> names;
   for (const std::string& name : search.attributes)
     names.push_back(const_cast<char*>(name.c_str()));
   if (names.empty()) names.push_back(const_cast<char*>(LDAP_NO_ATTRS));
   names.push_back(nullptr);
   const int scope = search.scope == LdapSearch::Scope::kBase ? LDAP_SCOPE_BASE : LDAP_SCOPE_SUBTREE;
+  // SDFlagsRequestValue ::= SEQUENCE { Flags INTEGER (4) }, the DACL ([MS-ADTS] 3.1.1.3.4.1.11)
+  char dacl_flags[] = {0x30, 0x03, 0x02, 0x01, 0x04};
+  LDAPControl dacl{const_cast<char*>("1.2.840.113556.1.4.801"), {sizeof dacl_flags, dacl_flags}, 1};
+  std::vector<LDAPControl*> controls;
+  if (page != nullptr) controls.push_back(page);
+  if (search.with_dacl) controls.push_back(&dacl);
+  controls.push_back(nullptr);
+  return ldap_search_ext(handle_, search.base.c_str(), scope, search.filter.c_str(), names.data(),
+                         0, controls.data(), nullptr, nullptr, LDAP_NO_LIMIT, message_id);
+}
+
+std::vector<LdapConnection::Found> LdapConnection::SearchTogether(
+    const std::vector<LdapSearch>& searches, Deadline deadline) {
+  std::vector<Found> found(searches.size());
+  std::vector<int> ids(searches.size());
+  io_.Set(deadline);
+  std::size_t sent = 0;
+  for (int rc = LDAP_SUCCESS; rc == LDAP_SUCCESS && sent < searches.size();) {
+    rc = SendSearch(searches[sent], nullptr, &ids[sent]);
+    if (rc == LDAP_SUCCESS) {
+      ++sent;
+      continue;
+    }
+    const LdapAnswer failure = SendFailure(rc);
+    for (std::size_t i = sent; i < found.size(); ++i) found[i].answer = failure;
+  }
+  for (std::size_t i = 0; i < sent; ++i) {
+    std::vector<LdapEntry>& entries = found[i].entries;
+    found[i].answer = Await(ids[i], deadline, nullptr, [&](struct ldap* handle, void* message) {
+      if (entries.size() < searches[i].limit) {
+        entries.push_back(ReadEntry(handle, static_cast<LDAPMessage*>(message)));
+      }
+    });
+  }
+  return found;
+}
+
+LdapAnswer LdapConnection::Search(const LdapSearch& search, Deadline deadline,
+                                  const std::function<void(LdapEntry&&)>& sink) {
   io_.Set(deadline);
   std::size_t count = 0;
   std::string cookie;
@@ -406,18 +452,8 @@ LdapAnswer LdapConnection::Search(const LdapSearch& search, Deadline deadline,
         return SendFailure(rc);
       }
     }
-    // SDFlagsRequestValue ::= SEQUENCE { Flags INTEGER (4) }, the DACL ([MS-ADTS] 3.1.1.3.4.1.11)
-    char dacl_flags[] = {0x30, 0x03, 0x02, 0x01, 0x04};
-    LDAPControl dacl{
-        const_cast<char*>("1.2.840.113556.1.4.801"), {sizeof dacl_flags, dacl_flags}, 1};
-    std::vector<LDAPControl*> controls;
-    if (page != nullptr) controls.push_back(page);
-    if (search.with_dacl) controls.push_back(&dacl);
-    controls.push_back(nullptr);
     int id = 0;
-    const int rc =
-        ldap_search_ext(handle_, search.base.c_str(), scope, search.filter.c_str(), names.data(), 0,
-                        controls.data(), nullptr, nullptr, LDAP_NO_LIMIT, &id);
+    const int rc = SendSearch(search, page, &id);
     if (page != nullptr) ldap_control_free(page);
     if (rc != LDAP_SUCCESS) return SendFailure(rc);
     answer = Await(id, deadline, &cookie, [&](struct ldap* handle, void* message) {

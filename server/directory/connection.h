@@ -74,6 +74,13 @@ class LdapConnection {
   // delivered up to it.
   LdapAnswer Search(const LdapSearch& search, Deadline deadline,
                     const std::function<void(LdapEntry&&)>& sink);
+  // Several searches at once: all are sent before the first answer is read, so that they cost one
+  // wait. For a few entries each: nothing is paged. One answer and its entries a search, in order.
+  struct Found {
+    LdapAnswer answer;
+    std::vector<LdapEntry> entries;
+  };
+  std::vector<Found> SearchTogether(const std::vector<LdapSearch>& searches, Deadline deadline);
   // `policy_hints`: OID of the control that holds a password reset to the history, or empty. It is
   // sent as critical: a server that does not know it refuses.
   LdapAnswer Modify(const std::string& dn, const std::vector<LdapReplace>& replacements,
@@ -91,6 +98,8 @@ class LdapConnection {
   std::string PeerCertificate() const;
 
   bool broken() const { return broken_; }
+  // When the server last answered anything; the start of the clock before that.
+  Deadline heard() const { return heard_; }
   // Whether the peer has neither closed an idle connection nor said anything unasked.
   bool LooksAlive() const;
 
@@ -100,6 +109,8 @@ class LdapConnection {
   Result<void> Configure();
   LdapAnswer SendBind(const std::string& name, const SecureBytes& password, Deadline deadline,
                       bool with_policy);
+  // Sends one page's worth of a search; a libldap result code, and the message's number.
+  int SendSearch(const LdapSearch& search, struct ldapcontrol* page, int* message_id);
   LdapAnswer SendModify(const std::string& dn, const std::vector<LdapReplace>& replacements,
                         Deadline deadline, struct ldapcontrol* control);
   // Waits for the final answer to one request, passing entries on.
@@ -114,6 +125,7 @@ class LdapConnection {
   struct ldap* handle_ = nullptr;
   LdapEndpoint endpoint_;
   bool broken_ = false;
+  Deadline heard_{};
 };
 
 }  // namespace keyferry::server

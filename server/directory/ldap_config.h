@@ -44,6 +44,9 @@ struct LdapConfig {
   std::chrono::milliseconds refused_pause{30000};
   std::chrono::milliseconds listing_life{10000};  // how long the order of a search is remembered
   std::chrono::milliseconds context_life{60000};  // … and what protection needs of the domain
+  // How long what was found of an account when a change was pinned holds for its write; afterwards,
+  // and for a second write, it is looked at again.
+  std::chrono::milliseconds check_life{500};
   // Called just before a modify of this account leaves; may be empty. For counting.
   std::function<void(const AccountId&)> on_write;
 };

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "server/directory/account_reader.h"
+#include "server/directory/checked.h"
 #include "server/directory/computers.h"
 #include "server/directory/people_search.h"
 #include "server/directory/person.h"
@@ -33,18 +34,31 @@ PeopleSchema Schema() {
   return schema;
 }
 
+// Whether the server answers on this connection.
+Result<void> Probe(const Session& session) {
+  LdapSearch search;
+  search.scope = LdapSearch::Scope::kBase;
+  search.attributes = {"defaultNamingContext"};
+  if (auto entries = Entries(session, search); !entries) {
+    return tl::unexpected<Error>(entries.error());
+  }
+  return {};
+}
+
 class LdapDirectory final : public Directory {
  public:
   explicit LdapDirectory(LdapConfig config)
       : config_(std::move(config)),
         servers_(config_),
         accounts_(config_),
+        checked_(config_.check_life),
         people_(config_, Schema()) {}
 
   Result<PersonPage> Search(std::string_view query, std::size_t limit,
                             std::string_view cursor) override;
   Result<PersonDetail> Get(const AccountId& id) override;
   Result<SignInFacts> SignIn(std::string_view name, const SecureBytes& password) override;
+  Result<Candidate> Consider(const AccountId& id, const AccountId& actor) override;
   Result<ChangeTarget> Pin(const AccountId& id, const AccountId& actor) override;
   Result<void> SetPassword(const ChangeTarget& target, const AccountId& id,
                            const SecureBytes& password, SetOptions options) override;
@@ -54,7 +68,7 @@ class LdapDirectory final : public Directory {
   Result<void> Unlock(const AccountId& id, const AccountId& actor) override;
   Result<void> RequireChange(const AccountId& id, const AccountId& actor, bool on) override;
   Result<std::vector<Computer>> FindComputers(std::span<const std::string> names) override {
-    return servers_.Read([&](const Session& session) {
+    return servers_.Read(Turn::kPage, [&](const Session& session) {
       return server::FindComputers(session, config_.base_dn, names);
     });
   }
@@ -67,6 +81,9 @@ class LdapDirectory final : public Directory {
   Result<BindOutcome> BindAs(const Session& session, const std::string& dn,
                              const SecureBytes& password);
   void PreferPdc();
+  // Refuses what must not be written, before it is.
+  Result<void> Check(const Session& session, const AccountId& id, const AccountId& actor,
+                     WriteKind kind);
   Result<void> Write(ServerPool& pool, const AccountId& id, const AccountId& actor, WriteKind kind,
                      const std::vector<LdapReplace>& replacements);
   Result<void> WriteAnywhere(const AccountId& id, const AccountId& actor, WriteKind kind,
@@ -77,13 +94,15 @@ class LdapDirectory final : public Directory {
   const LdapConfig config_;
   ServerGroup servers_;
   AccountReader accounts_;
+  Checked checked_;
   PeopleSearch people_;
   std::mutex order_mutex_;
   Deadline order_until_{};  // until then the PDC emulator's place is known
 };
 
 Result<PersonDetail> LdapDirectory::Get(const AccountId& id) {
-  return servers_.Read([&](const Session& session) { return accounts_.Detail(session, id); });
+  return servers_.Read(Turn::kPage,
+                       [&](const Session& session) { return accounts_.Detail(session, id); });
 }
 
 Result<PersonPage> LdapDirectory::Search(std::string_view query, std::size_t limit,
@@ -159,25 +178,36 @@ Result<SignInFacts> LdapDirectory::SignInOn(const Session& session, std::string_
 }
 
 Result<SignInFacts> LdapDirectory::SignIn(std::string_view name, const SecureBytes& password) {
-  return servers_.Read([&](const Session& session) { return SignInOn(session, name, password); });
+  return servers_.Read(Turn::kPage,
+                       [&](const Session& session) { return SignInOn(session, name, password); });
+}
+
+Result<Directory::Candidate> LdapDirectory::Consider(const AccountId& id, const AccountId& actor) {
+  PreferPdc();
+  return servers_.Read(Turn::kChange, [&](const Session& session) -> Result<Candidate> {
+    const auto asked = std::chrono::steady_clock::now();
+    std::optional<Error> refused;
+    auto look = accounts_.Look(session, id, actor, &refused);
+    if (!look) return tl::unexpected<Error>(look.error());
+    if (refused) {
+      checked_.Forget(session.endpoint.uri, id, actor);
+      return Candidate{std::move(look->detail), tl::unexpected<Error>(*refused)};
+    }
+    checked_.Note(session.endpoint.uri, id, actor, asked);
+    return Candidate{std::move(look->detail), ChangeTarget{session.endpoint.uri, look->stamp}};
+  });
 }
 
 Result<ChangeTarget> LdapDirectory::Pin(const AccountId& id, const AccountId& actor) {
-  PreferPdc();
-  return servers_.Read([&](const Session& session) -> Result<ChangeTarget> {
-    if (auto detail = accounts_.Changeable(session, id, actor); !detail) {
-      return tl::unexpected<Error>(detail.error());
-    }
-    auto stamp = accounts_.Stamp(session, id);
-    if (!stamp) return tl::unexpected<Error>(stamp.error());
-    return ChangeTarget{session.endpoint.uri, *stamp};
-  });
+  auto candidate = Consider(id, actor);
+  if (!candidate) return tl::unexpected<Error>(candidate.error());
+  return std::move(candidate->target);
 }
 
 Result<PasswordStamp> LdapDirectory::Stamp(const ChangeTarget& target, const AccountId& id) {
   auto pool = servers_.PoolOf(target.server);
   if (!pool) return tl::unexpected<Error>(pool.error());
-  return servers_.RunOn(**pool, servers_.NewDeadline(),
+  return servers_.RunOn(**pool, servers_.NewDeadline(), Turn::kChange,
                         [&](const Session& session) { return accounts_.Stamp(session, id); });
 }
 
@@ -187,7 +217,7 @@ Result<BindOutcome> LdapDirectory::TryPassword(const ChangeTarget& target, const
   if (!pool) return tl::unexpected<Error>(pool.error());
   if (password.empty()) return BindOutcome::kWrong;
   std::optional<BindOutcome> tried;  // a step may be repeated; the bind is not
-  return servers_.RunOn(**pool, servers_.NewDeadline(),
+  return servers_.RunOn(**pool, servers_.NewDeadline(), Turn::kChange,
                         [&](const Session& session) -> Result<BindOutcome> {
                           if (tried) return *tried;
                           const auto entry = accounts_.FindInScope(session, id, {});
@@ -229,7 +259,7 @@ void LdapDirectory::PreferPdc() {
   for (std::size_t i = 0; i < pools.size(); ++i) {
     if (pools[i]->Paused()) continue;
     const auto facts =
-        servers_.RunOn(*pools[i], now + config_.connect_timeout,
+        servers_.RunOn(*pools[i], now + config_.connect_timeout, Turn::kChange,
                        [&](const Session& session) { return accounts_.Facts(session); });
     if (!facts || !facts->pdc) continue;
     return servers_.Prefer(i);
@@ -257,26 +287,36 @@ std::string LdapDirectory::MissingRight(const Session& session, const AccountId&
   return kind == WriteKind::kSetPassword ? "\"Reset password\"" : "";
 }
 
+// Ends with a read on the connection that the write will use, if it has been silent for a while:
+// one that died while it was idle is found, and replaced, before anything that cannot be repeated
+// is sent.
+Result<void> LdapDirectory::Check(const Session& session, const AccountId& id,
+                                  const AccountId& actor, WriteKind kind) {
+  const auto now = std::chrono::steady_clock::now();
+  const bool found =
+      kind == WriteKind::kSetPassword && checked_.Take(session.endpoint.uri, id, actor, now);
+  if (!found) return accounts_.Changeable(session, id, actor);
+  if (now - session.connection.heard() <= config_.check_life) return {};
+  return Probe(session);
+}
+
 Result<void> LdapDirectory::Write(ServerPool& pool, const AccountId& id, const AccountId& actor,
                                   WriteKind kind, const std::vector<LdapReplace>& replacements) {
-  // The check is a read on the connection that the write will use: a connection that died while it
-  // was idle is found, and replaced, before anything that cannot be repeated is sent.
-  return servers_.RunOn(pool, servers_.NewDeadline(), [&](const Session& session) -> Result<void> {
-    if (auto detail = accounts_.Changeable(session, id, actor); !detail) {
-      return tl::unexpected<Error>(detail.error());
-    }
-    const auto facts = accounts_.Facts(session);
-    if (!facts) return tl::unexpected<Error>(facts.error());
-    if (config_.on_write) config_.on_write(id);
-    const LdapAnswer answer = session.connection.Modify(
-        GuidDn(id), replacements, session.deadline,
-        kind == WriteKind::kSetPassword ? facts->policy_hints : std::string());
-    if (answer.ok()) return {};
-    const bool rights =
-        answer.delivery == LdapAnswer::Delivery::kAnswered && answer.rc == LDAP_INSUFFICIENT_ACCESS;
-    return tl::unexpected<Error>(ExplainWrite(
-        answer, kind, pool.uri(), rights ? MissingRight(session, id, kind, replacements) : ""));
-  });
+  return servers_.RunOn(
+      pool, servers_.NewDeadline(), Turn::kWrite, [&](const Session& session) -> Result<void> {
+        if (auto fit = Check(session, id, actor, kind); !fit) return fit;
+        const auto facts = accounts_.Facts(session);
+        if (!facts) return tl::unexpected<Error>(facts.error());
+        if (config_.on_write) config_.on_write(id);
+        const LdapAnswer answer = session.connection.Modify(
+            GuidDn(id), replacements, session.deadline,
+            kind == WriteKind::kSetPassword ? facts->policy_hints : std::string());
+        if (answer.ok()) return {};
+        const bool rights = answer.delivery == LdapAnswer::Delivery::kAnswered &&
+                            answer.rc == LDAP_INSUFFICIENT_ACCESS;
+        return tl::unexpected<Error>(ExplainWrite(
+            answer, kind, pool.uri(), rights ? MissingRight(session, id, kind, replacements) : ""));
+      });
 }
 
 Result<void> LdapDirectory::SetPassword(const ChangeTarget& target, const AccountId& id,
@@ -313,16 +353,7 @@ Result<void> LdapDirectory::RequireChange(const AccountId& id, const AccountId& 
   return WriteAnywhere(id, actor, WriteKind::kRequireChange, {{"pwdLastSet", on ? "0" : "-1"}});
 }
 
-Result<void> LdapDirectory::Ping() {
-  return servers_.Read([&](const Session& session) -> Result<void> {
-    LdapSearch search;
-    search.scope = LdapSearch::Scope::kBase;
-    search.attributes = {"defaultNamingContext"};
-    auto entries = Entries(session, search);
-    if (!entries) return tl::unexpected<Error>(entries.error());
-    return {};
-  });
-}
+Result<void> LdapDirectory::Ping() { return servers_.Read(Turn::kPage, Probe); }
 
 }  // namespace
 

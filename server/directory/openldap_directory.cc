@@ -92,7 +92,7 @@ Result<PersonPage> OpenLdapDirectory::Search(std::string_view query, std::size_t
 }
 
 Result<PersonDetail> OpenLdapDirectory::Get(const AccountId& id) {
-  return servers_.Read([&](const Session& session) -> Result<PersonDetail> {
+  return servers_.Read(Turn::kPage, [&](const Session& session) -> Result<PersonDetail> {
     auto account = accounts_.Account(session, id);
     if (!account) return tl::unexpected<Error>(account.error());
     return std::move(account->detail);
@@ -152,11 +152,12 @@ Result<SignInFacts> OpenLdapDirectory::SignInOn(const Session& session, std::str
 }
 
 Result<SignInFacts> OpenLdapDirectory::SignIn(std::string_view name, const SecureBytes& password) {
-  return servers_.Read([&](const Session& session) { return SignInOn(session, name, password); });
+  return servers_.Read(Turn::kPage,
+                       [&](const Session& session) { return SignInOn(session, name, password); });
 }
 
 Result<ChangeTarget> OpenLdapDirectory::Pin(const AccountId& id, const AccountId& actor) {
-  return servers_.Read([&](const Session& session) -> Result<ChangeTarget> {
+  return servers_.Read(Turn::kChange, [&](const Session& session) -> Result<ChangeTarget> {
     const auto account = accounts_.Changeable(session, id, actor);
     if (!account) return tl::unexpected<Error>(account.error());
     return ChangeTarget{session.endpoint.uri, account->stamp};
@@ -166,7 +167,7 @@ Result<ChangeTarget> OpenLdapDirectory::Pin(const AccountId& id, const AccountId
 Result<PasswordStamp> OpenLdapDirectory::Stamp(const ChangeTarget& target, const AccountId& id) {
   auto pool = servers_.PoolOf(target.server);
   if (!pool) return tl::unexpected<Error>(pool.error());
-  return servers_.RunOn(**pool, servers_.NewDeadline(),
+  return servers_.RunOn(**pool, servers_.NewDeadline(), Turn::kChange,
                         [&](const Session& session) -> Result<PasswordStamp> {
                           const auto account = accounts_.Account(session, id);
                           if (!account) return tl::unexpected<Error>(account.error());
@@ -180,20 +181,21 @@ Result<BindOutcome> OpenLdapDirectory::TryPassword(const ChangeTarget& target, c
   if (!pool) return tl::unexpected<Error>(pool.error());
   if (password.empty()) return BindOutcome::kWrong;
   std::optional<BindOutcome> tried;  // a step may be repeated; the bind is not
-  return servers_.RunOn(
-      **pool, servers_.NewDeadline(), [&](const Session& session) -> Result<BindOutcome> {
-        if (!tried) {
-          const auto account = accounts_.Account(session, id);
-          if (!account) return tl::unexpected<Error>(account.error());
-          const auto outcome = BindAs(session, account->detail.person.dn, password);
-          if (!outcome) return outcome;
-          tried = *outcome;
-        }
-        if (*tried != BindOutcome::kWrong) return *tried;
-        // A server without ppolicy_use_lockout does not say that it was the lock.
-        const auto now = accounts_.Account(session, id);
-        return now && now->detail.state.locked ? BindOutcome::kLocked : *tried;
-      });
+  return servers_.RunOn(**pool, servers_.NewDeadline(), Turn::kChange,
+                        [&](const Session& session) -> Result<BindOutcome> {
+                          if (!tried) {
+                            const auto account = accounts_.Account(session, id);
+                            if (!account) return tl::unexpected<Error>(account.error());
+                            const auto outcome =
+                                BindAs(session, account->detail.person.dn, password);
+                            if (!outcome) return outcome;
+                            tried = *outcome;
+                          }
+                          if (*tried != BindOutcome::kWrong) return *tried;
+                          // A server without ppolicy_use_lockout does not say that it was the lock.
+                          const auto now = accounts_.Account(session, id);
+                          return now && now->detail.state.locked ? BindOutcome::kLocked : *tried;
+                        });
 }
 
 Result<BindOutcome> OpenLdapDirectory::BindAs(const Session& session, const std::string& dn,
@@ -275,9 +277,9 @@ Result<void> OpenLdapDirectory::SetPassword(const ChangeTarget& target, const Ac
     if (const auto good = QuotedUtf16(password); !good) {
       return tl::unexpected<Error>(good.error());
     }
-    return servers_.RunOn(**pool, servers_.NewDeadline(), [&](const Session& session) {
-      return SetOn(session, id, password, options);
-    });
+    return servers_.RunOn(
+        **pool, servers_.NewDeadline(), Turn::kWrite,
+        [&](const Session& session) { return SetOn(session, id, password, options); });
   } catch (const std::bad_alloc&) {
     return Fail(ErrorCode::kUnavailable,
                 "The server has no locked memory left for the password. Nothing was changed; raise "
@@ -290,7 +292,7 @@ Result<void> OpenLdapDirectory::WriteAnywhere(const AccountId& id, const Account
   auto pool = servers_.AnyPool();
   if (!pool) return tl::unexpected<Error>(pool.error());
   return servers_.RunOn(
-      **pool, servers_.NewDeadline(), [&](const Session& session) -> Result<void> {
+      **pool, servers_.NewDeadline(), Turn::kWrite, [&](const Session& session) -> Result<void> {
         const auto account = accounts_.Changeable(session, id, actor);
         if (!account) return tl::unexpected<Error>(account.error());
         if (kind == WriteKind::kRequireChange && !replacement.remove) {
@@ -318,7 +320,7 @@ Result<void> OpenLdapDirectory::RequireChange(const AccountId& id, const Account
 }
 
 Result<void> OpenLdapDirectory::Ping() {
-  return servers_.Read([&](const Session& session) -> Result<void> {
+  return servers_.Read(Turn::kPage, [&](const Session& session) -> Result<void> {
     LdapSearch search;
     search.scope = LdapSearch::Scope::kBase;
     search.attributes = {"namingContexts"};

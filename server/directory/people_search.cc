@@ -120,7 +120,8 @@ Result<PersonPage> PeopleSearch::Page(ServerGroup& servers, std::string_view que
                   "This page link is not valid. Start the search again.");
   }
   if (HasControl(query)) return PersonPage{};  // no name holds one; Samba would end the value there
-  return servers.Read([&](const Session& session) { return PageOn(session, query, limit, after); });
+  return servers.Read(Turn::kPage,
+                      [&](const Session& session) { return PageOn(session, query, limit, after); });
 }
 
 }  // namespace keyferry::server

@@ -10,15 +10,28 @@ namespace keyferry::server {
 ServerPool::ServerPool(std::string uri, const LdapConfig& config)
     : endpoint_{std::move(uri), config.ca_file, config.kind}, config_(config) {}
 
-ServerPool::Lease::Lease(ServerPool* pool, std::unique_ptr<LdapConnection> connection, bool kept)
-    : pool_(pool), connection_(std::move(connection)), kept_(kept) {}
+ServerPool::Lease::Lease(ServerPool* pool, std::unique_ptr<LdapConnection> connection, bool kept,
+                         Turn turn)
+    : pool_(pool), connection_(std::move(connection)), kept_(kept), turn_(turn) {}
 
 ServerPool::Lease::~Lease() {
   if (connection_ == nullptr) return;  // moved from
-  pool_->GiveBack(std::move(connection_));
+  pool_->GiveBack(std::move(connection_), turn_);
 }
 
-void ServerPool::GiveBack(std::unique_ptr<LdapConnection> connection) {
+void ServerPool::Leave(Turn turn) {
+  if (turn != Turn::kPage) --changing_;
+  freed_.notify_all();
+}
+
+bool ServerPool::MayTake(Turn turn) const {
+  const std::size_t for_changes = std::max<std::size_t>(config_.connections, 2) - 1;
+  if (turn != Turn::kPage && changing_ >= for_changes) return false;
+  if (turn == Turn::kChange && waiting_writes_ != 0) return false;
+  return !idle_.empty() || open_ < config_.connections;
+}
+
+void ServerPool::GiveBack(std::unique_ptr<LdapConnection> connection, Turn turn) {
   if (connection != nullptr && connection->broken()) connection.reset();
   const std::lock_guard lock(mutex_);
   if (connection != nullptr) {
@@ -26,7 +39,7 @@ void ServerPool::GiveBack(std::unique_ptr<LdapConnection> connection) {
   } else {
     --open_;
   }
-  freed_.notify_one();
+  Leave(turn);
 }
 
 void ServerPool::DropIdle() {
@@ -53,27 +66,30 @@ bool ServerPool::Paused() {
   return std::chrono::steady_clock::now() < paused_until_;
 }
 
-Result<ServerPool::Lease> ServerPool::Take(Deadline deadline) {
+Result<ServerPool::Lease> ServerPool::Take(Deadline deadline, Turn turn) {
   std::unique_lock lock(mutex_);
-  while (true) {
-    while (!idle_.empty()) {
-      std::unique_ptr<LdapConnection> connection = std::move(idle_.back());
-      idle_.pop_back();
-      if (connection->LooksAlive()) return Lease(this, std::move(connection), true);
-      --open_;
-    }
-    if (open_ < config_.connections) break;
-    if (freed_.wait_until(lock, deadline) == std::cv_status::timeout) {
-      return Fail(ErrorCode::kDeadline,
-                  "The directory is busy: all connections to the " +
-                      std::string(ServerNoun(endpoint_.kind)) +
-                      " are in use. "
-                      "Nothing was changed; try again in a moment.",
-                  endpoint_.uri + ": " + std::to_string(open_) + " connections on loan");
-    }
+  if (turn == Turn::kWrite) ++waiting_writes_;
+  const bool free = freed_.wait_until(lock, deadline, [&] { return MayTake(turn); });
+  if (turn == Turn::kWrite && --waiting_writes_ == 0) freed_.notify_all();
+  if (!free) {
+    return Fail(ErrorCode::kDeadline,
+                "The directory is busy: all connections to the " +
+                    std::string(ServerNoun(endpoint_.kind)) +
+                    " are in use. "
+                    "Nothing was changed; try again in a moment.",
+                endpoint_.uri + ": " + std::to_string(open_) + " connections on loan");
   }
-  if (std::chrono::steady_clock::now() < paused_until_)
+  if (turn != Turn::kPage) ++changing_;
+  while (!idle_.empty()) {
+    std::unique_ptr<LdapConnection> connection = std::move(idle_.back());
+    idle_.pop_back();
+    if (connection->LooksAlive()) return Lease(this, std::move(connection), true, turn);
+    --open_;
+  }
+  if (std::chrono::steady_clock::now() < paused_until_) {
+    Leave(turn);
     return tl::unexpected<Error>(*pause_reason_);
+  }
   ++open_;
   lock.unlock();
   auto opened = OpenBound(deadline);
@@ -81,10 +97,10 @@ Result<ServerPool::Lease> ServerPool::Take(Deadline deadline) {
   if (opened) {
     pause_reason_.reset();
     paused_until_ = {};
-    return Lease(this, std::move(*opened), false);
+    return Lease(this, std::move(*opened), false, turn);
   }
   --open_;
-  freed_.notify_one();
+  Leave(turn);
   return tl::unexpected<Error>(opened.error());
 }
 

@@ -10,6 +10,20 @@ Result<std::vector<LdapEntry>> Entries(const Session& session, const LdapSearch&
   return entries;
 }
 
+std::vector<Result<std::vector<LdapEntry>>> EntriesTogether(
+    const Session& session, const std::vector<LdapSearch>& searches) {
+  std::vector<Result<std::vector<LdapEntry>>> out;
+  for (LdapConnection::Found& found :
+       session.connection.SearchTogether(searches, session.deadline)) {
+    if (found.answer.ok()) {
+      out.emplace_back(std::move(found.entries));
+    } else {
+      out.emplace_back(tl::unexpected<Error>(ExplainRead(found.answer, session.endpoint)));
+    }
+  }
+  return out;
+}
+
 ServerGroup::ServerGroup(const LdapConfig& config) : config_(config) {
   for (const std::string& uri : config_.uris) {
     pools_.push_back(std::make_unique<ServerPool>(uri, config_));
@@ -40,8 +54,9 @@ Result<ServerPool*> ServerGroup::PoolOf(const std::string& uri) {
 }
 
 Result<ServerPool*> ServerGroup::AnyPool() {
-  const auto uri =
-      Read([](const Session& session) -> Result<std::string> { return session.endpoint.uri; });
+  const auto uri = Read(Turn::kChange, [](const Session& session) -> Result<std::string> {
+    return session.endpoint.uri;
+  });
   if (!uri) return tl::unexpected<Error>(uri.error());
   return PoolOf(*uri);
 }

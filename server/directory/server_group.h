@@ -26,6 +26,10 @@ struct Session {
 // All entries of a search; the error says what to do about it.
 Result<std::vector<LdapEntry>> Entries(const Session& session, const LdapSearch& search);
 
+// Several searches of a few entries each in one wait; one result a search, in order.
+std::vector<Result<std::vector<LdapEntry>>> EntriesTogether(
+    const Session& session, const std::vector<LdapSearch>& searches);
+
 // The servers of one directory, which hold the same data: who is asked first, and who takes over.
 // Thread-safe. The configuration outlives it.
 class ServerGroup {
@@ -37,10 +41,10 @@ class ServerGroup {
   // Runs a step on one server. A connection that died while it was idle is replaced once, but never
   // after a write that may have been heard.
   template <typename Step>
-  auto RunOn(ServerPool& pool, Deadline deadline, const Step& step)
+  auto RunOn(ServerPool& pool, Deadline deadline, Turn turn, const Step& step)
       -> decltype(step(std::declval<const Session&>())) {
     while (true) {
-      auto lease = pool.Take(deadline);
+      auto lease = pool.Take(deadline, turn);
       if (!lease) return tl::unexpected<Error>(lease.error());
       auto result = step(Session{**lease, pool.endpoint(), deadline});
       if (result || !(*lease)->broken()) return result;
@@ -55,14 +59,14 @@ class ServerGroup {
 
   // Runs a read on the first server that answers, those with a recent failure last.
   template <typename Step>
-  auto Read(const Step& step) -> decltype(step(std::declval<const Session&>())) {
+  auto Read(Turn turn, const Step& step) -> decltype(step(std::declval<const Session&>())) {
     const Deadline deadline = NewDeadline();
     const std::vector<ServerPool*> order = Order();
     for (std::size_t i = 0;; ++i) {
       // While there is another one to ask, the first may use up only half of what is left.
       const auto now = std::chrono::steady_clock::now();
       const bool last = i + 1 == order.size();
-      auto result = RunOn(*order[i], last ? deadline : now + (deadline - now) / 2, step);
+      auto result = RunOn(*order[i], last ? deadline : now + (deadline - now) / 2, turn, step);
       if (result || last) return result;
       const ErrorCode code = result.error().code;
       if (code != ErrorCode::kUnavailable && code != ErrorCode::kDeadline) return result;

@@ -445,6 +445,56 @@ TEST_CASE("a configured group that does not work protects everything") {
                 "directory.protected_groups");
 }
 
+TEST_CASE("an account that became protected after the change was pinned is not written to") {
+  TestDomain& domain = TestDomain::Shared();
+  MakeCases(domain);
+  const AccountId plain = Login(domain, "plain");
+  const std::string dn = "CN=plain," + CasesOu(domain);
+  const auto mark = [&](const char* count) {
+    domain.Apply("dn: " + dn + "\nchangetype: modify\nreplace: adminCount\nadminCount: " + count +
+                 "\n");
+  };
+  SECTION("what was found is too old for its write") {
+    LdapConfig config = ConfigFor(domain);
+    config.check_life = std::chrono::milliseconds(0);
+    int writes = 0;
+    config.on_write = [&](const AccountId&) { ++writes; };
+    const auto directory = Open(std::move(config));
+    const auto target = directory->Pin(plain, {});
+    REQUIRE_OK(target);
+    mark("1");
+    CHECK_REFUSED(directory->SetPassword(*target, plain, Secret("Must-Never-Be-Set-1"), {}),
+                  ErrorCode::kPermissionDenied, "adminCount");
+    CHECK(writes == 0);
+  }
+  SECTION("it was good for one write") {
+    LdapConfig config = ConfigFor(domain);
+    config.check_life = std::chrono::hours(1);
+    int writes = 0;
+    config.on_write = [&](const AccountId&) { ++writes; };
+    const auto directory = Open(std::move(config));
+    const auto target = directory->Pin(plain, {});
+    REQUIRE_OK(target);
+    REQUIRE_OK(directory->SetPassword(*target, plain, Secret("Once-And-No-More-1"), {}));
+    mark("1");
+    CHECK_REFUSED(directory->SetPassword(*target, plain, Secret("Must-Never-Be-Set-1"), {}),
+                  ErrorCode::kPermissionDenied, "adminCount");
+    // Nor for another actor, nor after the account was found unfit.
+    mark("0");
+    REQUIRE_OK(directory->Pin(plain, {}));
+    mark("1");
+    Directory::SetOptions other;
+    other.actor = Login(domain, "extra");
+    CHECK_REFUSED(directory->SetPassword(*target, plain, Secret("Must-Never-Be-Set-1"), other),
+                  ErrorCode::kPermissionDenied, "adminCount");
+    CHECK_FALSE(directory->Pin(plain, {}).has_value());
+    CHECK_REFUSED(directory->SetPassword(*target, plain, Secret("Must-Never-Be-Set-1"), {}),
+                  ErrorCode::kPermissionDenied, "adminCount");
+    CHECK(writes == 1);
+  }
+  mark("0");
+}
+
 TEST_CASE("a privileged group that holds everybody protects everybody") {
   TestDomain& domain = TestDomain::Shared();
   MakeCases(domain);

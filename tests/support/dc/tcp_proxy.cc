@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -69,6 +70,19 @@ void TcpProxy::Accept() {
   pairs_.push_back({client, server});
 }
 
+// Several small requests that come in one piece are no large one.
+std::size_t TcpProxy::LongestRecord(std::string_view tls) {
+  constexpr std::size_t kHeader = 5;
+  std::size_t longest = 0;
+  while (tls.size() >= kHeader) {
+    const std::size_t size =
+        kHeader + static_cast<std::uint8_t>(tls[3]) * 256u + static_cast<std::uint8_t>(tls[4]);
+    longest = std::max(longest, size);
+    tls.remove_prefix(std::min(size, tls.size()));
+  }
+  return longest;
+}
+
 void TcpProxy::Forward(Pair* pair, bool from_client) {
   std::array<char, 65536> buffer{};
   const int from = from_client ? pair->client : pair->server;
@@ -84,7 +98,8 @@ void TcpProxy::Forward(Pair* pair, bool from_client) {
     return;
   }
   After after = After::kForward;
-  if (from_client && static_cast<std::size_t>(got) >= armed_bytes_) {
+  const std::string_view piece(buffer.data(), static_cast<std::size_t>(got));
+  if (from_client && LongestRecord(piece) >= armed_bytes_) {
     after = armed_.exchange(After::kForward);
   }
   if (after == After::kDrop) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -29,10 +30,10 @@ class TcpProxy {
 
   // Nothing goes through either way.
   void HoldAll() { hold_all_ = true; }
-  // The next piece of at least `bytes` from a client is passed on, and then …
+  // The next TLS record of at least `bytes` from a client is passed on, and then …
   void CutAfterRequestOf(std::size_t bytes);   // … that connection is reset on both sides
   void HoldAfterRequestOf(std::size_t bytes);  // … no answers come through any more
-  // The next piece of at least `bytes` from a client is lost, and its connection reset.
+  // The next such record from a client is lost, with what came beside it, and its connection reset.
   void DropRequestOf(std::size_t bytes);
   void Release();  // ends holding
   // Cuts all present connections, and waits until they are.
@@ -46,6 +47,7 @@ class TcpProxy {
   enum class After { kForward, kCut, kHold, kDrop };
   void Run();
   void Accept();
+  static std::size_t LongestRecord(std::string_view tls);
   void Forward(Pair* pair, bool from_client);
 
   const std::string target_ip_;
