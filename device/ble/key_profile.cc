@@ -40,14 +40,18 @@ void KeyProfile::Down() {
 void KeyProfile::Register(const BluezObjects& objects) {
   std::erase_if(registered_,
                 [&](const std::string& path) { return objects.adapters().count(path) == 0; });
-  for (const auto& [path, adapter] : objects.adapters()) {
-    if (!registered_.insert(path).second) continue;
+  for (const auto& [device, properties] : objects.devices()) {
+    const std::string& path = properties.adapter;
+    if (!properties.is_key || !properties.bonded() || objects.adapters().count(path) == 0 ||
+        !registered_.insert(path).second) {
+      continue;
+    }
     loop_.Call(
         "org.bluez", path, "org.bluez.GattManager1", "RegisterApplication",
         [](sdbus::MethodCall& call) {
           call << sdbus::ObjectPath(kRoot) << std::map<std::string, sdbus::Variant>{};
         },
-        [this, &objects, path = path](Result<BusLoop::Reply> reply) {
+        [this, &objects, path](Result<BusLoop::Reply> reply) {
           if (reply || reply.error().detail.rfind(kAlready, 0) == 0) {
             told_.erase(path);
             return;

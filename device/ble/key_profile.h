@@ -11,8 +11,14 @@
 
 namespace keyferry::device {
 
-// The key service as a GATT profile of ours (org.bluez.GattProfile1), registered with every
-// adapter: what makes BlueZ connect to bonded keys that come near. On the loop's thread only.
+// The key service as a GATT profile of ours (org.bluez.GattProfile1): what makes BlueZ connect to
+// bonded keys that come near. Registered with the adapters that have a bonded key, and with no
+// others: bluetoothd looks for devices at the adapter of the registration when it is made, and at
+// all adapters later. With two registrations BlueZ 5.66 forgets for good that a device is a key
+// when the key's services move (as they do with new firmware): it takes one of the two profiles
+// away with the old service, finds the other one with the new service, and leaves the service's
+// UUID out of what it knows and stores of the device. After the next restart it would neither
+// connect the key nor say that it is one. On the loop's thread only.
 class KeyProfile {
  public:
   KeyProfile(BusLoop& loop, BluezObjects::Note note, std::chrono::milliseconds again)
@@ -20,8 +26,8 @@ class KeyProfile {
 
   void Up();
   void Down();
-  // Registers with adapters that are new; one that went and came back is. What fails is tried again
-  // after `again`: `objects` must live as long as the loop.
+  // Registers with adapters at which a bonded key is new; an adapter that went and came back is new
+  // too. What fails is tried again after `again`: `objects` must live as long as the loop.
   void Register(const BluezObjects& objects);
 
  private:

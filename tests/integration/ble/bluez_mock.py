@@ -32,7 +32,7 @@ objects["/"].AddTemplate("bluez5", {})
 
 mtu = 517
 info_bytes = b""  # of the characteristic that is read
-registered = 0  # applications
+registered = []  # the adapters of applications, in the order of registration
 unwilling = 0  # how many more registrations fail
 refusal = None  # (error name, text) of AcquireNotify and AcquireWrite
 answers = {}  # method name → what it answers instead
@@ -62,12 +62,12 @@ def acquire_notify(_self, _options):
     return acquire("notify")
 
 
-def register_application(_self, _path, _options):
-    global registered, unwilling
+def register_application(adapter, _path, _options):
+    global unwilling
     if unwilling:
         unwilling -= 1
         raise dbus.exceptions.DBusException("Failed", name="org.bluez.Error.Failed")
-    registered += 1
+    registered.append(adapter.path.rsplit("/", 1)[1])
 
 
 def wait_for(condition):
@@ -76,7 +76,7 @@ def wait_for(condition):
 
 
 def wait_registered(count):
-    wait_for(lambda: registered >= count)
+    wait_for(lambda: len(registered) >= count)
 
 
 def added(path):
