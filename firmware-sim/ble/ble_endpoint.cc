@@ -73,8 +73,7 @@ Result<void> BleEndpoint::Appear(const Identity& identity) {
     Open(identity);
     Register();
     const auto deadline = steady_clock::now() + kAppearPatience;
-    while (!failed_ && std::any_of(std::begin(parts_), std::end(parts_),
-                                   [](State s) { return s != State::kDone; })) {
+    while (!failed_ && AnyWanted([](State state) { return state != State::kDone; })) {
       std::vector<pollfd> fds;
       AppendPollFds(fds);
       const auto left = deadline - steady_clock::now();
@@ -103,6 +102,7 @@ void BleEndpoint::Open(const Identity& identity) {
   std::fill(std::begin(parts_), std::end(parts_), State::kIdle);
   failed_.reset();
   stale_ = false;
+  connected_.clear();
   bluez_there_ = true;
   bus_ = options_.bus_address.empty()
              ? sdbus::createSystemBusConnection()
@@ -144,13 +144,24 @@ void BleEndpoint::Match() {
       "member='PropertiesChanged',path_namespace='" +
           adapter_path_ + "'",
       [this](sdbus::Message& signal) { OnProperties(signal); }, sdbus::floating_slot);
+  bus_->addMatch(
+      "type='signal',sender='org.bluez',interface='org.freedesktop.DBus.ObjectManager',"
+      "member='InterfacesRemoved'",
+      [this](sdbus::Message& signal) {
+        sdbus::ObjectPath path;
+        std::vector<std::string> interfaces;
+        signal >> path >> interfaces;
+        const bool device = std::count(interfaces.begin(), interfaces.end(), kDevice) != 0;
+        if (device && connected_.count(path) != 0) Connected(path, false);
+      },
+      sdbus::floating_slot);
 }
 
 // Asks for whatever is not registered yet. bluetoothd forgets when it restarts, and the
 // advertisement when its adapter goes off.
 void BleEndpoint::Register() {
   for (const Part part : {kApplication, kAdvertisement, kAgent}) {
-    if (parts_[part] == State::kIdle) Ask(part);
+    if (Wanted(part) && parts_[part] == State::kIdle) Ask(part);
   }
 }
 
@@ -190,27 +201,37 @@ void BleEndpoint::Ask(Part part) {
   }
 }
 
-// Linux 6.1 goes on advertising, when a central has left, as it did when that central
-// came; when that advertisement is gone meanwhile (the key was pulled out, bluetoothd restarted),
-// it advertises so that nobody can connect. An advertisement that is new is right.
-void BleEndpoint::AdvertiseAnew() {
+// Ends the advertisement. A new one follows when nobody is connected.
+void BleEndpoint::Withdraw() {
   if (parts_[kAdvertisement] == State::kAsked) stale_ = true;
   if (parts_[kAdvertisement] != State::kDone) return;
-  parts_[kAdvertisement] = State::kAsked;
+  parts_[kAdvertisement] = State::kLeaving;
   adapter_->callMethodAsync("UnregisterAdvertisement")
       .onInterface(kAdvertising)
       .withTimeout(kCallPatience)
       .withArguments(sdbus::ObjectPath(GattApplication::kAdvertisementPath))
       .uponReplyInvoke([this](const sdbus::Error*) {
+        if (parts_[kAdvertisement] != State::kLeaving) return;
         parts_[kAdvertisement] = State::kIdle;
         retry_at_ = steady_clock::now();
       });
 }
 
+void BleEndpoint::Connected(const std::string& device, bool is) {
+  if (is) {
+    connected_.insert(device);
+  } else {
+    connected_.erase(device);
+    if (device == central_) CentralGone();
+    retry_at_ = steady_clock::now();
+  }
+  Withdraw();
+}
+
 void BleEndpoint::OnAnswer(Part part, const sdbus::Error* error) {
   if (error == nullptr || error->getName() == "org.bluez.Error.AlreadyExists") {
     parts_[part] = State::kDone;
-    if (part == kAdvertisement && std::exchange(stale_, false)) AdvertiseAnew();
+    if (part == kAdvertisement && std::exchange(stale_, false)) Withdraw();
     return;
   }
   parts_[part] = State::kIdle;
@@ -232,6 +253,8 @@ void BleEndpoint::OnBluez(bool there) {
   bluez_there_ = there;
   std::fill(std::begin(parts_), std::end(parts_), State::kIdle);
   retry_at_ = steady_clock::now();
+  connected_.clear();
+  stale_ = false;
   if (there) return;
   CentralGone();
   if (notify_ >= 0) close(std::exchange(notify_, -1));
@@ -246,13 +269,13 @@ void BleEndpoint::OnProperties(sdbus::Message& signal) {
     if (found == changed.end() || !found->second.containsValueOfType<bool>()) return std::nullopt;
     return found->second.get<bool>();
   };
-  if (interface == kDevice && flag("Connected") == false) {
-    if (signal.getPath() == central_) CentralGone();
-    AdvertiseAnew();
+  if (interface == kDevice) {
+    if (const auto connected = flag("Connected")) Connected(signal.getPath(), *connected);
   }
   if (interface == kAdapter && flag("Powered") == true) {
+    connected_.clear();
     retry_at_ = steady_clock::now();
-    AdvertiseAnew();
+    Withdraw();
   }
 }
 
@@ -315,8 +338,7 @@ void BleEndpoint::OnPoll(const pollfd& ready) {
 std::optional<Endpoint::Time> BleEndpoint::NextDue() const {
   if (!bus_) return std::nullopt;
   std::optional<Time> due;
-  const bool missing =
-      std::any_of(std::begin(parts_), std::end(parts_), [](State s) { return s == State::kIdle; });
+  const bool missing = AnyWanted([](State state) { return state == State::kIdle; });
   if (bluez_there_ && missing) due = retry_at_;
   const std::uint64_t bus = bus_->getEventLoopPollData().timeout_usec;
   if (bus != std::numeric_limits<std::uint64_t>::max()) {

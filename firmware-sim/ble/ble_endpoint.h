@@ -3,6 +3,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "firmware-sim/ble/gatt_application.h"
@@ -20,7 +21,11 @@ namespace keyferry::sim {
 // AcquireNotify); D-Bus carries them only while there are none.
 //
 // bluetoothd may be restarted and the adapter switched off and on: the key registers anew. It
-// advertises anew whenever a central has left.
+// advertises while nobody is connected, as keys do that have one link. Linux 6.1 would go on
+// advertising, when a central has left, as it did when that central came: at once, so that a
+// central near by (in btvirt within a millisecond) comes back before bluetoothd has understood that
+// it left, and stays without services; and where that advertisement is gone meanwhile (the key was
+// pulled out, bluetoothd restarted), so that nobody can connect.
 class BleEndpoint final : public Endpoint {
  public:
   struct Options {
@@ -50,13 +55,23 @@ class BleEndpoint final : public Endpoint {
  private:
   // What has to be registered with bluetoothd.
   enum Part : std::size_t { kApplication, kAdvertisement, kAgent, kParts };
-  enum class State { kIdle, kAsked, kDone };
+  enum class State { kIdle, kAsked, kDone, kLeaving };
 
   void Open(const Identity& identity);
   void Match();
   void Register();
   void Ask(Part part);
-  void AdvertiseAnew();
+  // Advertising has an end when somebody is connected.
+  bool Wanted(Part part) const { return part != kAdvertisement || connected_.empty(); }
+  template <typename Condition>
+  bool AnyWanted(Condition condition) const {
+    for (const Part part : {kApplication, kAdvertisement, kAgent}) {
+      if (Wanted(part) && condition(parts_[part])) return true;
+    }
+    return false;
+  }
+  void Withdraw();
+  void Connected(const std::string& device, bool is);
   void Silence();
   void OnAnswer(Part part, const sdbus::Error* error);
   void OnBluez(bool there);
@@ -79,6 +94,7 @@ class BleEndpoint final : public Endpoint {
   std::optional<Error> failed_;  // of a registration
   State parts_[kParts]{};
   bool stale_ = false;  // the advertisement that is being registered has to be made anew
+  std::set<std::string> connected_;  // D-Bus objects of the adapter's devices
   Time retry_at_{};
 
   std::unique_ptr<sdbus::IConnection> bus_;

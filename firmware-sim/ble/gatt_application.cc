@@ -9,6 +9,9 @@ constexpr char kServiceInterface[] = "org.bluez.GattService1";
 constexpr char kCharacteristicInterface[] = "org.bluez.GattCharacteristic1";
 constexpr char kAdvertisementInterface[] = "org.bluez.LEAdvertisement1";
 constexpr char kServicePath[] = "/org/keyferry/key/service";
+// Where the service begins in bluetoothd's table, always: a key's handles do not move while its
+// firmware is the same, and centrals that are paired remember them.
+constexpr std::uint16_t kServiceHandle = 0x0100;
 
 template <typename T>
 T Option(const std::map<std::string, sdbus::Variant>& options, const char* name) {
@@ -46,6 +49,7 @@ void GattApplication::AddService() {
   auto object = sdbus::createObject(bus_, kServicePath);
   Constant(*object, kServiceInterface, "UUID", std::string(kKeyService));
   Constant(*object, kServiceInterface, "Primary", true);
+  Constant(*object, kServiceInterface, "Handle", kServiceHandle);
   object->finishRegistration();
   objects_.push_back(std::move(object));
 }
