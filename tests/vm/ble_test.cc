@@ -108,6 +108,16 @@ TEST_CASE("ble: the computer's adapter goes off and on", "[ble]") {
   });
 }
 
+TEST_CASE("ble: somebody disconnects the key by hand", "[ble]") {
+  Desk& desk = Desk::On(test::BleRoad());
+  SurvivesIdle(desk, [&] {
+    REQUIRE(desk.presence().Wait());
+    // BlueZ does not connect it by itself from now on.
+    Run({"/usr/bin/busctl", "call", "org.bluez", desk.presence().places().front().path,
+         "org.bluez.Device1", "Disconnect"});
+  });
+}
+
 TEST_CASE("ble: bluetoothd restarts, with another ATT MTU", "[ble]") {
   Desk& desk = Desk::On(test::BleRoad());
   std::string mtu = "100";

@@ -31,6 +31,8 @@ device::BleHost& Host() {
   static const auto host = [] {
     device::BleOptions options;
     options.note = [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); };
+    // Sooner than for people: a test waits for it.
+    options.keeping.away = std::chrono::seconds(5);
     return device::BleHost::Start(std::move(options));
   }();
   return *host;
