@@ -103,9 +103,12 @@ void KeyKeeper::Renew(const std::string& path, const std::string& why) {
 }
 
 void KeyKeeper::Disconnect(const std::string& path, Kept& kept, const std::string& why) {
+  if (std::exchange(kept.disconnecting, true)) return;
   Tell(path, why);
   kept.renewing = true;
   loop_.Call(kBluez, path, kDevice, "Disconnect", {}, [this, path](Result<BusLoop::Reply> reply) {
+    const auto at = keys_.find(path);
+    if (at != keys_.end()) at->second.disconnecting = false;
     if (!reply) {
       Tell(path, "could not be disconnected: " + reply.error().message +
                      " If it stays away: systemctl restart bluetooth");

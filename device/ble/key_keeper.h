@@ -64,10 +64,11 @@ class KeyKeeper {
     State state = State::kAway;
     std::uint64_t since = 0;  // number of the change to `state`; timers of others are void
     std::chrono::milliseconds pause{};
-    bool connecting = false;  // Connect is not answered yet
-    bool renewing = false;    // we have ended the connection
-    bool told = false;        // that it cannot be called back
-    bool odd = false;         // services, but no connection
+    bool connecting = false;     // Connect is not answered yet
+    bool disconnecting = false;  // nor Disconnect
+    bool renewing = false;       // we have ended the connection
+    bool told = false;           // that it cannot be called back
+    bool odd = false;            // services, but no connection
   };
 
   State StateOf(const std::string& path) const;
