@@ -21,9 +21,13 @@ constexpr char kBluez[] = "org.bluez";
 constexpr char kDevice[] = "org.bluez.Device1";
 constexpr char kAdapter[] = "org.bluez.Adapter1";
 constexpr char kAdvertising[] = "org.bluez.LEAdvertisingManager1";
-constexpr auto kAppearPatience = std::chrono::seconds(10);
+constexpr auto kAppearPatience = std::chrono::seconds(30);
 constexpr auto kRetry = std::chrono::milliseconds(500);
 constexpr auto kCallPatience = std::chrono::seconds(5);
+// Longer than a loaded bluetoothd takes that has only just begun. Who gives a registration up does
+// not know whether it will be there; and bluetoothd 5.66 dies of an advertisement that is taken
+// back while it is being registered.
+constexpr auto kRegistrationPatience = std::chrono::minutes(5);
 constexpr std::size_t kAttHeader = 3;
 // bluetoothd packs notifications that follow each other closely into one "multiple" notification,
 // which has two bytes of length beside each value, and cuts values that do not fit.
@@ -172,14 +176,14 @@ void BleEndpoint::Ask(Part part) {
     case kApplication:
       adapter_->callMethodAsync("RegisterApplication")
           .onInterface("org.bluez.GattManager1")
-          .withTimeout(kCallPatience)
+          .withTimeout(kRegistrationPatience)
           .withArguments(sdbus::ObjectPath(GattApplication::kPath), Properties{})
           .uponReplyInvoke(answer);
       return;
     case kAdvertisement:
       adapter_->callMethodAsync("RegisterAdvertisement")
           .onInterface(kAdvertising)
-          .withTimeout(kCallPatience)
+          .withTimeout(kRegistrationPatience)
           .withArguments(sdbus::ObjectPath(GattApplication::kAdvertisementPath), Properties{})
           .uponReplyInvoke(answer);
       return;
@@ -187,14 +191,14 @@ void BleEndpoint::Ask(Part part) {
     case kParts:
       manager_->callMethodAsync("RegisterAgent")
           .onInterface("org.bluez.AgentManager1")
-          .withTimeout(kCallPatience)
+          .withTimeout(kRegistrationPatience)
           .withArguments(sdbus::ObjectPath(PairingAgent::kPath),
                          std::string(PairingAgent::kCapability))
           .uponReplyInvoke(answer);
       // Pairing that begins at the other side asks the default agent.
       manager_->callMethodAsync("RequestDefaultAgent")
           .onInterface("org.bluez.AgentManager1")
-          .withTimeout(kCallPatience)
+          .withTimeout(kRegistrationPatience)
           .withArguments(sdbus::ObjectPath(PairingAgent::kPath))
           .uponReplyInvoke([](const sdbus::Error*) {});
       return;
@@ -208,7 +212,7 @@ void BleEndpoint::Withdraw() {
   parts_[kAdvertisement] = State::kLeaving;
   adapter_->callMethodAsync("UnregisterAdvertisement")
       .onInterface(kAdvertising)
-      .withTimeout(kCallPatience)
+      .withTimeout(kRegistrationPatience)
       .withArguments(sdbus::ObjectPath(GattApplication::kAdvertisementPath))
       .uponReplyInvoke([this](const sdbus::Error*) {
         if (parts_[kAdvertisement] != State::kLeaving) return;

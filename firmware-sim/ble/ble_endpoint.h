@@ -40,7 +40,7 @@ class BleEndpoint final : public Endpoint {
   const char* Name() const override { return "ble"; }
   protocol::Transport Transport() const override { return protocol::Transport::kBle; }
   std::string Place() const override { return options_.adapter + ", name " + name_; }
-  // Returns when the service and its advertisement are registered. Waits 10 s at most.
+  // Returns when the service and its advertisement are registered. Waits 30 s at most.
   Result<void> Appear(const Identity& identity) override;
   void Vanish() override;
   bool Present() const override { return present_; }
