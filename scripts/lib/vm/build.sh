@@ -3,11 +3,11 @@
 VM=$ROOT/build/vm
 VM_META=linux-image-amd64
 
-# What init loads.
-VM_BOOT_MODULES="virtio_pci virtio_console virtio_rng 9pnet_virtio 9p overlay virtio_blk"
+# What init loads, before the guest is kept (freeze.sh): what nearly every run needs.
+VM_BOOT_MODULES="virtio_pci virtio_console virtio_rng 9pnet_virtio 9p overlay virtio_blk virtio_net virtio_pmem nd_pmem ext4
+  uhid usbhid hid_generic vhci_hcd"
 # What the guest can load after it, from here. Dependencies come along by themselves.
-VM_MODULES="$VM_BOOT_MODULES virtio_net virtio_pmem nd_pmem ext4 dm_mod dm_flakey loop
-  uhid usbhid hid_generic usbip_core vhci_hcd dummy_hcd libcomposite usb_f_hid uhci_hcd ehci_pci xhci_pci
+VM_MODULES="$VM_BOOT_MODULES dm_mod dm_flakey loop usbip_core dummy_hcd libcomposite usb_f_hid uhci_hcd ehci_pci xhci_pci
   bluetooth hci_vhci cmac ecb ecdh_generic drbg hmac sha256_generic sha512_generic sha3_generic jitterentropy_rng ctr ccm aes_generic
   algif_skcipher algif_hash"
 
@@ -66,6 +66,7 @@ vm_initramfs() {
   vm_modules "$dir" "$dir/all" $VM_MODULES
   mv "$dir/all/lib/modules" "$dir/modules"
   install -m 755 "$ROOT/scripts/lib/vm/init" "$tree/init"
+  echo $VM_BOOT_MODULES >"$tree/modules"
   (cd "$tree" && find . | LC_ALL=C sort | cpio -o -H newc --quiet) >"$dir/initramfs.cpio"
 }
 
