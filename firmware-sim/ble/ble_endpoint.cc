@@ -50,6 +50,12 @@ std::pair<int, int> PacketPair() {
   return {pair[0], pair[1]};
 }
 
+std::optional<bool> Flag(const Properties& properties, const char* name) {
+  const auto found = properties.find(name);
+  if (found == properties.end() || !found->second.containsValueOfType<bool>()) return std::nullopt;
+  return found->second.get<bool>();
+}
+
 bool IsAdapterName(const std::string& name) {
   return name.size() > 3 && name.size() < 16 && name.rfind("hci", 0) == 0 &&
          name.find_first_not_of("0123456789", 3) == std::string::npos;
@@ -148,9 +154,24 @@ void BleEndpoint::Match() {
       "member='PropertiesChanged',path_namespace='" +
           adapter_path_ + "'",
       [this](sdbus::Message& signal) { OnProperties(signal); }, sdbus::floating_slot);
+  // A device that is new may be told with its connection.
+  const std::string objects =
+      "type='signal',sender='org.bluez',interface='org.freedesktop.DBus.ObjectManager',member=";
   bus_->addMatch(
-      "type='signal',sender='org.bluez',interface='org.freedesktop.DBus.ObjectManager',"
-      "member='InterfacesRemoved'",
+      objects + "'InterfacesAdded'",
+      [this](sdbus::Message& signal) {
+        sdbus::ObjectPath path;
+        std::map<std::string, Properties> interfaces;
+        signal >> path >> interfaces;
+        const auto device = interfaces.find(kDevice);
+        if (device != interfaces.end() && path.rfind(adapter_path_ + "/", 0) == 0 &&
+            Flag(device->second, "Connected") == true) {
+          Connected(path, true);
+        }
+      },
+      sdbus::floating_slot);
+  bus_->addMatch(
+      objects + "'InterfacesRemoved'",
       [this](sdbus::Message& signal) {
         sdbus::ObjectPath path;
         std::vector<std::string> interfaces;
@@ -268,15 +289,10 @@ void BleEndpoint::OnProperties(sdbus::Message& signal) {
   std::string interface;
   Properties changed;
   signal >> interface >> changed;
-  const auto flag = [&changed](const char* name) -> std::optional<bool> {
-    const auto found = changed.find(name);
-    if (found == changed.end() || !found->second.containsValueOfType<bool>()) return std::nullopt;
-    return found->second.get<bool>();
-  };
   if (interface == kDevice) {
-    if (const auto connected = flag("Connected")) Connected(signal.getPath(), *connected);
+    if (const auto is = Flag(changed, "Connected")) Connected(signal.getPath(), *is);
   }
-  if (interface == kAdapter && flag("Powered") == true) {
+  if (interface == kAdapter && Flag(changed, "Powered") == true) {
     connected_.clear();
     retry_at_ = steady_clock::now();
     Withdraw();
