@@ -42,11 +42,19 @@ void KeyKeeper::Review() {
 }
 
 void KeyKeeper::Enter(const std::string& path, Kept& kept, State state) {
+  const bool lost = kept.state == State::kHalf && state == State::kAway && !kept.renewing;
+  if (lost && ++kept.lost == keeping_.lost) {
+    Tell(path,
+         "is connected and lost again before it can be used. If that goes on next to the computer, "
+         "key or computer have forgotten the pairing: keyferry bluetooth forget, forget this "
+         "computer on the key, keyferry bluetooth pair");
+  }
   kept.state = state;
   kept.since = ++changes_;
   switch (state) {
     case State::kHere:
       kept.told = false;
+      kept.lost = 0;
       return;
     case State::kHalf:
       kept.pause = keeping_.half;

@@ -20,6 +20,8 @@ struct BleKeeping {
   std::chrono::milliseconds away_longest{60000};
   // Connections in a row over which the key said nothing.
   int silent{4};
+  // Connections in a row that were lost before the services were there: it is told.
+  int lost{4};
   // After a registration with an adapter (key_profile.h) that BlueZ refused.
   std::chrono::milliseconds registration{10000};
 };
@@ -37,6 +39,11 @@ struct BleKeeping {
 //    once when BlueZ would not even try.
 //  * One that is connected without the key service for BleKeeping::half, or that Renew names: the
 //    connection is ended (Device1.Disconnect), and asked for as soon as it is gone. That is told.
+//
+//  * One that is connected and lost again before it can be used, BleKeeping::lost times in a row:
+//    what helps is told. It goes so when key or computer have forgotten the pairing, or another
+//    device has the key's address: each connection ends when it is to be encrypted. BlueZ says that
+//    to nobody, and tries for ever.
 //
 // BlueZ 5.66 does not always signal a connection that it was asked for: a key that has services and
 // no connection, or that is away after Connect has succeeded, has the objects read again.
@@ -68,6 +75,7 @@ class KeyKeeper {
     bool disconnecting = false;  // nor Disconnect
     bool renewing = false;       // we have ended the connection
     bool told = false;           // that it cannot be called back
+    int lost = 0;                // connections in a row, without services
     bool odd = false;            // services, but no connection
   };
 

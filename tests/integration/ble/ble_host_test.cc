@@ -204,6 +204,32 @@ TEST_CASE("a key whose services are not found is connected anew", "[ble]") {
   rig.mock.Do("assert asked == ['Disconnect', 'Connect'], asked");
 }
 
+TEST_CASE("what helps is told when each connection is lost at once", "[ble]") {
+  Rig rig;
+  rig.mock.Do("key()");
+  rig.log->Note("ready");
+  const auto lose = [&] {
+    rig.mock.Do("change('" + kKey + "', DEVICE, Connected=dbus.Boolean(True))");
+    rig.mock.Do("away('" + kKey + "')");
+  };
+  for (int i = 0; i < 3; ++i) lose();
+  rig.mock.Do("near('" + kKey + "')");
+  CHECK(rig.log->Appeared() == kKey);
+  rig.mock.Do("away('" + kKey + "')");
+  CHECK(rig.log->Vanished() == kKey);
+  for (int i = 0; i < 3; ++i) lose();
+  rig.mock.Do("near('" + kKey + "')");
+  CHECK(rig.log->Appeared() == kKey);
+  rig.mock.Do("away('" + kKey + "')");
+  CHECK(rig.log->Vanished() == kKey);
+  CHECK(rig.log->Told("is connected and lost again") == 0);
+  for (int i = 0; i < 9; ++i) lose();
+  rig.log->Note("is connected and lost again");
+  rig.mock.Do("near('" + kKey + "')");
+  CHECK(rig.log->Appeared() == kKey);
+  CHECK(rig.log->Told("is connected and lost again") == 0);  // not again
+}
+
 TEST_CASE("a key that is connected and says nothing is connected anew", "[ble]") {
   Rig rig;
   rig.mock.Do("key()");

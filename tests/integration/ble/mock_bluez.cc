@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <cstring>
@@ -185,6 +186,13 @@ std::string HostLog::Note(const std::string& words) {
     throw std::runtime_error("no note with: " + words);
   }
   return found;
+}
+
+std::size_t HostLog::Told(const std::string& words) {
+  const std::scoped_lock lock(mutex_);
+  return static_cast<std::size_t>(std::count_if(
+      notes_.begin(), notes_.end(),
+      [&](const std::string& note) { return note.find(words) != std::string::npos; }));
 }
 
 std::size_t HostLog::Waiting() {

@@ -63,6 +63,8 @@ class HostLog {
   // Waits for a note that holds `words`, and forgets it and those before.
   std::string Note(const std::string& words);
   std::size_t Waiting();
+  // How many notes wait that hold `words`.
+  std::size_t Told(const std::string& words);
 
  private:
   std::string Expect(device::DiscoveryEvent::Kind kind);
