@@ -151,6 +151,9 @@ TEST_CASE("ble: another key at the place of ours gets nothing", "[ble]") {
     CHECK(client.ReadInfo()->state == protocol::KeyState::kProvisioned);
     CHECK(other.Stop(SIGTERM) == 0);
   }
+  const int arrivals = desk.presence().arrivals();
+  desk.Control("plug");
+  REQUIRE(desk.presence().Wait(arrivals));
   desk.CheckOnce(desk.Deliver());
 }
 
