@@ -14,13 +14,11 @@
 #include "server/directory/people_search.h"
 #include "server/directory/person.h"
 #include "server/directory/server_group.h"
+#include "server/directory/sign_in.h"
 #include "server/directory/text.h"
 
 namespace keyferry::server {
 namespace {
-
-constexpr std::size_t kMaxSignInName = 256;  // bytes
-constexpr std::size_t kMaxPassword = 1024;   // bytes of a sign-in password
 
 PeopleSchema Schema() {
   PeopleSchema schema;
@@ -32,17 +30,6 @@ PeopleSchema Schema() {
   schema.read = ReadPerson;
   schema.id_filter = GuidFilter;
   return schema;
-}
-
-// Whether the server answers on this connection.
-Result<void> Probe(const Session& session) {
-  LdapSearch search;
-  search.scope = LdapSearch::Scope::kBase;
-  search.attributes = {"defaultNamingContext"};
-  if (auto entries = Entries(session, search); !entries) {
-    return tl::unexpected<Error>(entries.error());
-  }
-  return {};
 }
 
 class LdapDirectory final : public Directory {
@@ -76,10 +63,6 @@ class LdapDirectory final : public Directory {
 
  private:
   Result<std::optional<LdapEntry>> FindSignIn(const Session& session, std::string_view name);
-  Result<SignInFacts> SignInOn(const Session& session, std::string_view name,
-                               const SecureBytes& password);
-  Result<BindOutcome> BindAs(const Session& session, const std::string& dn,
-                             const SecureBytes& password);
   void PreferPdc();
   // Refuses what must not be written, before it is.
   Result<void> Check(const Session& session, const AccountId& id, const AccountId& actor,
@@ -114,10 +97,8 @@ Result<std::optional<LdapEntry>> LdapDirectory::FindSignIn(const Session& sessio
                                                            std::string_view name) {
   if (const std::size_t slash = name.find('\\'); slash != std::string_view::npos) {
     name.remove_prefix(slash + 1);
+    if (name.empty()) name = "?";
   }
-  // What cannot be a name is asked for as one that does not exist, so that it takes the same road.
-  // (Samba ends a value at a NUL, so a control character could otherwise hide a tail.)
-  if (name.size() > kMaxSignInName || HasControl(name)) name = "?";
   std::string any = "(sAMAccountName=" + EscapeFilter(name) + ")";
   if (const std::size_t at = name.rfind('@'); at != std::string_view::npos) {
     any = "(userPrincipalName=" + EscapeFilter(name) + ")";
@@ -143,43 +124,21 @@ Result<std::optional<LdapEntry>> LdapDirectory::FindSignIn(const Session& sessio
   return std::optional<LdapEntry>(std::move(entries->front()));
 }
 
-Result<SignInFacts> LdapDirectory::SignInOn(const Session& session, std::string_view name,
-                                            const SecureBytes& password) {
-  auto entry = FindSignIn(session, name);
-  if (!entry) return tl::unexpected<Error>(entry.error());
-  SignInFacts facts;
-  std::optional<Person> person;
-  if (*entry) {
-    person = ReadPerson(**entry);
-    if (!person) {
-      return Fail(ErrorCode::kProtocol,
-                  "The domain controller gave an account without an identifier.",
-                  session.endpoint.uri);
-    }
-    facts.account = person->id;
-  }
-  if (password.empty() || password.size() > kMaxPassword) return facts;
-  // An unknown name binds too, as an entry that is not there: the same steps, the same answer.
-  const std::string dn = *entry ? (*entry)->dn : "CN=nobody,CN=Users," + config_.base_dn;
-  const auto outcome = BindAs(session, dn, password);
-  if (!outcome) return tl::unexpected<Error>(outcome.error());
-  facts.outcome = *outcome;
-  if (facts.outcome != BindOutcome::kAccepted) return facts;
-  if (!*entry) {
-    return Fail(ErrorCode::kProtocol,
-                "The domain controller accepted an account that does not exist.",
-                session.endpoint.uri);
-  }
-  facts.person = std::move(person);
-  auto groups = accounts_.Groups(session, **entry, {"cn"});
-  if (!groups) return tl::unexpected<Error>(groups.error());
-  for (LdapEntry& group : *groups) facts.group_dns.push_back(std::move(group.dn));
-  return facts;
-}
-
 Result<SignInFacts> LdapDirectory::SignIn(std::string_view name, const SecureBytes& password) {
-  return servers_.Read(Turn::kPage,
-                       [&](const Session& session) { return SignInOn(session, name, password); });
+  const SignInSteps steps{
+      [this](const Session& session, std::string_view text) { return FindSignIn(session, text); },
+      ReadPerson,
+      [this](const Session& session, const LdapEntry& user) -> Result<std::vector<std::string>> {
+        auto groups = accounts_.Groups(session, user, {"cn"});
+        if (!groups) return tl::unexpected<Error>(groups.error());
+        std::vector<std::string> dns;
+        for (LdapEntry& group : *groups) dns.push_back(std::move(group.dn));
+        return dns;
+      },
+      "CN=nobody,CN=Users," + config_.base_dn, "objectGUID"};
+  return servers_.Read(Turn::kPage, [&](const Session& session) {
+    return SignInOn(session, config_, steps, name, password);
+  });
 }
 
 Result<Directory::Candidate> LdapDirectory::Consider(const AccountId& id, const AccountId& actor) {
@@ -222,27 +181,10 @@ Result<BindOutcome> LdapDirectory::TryPassword(const ChangeTarget& target, const
                           if (tried) return *tried;
                           const auto entry = accounts_.FindInScope(session, id, {});
                           if (!entry) return tl::unexpected<Error>(entry.error());
-                          auto outcome = BindAs(session, entry->dn, password);
+                          auto outcome = BindAs(session, config_, entry->dn, password);
                           if (outcome) tried = *outcome;
                           return outcome;
                         });
-}
-
-// The account's own bind, on a connection of its own.
-Result<BindOutcome> LdapDirectory::BindAs(const Session& session, const std::string& dn,
-                                          const SecureBytes& password) {
-  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
-      session.deadline - std::chrono::steady_clock::now());
-  auto own = LdapConnection::Open(session.endpoint, std::min(config_.connect_timeout, left));
-  if (!own) return tl::unexpected<Error>(own.error());
-  const LdapAnswer answer = (*own)->Bind(dn, password, session.deadline);
-  const bool about_credentials =
-      answer.rc == LDAP_SUCCESS || answer.rc == LDAP_INVALID_CREDENTIALS ||
-      answer.rc == LDAP_INAPPROPRIATE_AUTH || answer.rc == LDAP_NO_SUCH_OBJECT;
-  if (answer.delivery != LdapAnswer::Delivery::kAnswered || !about_credentials) {
-    return tl::unexpected<Error>(ExplainRead(answer, session.endpoint));
-  }
-  return BindOutcomeOf(answer.rc, answer.diagnostic);
 }
 
 // Asks the controllers, where that is configured and not known, which of them is the PDC emulator,

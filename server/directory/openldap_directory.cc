@@ -13,6 +13,7 @@
 #include "server/directory/openldap_answers.h"
 #include "server/directory/openldap_reader.h"
 #include "server/directory/people_search.h"
+#include "server/directory/sign_in.h"
 #include "server/directory/text.h"
 
 namespace keyferry::server {
@@ -20,8 +21,6 @@ namespace {
 
 using std::chrono::steady_clock;
 
-constexpr std::size_t kMaxSignInName = 256;  // bytes
-constexpr std::size_t kMaxPassword = 1024;   // bytes of a sign-in password
 constexpr int kTriesOnCollision = 3;
 // A change that is this young by our clock may be of the server's present second.
 constexpr std::int64_t kYoung = 3;  // seconds
@@ -63,11 +62,6 @@ class OpenLdapDirectory final : public Directory {
 
  private:
   Result<std::optional<LdapEntry>> FindSignIn(const Session& session, std::string_view name);
-  Result<SignInFacts> SignInOn(const Session& session, std::string_view name,
-                               const SecureBytes& password);
-  // The account's own bind, on a connection of its own.
-  Result<BindOutcome> BindAs(const Session& session, const std::string& dn,
-                             const SecureBytes& password);
   Result<void> SetOn(const Session& session, const AccountId& id, const SecureBytes& password,
                      const SetOptions& options);
   // Whether must-change could be set; asked before the password is touched.
@@ -101,8 +95,6 @@ Result<PersonDetail> OpenLdapDirectory::Get(const AccountId& id) {
 
 Result<std::optional<LdapEntry>> OpenLdapDirectory::FindSignIn(const Session& session,
                                                                std::string_view name) {
-  // What cannot be a name is asked for as one that does not exist, so that it takes the same road.
-  if (name.empty() || name.size() > kMaxSignInName || HasControl(name)) name = "?";
   const std::string value = EscapeFilter(name);
   std::string any = "(uid=" + value + ")";
   if (name.find('@') != std::string_view::npos) any += "(mail=" + value + ")";
@@ -116,44 +108,18 @@ Result<std::optional<LdapEntry>> OpenLdapDirectory::FindSignIn(const Session& se
   return std::optional<LdapEntry>(std::move(entries->front()));
 }
 
-Result<SignInFacts> OpenLdapDirectory::SignInOn(const Session& session, std::string_view name,
-                                                const SecureBytes& password) {
-  auto entry = FindSignIn(session, name);
-  if (!entry) return tl::unexpected<Error>(entry.error());
-  SignInFacts facts;
-  if (*entry) {
-    const auto person = ReadOpenLdapPerson(**entry);
-    if (!person) {
-      return Fail(ErrorCode::kProtocol,
-                  "The directory server gave an account without an identifier (entryUUID); let the "
-                  "service account read it.",
-                  session.endpoint.uri);
-    }
-    facts.account = person->id;
-  }
-  if (password.empty() || password.size() > kMaxPassword) return facts;
-  // An unknown name binds too, as an entry that is not there: the same steps, the same answer.
-  const std::string dn = *entry ? (*entry)->dn : "uid=nobody," + config_.people_dn;
-  const auto outcome = BindAs(session, dn, password);
-  if (!outcome) return tl::unexpected<Error>(outcome.error());
-  facts.outcome = *outcome;
-  if (facts.outcome != BindOutcome::kAccepted) return facts;
-  if (!*entry) {
-    return Fail(ErrorCode::kProtocol,
-                "The directory server accepted an account that does not exist.",
-                session.endpoint.uri);
-  }
-  facts.person = ReadOpenLdapPerson(**entry);
-  // posixGroups name people by login only, which is not enough to give rights by.
-  auto groups = accounts_.Groups(session, (*entry)->dn, {});
-  if (!groups) return tl::unexpected<Error>(groups.error());
-  facts.group_dns = std::move(*groups);
-  return facts;
-}
-
 Result<SignInFacts> OpenLdapDirectory::SignIn(std::string_view name, const SecureBytes& password) {
-  return servers_.Read(Turn::kPage,
-                       [&](const Session& session) { return SignInOn(session, name, password); });
+  const SignInSteps steps{
+      [this](const Session& session, std::string_view text) { return FindSignIn(session, text); },
+      ReadOpenLdapPerson,
+      // posixGroups name people by login only, which is not enough to give rights by.
+      [this](const Session& session, const LdapEntry& user) {
+        return accounts_.Groups(session, user.dn, {});
+      },
+      "uid=nobody," + config_.people_dn, "entryUUID"};
+  return servers_.Read(Turn::kPage, [&](const Session& session) {
+    return SignInOn(session, config_, steps, name, password);
+  });
 }
 
 Result<ChangeTarget> OpenLdapDirectory::Pin(const AccountId& id, const AccountId& actor) {
@@ -187,7 +153,7 @@ Result<BindOutcome> OpenLdapDirectory::TryPassword(const ChangeTarget& target, c
                             const auto account = accounts_.Account(session, id);
                             if (!account) return tl::unexpected<Error>(account.error());
                             const auto outcome =
-                                BindAs(session, account->detail.person.dn, password);
+                                BindAs(session, config_, account->detail.person.dn, password);
                             if (!outcome) return outcome;
                             tried = *outcome;
                           }
@@ -196,22 +162,6 @@ Result<BindOutcome> OpenLdapDirectory::TryPassword(const ChangeTarget& target, c
                           const auto now = accounts_.Account(session, id);
                           return now && now->detail.state.locked ? BindOutcome::kLocked : *tried;
                         });
-}
-
-Result<BindOutcome> OpenLdapDirectory::BindAs(const Session& session, const std::string& dn,
-                                              const SecureBytes& password) {
-  const auto left =
-      std::chrono::duration_cast<std::chrono::milliseconds>(session.deadline - steady_clock::now());
-  auto own = LdapConnection::Open(session.endpoint, std::min(config_.connect_timeout, left));
-  if (!own) return tl::unexpected<Error>(own.error());
-  const LdapAnswer answer = (*own)->BindWithPolicy(dn, password, session.deadline);
-  const bool about_credentials =
-      answer.rc == LDAP_SUCCESS || answer.rc == LDAP_INVALID_CREDENTIALS ||
-      answer.rc == LDAP_INAPPROPRIATE_AUTH || answer.rc == LDAP_NO_SUCH_OBJECT;
-  if (answer.delivery != LdapAnswer::Delivery::kAnswered || !about_credentials) {
-    return tl::unexpected<Error>(ExplainRead(answer, session.endpoint));
-  }
-  return OpenLdapBindOutcome(answer);
 }
 
 Result<void> OpenLdapDirectory::CheckMustChange(const Session& session,
@@ -319,16 +269,7 @@ Result<void> OpenLdapDirectory::RequireChange(const AccountId& id, const Account
   return WriteAnywhere(id, actor, WriteKind::kRequireChange, {"pwdReset", "TRUE", !on});
 }
 
-Result<void> OpenLdapDirectory::Ping() {
-  return servers_.Read(Turn::kPage, [&](const Session& session) -> Result<void> {
-    LdapSearch search;
-    search.scope = LdapSearch::Scope::kBase;
-    search.attributes = {"namingContexts"};
-    auto entries = Entries(session, search);
-    if (!entries) return tl::unexpected<Error>(entries.error());
-    return {};
-  });
-}
+Result<void> OpenLdapDirectory::Ping() { return servers_.Read(Turn::kPage, Probe); }
 
 }  // namespace
 

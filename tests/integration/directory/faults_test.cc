@@ -6,6 +6,8 @@
 
 #include <atomic>
 #include <fstream>
+#include <future>
+#include <mutex>
 #include <thread>
 
 #include "tests/integration/directory/directories.h"
@@ -251,36 +253,83 @@ TEST_CASE("a wrong service password is tried once, not until the account is lock
   REQUIRE_OK(Open(ConfigFor(domain))->Ping());
 }
 
+TEST_CASE("changes leave a connection to whoever looks something up") {
+  TestDomain& domain = TestDomain::Shared();
+  LdapConfig config = ConfigFor(domain);
+  config.connections = 2;
+  config.timeout = std::chrono::seconds(60);
+  std::promise<void> writing, go_on;
+  config.on_write = [&, waited = go_on.get_future().share()](const AccountId&) {
+    writing.set_value();
+    waited.wait();
+  };
+  const auto directory = Open(std::move(config));
+  const SamplePerson& person = domain.people()[14];
+  const AccountId other = IdOf(domain.people()[15]);
+  const auto target = directory->Pin(IdOf(person), {});
+  REQUIRE_OK(target);
+  Result<void> set;
+  std::thread writer(
+      [&] { set = directory->SetPassword(*target, IdOf(person), Secret(person.password), {}); });
+  writing.get_future().wait();
+  std::atomic<bool> pinned{false};
+  Result<ChangeTarget> second;
+  std::thread next([&] {
+    second = directory->Pin(other, {});
+    pinned = true;
+  });
+  // Both of them would have taken all there is.
+  for (int i = 0; i < 20; ++i) CHECK(directory->Get(other).has_value());
+  CHECK(directory->Search("sean", 10, "").has_value());
+  CHECK_FALSE(pinned);
+  go_on.set_value();
+  writer.join();
+  next.join();
+  REQUIRE_OK(set);
+  REQUIRE_OK(second);
+}
+
 TEST_CASE("eight threads share four connections") {
   TestDomain& domain = TestDomain::Shared();
-  const auto directory = Open(ConfigFor(domain));
-  std::atomic<int> failures{0};
+  LdapConfig config = ConfigFor(domain);
+  config.timeout = std::chrono::seconds(60);  // they queue for one another's writes
+  config.connect_timeout = std::chrono::seconds(30);
+  const auto directory = Open(std::move(config));
+  std::mutex mutex;
+  std::string failures;
+  const auto expect = [&](bool good, const std::string& what) {
+    if (good) return;
+    const std::lock_guard lock(mutex);
+    failures += what + "\n";
+  };
   std::vector<std::thread> threads;
   for (std::size_t i = 0; i < 8; ++i) {
     threads.emplace_back([&, i] {
       const SamplePerson& person = domain.people()[14 + i % 8];
       const AccountId id = IdOf(person);
-      const std::string password = "Thread-" + std::to_string(i) + "-Pass";
-      for (int round = 0; round < 2; ++round) {
+      const auto change = [&](const std::string& password) {
         const auto target = directory->Pin(id, {});
-        if (!target) {
-          ++failures;
-          continue;
-        }
-        const std::string next = password + std::to_string(round);
-        if (!directory->SetPassword(*target, id, Secret(next), {})) ++failures;
+        expect(target.has_value(), Words(target));
+        if (!target) return;
+        const auto set = directory->SetPassword(*target, id, Secret(password), {});
+        expect(set.has_value(), Words(set));
+      };
+      for (int round = 0; round < 2; ++round) {
+        const std::string next = "Thread-" + std::to_string(i) + "-Pass" + std::to_string(round);
+        change(next);
         const auto facts = directory->SignIn(person.login, Secret(next));
-        if (!facts || facts->outcome != BindOutcome::kAccepted || facts->person->id != id)
-          ++failures;
+        expect(facts.has_value(), Words(facts));
+        expect(facts && facts->outcome == BindOutcome::kAccepted && facts->person->id == id,
+               person.login + " cannot sign in");
         const auto page = directory->Search("", 10, "");
-        if (!page || page->people.size() != 10) ++failures;
+        expect(page.has_value() && page->people.size() == 10, Words(page));
       }
-      const auto target = directory->Pin(id, {});
-      if (!target || !directory->SetPassword(*target, id, Secret(person.password), {})) ++failures;
+      change(person.password);
     });
   }
   for (std::thread& thread : threads) thread.join();
-  CHECK(failures == 0);
+  INFO(failures);
+  CHECK(failures.empty());
 }
 
 }  // namespace keyferry::testing
