@@ -47,6 +47,11 @@ std::filesystem::path WebFolder(const ServerConfig& config) {
   return program.parent_path().parent_path() / "share" / "keyferry" / "web";
 }
 
+Result<std::unique_ptr<Catalog>> LoadCatalog(const ServerConfig& config) {
+  const bool open_ldap = config.directory.kind == "openldap";
+  return Catalog::Load(WebFolder(config), open_ldap ? "OpenLDAP" : "Active Directory");
+}
+
 SessionConfig SessionsOf(const ServerConfig& config) {
   SessionConfig out;
   out.administrator_groups = config.directory.administrator_groups;
@@ -307,7 +312,7 @@ Result<void> Serve(const ServerConfig& config) {
 
   auto parts = Parts::Open(config, log);
   if (!parts) return failed(parts.error());
-  auto catalog = Catalog::Load(WebFolder(config));
+  auto catalog = LoadCatalog(config);
   if (!catalog) return failed(catalog.error());
   auto identity = LoadIdentity(config, SystemClock().UnixSeconds());
   if (!identity) return failed(identity.error());
@@ -394,7 +399,7 @@ bool CheckConfig(const ServerConfig& config) {
   say("audit key", signer ? nullptr : &signer.error());
   const auto attestation = LoadAttestation(config);
   say("CA of the keys' makers", attestation ? nullptr : &attestation.error());
-  const auto catalog = Catalog::Load(WebFolder(config));
+  const auto catalog = LoadCatalog(config);
   say("pages", catalog ? nullptr : &catalog.error());
   auto directory = OpenDirectory(config);
   say("directory settings", directory ? nullptr : &directory.error());

@@ -68,9 +68,9 @@ tl::unexpected<Error> Bad(std::string_view name, std::string_view source, std::s
 
 }  // namespace
 
-Result<std::unique_ptr<Catalog>> Catalog::Load(const fs::path& directory) {
+Result<std::unique_ptr<Catalog>> Catalog::Load(const fs::path& directory, std::string_view source) {
   auto catalog = std::make_unique<Catalog>();
-  if (auto done = catalog->LoadTexts(directory / "strings" / "en.toml"); !done) {
+  if (auto done = catalog->LoadTexts(directory / "strings" / "en.toml", source); !done) {
     return tl::unexpected(done.error());
   }
   if (auto done = catalog->LoadAssets(directory / "assets"); !done) {
@@ -82,7 +82,7 @@ Result<std::unique_ptr<Catalog>> Catalog::Load(const fs::path& directory) {
   return catalog;
 }
 
-Result<void> Catalog::LoadTexts(const fs::path& file) {
+Result<void> Catalog::LoadTexts(const fs::path& file, std::string_view source) {
   auto text = ReadFile(file);
   if (!text) return tl::unexpected(text.error());
   try {
@@ -92,6 +92,13 @@ Result<void> Catalog::LoadTexts(const fs::path& file) {
     where << file.filename().string() << ":" << failure.source().begin.line << ": "
           << failure.description();
     return Fail(ErrorCode::kInvalidArgument, where.str());
+  }
+  static constexpr std::string_view kSource = "@directory@";
+  for (auto& [key, value] : texts_) {
+    for (std::size_t at = 0; (at = value.find(kSource, at)) != std::string::npos;
+         at += source.size()) {
+      value.replace(at, kSource.size(), source);
+    }
   }
   return {};
 }

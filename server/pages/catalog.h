@@ -18,8 +18,8 @@ namespace keyferry::server {
 // checks them. Thread-safe after Load.
 //
 // In templates, besides mustache: {{t.some.key}} is a text, {{> name}} another template,
-// {{asset:file}} the address of an asset. {{{…}}}, {{&…}} and {{=…=}} are refused: nothing is
-// written without escaping.
+// {{asset:file}} the address of an asset. In texts @directory@ is the name of the employees'
+// source. {{{…}}}, {{&…}} and {{=…=}} are refused: nothing is written without escaping.
 class Catalog {
  public:
   struct Asset {
@@ -27,8 +27,10 @@ class Catalog {
     std::shared_ptr<const std::string> body;
   };
 
-  // kInvalidArgument names file and line; kIo names the file.
-  static Result<std::unique_ptr<Catalog>> Load(const std::filesystem::path& directory);
+  // kInvalidArgument names file and line; kIo names the file. `source`: where the employees come
+  // from, as people call it.
+  static Result<std::unique_ptr<Catalog>> Load(const std::filesystem::path& directory,
+                                               std::string_view source = "Active Directory");
 
   // The text of a key with %1 … %9 replaced; the key itself when there is no such text.
   std::string Text(std::string_view key, std::initializer_list<std::string_view> values = {}) const;
@@ -50,7 +52,7 @@ class Catalog {
     explicit Page(const std::string& text) : compiled(text) {}
   };
 
-  Result<void> LoadTexts(const std::filesystem::path& file);
+  Result<void> LoadTexts(const std::filesystem::path& file, std::string_view source);
   Result<void> LoadAssets(const std::filesystem::path& directory);
   Result<void> LoadTemplates(const std::filesystem::path& directory);
   Result<std::string> Expand(const std::map<std::string, std::string, std::less<>>& sources,

@@ -452,6 +452,19 @@ TEST_CASE("templates that could write unescaped, or miss something, are refused 
   CHECK(Contains(gone.LoadError(), "layout.mustache"));
 }
 
+TEST_CASE("the texts name the source that the employees come from") {
+  const auto windows = Catalog::Load(KEYFERRY_WEB_DIR);
+  const auto other = Catalog::Load(KEYFERRY_WEB_DIR, "OpenLDAP");
+  REQUIRE((windows && other));
+  CHECK((*windows)->Text("sign_in.intro") == "With your Active Directory account.");
+  CHECK((*other)->Text("sign_in.intro") == "With your OpenLDAP account.");
+  const std::string strings = ReadFile(fs::path(KEYFERRY_WEB_DIR) / "strings/en.toml");
+  CHECK_FALSE(Contains(strings, "Active Directory"));
+  for (const char* key : {"sign_in.intro", "employee.prepared_what"}) {
+    CHECK_FALSE(Contains((*other)->Text(key), "@"));
+  }
+}
+
 TEST_CASE("every text that the code or a template asks for is there, and every text is asked for") {
   const auto catalog = Catalog::Load(KEYFERRY_WEB_DIR);
   REQUIRE(catalog);
