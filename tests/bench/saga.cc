@@ -2,6 +2,11 @@
 //   bench_saga ldap URI CA_FILE BIND_NAME PASSWORD_FILE CONNECTIONS ROUNDS <DN lines
 //     bare libldap: ROUNDS password replacements (unicodePwd) of each DN of standard input over
 //     CONNECTIONS kept LDAPS connections. Prints "<changes a second> <median ms of one>".
+//   bench_saga asked URI CA_FILE BIND_NAME PASSWORD_FILE PEOPLE_DN ACTOR ROUNDS <"ACCOUNT DN" lines
+//     bare libldap: what a change must ask before it may write (that the account is in scope, its
+//     state and stamp, the clock, the actor), all sent at once on one connection, and then the
+//     replacement. Accounts and actor are objectGUIDs, 32 hex digits. Prints "<median ms of the
+//     questions> <… of questions and replacement>".
 //   bench_saga sync DIRECTORY ROUNDS
 //     one 4 KiB append and its fdatasync. Prints the median in ms.
 //   bench_saga queue DIRECTORY JOBS
@@ -12,6 +17,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
@@ -23,6 +29,8 @@
 #include <thread>
 #include <vector>
 
+#include "server/directory/person.h"
+#include "server/directory/text.h"
 #include "server/storage/sqlite_store.h"
 
 namespace {
@@ -111,6 +119,67 @@ void Ldap(char** argv) {
   std::printf("%.2f %.3f\n", static_cast<double>(all) / seconds, Median(each));
 }
 
+int Ask(LDAP* ldap, const std::string& base, int scope, const std::string& filter,
+        const std::vector<std::string>& attributes) {
+  std::vector<char*> names;
+  for (const std::string& name : attributes) names.push_back(const_cast<char*>(name.c_str()));
+  names.push_back(nullptr);
+  int id = 0;
+  const int sent = ldap_search_ext(ldap, base.c_str(), scope, filter.c_str(), names.data(), 0,
+                                   nullptr, nullptr, nullptr, 0, &id);
+  if (sent != LDAP_SUCCESS) Give(base + ": " + ldap_err2string(sent));
+  return id;
+}
+
+void Read(LDAP* ldap, int id) {
+  LDAPMessage* answer = nullptr;
+  if (ldap_result(ldap, id, LDAP_MSG_ALL, nullptr, &answer) <= 0) {
+    Give("a search was not answered");
+  }
+  int rc = LDAP_SUCCESS;
+  ldap_parse_result(ldap, answer, &rc, nullptr, nullptr, nullptr, nullptr, 0);
+  ldap_msgfree(answer);
+  if (rc != LDAP_SUCCESS) Give(std::string("search: ") + ldap_err2string(rc));
+}
+
+void Asked(char** argv) {
+  using keyferry::server::AccountId;
+  const std::string people = argv[4];
+  const auto actor = AccountId::Parse(argv[5]);
+  std::vector<std::pair<AccountId, std::string>> accounts;  // and DN
+  for (std::string line; std::getline(std::cin, line);) {
+    const auto id = AccountId::Parse(line.substr(0, 32));
+    if (!id) Give("no identifier: " + line);
+    accounts.emplace_back(*id, line.substr(33));
+  }
+  if (!actor) Give("no identifier of the actor");
+  LDAP* ldap = Connect(argv);
+  std::vector<std::string> state = keyferry::server::StateAttributes();
+  state.insert(state.end(), {"replPropertyMetaData", "msDS-KeyVersionNumber"});
+  const std::string any = "(objectClass=*)";
+  std::vector<double> questions, both;
+  unsigned number = static_cast<unsigned>(::getpid()) * 1000;
+  for (int round = 0; round < std::atoi(argv[6]); ++round) {
+    for (const auto& [id, dn] : accounts) {
+      const auto began = Clock::now();
+      const std::array<int, 4> asked{
+          Ask(ldap, people, LDAP_SCOPE_SUBTREE,
+              "(&" + keyferry::server::GuidFilter(id) +
+                  "(|(objectClass=user)(objectClass=foreignSecurityPrincipal)))",
+              {LDAP_NO_ATTRS}),
+          Ask(ldap, keyferry::server::GuidDn(id), LDAP_SCOPE_BASE, any, state),
+          Ask(ldap, "", LDAP_SCOPE_BASE, any, {"currentTime"}),
+          Ask(ldap, keyferry::server::GuidDn(*actor), LDAP_SCOPE_BASE, any,
+              {"objectSid", "sIDHistory"})};
+      for (const int each : asked) Read(ldap, each);
+      questions.push_back(MsSince(began));
+      Replace(ldap, dn, ++number);
+      both.push_back(MsSince(began));
+    }
+  }
+  std::printf("%.3f %.3f\n", Median(questions), Median(both));
+}
+
 void Sync(const std::filesystem::path& directory, int rounds) {
   const std::filesystem::path file = directory / "bench-sync";
   const int fd = ::open(file.c_str(), O_CREAT | O_WRONLY | O_TRUNC | O_APPEND, 0600);
@@ -186,8 +255,7 @@ void Queue(const std::filesystem::path& directory, long jobs) {
     }
     std::printf("%.1f\n", Median(took));
   }
-  for (const char* suffix : {"", "-wal", "-shm"})
-    std::filesystem::remove(file.string() + suffix);
+  for (const char* suffix : {"", "-wal", "-shm"}) std::filesystem::remove(file.string() + suffix);
 }
 
 }  // namespace
@@ -196,6 +264,8 @@ int main(int argc, char** argv) {
   const std::string what = argc > 1 ? argv[1] : "";
   if (what == "ldap" && argc == 8) {
     Ldap(argv + 2);
+  } else if (what == "asked" && argc == 9) {
+    Asked(argv + 2);
   } else if (what == "sync" && argc == 4) {
     Sync(argv[2], std::atoi(argv[3]));
   } else if (what == "queue" && argc == 4) {
