@@ -6,7 +6,7 @@
 namespace keyferry::protocol {
 namespace {
 
-constexpr Bytes<4> kMagic{'K', 'F', 'J', '1'};
+constexpr Bytes<4> kJobMagic{'K', 'F', 'J', '1'};
 constexpr std::size_t kBuckets[] = {128, 256, 512};
 
 std::size_t BucketFor(std::size_t body) {
@@ -36,7 +36,7 @@ Hash SignedHash(ByteView header, ByteView enc, ByteView ct) {
 Bytes<kJobHeaderSize> JobHeader::Encode() const {
   Bytes<kJobHeaderSize> out{};
   Writer(out)
-      .Put(kMagic)
+      .Put(kJobMagic)
       .U8(1)
       .U8(1)
       .U8(static_cast<std::uint8_t>(type))
@@ -77,7 +77,7 @@ Parsed<ParsedJob> ParsedJob::Parse(ByteView job) {
 
   bool bucket = false;
   for (const std::size_t size : kBuckets) bucket = bucket || out.header.ct_len == size + kTagSize;
-  if (!bucket || job.size() != kJobOverhead + out.header.ct_len || magic != kMagic)
+  if (!bucket || job.size() != kJobOverhead + out.header.ct_len || magic != kJobMagic)
     return tl::unexpected(Status::kBadFormat);
   if (version != 1) return tl::unexpected(Status::kUnsupportedVersion);
   if (suite != 1) return tl::unexpected(Status::kUnsupportedSuite);

@@ -2,7 +2,7 @@
 
 namespace keyferry::protocol {
 namespace {
-constexpr Bytes<4> kMagic{'K', 'F', 'R', '1'};
+constexpr Bytes<4> kReceiptMagic{'K', 'F', 'R', '1'};
 Hash SignedHash(ByteView body) { return Sha256Of(Label("keyferry/receipt/v1"), body); }
 }  // namespace
 
@@ -25,7 +25,7 @@ Parsed<Receipt> Receipt::Parse(ByteView data) {
   out.firmware = in.U32();
   out.boot = in.U32();
   out.signature = in.Array<kSignatureSize>();
-  if (!in.AtEnd() || magic != kMagic) return tl::unexpected(Status::kBadFormat);
+  if (!in.AtEnd() || magic != kReceiptMagic) return tl::unexpected(Status::kBadFormat);
   if (version != 1) return tl::unexpected(Status::kUnsupportedVersion);
   if (!IsKnownStatus(result) || out.flags > 7) return tl::unexpected(Status::kBadFormat);
   out.result = static_cast<Status>(result);
@@ -35,7 +35,7 @@ Parsed<Receipt> Receipt::Parse(ByteView data) {
 Bytes<kReceiptBodySize> Receipt::EncodeBody() const {
   Bytes<kReceiptBodySize> out{};
   Writer(out)
-      .Put(kMagic)
+      .Put(kReceiptMagic)
       .U8(1)
       .U8(static_cast<std::uint8_t>(result))
       .U16(flags)

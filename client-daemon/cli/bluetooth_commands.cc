@@ -36,11 +36,6 @@ struct Options {
   bool notify = false;
 };
 
-int Complain(const Error& error) {
-  std::fprintf(stderr, "keyferry: %s\n", error.message.c_str());
-  return error.code == ErrorCode::kInvalidArgument ? 2 : 1;
-}
-
 std::string Shown(const BluetoothKey& key) {
   return key.address + (key.name.empty() ? "" : " (" + key.name + ")");
 }

@@ -1,6 +1,9 @@
 #pragma once
 
 #include <CLI/App.hpp>
+#include <cstdio>
+
+#include "protocol/result.h"
 
 // The subcommands of `keyferry`. Each Add… describes its subcommand to CLI11 and, when it was
 // chosen, leaves the program's exit code in `exit_code` (0 good, 1 no, 2 wrong use). A new one is a
@@ -9,6 +12,12 @@ namespace keyferry::daemon::cli {
 
 // All that this system has: commands_posix.cc, commands_windows.cc.
 void AddCommands(CLI::App& app, int& exit_code);
+
+// Says what went wrong on standard error. Returns the exit code: 2 for wrong use, otherwise 1.
+inline int Complain(const Error& error) {
+  std::fprintf(stderr, "keyferry: %s\n", error.message.c_str());
+  return error.code == ErrorCode::kInvalidArgument ? 2 : 1;
+}
 
 void AddStatus(CLI::App& app, int& exit_code);   // keyferry status
 void AddDoctor(CLI::App& app, int& exit_code);   // keyferry doctor; not on Windows

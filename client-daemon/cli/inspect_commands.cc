@@ -13,27 +13,27 @@ namespace {
 
 constexpr std::size_t kMaxFile = 8192;
 
-int Complain(const Error& error) {
+int ComplainOfFile(const Error& error) {
   std::fprintf(stderr, "keyferry: %s\n", error.message.c_str());
   return 2;
 }
 
 int ShowJob(const std::string& path) {
   const auto file = ReadBounded(path, kMaxFile);
-  if (!file) return Complain(file.error());
+  if (!file) return ComplainOfFile(file.error());
   const auto text = DescribeJob(*file);
-  if (!text) return Complain(text.error());
+  if (!text) return ComplainOfFile(text.error());
   std::fputs(text->c_str(), stdout);
   return 0;
 }
 
 int CheckReceipt(const std::string& path, const std::string& key_path) {
   const auto file = ReadBounded(path, kMaxFile);
-  if (!file) return Complain(file.error());
+  if (!file) return ComplainOfFile(file.error());
   const auto key = ReadBounded(key_path, kMaxFile);
-  if (!key) return Complain(key.error());
+  if (!key) return ComplainOfFile(key.error());
   const auto view = VerifyReceipt(*file, *key);
-  if (!view) return Complain(view.error());
+  if (!view) return ComplainOfFile(view.error());
   std::fputs(view->text.c_str(), stdout);
   return view->genuine ? 0 : 1;
 }

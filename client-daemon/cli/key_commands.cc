@@ -11,11 +11,6 @@
 namespace keyferry::daemon::cli {
 namespace {
 
-int Complain(const Error& error) {
-  std::fprintf(stderr, "keyferry: %s\n", error.message.c_str());
-  return error.code == ErrorCode::kInvalidArgument ? 2 : 1;
-}
-
 Result<device::HidMatch> MatchOf(const std::vector<std::string>& ids) {
   device::HidMatch match;
   if (ids.empty()) return match;

@@ -13,11 +13,6 @@
 namespace keyferry::daemon::cli {
 namespace {
 
-int Complain(const Error& error) {
-  std::fprintf(stderr, "keyferry: %s\n", error.message.c_str());
-  return error.code == ErrorCode::kInvalidArgument ? 2 : 1;
-}
-
 void Line(const char* name, const std::string& value) {
   std::printf("%-16s%s\n", name, value.c_str());
 }

@@ -17,7 +17,7 @@ struct Options {
   bool json = false;
 };
 
-int Complain(const Error& error) {
+int NoStatus(const Error& error) {
   std::fprintf(stderr, "keyferry: %s\n", error.message.c_str());
   return 1;
 }
@@ -25,13 +25,13 @@ int Complain(const Error& error) {
 int Run(const Options& options) {
   const auto answer =
       AskDaemon(options.socket, R"({"op":"status"})", std::chrono::milliseconds(5000));
-  if (!answer) return Complain(answer.error());
+  if (!answer) return NoStatus(answer.error());
   if (options.json) {
     std::printf("%s\n", answer->c_str());
     return 0;
   }
   const auto text = StatusText(*answer, std::time(nullptr));
-  if (!text) return Complain(text.error());
+  if (!text) return NoStatus(text.error());
   std::fputs(text->c_str(), stdout);
   return 0;
 }

@@ -41,7 +41,7 @@ std::string Count(std::uint64_t count, const char* one, const char* many) {
                       : std::to_string(count) + " " + many;
 }
 
-std::string Line(const char* head, const std::string& text) {
+std::string StatusLine(const char* head, const std::string& text) {
   std::string out = head;
   out.resize(13, ' ');
   return out + text + "\n";
@@ -154,31 +154,32 @@ Result<std::string> StatusText(std::string_view answer, std::int64_t now) {
     return value != nullptr && value->is_object() ? value->get_object() : json::object();
   };
   Advice advice;
-  std::string out = Line("Daemon", "keyferryd " + Text(*object, "version") + " is running");
-  out += Line("Workstation", WorkstationLine(member("workstation"), advice));
-  out += Line("Server", ServerLine(member("server"), now, advice));
+  std::string out = StatusLine("Daemon", "keyferryd " + Text(*object, "version") + " is running");
+  out += StatusLine("Workstation", WorkstationLine(member("workstation"), advice));
+  out += StatusLine("Server", ServerLine(member("server"), now, advice));
   const json::value* keys = object->if_contains("keys");
   bool any = false;
   if (keys != nullptr && keys->is_array()) {
     for (const json::value& key : keys->get_array()) {
       if (!key.is_object()) continue;
-      out += Line("Key", KeyLine(key.get_object(), now, advice));
+      out += StatusLine("Key", KeyLine(key.get_object(), now, advice));
       any = true;
     }
   }
-  if (!any) out += Line("Key", "none is plugged in");
+  if (!any) out += StatusLine("Key", "none is plugged in");
   BrokenWays(*object, advice);
   const json::object spool = member("spool");
   const std::uint64_t jobs = Number(spool, "jobs");
   const std::uint64_t receipts = Number(spool, "receipts");
-  out += Line("Queue", Count(jobs, "job waits", "jobs wait") + " for a key, " +
-                           Count(receipts, "receipt waits", "receipts wait") + " for the server");
+  out += StatusLine("Queue", Count(jobs, "job waits", "jobs wait") + " for a key, " +
+                                 Count(receipts, "receipt waits", "receipts wait") +
+                                 " for the server");
   if (jobs != 0 && !any) advice.Add("Plug in the key: a new password waits for it.");
   if (Number(spool, "damaged") != 0) {
     advice.Add("Damaged files were found on this disk and set aside (spool/bad); check the disk.");
   }
   if (advice.lines.empty()) advice.Add("Nothing; all is well.");
-  for (const std::string& line : advice.lines) out += Line("To do", line);
+  for (const std::string& line : advice.lines) out += StatusLine("To do", line);
   return out;
 }
 

@@ -11,6 +11,7 @@
 
 #include "device/ble/ble_transport.h"
 #include "device/ble/bluetooth_state.h"
+#include "device/ble/bluez_names.h"
 #include "device/ble/bluez_watch.h"
 #include "device/ble/bus_loop.h"
 #include "device/ble/key_keeper.h"
@@ -22,8 +23,6 @@
 namespace keyferry::device {
 namespace {
 
-constexpr char kBluez[] = "org.bluez";
-constexpr char kCharacteristic[] = "org.bluez.GattCharacteristic1";
 constexpr std::chrono::milliseconds kOpenLimit{6000};
 constexpr std::uint16_t kMinMtu = 23;
 constexpr std::size_t kMtuHeader = 3;
@@ -237,7 +236,7 @@ class Host final : public BleHost {
   void Ask(const std::shared_ptr<Opening>& opening, const std::string& characteristic,
            const char* method, BusLoop::OnReply next) {
     loop_.Call(
-        kBluez, characteristic, kCharacteristic, method, NoOptions,
+        kBluez, characteristic, kBluezCharacteristic, method, NoOptions,
         [this, opening, next = std::move(next)](Result<BusLoop::Reply> reply) {
           if (!Goes(opening)) return;
           if (!reply) return Finish(opening, tl::unexpected(reply.error()));

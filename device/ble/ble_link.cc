@@ -12,7 +12,6 @@ namespace {
 using protocol::FrameCommand;
 using protocol::FrameError;
 
-constexpr std::chrono::milliseconds kBusyPause{20};
 
 bool IsError(const Message& message, FrameError error) {
   return message.command == static_cast<std::uint8_t>(FrameCommand::kError) &&

@@ -20,7 +20,6 @@ using protocol::FrameError;
 constexpr std::chrono::hours kForever{24};
 constexpr std::size_t kMaxWaiting = 64;
 constexpr std::size_t kMaxAttribute = 512;  // bytes of any GATT value
-constexpr std::chrono::milliseconds kBusyPause{20};
 
 tl::unexpected<Error> BadFrame(const char* detail) {
   return Fail(ErrorCode::kProtocol, "The security key sent something that makes no sense.", detail);

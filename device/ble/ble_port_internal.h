@@ -1,11 +1,14 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 
 #include "device/ble/ble_port.h"
 
 // The guards of BlePort; for ble_port.cc and ble_link.cc only.
 namespace keyferry::device {
+
+inline constexpr std::chrono::milliseconds kBusyPause{20};
 
 // The right to use the key, in the order of asking; who needs the channel is passed by those who do
 // not, as long as its owner may keep it.

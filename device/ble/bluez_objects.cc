@@ -3,15 +3,12 @@
 #include <algorithm>
 #include <utility>
 
+#include "device/ble/bluez_names.h"
 #include "device/ble/bus_errors.h"
 
 namespace keyferry::device {
 namespace {
 
-constexpr char kAdapter[] = "org.bluez.Adapter1";
-constexpr char kDevice[] = "org.bluez.Device1";
-constexpr char kService[] = "org.bluez.GattService1";
-constexpr char kCharacteristic[] = "org.bluez.GattCharacteristic1";
 constexpr std::size_t kMaxPath = 128;
 constexpr std::size_t kMaxTold = 256;
 
@@ -67,7 +64,7 @@ void BluezObjects::Refuse(const std::string& path, const std::string& why) {
   const std::string line =
       "Bluetooth object " + PrintableName(path, kMaxPath) + " is refused: " + why;
   if (told_.size() < kMaxTold && told_.insert(line).second && note_) note_(line);
-  for (const char* interface : {kAdapter, kDevice, kService, kCharacteristic}) {
+  for (const char* interface : {kBluezAdapter, kBluezDevice, kBluezService, kBluezCharacteristic}) {
     Forget(path, interface);
   }
 }
@@ -78,14 +75,14 @@ bool BluezObjects::Refused(const std::string& path, const char* why) {
 }
 
 void BluezObjects::Forget(const std::string& path, const std::string& interface) {
-  if (interface == kAdapter) adapters_.erase(path);
-  if (interface == kDevice) devices_.erase(path);
-  if (interface == kService) services_.erase(path);
-  if (interface == kCharacteristic) characteristics_.erase(path);
+  if (interface == kBluezAdapter) adapters_.erase(path);
+  if (interface == kBluezDevice) devices_.erase(path);
+  if (interface == kBluezService) services_.erase(path);
+  if (interface == kBluezCharacteristic) characteristics_.erase(path);
 }
 
 void BluezObjects::Added(const std::string& path, const BusInterfaces& interfaces) {
-  for (const char* interface : {kAdapter, kDevice, kService, kCharacteristic}) {
+  for (const char* interface : {kBluezAdapter, kBluezDevice, kBluezService, kBluezCharacteristic}) {
     const auto at = interfaces.find(interface);
     if (at != interfaces.end()) Take(path, interface, at->second, false);
   }
@@ -99,9 +96,9 @@ void BluezObjects::Changed(const std::string& path, const std::string& interface
                            const BusProperties& properties,
                            const std::vector<std::string>& invalidated) {
   // UUID and parents of GATT objects never change.
-  if ((interface == kAdapter && adapters_.count(path) != 0) ||
-      (interface == kDevice && devices_.count(path) != 0)) {
-    if (!Take(path, interface, properties, true) || interface != kDevice) return;
+  if ((interface == kBluezAdapter && adapters_.count(path) != 0) ||
+      (interface == kBluezDevice && devices_.count(path) != 0)) {
+    if (!Take(path, interface, properties, true) || interface != kBluezDevice) return;
     // Of those that we read only this one ever goes.
     if (std::find(invalidated.begin(), invalidated.end(), "RSSI") != invalidated.end()) {
       devices_.at(path).rssi.reset();
@@ -112,11 +109,11 @@ void BluezObjects::Changed(const std::string& path, const std::string& interface
 bool BluezObjects::Take(const std::string& path, const std::string& interface,
                         BusProperties properties, bool known) {
   if (!IsPath(path)) return Refused(path, "no path that BlueZ has");
-  if (interface == kAdapter) {
+  if (interface == kBluezAdapter) {
     if (!known && !Has(properties, "Powered")) return Refused(path, "Powered is missing");
     return TakeAdapter(path, properties);
   }
-  if (interface == kDevice) {
+  if (interface == kBluezDevice) {
     for (const char* name : {"Adapter", "Paired", "Connected", "ServicesResolved"}) {
       if (!known && !Has(properties, name)) {
         return Refused(path, "Adapter, Paired, Connected or ServicesResolved is missing");
@@ -124,7 +121,7 @@ bool BluezObjects::Take(const std::string& path, const std::string& interface,
     }
     return TakeDevice(path, properties, known ? devices_.at(path) : BleDevice{});
   }
-  if (interface == kService) return TakeService(path, properties);
+  if (interface == kBluezService) return TakeService(path, properties);
   return TakeCharacteristic(path, properties);
 }
 

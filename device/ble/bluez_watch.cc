@@ -2,12 +2,12 @@
 
 #include <utility>
 
+#include "device/ble/bluez_names.h"
 #include "device/ble/bluez_values.h"
 
 namespace keyferry::device {
 namespace {
 
-constexpr char kBluez[] = "org.bluez";
 constexpr char kBus[] = "org.freedesktop.DBus";
 constexpr char kObjectManager[] = "org.freedesktop.DBus.ObjectManager";
 constexpr std::chrono::milliseconds kReadAgain{10000};

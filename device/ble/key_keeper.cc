@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <utility>
 
+#include "device/ble/bluez_names.h"
+
 namespace keyferry::device {
 namespace {
 
-constexpr char kBluez[] = "org.bluez";
-constexpr char kDevice[] = "org.bluez.Device1";
 // Longer than bluetoothd itself takes.
 constexpr std::chrono::seconds kConnectLimit{60};
 constexpr std::chrono::seconds kTried{2};
@@ -88,7 +88,7 @@ void KeyKeeper::Due(const std::string& path, std::uint64_t since) {
 void KeyKeeper::Connect(const std::string& path, Kept& kept) {
   if (std::exchange(kept.connecting, true)) return;
   loop_.Call(
-      kBluez, path, kDevice, "Connect", {},
+      kBluez, path, kBluezDevice, "Connect", {},
       [this, path, began = Clock::now()](Result<BusLoop::Reply> reply) {
         const auto at = keys_.find(path);
         if (at != keys_.end()) at->second.connecting = false;
@@ -114,14 +114,15 @@ void KeyKeeper::Disconnect(const std::string& path, Kept& kept, const std::strin
   if (std::exchange(kept.disconnecting, true)) return;
   Tell(path, why);
   kept.renewing = true;
-  loop_.Call(kBluez, path, kDevice, "Disconnect", {}, [this, path](Result<BusLoop::Reply> reply) {
-    const auto at = keys_.find(path);
-    if (at != keys_.end()) at->second.disconnecting = false;
-    if (!reply) {
-      Tell(path, "could not be disconnected: " + reply.error().message +
-                     " If it stays away: systemctl restart bluetooth");
-    }
-  });
+  loop_.Call(kBluez, path, kBluezDevice, "Disconnect", {},
+             [this, path](Result<BusLoop::Reply> reply) {
+               const auto at = keys_.find(path);
+               if (at != keys_.end()) at->second.disconnecting = false;
+               if (!reply) {
+                 Tell(path, "could not be disconnected: " + reply.error().message +
+                                " If it stays away: systemctl restart bluetooth");
+               }
+             });
 }
 
 void KeyKeeper::Tell(const std::string& path, const std::string& words) const {

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "device/ble/bluetooth_state.h"
+#include "device/ble/bluez_names.h"
 #include "device/ble/bluez_watch.h"
 #include "device/ble/bus_loop.h"
 #include "device/ble/event_flag.h"
@@ -19,10 +20,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr char kBluez[] = "org.bluez";
-constexpr char kAgentManager[] = "org.bluez.AgentManager1";
-constexpr char kAdapter[] = "org.bluez.Adapter1";
-constexpr char kDevice[] = "org.bluez.Device1";
 constexpr milliseconds kReadLimit{10000};
 constexpr milliseconds kCallLimit{5000};
 constexpr milliseconds kSearchMore{1500};
@@ -42,7 +39,7 @@ class BluezPairing final : public Pairing {
                 [this](const std::string& device, const std::string& how) {
                   Moot([&] { weak_ = how; });
                   // Refusing a number that is only shown does not end the pairing by itself.
-                  loop_.Call(kBluez, device, kDevice, "CancelPairing", {},
+                  loop_.Call(kBluez, device, kBluezDevice, "CancelPairing", {},
                              [](Result<BusLoop::Reply>) {});
                 }}),
         loop_({options_.bus_address, false,
@@ -76,12 +73,12 @@ class BluezPairing final : public Pairing {
   Result<std::vector<BluetoothKey>> Search(milliseconds limit) override {
     const auto adapter = Adapter();
     if (!adapter) return tl::unexpected(adapter.error());
-    auto begun = Do(*adapter, kAdapter, "SetDiscoveryFilter", [](sdbus::MethodCall& call) {
+    auto begun = Do(*adapter, kBluezAdapter, "SetDiscoveryFilter", [](sdbus::MethodCall& call) {
       call << std::map<std::string, sdbus::Variant>{
           {"UUIDs", sdbus::Variant(std::vector<std::string>{std::string(kKeyService)})},
           {"Transport", sdbus::Variant(std::string("le"))}};
     });
-    if (begun) begun = Do(*adapter, kAdapter, "StartDiscovery", {});
+    if (begun) begun = Do(*adapter, kBluezAdapter, "StartDiscovery", {});
     if (!begun) return tl::unexpected(begun.error());
     const auto near = [this, &adapter] {
       return Keys([&](const BleDevice& device) {
@@ -99,7 +96,7 @@ class BluezPairing final : public Pairing {
       found = near();
     }
     if (const auto state = State(); !state) return tl::unexpected(state.error());
-    [[maybe_unused]] const auto stopped = Do(*adapter, kAdapter, "StopDiscovery", {});
+    [[maybe_unused]] const auto stopped = Do(*adapter, kBluezAdapter, "StopDiscovery", {});
     return found;
   }
 
@@ -115,7 +112,7 @@ class BluezPairing final : public Pairing {
   Result<void> Serve(const ConfirmPairing& confirm, int stop_fd) override {
     return WithAgent({}, [&]() -> Result<void> {
       if (auto made =
-              Do("/org/bluez", kAgentManager, "RequestDefaultAgent",
+              Do("/org/bluez", kBluezAgentManager, "RequestDefaultAgent",
                  [](sdbus::MethodCall& call) { call << sdbus::ObjectPath(PairingAgent::kPath); });
           !made) {
         return made;
@@ -258,7 +255,7 @@ class BluezPairing final : public Pairing {
   }
 
   Result<void> Remove(const std::string& path) {
-    return Do(path.substr(0, path.rfind('/')), kAdapter, "RemoveDevice",
+    return Do(path.substr(0, path.rfind('/')), kBluezAdapter, "RemoveDevice",
               [path](sdbus::MethodCall& call) { call << sdbus::ObjectPath(path); });
   }
 
@@ -271,13 +268,13 @@ class BluezPairing final : public Pairing {
       paired_.reset();
       weak_.clear();
     }
-    auto begun = Do("/org/bluez", kAgentManager, "RegisterAgent", [](sdbus::MethodCall& call) {
+    auto begun = Do("/org/bluez", kBluezAgentManager, "RegisterAgent", [](sdbus::MethodCall& call) {
       call << sdbus::ObjectPath(PairingAgent::kPath) << std::string("DisplayYesNo");
     });
     if (!begun) return begun;
     auto result = work();
     [[maybe_unused]] const auto ended =
-        Do("/org/bluez", kAgentManager, "UnregisterAgent",
+        Do("/org/bluez", kBluezAgentManager, "UnregisterAgent",
            [](sdbus::MethodCall& call) { call << sdbus::ObjectPath(PairingAgent::kPath); });
     return result;
   }
@@ -309,7 +306,7 @@ class BluezPairing final : public Pairing {
     loop_.Post([this, path, deadline] {
       const auto limit = std::chrono::duration_cast<milliseconds>(deadline - Clock::now());
       loop_.Call(
-          kBluez, path, kDevice, "Pair", {},
+          kBluez, path, kBluezDevice, "Pair", {},
           [this](Result<BusLoop::Reply> reply) {
             Moot([&] { paired_ = reply ? Result<void>{} : tl::unexpected(reply.error()); });
           },
@@ -319,7 +316,7 @@ class BluezPairing final : public Pairing {
     bool refused = false;
     while (true) {
       if (!WaitFor(deadline, -1, [this] { return question_ || paired_ || !*state_; })) {
-        [[maybe_unused]] const auto cancelled = Do(path, kDevice, "CancelPairing", {});
+        [[maybe_unused]] const auto cancelled = Do(path, kBluezDevice, "CancelPairing", {});
         return Fail(ErrorCode::kDeadline, "The pairing took too long; begin again.");
       }
       if (auto state = State(); !state) return state;

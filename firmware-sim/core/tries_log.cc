@@ -9,7 +9,7 @@ namespace keyferry::sim {
 namespace {
 
 constexpr std::uint32_t kWordBytes = static_cast<std::uint32_t>(kFlashWord);
-constexpr std::size_t kDigested = 20;
+constexpr std::size_t kEntryDigested = 20;
 constexpr std::size_t kDigestKept = 12;
 
 using Entry = protocol::Bytes<2 * kFlashWord>;
@@ -23,7 +23,7 @@ Entry Encode(const Tries& tries, std::uint64_t generation) {
       .U8(tries.pin_left)
       .U8(tries.code_left)
       .Zero(2);
-  const protocol::Hash digest = protocol::Sha256Of(protocol::ByteView(out).first(kDigested));
+  const protocol::Hash digest = protocol::Sha256Of(protocol::ByteView(out).first(kEntryDigested));
   writer.Put(protocol::ByteView(digest).first(kDigestKept));
   return out;
 }

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <optional>
 
+#include "server/api/answers.h"
 #include "server/api/json_reader.h"
 #include "server/api/problem.h"
 #include "server/api/views_json.h"
@@ -16,15 +17,6 @@ namespace keyferry::server {
 namespace {
 
 namespace json = boost::json;
-
-Response Answer(Services& services, const Request& request, const Error& error) {
-  services.report(request, error);
-  return Problem(request, error);
-}
-
-Response NoSuchThing(const Request& request) {
-  return Problem(request, Error{ErrorCode::kNotFound, "There is nothing at this address.", {}, 0});
-}
 
 Response Ok(const json::object& body, int status = 200) {
   return Response::Json(json::serialize(body), status);

@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "server/api/answers.h"
 #include "server/api/json_reader.h"
 #include "server/api/problem.h"
 #include "server/core/encoding.h"
@@ -23,17 +24,8 @@ std::string_view BearerToken(const Request& request) {
                                                      : std::string_view();
 }
 
-Response Answer(Services& services, const Request& request, const Error& error) {
-  services.report(request, error);
-  return Problem(request, error);
-}
-
 Response Done(Services& services, const Request& request, const Result<void>& result) {
   return result ? Response::NoContent() : Answer(services, request, result.error());
-}
-
-Response NoSuchThing(const Request& request) {
-  return Problem(request, Error{ErrorCode::kNotFound, "There is nothing at this address.", {}, 0});
 }
 
 Response Verdict(Services& services, const Request& request,

@@ -72,11 +72,6 @@ class ToldBook final : public CheckpointBook {
   AuditForwarder* forwarder_;
 };
 
-std::string HostName() {
-  std::array<char, 256> name{};
-  return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
-}
-
 class Keeping final : public AuditKeeping {
  public:
   Keeping(const ServerConfig& config, Store& store, const Clock& clock, Log& log,

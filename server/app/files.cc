@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 
@@ -88,7 +89,7 @@ Result<void> SyncFolder(const fs::path& directory) {
   return {};
 }
 
-std::span<const std::uint8_t> Bytes(std::string_view text) {
+std::span<const std::uint8_t> BytesOf(std::string_view text) {
   return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
 }
 
@@ -141,7 +142,7 @@ Result<void> CreateFile(const fs::path& file, std::span<const std::uint8_t> byte
 }
 
 Result<void> CreateFile(const fs::path& file, std::string_view text, unsigned mode) {
-  return CreateFile(file, Bytes(text), mode);
+  return CreateFile(file, BytesOf(text), mode);
 }
 
 Result<void> ReplaceFile(const fs::path& file, std::string_view text, unsigned mode) {
@@ -170,6 +171,11 @@ Result<void> CheckPrivateFolder(const fs::path& directory) {
                                                   "change its owner.");
   }
   return {};
+}
+
+std::string HostName() {
+  std::array<char, 256> name{};
+  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
 }
 
 }  // namespace keyferry::server

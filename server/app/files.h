@@ -35,4 +35,7 @@ Result<void> ReplaceFile(const std::filesystem::path& file, std::string_view tex
 // kPermissionDenied unless `directory` is a folder that only its owner may enter.
 Result<void> CheckPrivateFolder(const std::filesystem::path& directory);
 
+// The name of this machine; empty when the system has none.
+std::string HostName();
+
 }  // namespace keyferry::server

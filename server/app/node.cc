@@ -1,7 +1,5 @@
 #include "server/app/node.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 
@@ -12,12 +10,6 @@
 
 namespace keyferry::server {
 namespace {
-
-std::string HostName() {
-  std::array<char, 256> name{};
-  if (gethostname(name.data(), name.size() - 1) != 0) return "server";
-  return name.data();
-}
 
 std::string DigestOf(std::string_view text) { return ToHex(Sha256(text)).substr(0, 32); }
 
@@ -38,7 +30,8 @@ Result<NodeLink::Self> DescribeNode(const ServerConfig& config) {
     return Fail(ErrorCode::kInternal, "The system gave no random numbers.");
   }
   self.id = ToHex(id);
-  self.name = HostName() + ":" + std::to_string(config.listen.port);
+  const std::string host = HostName();
+  self.name = (host.empty() ? "server" : host) + ":" + std::to_string(config.listen.port);
 
   const StateFiles files(config.state_dir);
   const auto add_file = [&self](const char* name,

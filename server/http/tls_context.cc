@@ -26,7 +26,7 @@ CertificatePtr Next(BIO* bio) {
   return CertificatePtr(PEM_read_bio_X509(bio, nullptr, NoPassPhrase, nullptr), X509_free);
 }
 
-tl::unexpected<Error> Bad(std::string message) {
+tl::unexpected<Error> BadTls(std::string message) {
   char text[256] = "";
   ERR_error_string_n(ERR_get_error(), text, sizeof text);
   ERR_clear_error();
@@ -49,11 +49,11 @@ Result<void> UseCertificate(SSL_CTX* context, const std::string& pem) {
   const BioPtr bio = Reading(pem);
   const CertificatePtr leaf = Next(bio.get());
   if (!leaf || SSL_CTX_use_certificate(context, leaf.get()) != 1) {
-    return Bad("The server's certificate cannot be read.");
+    return BadTls("The server's certificate cannot be read.");
   }
   while (CertificatePtr more = Next(bio.get())) {
     if (SSL_CTX_add1_chain_cert(context, more.get()) != 1) {
-      return Bad("The server's certificate chain cannot be used.");
+      return BadTls("The server's certificate chain cannot be used.");
     }
   }
   ERR_clear_error();  // the end of the file
@@ -67,7 +67,7 @@ Result<void> UseKey(SSL_CTX* context, const SecureBytes& pem) {
                    EVP_PKEY_free);
   if (!key || SSL_CTX_use_PrivateKey(context, key.get()) != 1 ||
       SSL_CTX_check_private_key(context) != 1) {
-    return Bad("The server's private key cannot be read or does not fit its certificate.");
+    return BadTls("The server's private key cannot be read or does not fit its certificate.");
   }
   return {};
 }
@@ -77,7 +77,7 @@ Result<void> DemandClients(SSL_CTX* context, const std::string& ca_pem) {
   const CertificatePtr ca = Next(bio.get());
   if (!ca || X509_STORE_add_cert(SSL_CTX_get_cert_store(context), ca.get()) != 1 ||
       SSL_CTX_add_client_CA(context, ca.get()) != 1) {
-    return Bad("The CA of the workstations cannot be read.");
+    return BadTls("The CA of the workstations cannot be read.");
   }
   SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
   return {};

@@ -71,4 +71,10 @@ ProcessResult RunProcess(const std::vector<std::string>& argv, std::string_view 
   return result;
 }
 
+void Must(const ProcessResult& result, const std::string& what) {
+  if (result.status == 0) return;
+  throw std::runtime_error(what + " failed (" + std::to_string(result.status) +
+                           "): " + result.output);
+}
+
 }  // namespace keyferry::testing

@@ -15,6 +15,9 @@ struct ProcessResult {
 // standard input.
 ProcessResult RunProcess(const std::vector<std::string>& argv, std::string_view input = {});
 
+// Throws std::runtime_error with the program's output when it ended with another status than 0.
+void Must(const ProcessResult& result, const std::string& what);
+
 // The same with a descriptor of the caller's as standard input.
 ProcessResult RunProcessOn(const std::vector<std::string>& argv, int standard_input);
 

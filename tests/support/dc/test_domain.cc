@@ -14,13 +14,6 @@ namespace {
 
 const std::string kScript = std::string(KEYFERRY_SOURCE_DIR) + "/scripts/dc";
 
-void Must(const ProcessResult& result, const std::string& what) {
-  if (result.status != 0) {
-    throw std::runtime_error(what + " failed (" + std::to_string(result.status) +
-                             "): " + result.output);
-  }
-}
-
 }  // namespace
 
 TestDomain& TestDomain::Shared() {

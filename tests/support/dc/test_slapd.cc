@@ -21,12 +21,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void Must(const ProcessResult& result, const std::string& what) {
-  if (result.status == 0) return;
-  throw std::runtime_error(what + " failed (" + std::to_string(result.status) +
-                           "): " + result.output);
-}
-
 std::string Configuration(const TestSlapd& slapd) {
   const std::string by_service = " by dn.exact=\"" + slapd.service_dn + "\" ";
   return "include /etc/ldap/schema/core.schema\n"

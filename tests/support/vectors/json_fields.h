@@ -59,7 +59,7 @@ bool Same(const A& a, const Blob& b) {
 
 // The files that need a key's rules (key_vectors.cc): jobs put to a key that stands as the file
 // says, and HID reports sent to a key without a session.
-void RunKeyJobs(const json::object& file, const Report& report);
-void RunHidExchanges(const json::object& file, const Report& report);
+void RunKeyJobs(const json::object& file, const OnCase& report);
+void RunHidExchanges(const json::object& file, const OnCase& report);
 
 }  // namespace keyferry::vectors

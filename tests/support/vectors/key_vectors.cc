@@ -37,7 +37,7 @@ ReferenceKey KeyOf(const json::object& state) {
 
 }  // namespace
 
-void RunKeyJobs(const json::object& file, const Report& report) {
+void RunKeyJobs(const json::object& file, const OnCase& report) {
   const ReferenceKey key = KeyOf(file.at("state").as_object());
   for (const auto& value : file.at("cases").as_array()) {
     const json::object& c = value.as_object();
@@ -51,7 +51,7 @@ void RunKeyJobs(const json::object& file, const Report& report) {
   }
 }
 
-void RunHidExchanges(const json::object& file, const Report& report) {
+void RunHidExchanges(const json::object& file, const OnCase& report) {
   for (const auto& value : file.at("exchanges").as_array()) {
     const json::object& c = value.as_object();
     ReferenceLink link({0xA1B2C3D4, 0x0BADCAFE}, 0x00010203);  // as the file's description says

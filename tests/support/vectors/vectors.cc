@@ -17,7 +17,7 @@ namespace keyferry::vectors {
 namespace {
 
 using namespace protocol;  // NOLINT: this file speaks of nothing else
-void RunHpke(const json::object& file, const Report& report) {
+void RunHpke(const json::object& file, const OnCase& report) {
   for (const auto& value : file.at("cases").as_array()) {
     const json::object& c = value.as_object();
     const std::string name = Text(c, "name");
@@ -52,7 +52,7 @@ void RunHpke(const json::object& file, const Report& report) {
   }
 }
 
-void RunJobs(const json::object& file, const Report& report) {
+void RunJobs(const json::object& file, const OnCase& report) {
   const auto issuer = Private<32>(file, "issuer_priv");
   const auto root = Private<32>(file, "root_priv");
   const auto issuer_pub = Array<65>(file, "issuer_pub");
@@ -86,7 +86,7 @@ bool GoodReceipt(ByteView raw, const P256Public& key) {
          Same(receipt->Encode(), Blob(raw.begin(), raw.end()));
 }
 
-void RunReceipts(const json::object& file, const Report& report) {
+void RunReceipts(const json::object& file, const OnCase& report) {
   const auto key = Array<65>(file, "sig_pub");
   Hash previous{};
   std::uint64_t counter = 0;
@@ -123,7 +123,7 @@ void RunReceipts(const json::object& file, const Report& report) {
   }
 }
 
-void RunNoise(const json::object& file, const Report& report) {
+void RunNoise(const json::object& file, const OnCase& report) {
   for (const auto& value : file.at("sessions").as_array()) {
     const json::object& c = value.as_object();
     const std::string name = Text(c, "name");
@@ -184,7 +184,7 @@ void RunNoise(const json::object& file, const Report& report) {
   }
 }
 
-void RunHid(const json::object& file, const Report& report) {
+void RunHid(const json::object& file, const OnCase& report) {
   for (const auto& value : file.at("cases").as_array()) {
     const json::object& c = value.as_object();
     const Blob data = Get(c, "data");
@@ -213,7 +213,7 @@ void RunHid(const json::object& file, const Report& report) {
   }
 }
 
-void RunBle(const json::object& file, const Report& report) {
+void RunBle(const json::object& file, const OnCase& report) {
   for (const auto& value : file.at("cases").as_array()) {
     const json::object& c = value.as_object();
     const Blob data = Get(c, "data");
@@ -244,7 +244,7 @@ void RunBle(const json::object& file, const Report& report) {
 template <typename T>
 void RunSigned(const json::object& group, const char* member, const P256Public& key,
                const std::function<bool(const T&)>& also, const std::string& what,
-               const Report& report) {
+               const OnCase& report) {
   const auto good = [&](const Blob& raw) {
     const auto parsed = T::Parse(raw);
     return parsed && Same(parsed->Encode(), raw) && parsed->VerifySignature(key) && also(*parsed);
@@ -262,7 +262,7 @@ void RunSigned(const json::object& group, const char* member, const P256Public& 
   }
 }
 
-void RunCertificates(const json::object& file, const Report& report) {
+void RunCertificates(const json::object& file, const OnCase& report) {
   const auto root_pub = Array<65>(file, "root_pub");
   const auto issuer_pub = Array<65>(file, "issuer_pub");
   report("kid", Same(KidOf(root_pub), Get(file, "root_kid")) &&
@@ -357,7 +357,7 @@ void RunCertificates(const json::object& file, const Report& report) {
 
 }  // namespace
 
-void RunFile(const std::string& path, const Report& report) {
+void RunFile(const std::string& path, const OnCase& report) {
   try {
     std::ifstream in(path, std::ios::binary);
     std::ostringstream text;

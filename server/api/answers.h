@@ -1,0 +1,19 @@
+#pragma once
+
+#include "server/api/problem.h"
+#include "server/api/services.h"
+
+// What every file of routes answers when a service refuses.
+namespace keyferry::server {
+
+// Reports the error (its detail is for the log) and answers it as problem+json.
+inline Response Answer(Services& services, const Request& request, const Error& error) {
+  services.report(request, error);
+  return Problem(request, error);
+}
+
+inline Response NoSuchThing(const Request& request) {
+  return Problem(request, Error{ErrorCode::kNotFound, "There is nothing at this address.", {}, 0});
+}
+
+}  // namespace keyferry::server
