@@ -12,7 +12,6 @@ namespace {
 using protocol::FrameCommand;
 using protocol::FrameError;
 
-
 bool IsError(const Message& message, FrameError error) {
   return message.command == static_cast<std::uint8_t>(FrameCommand::kError) &&
          message.payload.size() == 1 && message.payload[0] == static_cast<std::uint8_t>(error);

@@ -20,7 +20,7 @@ constexpr int kEventsPerPoll = 64;
 
 template <std::size_t N>
 void SetText(__u8 (&field)[N], const std::string& text) {
-  std::memcpy(field, text.data(), std::min(text.size(), N - 1));
+  text.copy(reinterpret_cast<char*>(field), N - 1);
 }
 
 // An event's prefix, as far as a payload of `size` bytes at `data` reaches: the kernel takes the
