@@ -19,7 +19,6 @@ endfunction()
 function(keyferry_test name)
   cmake_parse_arguments(TEST "POSTGRES" "LABEL;TIMEOUT" "SOURCES;LINKS" ${ARGN})
   add_executable(${name} ${TEST_SOURCES})
-  set_target_properties(${name} PROPERTIES UNITY_BUILD OFF)  # test files keep their rigs to themselves, under the same names
   target_link_libraries(${name} PRIVATE keyferry_flags ${TEST_LINKS} Catch2WithMain)
   target_compile_definitions(${name} PRIVATE KEYFERRY_TEST_DATA="${PROJECT_SOURCE_DIR}/tests/data")
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
