@@ -6,6 +6,7 @@
 #include <future>
 #include <map>
 #include <mutex>
+#include <set>
 #include <utility>
 
 #include "device/ble/bluetooth_state.h"
@@ -67,7 +68,7 @@ class BluezPairing final : public Pairing {
 
   std::vector<BluetoothKey> Bonded() override {
     const std::scoped_lock lock(mutex_);
-    return Keys([](const BleDevice& device) { return device.bonded(); });
+    return Keys([](const std::string&, const BleDevice& device) { return device.bonded(); });
   }
 
   Result<std::vector<BluetoothKey>> Search(milliseconds limit) override {
@@ -78,15 +79,20 @@ class BluezPairing final : public Pairing {
           {"UUIDs", sdbus::Variant(std::vector<std::string>{std::string(kKeyService)})},
           {"Transport", sdbus::Variant(std::string("le"))}};
     });
-    if (begun) begun = Do(*adapter, kBluezAdapter, "StartDiscovery", {});
     if (!begun) return tl::unexpected(begun.error());
+    {
+      const std::scoped_lock lock(mutex_);
+      heard_.emplace();
+    }
+    begun = Do(*adapter, kBluezAdapter, "StartDiscovery", {});
     const auto near = [this, &adapter] {
-      return Keys([&](const BleDevice& device) {
-        return !device.bonded() && device.rssi.has_value() && device.adapter == *adapter;
+      Hear();
+      return Keys([&](const std::string& path, const BleDevice& device) {
+        return !device.bonded() && heard_->count(path) != 0 && device.adapter == *adapter;
       });
     };
     const Deadline deadline = Clock::now() + limit;
-    if (WaitFor(deadline, -1, [&] { return !*state_ || !near().empty(); })) {
+    if (begun && WaitFor(deadline, -1, [&] { return !*state_ || !near().empty(); })) {
       // Another key may be near; then the person has to choose.
       WaitFor(std::min(deadline, Clock::now() + kSearchMore), -1, [&] { return !*state_; });
     }
@@ -94,7 +100,9 @@ class BluezPairing final : public Pairing {
     {
       const std::scoped_lock lock(mutex_);
       found = near();
+      heard_.reset();
     }
+    if (!begun) return tl::unexpected(begun.error());
     if (const auto state = State(); !state) return tl::unexpected(state.error());
     [[maybe_unused]] const auto stopped = Do(*adapter, kBluezAdapter, "StopDiscovery", {});
     return found;
@@ -139,6 +147,7 @@ class BluezPairing final : public Pairing {
       state_ = state;
       devices_ = watch_.objects().devices();
       adapters_ = watch_.objects().adapters();
+      Hear();
     };
     if (state) {
       Tell(change);
@@ -152,6 +161,15 @@ class BluezPairing final : public Pairing {
     if (!pairing_with_.empty()) return device == pairing_with_;
     const auto at = devices_.find(device);
     return at != devices_.end() && at->second.is_key;
+  }
+
+  // BlueZ takes a device's RSSI back, every ten seconds or so, when it begins to listen anew. With
+  // mutex_ held; on the caller's thread too.
+  void Hear() {
+    if (!heard_) return;
+    for (const auto& [path, device] : devices_) {
+      if (device.rssi) heard_->insert(path);
+    }
   }
 
   template <typename Change>
@@ -204,7 +222,7 @@ class BluezPairing final : public Pairing {
   std::vector<BluetoothKey> Keys(const Filter& filter) const {
     std::vector<BluetoothKey> out;
     for (const auto& [path, device] : devices_) {
-      if (!device.is_key || !filter(device)) continue;
+      if (!device.is_key || !filter(path, device)) continue;
       out.push_back({path, device.address, device.name, device.bonded(), device.connected});
     }
     return out;
@@ -213,7 +231,7 @@ class BluezPairing final : public Pairing {
   Result<BluetoothKey> Key(const std::string& path) {
     const std::scoped_lock lock(mutex_);
     if (!*state_) return tl::unexpected(state_->error());
-    const auto keys = Keys([](const BleDevice&) { return true; });
+    const auto keys = Keys([](const std::string&, const BleDevice&) { return true; });
     const auto at = std::find_if(keys.begin(), keys.end(),
                                  [&](const BluetoothKey& key) { return key.path == path; });
     if (at == keys.end()) {
@@ -364,7 +382,8 @@ class BluezPairing final : public Pairing {
   std::optional<Result<void>> state_;  // nothing before BlueZ was asked
   std::map<std::string, BleDevice> devices_;
   std::map<std::string, BleAdapter> adapters_;
-  std::string pairing_with_;                                     // empty: with any key
+  std::optional<std::set<std::string>> heard_;  // while searching: devices that were heard
+  std::string pairing_with_;                    // empty: with any key
   std::optional<std::pair<std::string, std::string>> question_;  // device, digits
   std::optional<Result<void>> paired_;
   std::string weak_;  // how the device wanted to pair instead

@@ -426,6 +426,15 @@ TEST_CASE("a key is found, paired by comparing numbers, listed and forgotten", "
   rig.mock.Do("assert '" + kKey + "' not in objects");
 }
 
+TEST_CASE("a key that was heard is found, whether or not BlueZ still says so", "[ble]") {
+  PairingRig rig("None");
+  rig.mock.Do("heard_once('" + kKey + "')");
+  const auto found = rig.pairing->Search(std::chrono::seconds(2));
+  REQUIRE(found);
+  REQUIRE(found->size() == 1);
+  CHECK(found->front().path == kKey);
+}
+
 TEST_CASE("other numbers pair nothing", "[ble]") {
   PairingRig rig("('RequestConfirmation', 'ou', 123456)");
   const auto paired = rig.Pair(false);

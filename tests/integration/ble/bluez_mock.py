@@ -164,6 +164,15 @@ def kept(path):
     objects[path].AddMethods(DEVICE, [("Connect", "", "", connect), ("Disconnect", "", "", disconnect)])
 
 
+def heard_once(path):
+    """The device is heard only when discovery begins, and its RSSI taken back at once."""
+    def start(_adapter):
+        change(path, DEVICE, RSSI=dbus.Int16(-40))
+        raw(path, PROPERTIES, "PropertiesChanged", "sa{sv}as", DEVICE, {}, ["RSSI"])
+    raw(path, PROPERTIES, "PropertiesChanged", "sa{sv}as", DEVICE, {}, ["RSSI"])
+    objects[HCI0].AddMethods(ADAPTER, [("StartDiscovery", "", "", start)])
+
+
 def power(on, hci="hci0"):
     change("/org/bluez/" + hci, ADAPTER, Powered=dbus.Boolean(on))
 
