@@ -21,6 +21,18 @@ protocol::Hash Digest(const AuditCheckpoint& checkpoint) {
   return protocol::Sha256Of(protocol::Label("keyferry/audit-checkpoint/v1"), body);
 }
 
+const char* KindName(AuditCheckpoint::Kind kind) {
+  switch (kind) {
+    case AuditCheckpoint::kHead:
+      return "head";
+    case AuditCheckpoint::kCut:
+      return "cut";
+    case AuditCheckpoint::kRestore:
+      return "restore";
+  }
+  return "invalid";
+}
+
 protocol::P256Private Scalar(const SecureBytes& key) {
   protocol::P256Private scalar;
   std::copy(key.span().begin(), key.span().end(), scalar.bytes.begin());
@@ -59,7 +71,7 @@ bool VerifySignature(const AuditCheckpoint& checkpoint, const protocol::P256Publ
 }
 
 std::string CheckpointLine(const AuditCheckpoint& checkpoint) {
-  return std::string(kMark) + (checkpoint.kind == AuditCheckpoint::kCut ? "cut" : "head") +
+  return std::string(kMark) + KindName(checkpoint.kind) +
          " number=" + std::to_string(checkpoint.number) +
          " time=" + std::to_string(checkpoint.time) + " hash=" + ToHex(checkpoint.hash) +
          " key=" + ToHex(checkpoint.kid) + " sig=" + ToHex(checkpoint.signature);
@@ -73,14 +85,15 @@ Result<AuditCheckpoint> ParseCheckpoint(std::string_view text) {
   if (at == std::string_view::npos) return none();
   text.remove_prefix(at + kMark.size());
   AuditCheckpoint checkpoint;
-  if (text.substr(0, 5) == "head ") {
-    text.remove_prefix(5);
-  } else if (text.substr(0, 4) == "cut ") {
+  const std::string_view kind = text.substr(0, text.find(' '));
+  if (kind == KindName(AuditCheckpoint::kCut)) {
     checkpoint.kind = AuditCheckpoint::kCut;
-    text.remove_prefix(4);
-  } else {
+  } else if (kind == KindName(AuditCheckpoint::kRestore)) {
+    checkpoint.kind = AuditCheckpoint::kRestore;
+  } else if (kind != KindName(AuditCheckpoint::kHead)) {
     return none();
   }
+  text.remove_prefix(std::min(text.size(), kind.size() + 1));
   if (!TakeNumber(text, "number", checkpoint.number) ||
       !TakeNumber(text, "time", checkpoint.time) || !TakeHex(text, "hash", checkpoint.hash) ||
       !TakeHex(text, "key", checkpoint.kid) || !TakeHex(text, "sig", checkpoint.signature)) {

@@ -15,10 +15,11 @@ namespace keyferry::server {
 
 // The server's signed word on the audit log: row `number` has this hash, and with it every row
 // before it. Kept outside the database, it tells whether the log was cut off or written anew.
-// Of kind kCut: rows up to `number` were removed under the retention rule, and row number + 1
-// follows `hash`.
+// Of kind kRestore: the database was put back from a backup that ends with row `number`;
+// checkpoints of later rows that were signed before it no longer count. Of kind kCut: rows up to
+// `number` were removed under the retention rule, and row number + 1 follows `hash`.
 struct AuditCheckpoint {
-  enum Kind : std::uint8_t { kHead = 1, kCut = 2 } kind = kHead;
+  enum Kind : std::uint8_t { kHead = 1, kCut = 2, kRestore = 3 } kind = kHead;
   std::uint64_t number = 0;
   Hash32 hash{};
   std::int64_t time = 0;  // Unix milliseconds
@@ -32,7 +33,7 @@ struct AuditCheckpoint {
 bool VerifySignature(const AuditCheckpoint& checkpoint, const protocol::P256Public& audit_pub);
 
 // One line of ASCII without its end:
-//   keyferry-audit-checkpoint v1 head number=123 time=… hash=HEX64 key=HEX16 sig=HEX128
+//   keyferry-audit-checkpoint v1 head|cut|restore number=123 time=… hash=HEX64 key=HEX16 sig=HEX128
 std::string CheckpointLine(const AuditCheckpoint& checkpoint);
 // From anywhere in `text`, e.g. a line of syslog. kInvalidArgument when there is none.
 Result<AuditCheckpoint> ParseCheckpoint(std::string_view text);

@@ -41,7 +41,8 @@ bool AuditKeeper::Load() {
     return false;
   }
   for (const AuditCheckpoint& checkpoint : *known) {
-    if (checkpoint.number < number_) continue;
+    // In the order in which they were written: a restore goes back.
+    if (checkpoint.number < number_ && checkpoint.kind != AuditCheckpoint::kRestore) continue;
     number_ = checkpoint.number;
     hash_ = checkpoint.hash;
   }
@@ -72,7 +73,7 @@ void AuditKeeper::Tick() {
   }
   if (policy_.retention_days > 0 && now >= next_retain_) {
     next_retain_ = now + kDayMillis;
-    Retain();
+    if (const auto cut = Cut(); !cut) Complain(cut.error().message);
   }
 }
 
@@ -121,36 +122,43 @@ void AuditKeeper::Checkpoint(const AuditStore::Head& head) {
   due_ = 0;
 }
 
-void AuditKeeper::Retain() {
+Result<std::optional<std::uint64_t>> AuditKeeper::Cut() {
   const auto known = book_.Read();
   const auto former = store_.AuditCut();
-  if (!known || !former) return;
+  if (!known) return tl::unexpected(known.error());
+  if (!former) return tl::unexpected(former.error());
   const std::int64_t now = clock_.UnixMillis();
   const std::int64_t oldest = now - policy_.retention_days * kDayMillis;
   const std::uint64_t sent = forwarded_ ? forwarded_() : UINT64_MAX;
+  const std::vector<AuditCheckpoint> standing = Standing(*known);
   const AuditCheckpoint* last = nullptr;
   // A checkpoint that is old enough vouches for rows that are older still.
-  for (const AuditCheckpoint& checkpoint : *known) {
+  for (const AuditCheckpoint& checkpoint : standing) {
     if (checkpoint.time <= oldest && checkpoint.number <= sent &&
         (!*former || checkpoint.number > (*former)->number) &&
         (last == nullptr || checkpoint.number > last->number)) {
       last = &checkpoint;
     }
   }
-  if (last == nullptr) return;
+  if (last == nullptr) return std::nullopt;
   const auto whole = VerifyAudit(store_, {signer_.pub(), *known});
-  if (!whole) return Complain(whole.error().message + " Nothing is removed from it.");
+  if (!whole) {
+    Error error = whole.error();
+    error.message += " Nothing is removed from it.";
+    return tl::unexpected(std::move(error));
+  }
   const auto cut = signer_.Sign(AuditCheckpoint::kCut, last->number, last->hash, now);
-  if (!cut) return Complain(cut.error().message);
+  if (!cut) return tl::unexpected(cut.error());
   const std::string detail = "rows up to " + std::to_string(last->number) + ", older than " +
                              std::to_string(policy_.retention_days) + " days; " +
                              CheckpointLine(*cut);
   if (const auto done =
           store_.CutAudit(*cut, AuditBySystem(clock_, "audit.retention", "", "ok", detail));
       !done) {
-    return Complain(done.error().message);
+    return tl::unexpected(done.error());
   }
-  if (const auto kept = book_.Append(*cut); !kept) Complain(kept.error().message);
+  if (const auto kept = book_.Append(*cut); !kept) return tl::unexpected(kept.error());
+  return last->number;
 }
 
 }  // namespace keyferry::server

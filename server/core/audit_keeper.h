@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string_view>
 
 #include "server/core/audit_checkpoint.h"
@@ -32,6 +33,9 @@ class AuditKeeper {
 
   // Once a second or so; costs one read when nothing is due.
   void Tick();
+  // Removes what is older than the rule allows, now. The newest entry that was removed; nothing
+  // when no checkpoint is old enough, or who is to have the rows has not got them.
+  Result<std::optional<std::uint64_t>> Cut();
   // At the server's end: a checkpoint of what is there.
   void Finish();
 
@@ -39,7 +43,6 @@ class AuditKeeper {
   bool Load();
   void Checkpoint(const AuditStore::Head& head);
   bool Follows(const AuditStore::Head& head);
-  void Retain();
   void Complain(std::string_view what);
 
   AuditStore& store_;

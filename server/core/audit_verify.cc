@@ -1,5 +1,6 @@
 #include "server/core/audit_verify.h"
 
+#include <algorithm>
 #include <map>
 #include <string>
 
@@ -17,6 +18,57 @@ tl::unexpected<Error> Tampered(const std::string& how) {
 std::string Row(std::uint64_t number) { return "row " + std::to_string(number); }
 
 }  // namespace
+
+std::vector<AuditCheckpoint> Standing(const std::vector<AuditCheckpoint>& checkpoints) {
+  std::vector<AuditCheckpoint> out;
+  for (const AuditCheckpoint& checkpoint : checkpoints) {
+    const bool lost =
+        std::any_of(checkpoints.begin(), checkpoints.end(), [&](const AuditCheckpoint& restore) {
+          return restore.kind == AuditCheckpoint::kRestore && restore.time >= checkpoint.time &&
+                 restore.number < checkpoint.number;
+        });
+    if (!lost) out.push_back(checkpoint);
+  }
+  return out;
+}
+
+Result<void> AdoptRestores(AuditStore& store, CheckpointBook& book,
+                           const std::vector<RestoreRecord>& restores,
+                           const protocol::P256Public& audit_pub) {
+  if (restores.empty()) return {};
+  const auto known = book.Read();
+  if (!known) return tl::unexpected(known.error());
+  for (auto restore = restores.rbegin(); restore != restores.rend(); ++restore) {
+    const auto rows = store.AuditAfter(restore->audit_number, 1);
+    if (!rows) return tl::unexpected(rows.error());
+    if (rows->empty()) continue;
+    const auto told = ParseCheckpoint(rows->front().entry.detail);
+    if (!told || told->kind != AuditCheckpoint::kRestore || told->number != restore->audit_number ||
+        !VerifySignature(*told, audit_pub) ||
+        std::find(known->begin(), known->end(), *told) != known->end()) {
+      continue;
+    }
+    if (auto kept = book.Append(*told); !kept) return kept;
+  }
+  return {};
+}
+
+Result<void> CheckNotOlder(AuditStore& store, CheckpointBook& book) {
+  const auto known = book.Read();
+  if (!known) return tl::unexpected(known.error());
+  const auto head = store.AuditHead();
+  if (!head) return tl::unexpected(head.error());
+  std::uint64_t newest = 0;
+  for (const AuditCheckpoint& checkpoint : Standing(*known)) {
+    newest = std::max(newest, checkpoint.number);
+  }
+  if (newest <= head->number) return {};
+  return Fail(ErrorCode::kConflict,
+              "The database is an older copy: its audit log ends at " + Row(head->number) +
+                  ", and this server has signed " + Row(newest) +
+                  ". If it was put back from a backup on purpose, run: keyferry-server restore "
+                  "--in-place; otherwise look for who did.");
+}
 
 Result<AuditReport> VerifyAudit(AuditStore& store, const AuditTrust& trust) {
   // The head first: rows appended meanwhile lie beyond it and are left for the next check.
@@ -39,10 +91,19 @@ Result<AuditReport> VerifyAudit(AuditStore& store, const AuditTrust& trust) {
 
   std::map<std::uint64_t, Hash32> vouched;
   for (const AuditCheckpoint& checkpoint : trust.checkpoints) {
-    const std::string name = "the checkpoint of " + Row(checkpoint.number);
     if (!VerifySignature(checkpoint, trust.pub)) {
-      return Tampered(name + " has no good signature of this server's audit key");
+      return Tampered("the checkpoint of " + Row(checkpoint.number) +
+                      " has no good signature of this server's audit key");
     }
+    if (checkpoint.kind != AuditCheckpoint::kRestore) continue;
+    ++report.restores;
+    if (checkpoint.time >= report.restored_at) {
+      report.restored_at = checkpoint.time;
+      report.restored_from = checkpoint.number;
+    }
+  }
+  for (const AuditCheckpoint& checkpoint : Standing(trust.checkpoints)) {
+    const std::string name = "the checkpoint of " + Row(checkpoint.number);
     if (checkpoint.number > head->number) {
       return Tampered("it ends at " + Row(head->number) + ", but a checkpoint knows " +
                       Row(checkpoint.number) + ": rows were cut off its end");

@@ -38,6 +38,7 @@ enum class JobType {
   kCommit,  // the pending one becomes the current one
   kDrop,    // the pending one is erased
   kWipe,    // everything is erased
+  kProbe,   // a DROP of nothing: the key refuses it, and so tells how it stands (after_restore.h)
 };
 
 enum class JobState {

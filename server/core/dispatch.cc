@@ -5,6 +5,7 @@
 
 #include "protocol/failpoint.h"
 #include "protocol/info.h"
+#include "server/core/after_restore.h"
 #include "server/core/json_line.h"
 #include "server/core/key_life.h"
 #include "server/core/offer.h"
@@ -83,6 +84,11 @@ Result<std::vector<WorkstationEvent>> DueEvents(const CorePorts& ports, const Wo
       if (IsOutOfUse((*key)->state) && IsWipeable(seen)) {
         if (auto queued = WipeIfDue(ports, seen.device); !queued) {
           return tl::unexpected(std::move(queued.error()));
+        }
+      }
+      if ((*key)->restored != 0 && !IsOutOfUse((*key)->state)) {
+        if (auto asked = AskAfterRestore(ports, **key); !asked) {
+          return tl::unexpected(std::move(asked.error()));
         }
       }
       const auto job = ports.store.TakeReady(seen.device, now);

@@ -52,10 +52,11 @@ struct Id16 {
 
 // AD objectGUID, bytes as the directory returns them; OpenLDAP entryUUID.
 using AccountId = Id16<struct AccountTag>;
-using DeviceId = Id16<struct DeviceTag>;    // a security key
-using JobId = Id16<struct JobTag>;          // UUID of a sealed job
-using ChangeId = Id16<struct ChangeTag>;    // UUID of one password change
+using DeviceId = Id16<struct DeviceTag>;            // a security key
+using JobId = Id16<struct JobTag>;                  // UUID of a sealed job
+using ChangeId = Id16<struct ChangeTag>;            // UUID of one password change
 using WorkstationId = Id16<struct WorkstationTag>;  // UUID, also the host_id of its HostCerts
 using EnrolmentId = Id16<struct EnrolmentTag>;      // UUID of one enrolment of a key
+using PolicyId = Id16<struct PolicyTag>;            // UUID of a rotation policy
 
 }  // namespace keyferry::server

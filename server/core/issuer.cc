@@ -164,9 +164,9 @@ Result<SealedJob> Issuer::Seal(const SealRequest& request, JobType type,
   protocol::X25519Private ephemeral;
   if (!random.Fill(ephemeral.span())) return Primitive("random");
   protocol::JobHeader header;
-  header.type = type == JobType::kCommit ? protocol::JobType::kCommit
-                : type == JobType::kDrop ? protocol::JobType::kDrop
-                : type == JobType::kWipe ? protocol::JobType::kWipe
+  header.type = type == JobType::kCommit                            ? protocol::JobType::kCommit
+                : type == JobType::kDrop || type == JobType::kProbe ? protocol::JobType::kDrop
+                : type == JobType::kWipe                            ? protocol::JobType::kWipe
                                          : protocol::JobType::kSetPassword;
   header.flags = type == JobType::kHold ? protocol::kFlagHold : std::uint8_t{0};
   header.device_id = request.device.bytes;

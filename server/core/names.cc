@@ -1,5 +1,6 @@
 #include "server/core/changes.h"
 #include "server/core/keys.h"
+#include "server/core/upkeep_store.h"
 #include "server/core/workstations.h"
 
 namespace keyferry::server {
@@ -18,6 +19,34 @@ const char* Name(JobType type) {
       return "drop";
     case JobType::kWipe:
       return "wipe";
+    case JobType::kProbe:
+      return "probe";
+  }
+  return "invalid";
+}
+
+const char* Name(MailRecord::State state) {
+  switch (state) {
+    case MailRecord::State::kQueued:
+      return "queued";
+    case MailRecord::State::kSent:
+      return "sent";
+    case MailRecord::State::kFailed:
+      return "failed";
+  }
+  return "invalid";
+}
+
+const char* Name(RotationCandidate::Verdict verdict) {
+  switch (verdict) {
+    case RotationCandidate::Verdict::kDue:
+      return "due";
+    case RotationCandidate::Verdict::kNotYet:
+      return "not_yet";
+    case RotationCandidate::Verdict::kWaiting:
+      return "waiting";
+    case RotationCandidate::Verdict::kSkipped:
+      return "skipped";
   }
   return "invalid";
 }

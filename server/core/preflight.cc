@@ -109,6 +109,12 @@ Result<Clearance> Clear(const CorePorts& ports, const Actor& actor, const Accoun
   if (!keys) return tl::unexpected(std::move(keys.error()));
   for (const KeyRecord& key : *keys) {
     if (key.state == KeyState::kActive && key.alarm.empty()) {
+      if (key.restored != 0) {
+        return Refuse(std::move(clearance), ErrorCode::kConflict,
+                      "The server was restored from a backup and has not seen this employee's key "
+                      "since; connect the key once, so that the server learns how it stands.");
+      }
+      if (!key.note.empty()) clearance.note = key.note;
       clearance.key = key;
       return clearance;
     }

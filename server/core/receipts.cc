@@ -6,6 +6,7 @@
 
 #include "protocol/failpoint.h"
 #include "protocol/receipt.h"
+#include "server/core/after_restore.h"
 #include "server/core/audit_entry.h"
 #include "server/core/dispatch.h"
 #include "server/core/encoding.h"
@@ -46,6 +47,7 @@ const char* DoneSentence(JobType type) {
       return "What the key was prepared with is erased.";
     case JobType::kWipe:
       return "The key is wiped.";
+    case JobType::kProbe:
     case JobType::kSet:
     case JobType::kCommit:
       break;
@@ -92,7 +94,9 @@ Result<std::string> CheckChain(const CorePorts& ports, const KeyRecord& key, con
     return receipt.previous_hash == key.receipt_hash ? std::string() : std::string(kFork);
   }
   if (receipt.receipt_ctr > key.receipt_ctr) {
-    // Receipts in between may still come, but only of jobs that were handed out.
+    // Receipts in between may still come, but only of jobs that were handed out, or may have been
+    // in a time that a restore has lost.
+    if (key.lost_until != 0 && receipt.prev_seq <= key.lost_until) return std::string();
     const auto unanswered = ports.store.CountUnanswered(key.enrolment, job.seq);
     if (!unanswered) return tl::unexpected(unanswered.error());
     const std::uint64_t missing = receipt.receipt_ctr - key.receipt_ctr - 1;
@@ -130,7 +134,13 @@ Result<Judgement> TakePositive(const CorePorts& ports, const WorkstationRecord& 
   }
   const auto job = ports.store.FindJobByHash(key.enrolment, receipt.job_hash);
   if (!job) return tl::unexpected(job.error());
-  if (!*job || (*job)->handed == 0) {
+  const bool lost_time = receipt.seq <= key.lost_until;
+  if (!*job && lost_time) {
+    auto taken = TakeFromLostTime(ports, from, key, receipt);
+    if (!taken) return tl::unexpected(std::move(taken.error()));
+    return Judgement(*std::move(taken));
+  }
+  if (!*job || ((*job)->handed == 0 && !lost_time)) {
     return Alarm(ports, from, key, "The key accepted a job that this server never gave it.");
   }
   if (receipt.seq != (*job)->seq || receipt.prev_seq >= receipt.seq) {
@@ -193,6 +203,17 @@ Result<Judgement> TakeNegative(const CorePorts& ports, const WorkstationRecord& 
   }
   if (receipt.receipt_ctr < key.receipt_ctr) {
     return Judgement({ReceiptVerdict::kDuplicate, "This refusal is older than what is known."});
+  }
+  if (job.type == JobType::kProbe) {
+    if (receipt.receipt_ctr == key.receipt_ctr && receipt.previous_hash != key.receipt_hash) {
+      return Alarm(ports, from, key,
+                   "The key shows two different pasts: it was cloned or rolled back.");
+    }
+    auto learned = LearnFromRefusal(ports, from, key, job, receipt);
+    if (!learned) return tl::unexpected(std::move(learned.error()));
+    Send(ports, from.id, VoidEvent(job.id));
+    Follow(ports, from, job);
+    return Judgement(*std::move(learned));
   }
   RefusalUpdate update;
   update.job = job.id;

@@ -126,6 +126,36 @@ struct KeyRecord {
   bool held = false;  // by the newest receipt there is a password in the pending slot
   std::string state_reason;
   std::int64_t wiped = 0;  // receipt of the WIPE
+  // The database was put back from a backup then, and the key has not told since how it stands:
+  // nothing is sealed for it or handed out. 0 = it has.
+  std::int64_t restored = 0;
+  // Numbers up to this one may have been given out in a time that a restore has lost; 0 = none.
+  std::uint64_t lost_until = 0;
+  std::string note;  // a sentence about its password, until the key gets another; may be empty
+};
+
+// One time that the database was put back from a backup.
+struct RestoreRecord {
+  std::int64_t time = 0;
+  std::int64_t backup_time = 0;    // when the backup was made, 0 = unknown
+  std::uint64_t audit_number = 0;  // last row of the audit log in the backup
+};
+
+// What a key said of itself in a signed refusal, after a restore.
+struct LearnedKey {
+  DeviceId device;
+  EnrolmentId enrolment;
+  JobId probe;
+  std::uint64_t expected_ctr = 0;  // keys.receipt_ctr as core saw it when it judged
+  std::uint64_t receipt_ctr = 0;
+  Hash32 receipt_hash{};
+  std::uint64_t seq = 0;
+  std::uint32_t epoch = 0;
+  std::array<std::uint8_t, 32> recipient_pub{};
+  std::uint32_t firmware = 0;
+  bool pin_set = false;
+  bool held = false;
+  std::string note;
 };
 
 struct EnrolmentRecord {

@@ -62,6 +62,17 @@ Result<JobRecord> SealFollowUp(const CorePorts& ports, const KeyRecord& key, con
   return Take(std::move(job), ports.issuer.SealNaming(request, type, hold.id, ports.random));
 }
 
+Result<JobRecord> SealProbeJob(const CorePorts& ports, const KeyRecord& key) {
+  JobRecord job = Draft(ports, key, JobType::kProbe);
+  JobId nothing;
+  if (!ports.random.Fill(job.id.bytes) || !ports.random.Fill(nothing.bytes)) {
+    return Fail(ErrorCode::kInternal, "The system gave no random numbers.");
+  }
+  const SealRequest request = RequestOf(key, job);
+  return Take(std::move(job),
+              ports.issuer.SealNaming(request, JobType::kProbe, nothing, ports.random));
+}
+
 Result<JobRecord> SealWipeJob(const CorePorts& ports, const KeyRecord& key) {
   JobRecord job = Draft(ports, key, JobType::kWipe);
   if (!ports.random.Fill(job.id.bytes)) {

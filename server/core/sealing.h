@@ -15,6 +15,9 @@ Result<JobRecord> SealPasswordJob(const CorePorts& ports, const KeyRecord& key,
 Result<JobRecord> SealFollowUp(const CorePorts& ports, const KeyRecord& key, const JobRecord& hold,
                                JobType type);
 
+// A DROP of a job that never was: no key accepts it, and its signed refusal tells how it stands.
+Result<JobRecord> SealProbeJob(const CorePorts& ports, const KeyRecord& key);
+
 // Erases the key.
 Result<JobRecord> SealWipeJob(const CorePorts& ports, const KeyRecord& key);
 

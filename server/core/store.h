@@ -11,6 +11,7 @@
 #include "server/core/audit_checkpoint.h"
 #include "server/core/directory.h"
 #include "server/core/records.h"
+#include "server/core/upkeep_store.h"
 
 namespace keyferry::server {
 
@@ -293,17 +294,46 @@ class AuditStore {
   virtual Result<std::optional<AuditCheckpoint>> AuditCut() = 0;
 };
 
+// What a database that was put back from a backup has to learn anew.
+class RestoreStore {
+ public:
+  virtual ~RestoreStore() = default;
+  // Ends what the backup had under way: undelivered jobs are cancelled and erased, their changes
+  // and all open ones are over (an outcome that the directory alone knows is kOutcomeUnknown),
+  // enrolments that were begun fail, sessions end. Every key's numbers jump over those that may
+  // have been given out since the backup, and every key has to tell how it stands. `reason` of all
+  // that, a sentence.
+  virtual Result<void> BeginAnew(const RestoreRecord& restore, std::string_view reason,
+                                 const AuditEntry& audit) = 0;
+  virtual Result<std::vector<RestoreRecord>> Restores() = 0;  // newest first
+  // Queues the question to a key that has to tell how it stands. False, and nothing written, when
+  // one waits already, the key has told, or its row moved since it was sealed.
+  virtual Result<bool> QueueProbe(const JobRecord& probe) = 0;
+  // Jobs of the key that a restore cancelled after workstations had got them.
+  virtual Result<std::vector<JobRecord>> KilledJobs(const DeviceId& device) = 0;
+  // The key's answer. False, and nothing written, when it has answered already.
+  virtual Result<bool> LearnKey(const LearnedKey& learned, const AuditEntry& audit) = 0;
+  // The key took in something from the time that is lost: it has to tell again.
+  virtual Result<void> AskAgain(const DeviceId& device, std::int64_t time,
+                                const AuditEntry& audit) = 0;
+};
+
 class Store : public ChangeStore,
               public KeyStore,
               public WorkstationStore,
               public SessionStore,
-              public AuditStore {
+              public AuditStore,
+              public RestoreStore,
+              public UpkeepStore {
  public:
   ~Store() override = default;
   // The root that all keys in this database trust, once a server of that root has opened it.
   virtual Result<std::optional<Bytes>> Root() = 0;
   // Binds the database to a root for ever. kConflict when it is bound to another one.
   virtual Result<void> BindRoot(const Bytes& root_pub) = 0;
+  // Binds the audit log to the key that signs its checkpoints: the same on every server. kConflict
+  // when it is bound to another one.
+  virtual Result<void> BindAuditKey(const Bytes& audit_pub) = 0;
   // Durable transactions since it was opened (each costs one sync).
   virtual std::uint64_t Transactions() const = 0;
 };

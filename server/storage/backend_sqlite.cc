@@ -3,14 +3,16 @@
 #include <fcntl.h>
 #include <soci/soci.h>
 #include <soci/sqlite3/soci-sqlite3.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <string>
 #include <utility>
+
+#include "server/storage/file_lock.h"
 
 namespace keyferry::server {
 namespace {
@@ -18,28 +20,14 @@ namespace {
 // Primary result codes of SQLite (they are macros, which its namespaced header does keep).
 constexpr int kPrimaryMask = 0xFF;
 
-class FileLock {
- public:
-  explicit FileLock(int fd) : fd_(fd) {}
-  int get() const { return fd_; }
-  ~FileLock() {
-    if (fd_ >= 0) close(fd_);
-  }
-  FileLock(FileLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  FileLock(const FileLock&) = delete;
-  FileLock& operator=(const FileLock&) = delete;
-  FileLock& operator=(FileLock&&) = delete;
-
- private:
-  int fd_;
-};
-
 class SqliteBackend final : public Backend {
  public:
-  SqliteBackend(std::filesystem::path file, FileLock lock)
+  // Without a lock: only to read, and another process may be writing.
+  SqliteBackend(std::filesystem::path file, std::optional<FileLock> lock)
       : file_(std::move(file)), lock_(std::move(lock)) {}
 
   std::unique_ptr<soci::session> OpenWriter() override {
+    if (!lock_) return OpenReader();
     auto session = std::make_unique<soci::session>(soci::sqlite3, Parameters(""));
     soci::session& sql = *session;
     // One full check at start: damage must show here, not as a wrong answer later.
@@ -147,7 +135,7 @@ class SqliteBackend final : public Backend {
   }
 
   std::filesystem::path file_;
-  FileLock lock_;
+  std::optional<FileLock> lock_;
 };
 
 tl::unexpected<Error> Unopened(const std::filesystem::path& file, int number) {
@@ -158,21 +146,22 @@ tl::unexpected<Error> Unopened(const std::filesystem::path& file, int number) {
 
 }  // namespace
 
+Result<std::unique_ptr<Backend>> MakeSqliteReader(const std::filesystem::path& file) {
+  std::error_code ec;
+  if (!std::filesystem::is_regular_file(file, ec)) {
+    return Fail(ErrorCode::kNotFound, "There is no database " + file.string() + ".");
+  }
+  return std::make_unique<SqliteBackend>(file, std::nullopt);
+}
+
 Result<std::unique_ptr<Backend>> MakeSqliteBackend(const std::filesystem::path& file) {
   if (!file.is_absolute() || file.string().find_first_of("\"\\\n") != std::string::npos) {
     return Fail(
         ErrorCode::kInvalidArgument,
         "The database file must be an absolute path without quotes: " + file.string() + ".");
   }
-  const std::string lock_path = file.string() + ".lock";
-  FileLock lock(open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-  const int lock_error = errno;
-  const int lock_fd = lock.get();
-  if (lock_fd < 0) return Unopened(file, lock_error);
-  if (flock(lock_fd, LOCK_EX | LOCK_NB) != 0) {
-    return Fail(ErrorCode::kUnavailable,
-                "Another server is using the database " + file.string() + "; stop that one first.");
-  }
+  auto lock = FileLock::Take(file);
+  if (!lock) return tl::unexpected(std::move(lock.error()));
   // Made, and closed again, before SQLite opens it: closing any descriptor of a database file drops
   // SQLite's own locks on it.
   const int fd = open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -190,7 +179,7 @@ Result<std::unique_ptr<Backend>> MakeSqliteBackend(const std::filesystem::path& 
                                                   " can be read by others; run: chmod 600 " +
                                                   file.string());
   }
-  return std::make_unique<SqliteBackend>(file, std::move(lock));
+  return std::make_unique<SqliteBackend>(file, *std::move(lock));
 }
 
 }  // namespace keyferry::server

@@ -25,7 +25,7 @@ JobRecord JobColumns::Read() const {
   job.enrolment = ReadId<EnrolmentId>(enrolment);
   job.account = ReadId<AccountId>(account);
   job.change = ReadOptionalId<ChangeId>(change);
-  job.type = ReadState(type, JobType::kWipe);
+  job.type = ReadState(type, JobType::kProbe);
   job.creator = creator;
   job.seq = Unsigned(seq);
   job.base_seq = Unsigned(base_seq);
@@ -89,7 +89,8 @@ bool ClaimSequence(soci::session& sql, const JobRecord& job, bool needs_trust) {
                  std::string("UPDATE device_keys SET next_seq = :next WHERE device_id = :device "
                              "AND enrolment_id = :enrolment AND next_seq = :seq AND epoch = "
                              ":epoch AND last_seq = :base AND ") +
-                     (needs_trust ? "state = 'active' AND alarm = ''" : "state <> 'revoked'"),
+                     (needs_trust ? "state = 'active' AND alarm = '' AND restored = 0"
+                                  : "state <> 'revoked'"),
                  next, job.device.Hex(), job.enrolment.Hex(), seq, epoch, base_seq) != 0;
 }
 
@@ -143,8 +144,8 @@ std::optional<JobRecord> TakeReadyJob(soci::session& sql, const DeviceId& device
       sql,
       SelectJobs("JOIN device_keys k ON k.device_id = j.device_id AND k.enrolment_id = "
                  "j.enrolment_id WHERE j.device_id = :device AND j.state IN ('ready', 'spooled') "
-                 "AND ((k.state = 'active' AND k.alarm = '') OR j.type = 'wipe') ORDER BY j.seq "
-                 "DESC LIMIT 1"),
+                 "AND ((k.state = 'active' AND k.alarm = '' AND k.restored = 0) OR j.type IN "
+                 "('wipe', 'probe')) ORDER BY j.seq DESC LIMIT 1"),
       hex));
   if (!job) return std::nullopt;
   const long long key_epoch =
@@ -161,8 +162,8 @@ std::optional<JobRecord> TakeReadyJob(soci::session& sql, const DeviceId& device
       "AND receipt_ctr = 0 AND state <> 'refused' AND epoch = :epoch AND job_id <> :own",
       enrolment, last_seq, epoch, own);
   // One that the key has passed by may have been stored: whoever brings it gets its receipt.
-  // A WIPE that the key can no longer open is refused and sealed anew.
-  if (job->type != JobType::kWipe && Signed(job->seq) > last_seq &&
+  // A WIPE that the key can no longer open is refused and sealed anew; a question is only refused.
+  if (job->type != JobType::kWipe && job->type != JobType::kProbe && Signed(job->seq) > last_seq &&
       MayHandOut(static_cast<std::uint32_t>(key_epoch), job->epoch, Unsigned(unanswered)) !=
           HandOut::kNow) {
     return std::nullopt;

@@ -47,6 +47,9 @@ KeyRecord KeyColumns::Read() const {
   key.held = held != 0;
   key.state_reason = state_reason;
   key.wiped = wiped;
+  key.restored = restored;
+  key.lost_until = Unsigned(lost_until);
+  key.note = note;
   return key;
 }
 
@@ -120,15 +123,15 @@ Result<bool> SqlStore::TakeReceipt(const ReceiptUpdate& update, const AuditEntry
                       "UPDATE device_keys SET receipt_ctr = receipt_ctr WHERE device_id = :device "
                       "AND enrolment_id = :enrolment AND receipt_ctr = :expected",
                       device, enrolment, expected)
-            : Execute(
-                  t.sql,
-                  "UPDATE device_keys SET receipt_ctr = :ctr, receipt_hash = :hash, last_seq = "
-                  ":seq, epoch = :epoch, recipient_pub = :recipient, firmware = :firmware, "
-                  "pin_set = :pin, held = :held, next_seq = CASE WHEN next_seq <= :reached THEN "
-                  ":beyond ELSE next_seq END WHERE device_id = :device AND enrolment_id = "
-                  ":enrolment AND receipt_ctr = :expected",
-                  ctr, hash, seq, epoch, ToHex(update.recipient_pub), firmware, pin_set, held, seq,
-                  beyond, device, enrolment, expected);
+            : Execute(t.sql,
+                      "UPDATE device_keys SET receipt_ctr = :ctr, receipt_hash = :hash, last_seq = "
+                      ":seq, epoch = :epoch, recipient_pub = :recipient, firmware = :firmware, "
+                      "pin_set = :pin, held = :held, note = '', next_seq = CASE WHEN next_seq <= "
+                      ":reached THEN "
+                      ":beyond ELSE next_seq END WHERE device_id = :device AND enrolment_id = "
+                      ":enrolment AND receipt_ctr = :expected",
+                      ctr, hash, seq, epoch, ToHex(update.recipient_pub), firmware, pin_set, held,
+                      seq, beyond, device, enrolment, expected);
     if (met == 0) {
       t.commit = false;
       return false;

@@ -174,6 +174,28 @@ const std::vector<Migration>& Migrations() {
            "ALTER TABLE device_keys ADD COLUMN state_reason TEXT NOT NULL DEFAULT ''",
            "ALTER TABLE device_keys ADD COLUMN wiped BIGINT NOT NULL DEFAULT 0",
        }},
+      {"restores, rotation, mail",
+       {
+           "ALTER TABLE device_keys ADD COLUMN restored BIGINT NOT NULL DEFAULT 0",
+           "ALTER TABLE device_keys ADD COLUMN lost_until BIGINT NOT NULL DEFAULT 0",
+           "ALTER TABLE device_keys ADD COLUMN note TEXT NOT NULL DEFAULT ''",
+           "ALTER TABLE organisation ADD COLUMN audit_pub TEXT NOT NULL DEFAULT ''",
+           R"(CREATE TABLE restores (
+  number @ID@, time BIGINT NOT NULL, backup_time BIGINT NOT NULL, audit_number BIGINT NOT NULL))",
+           R"(CREATE TABLE leases (
+  name TEXT NOT NULL PRIMARY KEY, holder TEXT NOT NULL, held_until BIGINT NOT NULL,
+  position BIGINT NOT NULL))",
+           R"(CREATE TABLE policies (
+  number @ID@, policy_id TEXT NOT NULL UNIQUE, name TEXT NOT NULL UNIQUE, group_dn TEXT NOT NULL,
+  max_age_days BIGINT NOT NULL, window_from BIGINT NOT NULL, window_until BIGINT NOT NULL,
+  notify_days TEXT NOT NULL, enabled BIGINT NOT NULL, created BIGINT NOT NULL,
+  last_run BIGINT NOT NULL, last_result TEXT NOT NULL))",
+           R"(CREATE TABLE mails (
+  number @ID@, mark TEXT NOT NULL UNIQUE, recipient TEXT NOT NULL, subject TEXT NOT NULL,
+  body TEXT NOT NULL, state TEXT NOT NULL, attempts BIGINT NOT NULL, created BIGINT NOT NULL,
+  next_try BIGINT NOT NULL, sent BIGINT NOT NULL, last_error TEXT NOT NULL))",
+           "CREATE INDEX mails_due ON mails (next_try) WHERE state = 'queued'",
+       }},
   };
   return migrations;
 }

@@ -14,6 +14,15 @@ struct RootColumns {
   Bytes Read() const { return ReadBytes(root_pub); }
 };
 
+struct TextColumn {
+  std::string text;
+  template <typename Prepared>
+  void Into(Prepared& p) {
+    p, soci::into(text);
+  }
+  std::string Read() const { return text; }
+};
+
 std::optional<Bytes> ReadRoot(soci::session& sql) {
   return FirstOf(Select<RootColumns>(sql, "SELECT root_pub FROM organisation WHERE id = 1"));
 }
@@ -37,6 +46,24 @@ Result<void> SqlStore::BindRoot(const Bytes& root_pub) {
     }
     Execute(t.sql, "INSERT INTO organisation (id, root_pub) VALUES (1, :root)", ToBase64(root_pub));
     return {};
+  });
+}
+
+Result<void> SqlStore::BindAuditKey(const Bytes& audit_pub) {
+  return database_.Write([&](Transaction& t) -> Result<void> {
+    const std::string wanted = ToBase64(audit_pub);
+    const auto bound =
+        FirstOf(Select<TextColumn>(t.sql, "SELECT audit_pub FROM organisation WHERE id = 1"));
+    if (bound && bound->empty()) {
+      Execute(t.sql, "UPDATE organisation SET audit_pub = :pub WHERE id = 1", wanted);
+      return {};
+    }
+    t.commit = false;
+    if (bound && *bound == wanted) return {};
+    return Fail(ErrorCode::kConflict,
+                "The audit log in this database is signed with another audit key than this "
+                "server's: copy audit.key and audit.pub from the state folder of the server that "
+                "was there first, and remove audit-checkpoints.log here.");
   });
 }
 

@@ -13,16 +13,44 @@
 namespace keyferry::server {
 
 // The Store port over SQL. One .cc a part: changes, jobs, held, keys, enrolments,
-// workstations, sessions, audit.
+// workstations, sessions, audit, restore, upkeep.
 class SqlStore final : public Store {
  public:
   // `node`: this server among others on the database (node_link.h); empty where it is the only one.
   explicit SqlStore(std::unique_ptr<Backend> backend, std::string node = {})
       : database_(std::move(backend)), node_(std::move(node)) {}
   Result<void> Open();
+  // Without migrations: for reading a database that another process may be writing.
+  Result<void> OpenForReading();
 
   Result<std::optional<Bytes>> Root() override;
   Result<void> BindRoot(const Bytes& root_pub) override;
+  Result<void> BindAuditKey(const Bytes& audit_pub) override;
+
+  Result<void> BeginAnew(const RestoreRecord& restore, std::string_view reason,
+                         const AuditEntry& audit) override;
+  Result<std::vector<RestoreRecord>> Restores() override;
+  Result<bool> QueueProbe(const JobRecord& probe) override;
+  Result<std::vector<JobRecord>> KilledJobs(const DeviceId& device) override;
+  Result<bool> LearnKey(const LearnedKey& learned, const AuditEntry& audit) override;
+  Result<void> AskAgain(const DeviceId& device, std::int64_t time,
+                        const AuditEntry& audit) override;
+
+  Result<bool> TakeLease(std::string_view name, std::string_view holder,
+                         std::int64_t millis) override;
+  Result<void> EndLease(std::string_view name, std::string_view holder) override;
+  Result<std::uint64_t> LeasePosition(std::string_view name) override;
+  Result<bool> SetLeasePosition(std::string_view name, std::string_view holder,
+                                std::uint64_t position) override;
+  Result<std::vector<RotationPolicy>> Policies() override;
+  Result<void> PutPolicy(const RotationPolicy& policy, const AuditEntry& audit) override;
+  Result<void> RemovePolicy(const PolicyId& id, const AuditEntry& audit) override;
+  Result<bool> QueueMail(const MailRecord& mail, std::size_t limit,
+                         const AuditEntry& audit) override;
+  Result<std::vector<MailRecord>> MailsDue(std::int64_t now, std::size_t limit) override;
+  Result<void> MarkMail(const MailRecord& mail, const AuditEntry* audit) override;
+  Result<MailCounts> CountMails(std::int64_t since) override;
+  Result<void> ForgetMails(std::int64_t before) override;
 
   Result<Begun> BeginChange(const ChangeRecord& change, const JobRecord& job,
                             const AuditEntry& audit) override;

@@ -20,4 +20,18 @@ Result<std::unique_ptr<Store>> OpenSqliteStore(const std::filesystem::path& file
   return store;
 }
 
+Result<void> SqlStore::OpenForReading() {
+  return database_.Open([]() -> Result<void> { return {}; });
+}
+
+Result<std::unique_ptr<Store>> ReadSqliteStore(const std::filesystem::path& file) {
+  auto backend = MakeSqliteReader(file);
+  if (!backend) return tl::unexpected(std::move(backend.error()));
+  auto store = std::make_unique<SqlStore>(*std::move(backend));
+  if (auto opened = store->OpenForReading(); !opened) {
+    return tl::unexpected(std::move(opened.error()));
+  }
+  return store;
+}
+
 }  // namespace keyferry::server

@@ -18,5 +18,8 @@ namespace keyferry::server {
 // After a failed sync the store refuses every further write until the server is restarted: what the
 // disk holds is known only after recovery.
 Result<std::unique_ptr<Store>> OpenSqliteStore(const std::filesystem::path& file);
+// The same file for reading alone, while a server may be writing it: no check, no migrations, every
+// write fails. kNotFound.
+Result<std::unique_ptr<Store>> ReadSqliteStore(const std::filesystem::path& file);
 
 }  // namespace keyferry::server

@@ -38,6 +38,8 @@ class AuditForwarder {
   void Tick(std::int64_t now_millis);
   // The receiver was not there at the last Tick. The thread of Tick only.
   bool down() const { return down_; }
+  // The position is to be read anew: another server has been sending meanwhile. As Tick.
+  void Reload() { loaded_ = false; }
   // Rows up to this one have gone out.
   std::uint64_t forwarded() const { return forwarded_; }
   // To be sent after the row that it names. Of several the newest.

@@ -482,3 +482,80 @@ TEST_CASE("exports hold what was written and nothing that another program would 
                                "- keyferry-server - - - "));
   CHECK(OctetCounted("a\xC3\xA9") == "3 a\xC3\xA9");
 }
+
+TEST_CASE("a restore goes back to an earlier row: signed, it is whole; unsigned, it is a cut") {
+  Kept k;
+  auto keeper = k.Keeper();
+  k.Write(20);
+  keeper.Tick();
+  const auto rows = k.log.rows;
+  const auto head = k.log.head;  // the backup
+  k.clock.Advance(std::chrono::hours(24));
+  k.Write(30);
+  keeper.Tick();
+  k.clock.Advance(std::chrono::hours(1));
+  k.log.rows = rows;
+  k.log.head = head;
+  CHECK_THAT(k.Verdict(), Catch::Contains("rows were cut off its end"));
+  const auto older = CheckNotOlder(k.log, k.book);
+  REQUIRE_FALSE(older);
+  CHECK(older.error().message.find("restore --in-place") != std::string::npos);
+
+  const auto mark =
+      k.signer->Sign(AuditCheckpoint::kRestore, head.number, head.hash, k.clock.UnixMillis());
+  const std::vector<RestoreRecord> restores = {{k.clock.UnixMillis(), 0, head.number}};
+  const auto tell = [&](const std::string& line) {
+    REQUIRE(k.log.AppendAudit(
+        {k.clock.UnixMillis(), "system", "server.restore", "", "ok", "Put back. " + line, ""}));
+  };
+  SECTION("marked by another node, or before the book could be written") {
+    tell(CheckpointLine(*mark));
+    REQUIRE(AdoptRestores(k.log, k.book, restores, k.signer->pub()));
+    REQUIRE(AdoptRestores(k.log, k.book, restores, k.signer->pub()));
+    CHECK(k.book.list.back() == *mark);
+    CHECK(std::count(k.book.list.begin(), k.book.list.end(), *mark) == 1);
+    REQUIRE(CheckNotOlder(k.log, k.book));
+    const auto report = k.Verify();
+    REQUIRE(report);
+    CHECK(report->restores == 1);
+    CHECK(report->restored_from == 20);
+    // The keeper goes on from there.
+    auto fresh = k.Keeper();
+    k.Write(40);
+    fresh.Tick();
+    CHECK(k.said.empty());
+    CHECK(k.Verify()->signed_until == 61);
+    // A second restore, to before the first one.
+    k.log.rows.assign(rows.begin(), rows.begin() + 10);
+    k.log.head = {10, rows[9].hash};
+    k.clock.Advance(std::chrono::hours(1));
+    k.book.list.push_back(
+        *k.signer->Sign(AuditCheckpoint::kRestore, 10, rows[9].hash, k.clock.UnixMillis()));
+    CHECK(k.Verify()->restores == 2);
+    CHECK(k.Verify()->restored_from == 10);
+  }
+  SECTION("cut off again after a restore: its mark does not cover that") {
+    k.book.list.push_back(*mark);
+    auto fresh = k.Keeper();
+    k.clock.Advance(std::chrono::minutes(1));
+    k.Write(40);
+    fresh.Tick();
+    k.log.rows = rows;
+    k.log.head = head;
+    CHECK_THAT(k.Verdict(), Catch::Contains("rows were cut off its end"));
+  }
+  SECTION("a mark that another key has signed") {
+    const auto forged =
+        Signer(8)->Sign(AuditCheckpoint::kRestore, head.number, head.hash, k.clock.UnixMillis());
+    tell(CheckpointLine(*forged));
+    REQUIRE(AdoptRestores(k.log, k.book, restores, k.signer->pub()));
+    CHECK_FALSE(CheckNotOlder(k.log, k.book));
+    k.book.list.push_back(*forged);
+    CHECK_THAT(k.Verdict(), Catch::Contains("no good signature"));
+  }
+  SECTION("a mark of a row with another hash") {
+    k.book.list.push_back(
+        *k.signer->Sign(AuditCheckpoint::kRestore, head.number, Hash32{9}, k.clock.UnixMillis()));
+    CHECK_THAT(k.Verdict(), Catch::Contains("contradicts another one"));
+  }
+}

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "protocol/result.h"
+#include "protocol/secure/secure_bytes.h"
+
+namespace keyferry::server {
+
+// The text of one kind of mail, which administrators may edit: "Subject: …", an empty line, the
+// body.
+// {{name}} stands for a value.
+struct MailTemplate {
+  std::string subject, body;
+
+  // `names`: those that may stand in it. kInvalidArgument says what is wrong with it.
+  static Result<MailTemplate> Parse(std::string_view text,
+                                    const std::vector<std::string_view>& names);
+};
+
+using MailValues = std::vector<std::pair<std::string_view, std::string_view>>;
+// With the values in their places, in locked memory: one of them may be a secret.
+SecureBytes FillBody(const MailTemplate& mail, const MailValues& values);
+// Never with a secret.
+std::string FillSubject(const MailTemplate& mail, const MailValues& values);
+
+struct MailTemplates {
+  MailTemplate password_expires;  // name, login, days, date
+  MailTemplate activation_code;   // name, login, code
+};
+
+}  // namespace keyferry::server
