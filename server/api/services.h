@@ -3,6 +3,7 @@
 #include <functional>
 #include <string>
 
+#include "server/core/activation_mail.h"
 #include "server/core/audit.h"
 #include "server/core/changes.h"
 #include "server/core/clock.h"
@@ -10,6 +11,7 @@
 #include "server/core/event_bus.h"
 #include "server/core/finding.h"
 #include "server/core/keys.h"
+#include "server/core/rotation.h"
 #include "server/core/session.h"
 #include "server/core/workstations.h"
 #include "server/http/message.h"
@@ -31,6 +33,8 @@ struct Services {
   // Writes an error with its detail and the request's id to the log.
   std::function<void(const Request&, const Error&)> report;
   CheckUp& check_up;
+  RotationService* rotation = nullptr;        // null: no policies here
+  ActivationMail* activation_mail = nullptr;  // null: codes go on paper only
 };
 
 }  // namespace keyferry::server

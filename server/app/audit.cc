@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "protocol/secure/system_random.h"
 #include "server/app/background.h"
 #include "server/app/checkpoint_file.h"
 #include "server/app/files.h"
@@ -15,6 +16,7 @@
 #include "server/core/audit_format.h"
 #include "server/core/audit_keeper.h"
 #include "server/core/audit_verify.h"
+#include "server/core/encoding.h"
 #include "server/syslog/audit_forwarder.h"
 
 #ifndef KEYFERRY_VERSION
@@ -55,6 +57,52 @@ class PositionFile final : public ForwardPosition {
   const std::filesystem::path file_;
 };
 
+// With several servers on one database one of them forwards, and the position lies in the database.
+class SharedPosition final : public ForwardPosition {
+ public:
+  // `former`: where a version that knew no shared one kept its own.
+  SharedPosition(Store& store, const Clock& clock, std::string holder, ForwardPosition& former)
+      : store_(store), clock_(clock), holder_(std::move(holder)), former_(former) {}
+
+  // Whether this server is the one, now. `fresh`: it was not before, so the position is another's.
+  bool Mine(bool& fresh) {
+    fresh = false;
+    const auto now = clock_.Now();
+    if (mine_ && now < renew_) return true;
+    const auto taken = store_.TakeLease(kTask, holder_, kLease.count());
+    fresh = taken && *taken && !mine_;
+    mine_ = taken && *taken;
+    renew_ = now + kLease / 3;
+    return mine_;
+  }
+  void Leave() {
+    if (mine_) (void)store_.EndLease(kTask, holder_);
+    mine_ = false;
+  }
+
+  Result<std::uint64_t> Read() override {
+    auto position = store_.LeasePosition(kTask);
+    return position && *position == 0 ? former_.Read() : position;
+  }
+  Result<void> Write(std::uint64_t number) override {
+    const auto written = store_.SetLeasePosition(kTask, holder_, number);
+    if (!written) return tl::unexpected(written.error());
+    if (*written) return {};
+    mine_ = false;
+    return Fail(ErrorCode::kConflict, "Another server has taken over sending to syslog.");
+  }
+
+ private:
+  static constexpr const char* kTask = "audit.syslog";
+  static constexpr std::chrono::milliseconds kLease{15'000};
+  Store& store_;
+  const Clock& clock_;
+  const std::string holder_;
+  ForwardPosition& former_;
+  bool mine_ = false;
+  std::chrono::steady_clock::time_point renew_{};
+};
+
 // The book that also tells syslog.
 class ToldBook final : public CheckpointBook {
  public:
@@ -79,10 +127,15 @@ class Keeping final : public AuditKeeping {
       : clock_(clock),
         signer_(std::move(signer)),
         position_(StateFiles(config.state_dir).forwarded) {
+    if (config.postgres) {
+      shared_ = std::make_unique<SharedPosition>(store, clock, RandomName(), position_);
+    }
+    ForwardPosition* const position =
+        shared_ ? static_cast<ForwardPosition*>(shared_.get()) : &position_;
     const auto warn = [&log](std::string_view line) { log.Warning(line); };
     if (!config.audit.syslog_host.empty()) {
       forwarder_ = std::make_unique<AuditForwarder>(
-          store, position_,
+          store, *position,
           SyslogTarget{config.audit.syslog_host, config.audit.syslog_port, config.audit.syslog_tls,
                        std::move(syslog_ca)},
           SyslogOrigin{HostName(), std::to_string(getpid())}, KEYFERRY_VERSION, warn);
@@ -95,12 +148,14 @@ class Keeping final : public AuditKeeping {
     policy.retention_days = config.audit.retention_days;
     keeper_ = std::make_unique<AuditKeeper>(
         store, clock, *signer_, *book_, policy, warn,
-        forwarder_ ? AuditKeeper::Forwarded([this] { return forwarder_->forwarded(); })
+        forwarder_ ? AuditKeeper::Forwarded([position]() -> std::uint64_t {
+          const auto sent = position->Read();
+          return sent ? *sent : 0;
+        })
                    : AuditKeeper::Forwarded());
     keeping_ = std::make_unique<Background>(kEvery, [this] { keeper_->Tick(); });
     if (forwarder_) {
-      forwarding_ =
-          std::make_unique<Background>(kEvery, [this] { forwarder_->Tick(clock_.UnixMillis()); });
+      forwarding_ = std::make_unique<Background>(kEvery, [this] { Forward(); });
     }
   }
 
@@ -108,13 +163,26 @@ class Keeping final : public AuditKeeping {
     keeping_.reset();
     forwarding_.reset();
     keeper_->Finish();
-    if (forwarder_ && !forwarder_->down()) forwarder_->Tick(clock_.UnixMillis());
+    if (forwarder_ && !forwarder_->down()) Forward();
+    if (shared_) shared_->Leave();
   }
 
  private:
+  static std::string RandomName() {
+    std::array<std::uint8_t, 16> name{};
+    return OsRandom().Fill(name) ? ToHex(name) : HostName() + std::to_string(getpid());
+  }
+  void Forward() {
+    bool fresh = false;
+    if (shared_ && !shared_->Mine(fresh)) return;
+    if (fresh) forwarder_->Reload();
+    forwarder_->Tick(clock_.UnixMillis());
+  }
+
   const Clock& clock_;
   std::unique_ptr<AuditSigner> signer_;
   PositionFile position_;
+  std::unique_ptr<SharedPosition> shared_;  // instead, where there may be several servers
   std::unique_ptr<AuditForwarder> forwarder_;
   std::unique_ptr<CheckpointBook> book_;
   std::unique_ptr<AuditKeeper> keeper_;
@@ -139,7 +207,7 @@ Result<std::unique_ptr<AuditKeeping>> AuditKeeping::Start(const ServerConfig& co
 
 Result<std::string> VerifyAuditLog(const ServerConfig& config,
                                    const std::vector<std::filesystem::path>& more) {
-  auto store = OpenStore(config);
+  auto store = ReadStore(config);
   if (!store) return tl::unexpected(store.error());
   const auto pub = LoadAuditPub(config);
   if (!pub) return tl::unexpected(pub.error());
@@ -175,14 +243,50 @@ Result<std::string> VerifyAuditLog(const ServerConfig& config,
   if (report->cut != 0) {
     words += ", those before removed under the retention rule (signed)";
   }
+  if (report->restores != 0) {
+    words += "; put back from a backup " +
+             (report->restores == 1 ? std::string("once")
+                                    : std::to_string(report->restores) + " times") +
+             ", last at " + std::to_string(report->restored_at / 1000) +
+             " (Unix seconds): what then followed entry " + std::to_string(report->restored_from) +
+             " is lost (signed)";
+  }
   if (report->checkpoints == 0) return words + "; no checkpoint yet.";
   words += "; checkpoints: " + std::to_string(report->checkpoints) + ", the newest of entry " +
            std::to_string(report->signed_until) + ".";
   return words;
 }
 
-Result<std::uint64_t> ExportAuditLog(const ServerConfig& config, const AuditExport& wanted) {
+Result<std::string> CutAuditLog(const ServerConfig& config, int days) {
   auto store = OpenStore(config);
+  if (!store) return tl::unexpected(store.error());
+  const auto signer = LoadAuditSigner(config);
+  if (!signer) return tl::unexpected(signer.error());
+  const StateFiles files(config.state_dir);
+  const auto book = MakeCheckpointFile(files.checkpoints);
+  const SystemClock clock;
+  PositionFile file(files.forwarded);
+  SharedPosition shared(**store, clock, {}, file);
+  ForwardPosition& position = config.postgres ? static_cast<ForwardPosition&>(shared) : file;
+  AuditPolicy policy;
+  policy.retention_days = days;
+  AuditKeeper keeper(
+      **store, clock, **signer, *book, policy, {},
+      config.audit.syslog_host.empty() ? AuditKeeper::Forwarded() : [&position]() -> std::uint64_t {
+        const auto sent = position.Read();
+        return sent ? *sent : 0;
+      });
+  const auto cut = keeper.Cut();
+  if (!cut) return tl::unexpected(cut.error());
+  if (!*cut) {
+    return "Nothing was removed: no signed checkpoint is " + std::to_string(days) + " days old" +
+           (config.audit.syslog_host.empty() ? "." : ", or syslog has not got the entries yet.");
+  }
+  return "Entries up to " + std::to_string(**cut) + " were removed (signed).";
+}
+
+Result<std::uint64_t> ExportAuditLog(const ServerConfig& config, const AuditExport& wanted) {
+  auto store = ReadStore(config);
   if (!store) return tl::unexpected(store.error());
   std::FILE* out = stdout;
   if (!wanted.file.empty()) {

@@ -29,6 +29,10 @@ class AuditKeeping {
 Result<std::string> VerifyAuditLog(const ServerConfig& config,
                                    const std::vector<std::filesystem::path>& more);
 
+// keyferry-server audit cut: removes what is older than `days` under a signed cut, as the retention
+// rule does; in words what was done. No server may be running.
+Result<std::string> CutAuditLog(const ServerConfig& config, int days);
+
 // keyferry-server audit export: entries `from` … `to` (0 = the newest) as "jsonl", "csv" or "cef"
 // to `file` (new, mode 0600), or to standard output when it is empty. The number of entries.
 struct AuditExport {

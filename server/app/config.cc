@@ -199,10 +199,39 @@ class Parser {
         "workstations.max_per_address_hour", workstations.max_per_address_hour, 1, 100000);
 
     ReadAudit();
+    ReadMail();
 
     config_.log.level = reader_.OneOf("log.level", config_.log.level,
                                       {"trace", "debug", "info", "warning", "error"});
     config_.log.file = Path("log.file", false);
+  }
+
+  void ReadMail() {
+    auto& mail = config_.mail;
+    mail.host = reader_.Text("mail.host", false);
+    mail.tls = reader_.OneOf("mail.tls", mail.tls, {"starttls", "tls", "none"});
+    const std::int64_t usual = mail.tls == "starttls" ? 587 : mail.tls == "tls" ? 465 : 25;
+    mail.port = static_cast<std::uint16_t>(reader_.Number("mail.port", usual, 1, 65535));
+    mail.ca_file = Path("mail.ca_file", false);
+    mail.from = reader_.Text("mail.from", false);
+    mail.user = reader_.Text("mail.user", false);
+    mail.password_file = Path("mail.password_file", false);
+    if (mail.host.empty()) return;
+    if (!IsIpAddress(mail.host) && !IsHostName(mail.host)) {
+      reader_.Complain("mail.host", "must be a host name in lower case or an IP address.");
+    }
+    const std::size_t at = mail.from.find('@');
+    if (at == 0 || at == std::string::npos || !IsHostName(mail.from.substr(at + 1)) ||
+        mail.from.find_first_of(" <>\"'(),;:\\\r\n") != std::string::npos) {
+      reader_.Complain("mail.host", "needs mail.from, an address like \"keyferry@corp.example\".");
+    }
+    if (mail.user.empty() != mail.password_file.empty()) {
+      reader_.Complain(mail.user.empty() ? "mail.password_file" : "mail.user",
+                       "goes together with mail.user and mail.password_file: give both or none.");
+    }
+    if (mail.tls == "none" && !mail.user.empty()) {
+      reader_.Complain("mail.user", "is not sent without TLS: set mail.tls.");
+    }
   }
 
   void ReadAudit() {
@@ -301,6 +330,13 @@ const std::vector<std::string>& ConfigKeys() {
       "audit.syslog",
       "audit.syslog_transport",
       "audit.syslog_ca",
+      "mail.host",
+      "mail.port",
+      "mail.tls",
+      "mail.ca_file",
+      "mail.from",
+      "mail.user",
+      "mail.password_file",
       "log.level",
       "log.file",
   };

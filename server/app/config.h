@@ -92,6 +92,16 @@ struct ServerConfig {
   } audit;
 
   struct {
+    std::string host;  // empty = no mails
+    std::uint16_t port = 587;
+    std::string tls = "starttls";
+    std::filesystem::path ca_file;  // empty = the system's
+    std::string from;
+    std::string user;
+    std::filesystem::path password_file;
+  } mail;
+
+  struct {
     std::string level = "info";
     std::filesystem::path file;  // empty = standard error
   } log;

@@ -18,6 +18,7 @@
 #include "server/app/log.h"
 #include "server/app/open.h"
 #include "server/app/state.h"
+#include "server/app/upkeep.h"
 #include "server/core/clock.h"
 #include "server/core/encoding.h"
 #include "server/directory/diagnosis.h"
@@ -49,6 +50,7 @@ class Examination {
       KeyMaterial();
     }
     if (!config_.log.file.empty()) Disk("the log", config_.log.file.parent_path());
+    Mail();
     DirectoryPart();
     return std::move(out_);
   }
@@ -210,6 +212,39 @@ class Examination {
           "Move it to a safe place off this machine.");
     } else {
       Add(Status::kOk, "root key: not on this machine");
+    }
+  }
+
+  void Mail() {
+    if (config_.mail.host.empty()) {
+      Add(Status::kOk, "mail: no mail server is configured, nothing is mailed");
+      return;
+    }
+    const std::string what =
+        "mail server " + config_.mail.host + ":" + std::to_string(config_.mail.port);
+    const auto mailer = OpenMailer(config_);
+    const auto reached = mailer ? (*mailer)->Probe() : tl::unexpected<Error>(mailer.error());
+    if (!reached) {
+      Add(Status::kProblem, what, reached.error().message,
+          "Mend it or correct the [mail] part; what waits is sent then." +
+              (reached.error().detail.empty() ? "" : " (" + reached.error().detail + ")"));
+    } else {
+      Add(Status::kOk, what + ": answers over " + config_.mail.tls +
+                           (config_.mail.user.empty() ? "" : ", takes the sign-in"));
+    }
+    const auto store = ReadStore(config_);
+    const auto counts = store ? (*store)->CountMails((now_ - 7 * kDay) * 1000)
+                              : tl::unexpected<Error>(store.error());
+    if (!counts) return;  // the database is a finding of its own
+    const std::int64_t hours = counts->oldest == 0 ? 0 : (now_ - counts->oldest / 1000) / 3600;
+    if (counts->failed != 0 || hours >= 1) {
+      Add(Status::kWarning, "mails",
+          std::to_string(counts->queued) + " wait, the oldest for " + std::to_string(hours) +
+              " hours; " + std::to_string(counts->failed) + " were given up in the last week. " +
+              counts->last_error,
+          "The audit log (mail.sent) names the recipients.");
+    } else {
+      Add(Status::kOk, "mails: " + std::to_string(counts->queued) + " wait");
     }
   }
 

@@ -81,6 +81,12 @@ Result<void> WriteAll(int fd, const fs::path& file, std::span<const std::uint8_t
   return {};
 }
 
+std::span<const std::uint8_t> BytesOf(std::string_view text) {
+  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
+}
+
+}  // namespace
+
 Result<void> SyncFolder(const fs::path& directory) {
   const Descriptor folder(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (folder.get() < 0 || ::fsync(folder.get()) != 0) {
@@ -88,12 +94,6 @@ Result<void> SyncFolder(const fs::path& directory) {
   }
   return {};
 }
-
-std::span<const std::uint8_t> BytesOf(std::string_view text) {
-  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
-}
-
-}  // namespace
 
 Result<std::string> ReadTextFile(const fs::path& file, Sharing sharing) {
   const Descriptor fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));

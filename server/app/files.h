@@ -32,6 +32,9 @@ Result<void> CreateFile(const std::filesystem::path& file, std::string_view text
 // Puts `text` in place of `file` in one step; on disk when it returns.
 Result<void> ReplaceFile(const std::filesystem::path& file, std::string_view text, unsigned mode);
 
+// What was made, renamed or removed in `directory` is on disk when it returns.
+Result<void> SyncFolder(const std::filesystem::path& directory);
+
 // kPermissionDenied unless `directory` is a folder that only its owner may enter.
 Result<void> CheckPrivateFolder(const std::filesystem::path& directory);
 

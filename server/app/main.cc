@@ -10,6 +10,7 @@
 
 #include "protocol/secure/secure_bytes.h"
 #include "server/app/audit.h"
+#include "server/app/backup.h"
 #include "server/app/config.h"
 #include "server/app/doctor.h"
 #include "server/app/log.h"
@@ -50,11 +51,14 @@ int Init(const ServerConfig& config) {
   return 0;
 }
 
-int Verify(const ServerConfig& config, const std::vector<std::filesystem::path>& more) {
-  const auto words = VerifyAuditLog(config, more);
+int Tell(const Result<std::string>& words) {
   if (!words) return Say(words.error(), 1);
   std::printf("%s\n", words->c_str());
   return 0;
+}
+
+int Verify(const ServerConfig& config, const std::vector<std::filesystem::path>& more) {
+  return Tell(VerifyAuditLog(config, more));
 }
 
 int Export(const ServerConfig& config, const AuditExport& wanted) {
@@ -109,6 +113,23 @@ int main(int argc, char** argv) {
   exporting->add_option("--from", wanted.from, "Number of the first entry");
   exporting->add_option("--to", wanted.to, "Number of the last entry");
   exporting->add_option("--output", wanted.file, "A new file, instead of standard output");
+  int days = 0;
+  CLI::App* const cutting = add(
+      audit, "cut", "Remove old entries now, as the retention rule does; the server is stopped");
+  cutting->add_option("--older-than-days", days, "Age of what is removed")
+      ->required()
+      ->check(CLI::Range(1, 36500));
+  std::filesystem::path backup_file;
+  CLI::App* const backup = add(&app, "backup", "Back up the database while the server runs");
+  backup->add_option("FILE", backup_file, "A new file")->required();
+  CLI::App* const restore =
+      add(&app, "restore", "Put a backup in the place of the database; the server is stopped");
+  auto* const restore_file = restore->add_option("FILE", backup_file, "The backup");
+  bool in_place = false;
+  restore
+      ->add_flag("--in-place", in_place,
+                 "Mark the database that is there: something else has put it back")
+      ->excludes(restore_file);
   std::string state;
   init->add_option("--state", state, "State folder, instead of server.state_dir");
   CLI11_PARSE(app, argc, argv);
@@ -126,6 +147,15 @@ int main(int argc, char** argv) {
       return Sick(findings) ? 1 : 0;
     }
     if (verify->parsed()) return Verify(*config, more);
+    if (cutting->parsed()) return Tell(CutAuditLog(*config, days));
+    if (backup->parsed()) return Tell(BackUp(*config, backup_file));
+    if (restore->parsed()) {
+      if (backup_file.empty() && !in_place) {
+        return Say(Error{ErrorCode::kInvalidArgument, "Say which backup, or --in-place.", {}, 0},
+                   kBadConfig);
+      }
+      return Tell(Restore(*config, backup_file));
+    }
     if (exporting->parsed()) return Export(*config, wanted);
     if (run->parsed()) {
       const auto done = Serve(*config);

@@ -49,6 +49,12 @@ Result<std::unique_ptr<Store>> OpenStore(const ServerConfig& config, const std::
   return MakeStore(config, node);
 }
 
+Result<std::unique_ptr<Store>> ReadStore(const ServerConfig& config) {
+  if (config.postgres) return OpenStore(config);
+  if (auto done = CheckPrivateFolder(config.state_dir); !done) return tl::unexpected(done.error());
+  return ReadSqliteStore(StateFiles(config.state_dir).database);
+}
+
 Result<std::unique_ptr<Store>> MakeStore(const ServerConfig& config, const std::string& node) {
   if (!config.postgres) return OpenSqliteStore(StateFiles(config.state_dir).database);
   if (const std::string& file = config.postgres->password_file(); !file.empty()) {

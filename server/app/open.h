@@ -17,6 +17,8 @@ Result<std::unique_ptr<Directory>> OpenDirectory(const ServerConfig& config);
 // kIo when the state folder is not initialised.
 // `node`: NodeLink::Self::id of a server that changes passwords; tools have none.
 Result<std::unique_ptr<Store>> OpenStore(const ServerConfig& config, const std::string& node = {});
+// For reading alone; with SQLite a server may be running.
+Result<std::unique_ptr<Store>> ReadStore(const ServerConfig& config);
 // The same, but makes the database when it is new.
 Result<std::unique_ptr<Store>> MakeStore(const ServerConfig& config, const std::string& node = {});
 

@@ -10,10 +10,12 @@
 #include "protocol/secure/system_random.h"
 #include "server/api/admin_api.h"
 #include "server/api/guard.h"
+#include "server/api/policy_api.h"
 #include "server/api/problem.h"
 #include "server/api/workstation_api.h"
 #include "server/app/audit.h"
 #include "server/app/background.h"
+#include "server/app/backup.h"
 #include "server/app/change_driver.h"
 #include "server/app/doctor.h"
 #include "server/app/leased_directory.h"
@@ -21,6 +23,8 @@
 #include "server/app/node.h"
 #include "server/app/open.h"
 #include "server/app/state.h"
+#include "server/app/upkeep.h"
+#include "server/app/web_folder.h"
 #include "server/core/offer.h"
 #include "server/core/services.h"
 #include "server/http/listener.h"
@@ -39,13 +43,6 @@ constexpr std::size_t kDrivers =
     4;  // threads for changes at delivery; each waits for the directory
 constexpr std::chrono::hours kRenewEvery{1};
 constexpr std::chrono::seconds kReadAuditEvery{1};
-
-std::filesystem::path WebFolder(const ServerConfig& config) {
-  if (!config.web_dir.empty()) return config.web_dir;
-  std::error_code ec;
-  const auto program = std::filesystem::read_symlink("/proc/self/exe", ec);
-  return program.parent_path().parent_path() / "share" / "keyferry" / "web";
-}
 
 Result<std::unique_ptr<Catalog>> LoadCatalog(const ServerConfig& config) {
   const bool open_ldap = config.directory.kind == "openldap";
@@ -158,12 +155,14 @@ class Parts {
   ChangeService& changes() { return *changes_; }
   WorkstationService& workstations() { return *workstations_; }
   const Clock& clock() const { return clock_; }
+  Upkeep& upkeep() { return *upkeep_; }
 
   // Joins the other servers on the database, where there may be some.
   void Join(std::function<void()> orphaned) {
     if (!link_) return;
     link_->Start({offer_, std::move(orphaned), [this](std::string_view line) { log_.Info(line); }});
   }
+  void EndUpkeep() { upkeep_.reset(); }
   void Leave() {
     if (link_) link_->Stop();
   }
@@ -185,7 +184,9 @@ class Parts {
                                   error.message +
                                   (error.detail.empty() ? "" : " [" + error.detail + "]"));
                     },
-                    *check_up_};
+                    *check_up_,
+                    &upkeep_->rotation(),
+                    upkeep_->activation_mail()};
   }
 
  private:
@@ -201,6 +202,7 @@ class Parts {
     if (!issuer) return tl::unexpected(issuer.error());
     issuer_ = std::move(*issuer);
     if (auto bound = store_->BindRoot(issuer_->root_pub()); !bound) return bound;
+    if (auto kept = CheckAuditKept(config, *store_); !kept) return kept;
     auto ca = LoadAuthority(config);
     if (!ca) return tl::unexpected(ca.error());
     ca_ = std::move(*ca);
@@ -239,6 +241,9 @@ class Parts {
     workstations_ = MakeWorkstationService(ports, WorkstationsOf(config));
     audit_ = MakeAuditService(*store_);
     check_up_ = MakeCheckUp(config);
+    auto upkeep = Upkeep::Make(config, ports, *changes_, log_);
+    if (!upkeep) return tl::unexpected(upkeep.error());
+    upkeep_ = std::move(*upkeep);
     return {};
   }
 
@@ -260,6 +265,7 @@ class Parts {
   std::unique_ptr<WorkstationService> workstations_;
   std::unique_ptr<AuditService> audit_;
   std::unique_ptr<CheckUp> check_up_;
+  std::unique_ptr<Upkeep> upkeep_;
 };
 
 std::shared_ptr<Router> MakeRouter(Services& services, const Catalog& catalog) {
@@ -323,6 +329,7 @@ Result<void> Serve(const ServerConfig& config) {
   const auto pages = MakeRouter(services, **catalog);
   AddEnrolmentRoutes(*pages, services);
   AddAdminRoutes(*pages, services, streams);
+  AddPolicyRoutes(*pages, services);
   AddPageRoutes(*pages, services, **catalog, streams);
   const auto work = MakeRouter(services, **catalog);
   AddWorkstationRoutes(*work, services, streams);
@@ -362,6 +369,7 @@ Result<void> Serve(const ServerConfig& config) {
     Background renewals(kRenewEvery, [&parts] { (*parts)->workstations().RenewDue(); });
     Background reconciler(kReconcileEvery, [&parts] { (*parts)->changes().Reconcile(); });
     (*parts)->Join([&reconciler] { reconciler.Nudge(); });
+    (*parts)->upkeep().Start();
     server->Start();
     const std::string url = UrlOf(config.names.front(), *page_port) + "/";
     log.Info("ready: pages at " + url + ", workstations at " + services.daemon_url);
@@ -372,6 +380,7 @@ Result<void> Serve(const ServerConfig& config) {
     sd_notify(0, "STOPPING=1");
     log.Info("ending");
     server->Stop(kGrace);
+    (*parts)->EndUpkeep();
     (*parts)->Leave();
   }
   log.Info("ended");

@@ -1,0 +1,152 @@
+#include "server/app/upkeep.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <utility>
+
+#include "protocol/secure/system_random.h"
+#include "server/app/background.h"
+#include "server/app/files.h"
+#include "server/app/open.h"
+#include "server/app/web_folder.h"
+#include "server/core/encoding.h"
+#include "server/core/rotation_service.h"
+#include "server/directory/group_members.h"
+#include "server/mail/smtp.h"
+
+namespace keyferry::server {
+namespace {
+
+constexpr std::chrono::seconds kEvery{5};
+constexpr std::chrono::minutes kRotateEvery{5};
+constexpr std::chrono::milliseconds kLease{60'000};
+constexpr const char* kTask = "upkeep";
+
+Result<MailTemplate> ReadTemplate(const std::filesystem::path& file,
+                                  const std::vector<std::string_view>& names) {
+  const auto text = ReadTextFile(file, Sharing::kOthersMayRead);
+  if (!text) return tl::unexpected(text.error());
+  auto parsed = MailTemplate::Parse(*text, names);
+  if (!parsed) {
+    Error error = parsed.error();
+    error.message = file.string() + " " + error.message + ".";
+    return tl::unexpected(std::move(error));
+  }
+  return parsed;
+}
+
+Result<MailTemplates> ReadTemplates(const std::filesystem::path& folder) {
+  MailTemplates out;
+  auto expires = ReadTemplate(folder / "password_expires.txt", {"name", "login", "days", "date"});
+  if (!expires) return tl::unexpected(expires.error());
+  auto code = ReadTemplate(folder / "activation_code.txt", {"name", "login", "code"});
+  if (!code) return tl::unexpected(code.error());
+  out.password_expires = *std::move(expires);
+  out.activation_code = *std::move(code);
+  return out;
+}
+
+std::string RandomName() {
+  std::array<std::uint8_t, 16> name{};
+  return OsRandom().Fill(name) ? ToHex(name) : std::to_string(getpid());
+}
+
+class DefaultUpkeep final : public Upkeep {
+ public:
+  DefaultUpkeep(const ServerConfig& config, const CorePorts& ports, ChangeService& changes,
+                Log& log, std::unique_ptr<Mailer> mailer, std::unique_ptr<GroupReader> groups,
+                MailTemplates templates)
+      : store_(ports.store),
+        shared_(config.postgres.has_value()),
+        holder_(RandomName()),
+        mailer_(std::move(mailer)),
+        groups_(std::move(groups)),
+        templates_(std::move(templates)),
+        outbox_(ports.store, mailer_.get(), ports.clock,
+                [&log](std::string_view line) { log.Warning(line); }),
+        activation_(ports, outbox_, templates_),
+        rotation_(MakeRotationService({ports, changes, *groups_, outbox_, templates_})) {}
+
+  ~DefaultUpkeep() override {
+    clock_.reset();
+    if (shared_) (void)store_.EndLease(kTask, holder_);
+  }
+
+  RotationService& rotation() override { return *rotation_; }
+  ActivationMail* activation_mail() override { return mailer_ ? &activation_ : nullptr; }
+  void Start() override {
+    clock_ = std::make_unique<Background>(kEvery, [this] { Tick(); });
+  }
+
+ private:
+  // One thread.
+  void Tick() {
+    const auto now = std::chrono::steady_clock::now();
+    if (shared_ && now >= renew_) {
+      const auto taken = store_.TakeLease(kTask, holder_, kLease.count());
+      mine_ = taken && *taken;
+      renew_ = now + kLease / 3;
+    }
+    if (shared_ && !mine_) return;
+    outbox_.Tick();
+    if (now < rotate_) return;
+    rotate_ = now + kRotateEvery;
+    rotation_->Tick();
+    outbox_.Tick();
+  }
+
+  Store& store_;
+  const bool shared_;
+  const std::string holder_;
+  const std::unique_ptr<Mailer> mailer_;
+  const std::unique_ptr<GroupReader> groups_;
+  const MailTemplates templates_;
+  MailOutbox outbox_;
+  ActivationMail activation_;
+  std::unique_ptr<RotationService> rotation_;
+  bool mine_ = false;
+  std::chrono::steady_clock::time_point renew_{}, rotate_{};
+  std::unique_ptr<Background> clock_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Mailer>> OpenMailer(const ServerConfig& config) {
+  const auto& mail = config.mail;
+  if (mail.host.empty()) return std::unique_ptr<Mailer>();
+  SmtpConfig smtp;
+  smtp.host = mail.host;
+  smtp.port = mail.port;
+  smtp.tls = mail.tls == "tls"    ? SmtpTls::kTls
+             : mail.tls == "none" ? SmtpTls::kNone
+                                  : SmtpTls::kStartTls;
+  smtp.ca_file = mail.ca_file.string();
+  smtp.from = mail.from;
+  smtp.user = mail.user;
+  smtp.helo = config.names.front();
+  if (!mail.password_file.empty()) {
+    auto password = ReadSecretLine(mail.password_file);
+    if (!password) return tl::unexpected(password.error());
+    smtp.password = std::move(*password);
+  }
+  return MakeSmtpMailer(std::move(smtp));
+}
+
+Result<std::unique_ptr<Upkeep>> Upkeep::Make(const ServerConfig& config, const CorePorts& ports,
+                                             ChangeService& changes, Log& log) {
+  auto mailer = OpenMailer(config);
+  if (!mailer) return tl::unexpected(mailer.error());
+  auto ldap = LdapConfigOf(config);
+  if (!ldap) return tl::unexpected(ldap.error());
+  ldap->connections = 1;
+  auto groups = MakeGroupReader(std::move(*ldap));
+  if (!groups) return tl::unexpected(groups.error());
+  auto templates = ReadTemplates(WebFolder(config) / "mail");
+  if (!templates) return tl::unexpected(templates.error());
+  return std::make_unique<DefaultUpkeep>(config, ports, changes, log, *std::move(mailer),
+                                         *std::move(groups), *std::move(templates));
+}
+
+}  // namespace keyferry::server
