@@ -122,11 +122,27 @@ Response BeginEnrolment(Services& services, Request& request) {
   const auto account = in.Identifier<AccountId>("account");
   const auto device = in.Identifier<DeviceId>("device");
   const auto workstation = in.Identifier<WorkstationId>("workstation");
+  const bool by_mail = in.OptionalBool("mail", false);
   if (const auto bad = in.Finish(); !bad) return Problem(request, bad.error());
+  if (by_mail && services.activation_mail == nullptr) {
+    return Problem(request, Error{ErrorCode::kInvalidArgument,
+                                  "No mail server is configured, so the code cannot be mailed.",
+                                  {},
+                                  0});
+  }
   const auto begun =
       services.keys.BeginEnrolment(request.session->actor, account, device, workstation);
   if (!begun) return Answer(services, request, begun.error());
-  return Ok({{"id", begun->id.Hex()}, {"activation_code", begun->activation_code}}, 201);
+  json::object body{{"id", begun->id.Hex()}, {"activation_code", begun->activation_code}};
+  if (by_mail) {
+    // The enrolment stands however that ends: the code is in this answer.
+    const auto mailed =
+        services.activation_mail->Send(request.session->actor, account, begun->activation_code);
+    if (!mailed) services.report(request, mailed.error());
+    body["mailed_to"] = mailed ? *mailed : std::string();
+    body["mail_problem"] = mailed ? std::string() : mailed.error().message;
+  }
+  return Ok(body, 201);
 }
 
 Response ApproveMatching(Services& services, Request& request) {

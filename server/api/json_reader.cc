@@ -154,6 +154,26 @@ std::int64_t JsonReader::Integer(const char* name, std::int64_t least, std::int6
   return *number;
 }
 
+std::vector<std::int64_t> JsonReader::Integers(const char* name, std::size_t count,
+                                               std::int64_t least, std::int64_t most) {
+  std::vector<std::int64_t> out;
+  const json::value* const value = Find(name, true);
+  if (value == nullptr) return out;
+  const json::array* const array = value->if_array();
+  bool good = array != nullptr && array->size() <= count;
+  for (std::size_t i = 0; good && i < array->size(); ++i) {
+    const std::int64_t* const number = (*array)[i].if_int64();
+    good = number != nullptr && *number >= least && *number <= most;
+    if (good) out.push_back(*number);
+  }
+  if (!good) {
+    Complain(std::string(name) + " must be at most " + std::to_string(count) +
+             " whole numbers from " + std::to_string(least) + " to " + std::to_string(most) + ".");
+    return {};
+  }
+  return out;
+}
+
 std::vector<std::uint8_t> JsonReader::Bytes(const char* name, std::size_t least, std::size_t most) {
   const std::string text = Text(name, 0, (most + 2) / 3 * 4);
   std::vector<std::uint8_t> bytes;

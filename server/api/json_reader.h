@@ -33,6 +33,8 @@ class JsonReader {
   bool Bool(const char* name);
   bool OptionalBool(const char* name, bool absent);
   std::int64_t Integer(const char* name, std::int64_t least, std::int64_t most);
+  std::vector<std::int64_t> Integers(const char* name, std::size_t count, std::int64_t least,
+                                     std::int64_t most);
   // Padded base64 of `least`…`most` bytes.
   std::vector<std::uint8_t> Bytes(const char* name, std::size_t least, std::size_t most);
   // As Bytes, but null is allowed (→ nullopt).

@@ -31,7 +31,8 @@ Data Frame(const PageContext& context, const Request& request, std::string_view 
     Put(me, "name", actor.display_name.empty() ? actor.login : actor.display_name);
     Put(me, "role", context.catalog.Text(admin ? "role.administrator" : "role.help_desk"));
     PutFlag(me, "admin", admin);
-    for (const char* place : {"employees", "keys", "workstations", "audit", "check_up"}) {
+    for (const char* place :
+         {"employees", "keys", "workstations", "policies", "audit", "check_up"}) {
       PutFlag(me, (std::string("at_") + place).c_str(), at == place);
     }
     data["me"] = std::move(me);
@@ -137,6 +138,7 @@ void AddPageRoutes(Router& router, Services& services, const Catalog& catalog,
   AddPasswordPages(router, context);
   AddKeyPages(router, context);
   AddCheckUpPage(router, context);
+  if (services.rotation != nullptr) AddPolicyPages(router, context);
   AddOperationPages(router, context, [streams](const WorkstationId& id) { streams->Close(id); });
   AddEventRoutes(router, context);
 }

@@ -40,6 +40,7 @@ void AddPasswordPages(Router& router, const PageContext& context);
 void AddKeyPages(Router& router, const PageContext& context);
 void AddOperationPages(Router& router, const PageContext& context,
                        std::function<void(const WorkstationId&)> end_stream);
+void AddPolicyPages(Router& router, const PageContext& context);
 void AddCheckUpPage(Router& router, const PageContext& context);
 void AddEventRoutes(Router& router, const PageContext& context);
 

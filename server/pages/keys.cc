@@ -137,6 +137,9 @@ Response ShowPicker(const PageContext& context, const Request& request, const Ac
   bool has_key = false;
   for (const KeyView& key : *own) has_key = has_key || key.state == KeyState::kActive;
   PutFlag(data, "has_key", has_key);
+  PutFlag(data, "by_mail",
+          context.services.activation_mail != nullptr && IsMailAddress(detail->person.mail));
+  Put(data, "mail_label", catalog.Text("add_key.by_mail", {detail->person.mail}));
   PutFlag(data, "any", !fresh->empty());
   data["new_keys"] = NewKeys(catalog, *fresh);
   PutMaybe(data, "problem", problem);
@@ -145,7 +148,8 @@ Response ShowPicker(const PageContext& context, const Request& request, const Ac
 
 // `code` is empty but in the one answer that began the enrolment.
 Response ShowEnrolment(const PageContext& context, const Request& request, const EnrolmentId& id,
-                       std::string_view code) {
+                       std::string_view code, std::string_view mailed = {},
+                       std::string_view mail_problem = {}) {
   const Catalog& catalog = context.catalog;
   const auto enrolment = context.services.keys.Enrolment(id);
   if (!enrolment) return ShowFailure(context, request, enrolment.error());
@@ -161,6 +165,8 @@ Response ShowEnrolment(const PageContext& context, const Request& request, const
   Put(data, "display_name", name);
   Put(data, "intro", catalog.Text("enrolment.intro", {name, ShortKey(enrolment->device)}));
   PutFlag(data, "code", !code.empty());
+  PutMaybe(data, "mailed", mailed);
+  PutMaybe(data, "mail_problem", mail_problem);
   Data groups = List();
   while (!code.empty()) {
     const std::size_t end = code.find_first_of(" -");
@@ -202,7 +208,19 @@ Response Enrol(const PageContext& context, Request& request, const AccountId& id
     context.services.report(request, begun.error());
     return ShowPicker(context, request, id, begun.error().message, 409);
   }
-  Response response = ShowEnrolment(context, request, begun->id, begun->activation_code);
+  std::string mailed, mail_problem;
+  if (request.form->Has("mail") && context.services.activation_mail != nullptr) {
+    const auto sent =
+        context.services.activation_mail->Send(request.session->actor, id, begun->activation_code);
+    if (sent) {
+      mailed = context.catalog.Text("enrolment.mailed", {*sent});
+    } else {
+      context.services.report(request, sent.error());
+      mail_problem = context.catalog.Text("enrolment.not_mailed", {sent.error().message});
+    }
+  }
+  Response response =
+      ShowEnrolment(context, request, begun->id, begun->activation_code, mailed, mail_problem);
   Wipe(begun->activation_code.data(), begun->activation_code.size());
   return response;
 }
@@ -229,13 +247,14 @@ void AddKeyPages(Router& router, const PageContext& context) {
                   context, [](const PageContext& page, Request& request, const AccountId& id) {
                     return ShowPicker(page, request, id, "", 200);
                   })});
-  router.Add({Method::kPost,
-              "/employees/{id}/key",
-              Access::kAdministrator,
-              PageWithId<AccountId>(context, Enrol),
-              {},
-              Body::kForm,
-              {CsrfField(), {"device", 32, false, true}, {"workstation", 32, false, true}}});
+  router.Add(
+      {Method::kPost,
+       "/employees/{id}/key",
+       Access::kAdministrator,
+       PageWithId<AccountId>(context, Enrol),
+       {},
+       Body::kForm,
+       {CsrfField(), {"device", 32, false, true}, {"workstation", 32, false, true}, {"mail", 8}}});
   router.Add({Method::kGet, "/enrolments/{id}", Access::kAdministrator,
               PageWithId<EnrolmentId>(
                   context, [](const PageContext& page, Request& request, const EnrolmentId& id) {

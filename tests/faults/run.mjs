@@ -11,6 +11,8 @@ import { atDelivery } from './at_delivery.mjs';
 import { killAt, releaseHasNone, rounds } from './kills.mjs';
 import { badNetwork } from './network.mjs';
 import { twoServers } from './nodes.mjs';
+import { backupAndRestore } from './restore.mjs';
+import { rotationAndMail } from './rotation.mjs';
 
 const { values: options } = parseArgs({ options: { preset: { type: 'string', default: 'faults' }, only: { type: 'string', default: '' }, keep: { type: 'boolean', default: false } } });
 let passed = 0, failed = 0;
@@ -101,9 +103,17 @@ async function network() {
   if ('network before the directory'.includes(options.only) || options.only.startsWith('network')) await badNetwork(withCompany, test);
 }
 
-// Three organisations side by side, each with a domain controller, server, daemon and key of its own: most of the time is
+async function restores() {
+  if ('restore: audit on the command line: export in three forms, cut, verify'.includes(options.only) || options.only.startsWith('restore')) await backupAndRestore(withCompany, test);
+}
+
+async function rotations() {
+  if ('rotation'.includes(options.only) || options.only.startsWith('rotation')) await rotationAndMail(withCompany, test);
+}
+
+// Four organisations side by side, each with a domain controller, server, daemon and key of its own: most of the time is
 // waiting for deadlines and leases.
-await Promise.all([kills(), others(), network()]);
+await Promise.all([kills(), others(), network(), restores().then(rotations)]);
 
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed || !passed ? 1 : 0);
