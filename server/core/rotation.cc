@@ -60,10 +60,10 @@ std::string DateOf(std::int64_t when) {
   return std::string(text, std::strftime(text, sizeof text, "%Y-%m-%d", &local));
 }
 
-// Whoever a policy's changes are made by.
+// Whoever a policy's changes are made by. Nobody of the directory: the zero identifier is the server
+// itself there.
 Actor ActorOf(const RotationPolicy& policy) {
   Actor actor;
-  actor.id.bytes = policy.id.bytes;
   actor.login = "policy " + policy.name;
   actor.role = Role::kAdministrator;
   return actor;

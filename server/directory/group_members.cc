@@ -44,7 +44,7 @@ class LdapGroupReader final : public GroupReader {
       return Fail(ErrorCode::kInvalidArgument, "The group must be a distinguished name.");
     }
     return servers_.Read(
-        [&](const Session& session) { return MembersOn(session, group_dn, limit); });
+        Turn::kPage, [&](const Session& session) { return MembersOn(session, group_dn, limit); });
   }
 
  private:

@@ -56,6 +56,7 @@ export async function backupAndRestore(withCompany, test) {
       const delivered = await company.quiet();
       const { password: held } = await company.login();
       await company.keyControl('unplug');
+      assert(await poll(async () => (await company.api.must('GET', '/api/v1/keys')).keys.every((key) => !key.seen_at), 10000), 'the key is still seen');
       await company.change();  // the directory has it, the key does not: the restore loses it
       const writes = await writesSince();
       const before = await keyStatus();

@@ -5,13 +5,12 @@ smtp_server.py [--tls starttls|tls|none] [--cert PEM --key PEM] [--login USER PA
 Recipients: never@… is refused for good, later@… for now, trap@… only after its text.
 """
 import argparse
+import asyncio
 import json
 import logging
 import ssl
 import sys
-import threading
 
-from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult
 
 logging.disable(logging.CRITICAL)
@@ -44,8 +43,8 @@ class Handler:
         print(json.dumps({
             "from": envelope.mail_from,
             "to": envelope.rcpt_tos,
-            "encrypted": session.ssl is not None,
-            "login": session.login_data.decode() if session.login_data else None,
+            "encrypted": server.transport.get_extra_info("ssl_object") is not None,
+            "login": session.auth_data.login.decode() if session.authenticated else None,
             "host": session.host_name,
             "content": envelope.content.decode("ascii"),
         }), flush=True)
@@ -54,27 +53,25 @@ class Handler:
 
 def authenticate(server, session, envelope, mechanism, data):
     good = [data.login.decode(), data.password.decode()] == options.login
-    if good:
-        session.login_data = data.login
-    return AuthResult(success=good)
+    return AuthResult(success=good, handled=False, auth_data=data)
 
 
-class Server(Controller):
-    def factory(self):
-        return SMTP(self.handler,
-                    tls_context=context if options.tls == "starttls" else None,
-                    require_starttls=options.tls == "starttls",
-                    authenticator=authenticate if options.login else None,
-                    auth_required=bool(options.login),
-                    auth_require_tls=options.tls == "starttls")
-
-    def _trigger_server(self):  # the port is chosen by the system; nothing has to be woken
-        pass
+def factory():
+    return SMTP(Handler(),
+                tls_context=context if options.tls == "starttls" else None,
+                require_starttls=options.tls == "starttls",
+                authenticator=authenticate if options.login else None,
+                auth_required=bool(options.login),
+                auth_require_tls=options.tls == "starttls")
 
 
-server = Server(Handler(), hostname="127.0.0.1", port=options.port,
-                ssl_context=context if options.tls == "tls" else None)
-server.start()
-print("ready", server.server.sockets[0].getsockname()[1], flush=True)
-sys.stdin.read()  # until the test lets go
-server.stop()
+async def serve():
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(factory, "127.0.0.1", options.port,
+                                      ssl=context if options.tls == "tls" else None)
+    print("ready", server.sockets[0].getsockname()[1], flush=True)
+    await loop.run_in_executor(None, sys.stdin.read)  # until the test lets go
+    server.close()
+
+
+asyncio.run(serve())

@@ -83,7 +83,8 @@ struct Rota : Office {
   }
   std::size_t Audited(const std::string& action, const std::string& actor = {}) {
     std::size_t count = 0;
-    for (const auto& row : *store->AuditBefore(0, 200)) {
+    const auto rows = store->AuditBefore(0, 200);
+    for (const auto& row : *rows) {
       if (row.entry.action == action && (actor.empty() || row.entry.actor == actor)) ++count;
     }
     return count;
@@ -295,7 +296,8 @@ TEST_CASE("an activation code goes out at once and is stored nowhere") {
   REQUIRE(r.mailer.sent.size() == 1);
   CHECK(r.mailer.sent[0].second.find("code ABCD-EFGH-JKMN-PQRS") != std::string::npos);
   CHECK(r.store->CountMails(0)->queued == 0);
-  for (const auto& row : *r.store->AuditBefore(0, 200)) {
+  const auto rows = r.store->AuditBefore(0, 200);
+  for (const auto& row : *rows) {
     CHECK(row.entry.detail.find("ABCD-EFGH") == std::string::npos);
   }
   r.mailer.script = {ErrorCode::kUnavailable};
