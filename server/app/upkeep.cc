@@ -19,10 +19,10 @@
 namespace keyferry::server {
 namespace {
 
-constexpr std::chrono::seconds kEvery{5};
+constexpr std::chrono::seconds kUpkeepEvery{5};
 constexpr std::chrono::minutes kRotateEvery{5};
-constexpr std::chrono::milliseconds kLease{60'000};
-constexpr const char* kTask = "upkeep";
+constexpr std::chrono::milliseconds kUpkeepLease{60'000};
+constexpr const char* kUpkeepTask = "upkeep";
 
 Result<MailTemplate> ReadTemplate(const std::filesystem::path& file,
                                   const std::vector<std::string_view>& names) {
@@ -71,13 +71,13 @@ class DefaultUpkeep final : public Upkeep {
 
   ~DefaultUpkeep() override {
     clock_.reset();
-    if (shared_) (void)store_.EndLease(kTask, holder_);
+    if (shared_) (void)store_.EndLease(kUpkeepTask, holder_);
   }
 
   RotationService& rotation() override { return *rotation_; }
   ActivationMail* activation_mail() override { return mailer_ ? &activation_ : nullptr; }
   void Start() override {
-    clock_ = std::make_unique<Background>(kEvery, [this] { Tick(); });
+    clock_ = std::make_unique<Background>(kUpkeepEvery, [this] { Tick(); });
   }
 
  private:
@@ -85,9 +85,9 @@ class DefaultUpkeep final : public Upkeep {
   void Tick() {
     const auto now = std::chrono::steady_clock::now();
     if (shared_ && now >= renew_) {
-      const auto taken = store_.TakeLease(kTask, holder_, kLease.count());
+      const auto taken = store_.TakeLease(kUpkeepTask, holder_, kUpkeepLease.count());
       mine_ = taken && *taken;
-      renew_ = now + kLease / 3;
+      renew_ = now + kUpkeepLease / 3;
     }
     if (shared_ && !mine_) return;
     outbox_.Tick();

@@ -12,50 +12,50 @@
 namespace keyferry::server {
 namespace {
 
-constexpr std::int64_t kTicksPerMilli = 10'000;              // of pwdLastSet
-constexpr std::int64_t kFileTimeEpoch = 11'644'473'600'000;  // 1601 to 1970, milliseconds
+constexpr std::int64_t kTicksPerMilli = 10'000;                // of pwdLastSet
+constexpr std::int64_t kMillisSince1601 = 11'644'473'600'000;  // 1601 to 1970, milliseconds
 // The directory's clock and this server's may differ by this much.
 constexpr std::int64_t kSkewMillis = 5'000;
 
-struct Finding {
+struct Agreement {
   const char* outcome = "ok";
   std::string note;  // empty = key and directory agree, as far as can be told
 };
 
 // Compares what the directory says now with the newest change that this database knows. `moved`:
 // the key accepted something that this database does not know.
-Result<Finding> Compare(const CorePorts& ports, const KeyRecord& key, bool moved) {
+Result<Agreement> CompareWithDirectory(const CorePorts& ports, const KeyRecord& key, bool moved) {
   const auto person = ports.directory.Get(key.account);
   if (!person) {
     if (person.error().code != ErrorCode::kNotFound) return tl::unexpected(person.error());
-    return Finding{"not_found", "The account is no longer in the directory."};
+    return Agreement{"not_found", "The account is no longer in the directory."};
   }
   const auto history = ports.store.History(key.account, 1);
   if (!history) return tl::unexpected(history.error());
   const auto restores = ports.store.Restores();
   if (!restores) return tl::unexpected(restores.error());
   const std::int64_t ticks = person->state.password_last_set;
-  const std::int64_t set = ticks == 0 ? 0 : ticks / kTicksPerMilli - kFileTimeEpoch;
+  const std::int64_t set = ticks == 0 ? 0 : ticks / kTicksPerMilli - kMillisSince1601;
   std::int64_t known = restores->empty() ? 0 : restores->front().backup_time;
   if (!history->empty() && history->front().change.confirmed != 0) {
     known = history->front().change.confirmed;
   }
   if (moved) {
-    return Finding{"unknown",
-                   "After the backup was made the key got another password, and the directory as "
-                   "well: probably the same one. Should a login fail, set a new one."};
+    return Agreement{"unknown",
+                     "After the backup was made the key got another password, and the directory as "
+                     "well: probably the same one. Should a login fail, set a new one."};
   }
   if (set == 0 || set > known + kSkewMillis) {
-    return Finding{"needs_password",
-                   "After the backup was made the directory got another password, which the key "
-                   "does not have: set a new one."};
+    return Agreement{"needs_password",
+                     "After the backup was made the directory got another password, which the key "
+                     "does not have: set a new one."};
   }
   if (!history->empty() && ViewOf(history->front()).incident) {
-    return Finding{"needs_password",
-                   "The newest password that the backup knows did not reach the key: set a new "
-                   "one."};
+    return Agreement{"needs_password",
+                     "The newest password that the backup knows did not reach the key: set a new "
+                     "one."};
   }
-  return Finding{};
+  return Agreement{};
 }
 
 }  // namespace
@@ -88,7 +88,7 @@ Result<ReceiptVerdict> LearnFromRefusal(const CorePorts& ports, const Workstatio
                                         const protocol::Receipt& receipt) {
   const bool moved = receipt.receipt_ctr > key.receipt_ctr;
   // Before the answer counts: while the directory cannot be asked the key gets nothing.
-  const auto finding = Compare(ports, key, moved);
+  const auto finding = CompareWithDirectory(ports, key, moved);
   if (!finding) return tl::unexpected(finding.error());
   LearnedKey learned;
   learned.device = key.device;

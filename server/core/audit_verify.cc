@@ -24,7 +24,7 @@ std::vector<AuditCheckpoint> Standing(const std::vector<AuditCheckpoint>& checkp
   for (const AuditCheckpoint& checkpoint : checkpoints) {
     const bool lost =
         std::any_of(checkpoints.begin(), checkpoints.end(), [&](const AuditCheckpoint& restore) {
-          return restore.kind == AuditCheckpoint::kRestore && restore.time >= checkpoint.time &&
+          return restore.kind == AuditCheckpoint::kRestore && restore.time > checkpoint.time &&
                  restore.number < checkpoint.number;
         });
     if (!lost) out.push_back(checkpoint);

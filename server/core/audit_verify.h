@@ -29,7 +29,7 @@ struct AuditReport {
   std::int64_t restored_at = 0;
 };
 
-// Those of `checkpoints` that still count: without those of rows that a restore, signed no earlier,
+// Those of `checkpoints` that still count: without those of rows that a restore, signed later,
 // has taken away. Signatures are not looked at.
 std::vector<AuditCheckpoint> Standing(const std::vector<AuditCheckpoint>& checkpoints);
 

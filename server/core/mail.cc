@@ -8,11 +8,11 @@
 namespace keyferry::server {
 namespace {
 
-constexpr std::size_t kBatch = 50;
+constexpr std::size_t kMailsAtOnce = 50;
 constexpr std::size_t kMaxText = 64 * 1024;
 
-AuditEntry Entry(const Clock& clock, std::string_view actor, std::string_view action,
-                 std::string_view target, std::string_view outcome, std::string_view detail) {
+AuditEntry MailEntry(const Clock& clock, std::string_view actor, std::string_view action,
+                     std::string_view target, std::string_view outcome, std::string_view detail) {
   AuditEntry entry = AuditBySystem(clock, action, target, outcome, detail);
   if (!actor.empty()) entry.actor = actor;
   return entry;
@@ -61,7 +61,7 @@ Result<bool> MailOutbox::Queue(std::string_view mark, std::string_view recipient
   mail.body = text;
   mail.created = mail.next_try = clock_.UnixMillis();
   return store_.QueueMail(mail, limits_.waiting,
-                          Entry(clock_, actor, "mail.queue", recipient, "ok", subject));
+                          MailEntry(clock_, actor, "mail.queue", recipient, "ok", subject));
 }
 
 Result<void> MailOutbox::SendNow(const MailMessage& message) {
@@ -76,7 +76,7 @@ Result<void> MailOutbox::SendNow(const MailMessage& message) {
 void MailOutbox::Tick() {
   if (!on()) return;
   const std::int64_t now = clock_.UnixMillis();
-  const auto due = store_.MailsDue(now, kBatch);
+  const auto due = store_.MailsDue(now, kMailsAtOnce);
   if (!due) return log_("mail: " + due.error().message);
   for (MailRecord mail : *due) {
     const auto sent = mailer_->Send(

@@ -12,12 +12,12 @@
 namespace keyferry::server {
 namespace {
 
-constexpr std::int64_t kDay = 86400;
-constexpr std::int64_t kTicks = 10'000'000;              // of pwdLastSet in a second
-constexpr std::int64_t kFileTimeEpoch = 11'644'473'600;  // 1601 to 1970, seconds
-constexpr std::size_t kShown = 500;                      // members of a preview
-constexpr std::size_t kMembers = 20'000;                 // of a run
-constexpr std::size_t kStarted = 200;                    // changes of one run; the next goes on
+constexpr std::int64_t kDaySeconds = 86400;
+constexpr std::int64_t kTicksPerSecond = 10'000'000;        // of pwdLastSet in a second
+constexpr std::int64_t kSecondsSince1601 = 11'644'473'600;  // 1601 to 1970, seconds
+constexpr std::size_t kShown = 500;                         // members of a preview
+constexpr std::size_t kMembers = 20'000;                    // of a run
+constexpr std::size_t kStarted = 200;                       // changes of one run; the next goes on
 
 Result<void> CheckPolicy(const RotationPolicy& policy) {
   const auto bad = [](const char* what) { return Fail(ErrorCode::kInvalidArgument, what); };
@@ -60,8 +60,8 @@ std::string DateOf(std::int64_t when) {
   return std::string(text, std::strftime(text, sizeof text, "%Y-%m-%d", &local));
 }
 
-// Whoever a policy's changes are made by. Nobody of the directory: the zero identifier is the server
-// itself there.
+// Whoever a policy's changes are made by. Nobody of the directory: the zero identifier is the
+// server itself there.
 Actor ActorOf(const RotationPolicy& policy) {
   Actor actor;
   actor.login = "policy " + policy.name;
@@ -161,8 +161,8 @@ class DefaultRotationService final : public RotationService {
       candidate.display_name = member.person.display_name;
       candidate.mail = member.person.mail;
       if (member.password_last_set != 0) {
-        candidate.password_set = member.password_last_set / kTicks - kFileTimeEpoch;
-        candidate.due = candidate.password_set + policy.max_age_days * kDay;
+        candidate.password_set = member.password_last_set / kTicksPerSecond - kSecondsSince1601;
+        candidate.due = candidate.password_set + policy.max_age_days * kDaySeconds;
       } else {
         candidate.due = now;  // never set, or to be changed at once
       }
@@ -217,8 +217,7 @@ class DefaultRotationService final : public RotationService {
     }
     const std::string result = std::to_string(started) + " begun, " + std::to_string(refused) +
                                " refused, " + std::to_string(skipped) + " skipped.";
-    // Told when something was done, or when what is in the way has changed.
-    if (started == 0 && result == policy.last_result) return;
+    if (started == 0 && refused == 0) return;
     policy.last_run = ports_.core.clock.UnixMillis();
     policy.last_result = result;
     const auto kept = ports_.core.store.PutPolicy(
@@ -235,7 +234,7 @@ class DefaultRotationService final : public RotationService {
     // Once a day at most for a password, also when a run is repeated by another server.
     const Hash32 hash =
         Sha256(policy.id.Hex() + candidate.account.Hex() + std::to_string(candidate.password_set) +
-               "/" + std::to_string(now / kDay));
+               "/" + std::to_string(now / kDaySeconds));
     request.idempotency_key = "rotation-" + ToHex(hash).substr(0, 40);
     const auto begun = ports_.changes.Start(ActorOf(policy), std::move(request));
     if (!begun) Log(ports_.core, "policy " + policy.name + ", " + candidate.login, begun.error());
@@ -244,7 +243,7 @@ class DefaultRotationService final : public RotationService {
 
   void Notify(const RotationPolicy& policy, const RotationCandidate& candidate, std::int64_t now) {
     if (!ports_.outbox.on() || candidate.due <= now || candidate.mail.empty()) return;
-    const std::int64_t left = (candidate.due - now + kDay - 1) / kDay;
+    const std::int64_t left = (candidate.due - now + kDaySeconds - 1) / kDaySeconds;
     std::int64_t due = 0;  // the latest of the days that have come
     for (const std::int64_t days : policy.notify_days) {
       if (left <= days && (due == 0 || days < due)) due = days;

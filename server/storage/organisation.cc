@@ -14,7 +14,7 @@ struct RootColumns {
   Bytes Read() const { return ReadBytes(root_pub); }
 };
 
-struct TextColumn {
+struct AuditKeyColumn {
   std::string text;
   template <typename Prepared>
   void Into(Prepared& p) {
@@ -53,7 +53,7 @@ Result<void> SqlStore::BindAuditKey(const Bytes& audit_pub) {
   return database_.Write([&](Transaction& t) -> Result<void> {
     const std::string wanted = ToBase64(audit_pub);
     const auto bound =
-        FirstOf(Select<TextColumn>(t.sql, "SELECT audit_pub FROM organisation WHERE id = 1"));
+        FirstOf(Select<AuditKeyColumn>(t.sql, "SELECT audit_pub FROM organisation WHERE id = 1"));
     if (bound && bound->empty()) {
       Execute(t.sql, "UPDATE organisation SET audit_pub = :pub WHERE id = 1", wanted);
       return {};
