@@ -3,20 +3,15 @@
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
 
+#include "server/api/answers.h"
 #include "server/api/json_reader.h"
-#include "server/api/problem.h"
 
 namespace keyferry::server {
 namespace {
 
 namespace json = boost::json;
 
-Response Answer(Services& services, const Request& request, const Error& error) {
-  services.report(request, error);
-  return Problem(request, error);
-}
-
-Response Ok(const json::object& body, int status = 200) {
+Response PolicyAnswer(const json::object& body, int status = 200) {
   return Response::Json(json::serialize(body), status);
 }
 
@@ -76,12 +71,13 @@ Response Put(Services& services, Request& request, const PolicyId& id, int statu
   if (!policy) return Problem(request, policy.error());
   policy->id = id;
   const auto stored = services.rotation->Put(request.session->actor, *std::move(policy));
-  return stored ? Ok(PolicyJson(*stored), status) : Answer(services, request, stored.error());
+  return stored ? PolicyAnswer(PolicyJson(*stored), status)
+                : Answer(services, request, stored.error());
 }
 
 Response Preview(Services& services, Request& request, const RotationPolicy& policy) {
   const auto preview = services.rotation->Preview(request.session->actor, policy);
-  return preview ? Ok(PreviewJson(*preview)) : Answer(services, request, preview.error());
+  return preview ? PolicyAnswer(PreviewJson(*preview)) : Answer(services, request, preview.error());
 }
 
 template <typename Handle>
@@ -121,7 +117,7 @@ void AddPolicyRoutes(Router& router, Services& services) {
          if (!policies) return Answer(services, request, policies.error());
          json::array list;
          for (const RotationPolicy& policy : *policies) list.push_back(PolicyJson(policy));
-         return Ok({{"policies", std::move(list)}});
+         return PolicyAnswer({{"policies", std::move(list)}});
        }});
   router.Add({Method::kPost,
               "/api/v1/policies",
