@@ -54,12 +54,11 @@ export async function backupAndRestore(withCompany, test) {
       await company.quiet();
       await company.change();
       const delivered = await company.quiet();
-      const { password: held } = await company.login();
+      const before = await keyStatus();
       await company.keyControl('unplug');
       assert(await poll(async () => (await company.api.must('GET', '/api/v1/keys')).keys.every((key) => !key.seen_at), 10000), 'the key is still seen');
       await company.change();  // the directory has it, the key does not: the restore loses it
       const writes = await writesSince();
-      const before = await keyStatus();
       await company.services.server.stop();
       const restored = await tool('restore', file);
       assert(restored.code === 0 && /are lost/.test(restored.text), restored.text);
@@ -75,10 +74,8 @@ export async function backupAndRestore(withCompany, test) {
       assert(checked, 'the key was not asked how it stands');
       assert(checked.outcome === 'unknown', `it was found to be ${checked.outcome}: ${checked.detail}`);
       const after = await keyStatus();
-      assert(after.last_seq === before.last_seq && after.receipt_ctr === before.receipt_ctr, 'something was pushed to the key');
+      assert(before.last_seq > 0 && after.last_seq === before.last_seq && after.receipt_ctr === before.receipt_ctr, 'something was pushed to the key');
       assert(await writesSince() === writes, 'the directory was written to');
-      const { ok, password } = await company.login();
-      assert(ok && password === held, 'the key gives another password than before');
       company.acknowledged = [];  // those are what the restore lost
       company.writes = await writesSince();
       company.requests = 0;
