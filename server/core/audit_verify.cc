@@ -9,7 +9,7 @@
 namespace keyferry::server {
 namespace {
 
-constexpr std::size_t kBatch = 500;
+constexpr std::size_t kRowsAtOnce = 500;
 
 tl::unexpected<Error> Tampered(const std::string& how) {
   return Fail(ErrorCode::kInternal, "The audit log was tampered with: " + how + ".");
@@ -125,7 +125,7 @@ Result<AuditReport> VerifyAudit(AuditStore& store, const AuditTrust& trust) {
   }
 
   while (number < head->number) {
-    const auto rows = store.AuditAfter(number, kBatch);
+    const auto rows = store.AuditAfter(number, kRowsAtOnce);
     if (!rows) return tl::unexpected(rows.error());
     if (rows->empty()) break;
     for (const AuditStore::Row& row : *rows) {
