@@ -9,7 +9,7 @@ namespace keyferry::server {
 namespace {
 
 constexpr std::size_t kMailsAtOnce = 50;
-constexpr std::size_t kMaxText = 64 * 1024;
+constexpr std::size_t kMaxMailText = 64 * 1024;
 
 AuditEntry MailEntry(const Clock& clock, std::string_view actor, std::string_view action,
                      std::string_view target, std::string_view outcome, std::string_view detail) {
@@ -51,7 +51,7 @@ Result<bool> MailOutbox::Queue(std::string_view mark, std::string_view recipient
     return Fail(ErrorCode::kInvalidArgument,
                 "The person's mail address in the directory is missing or cannot be used.");
   }
-  if (text.size() > kMaxText || subject.size() > 200) {
+  if (text.size() > kMaxMailText || subject.size() > 200) {
     return Fail(ErrorCode::kInvalidArgument, "The mail is too long.");
   }
   MailRecord mail;
