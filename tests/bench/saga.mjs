@@ -107,6 +107,15 @@ sockets = [${sockets.map((socket) => `"${socket}"`).join(', ')}]
     await super.stop();
   }
 
+  agent() { return new https.Agent({ ca: fs.readFileSync(this.publicCa), keepAlive: true, maxSockets: 2 * KEYS }); }
+
+  /** As many open connections as people save at once. */
+  async connect() {
+    this.api.agent.destroy();
+    this.api.agent = this.agent();
+    await Promise.all(this.people.map(() => this.api.must('GET', '/api/v1/session')));
+  }
+
   /** One change by the API; how long until it answered that the directory has it. */
   async change(person) {
     const began = performance.now();
@@ -206,19 +215,21 @@ async function crowd(firm) {
   // What the pages took while changes ran, and while the bare loop ran.
   const ours = {}, besideBare = {};
   let pages = null, over = false, refused = 0;
+  const visitor = Object.assign(Object.create(Object.getPrototypeOf(firm.api)), firm.api, { agent: firm.agent() });
   const reader = (async () => {
-    for (const page of ['/', '/employees', '/keys', '/workstations', '/audit']) await firm.api.request('GET', page);
+    for (const page of ['/', '/employees', '/keys', '/workstations', '/audit']) await visitor.request('GET', page);
     while (!over) {
       for (const page of ['/employees?query=anna', '/keys', '/workstations', '/audit']) {
         const began = performance.now();
         const into = pages;
-        const { status } = await firm.api.request('GET', page, { headers: { Accept: 'text/html' } });
+        const { status } = await visitor.request('GET', page, { headers: { Accept: 'text/html' } });
         if (into) (into[page] ??= []).push(performance.now() - began);
         if (into === ours && status !== 200) refused += 1;
       }
     }
   })();
   const round = async (into) => {
+    await firm.connect();
     pages = ours;
     const began = performance.now();
     await Promise.all(firm.people.map((person) => firm.change(person)));
@@ -273,7 +284,7 @@ const firm = new Firm({ preset: 'release' });
 try {
   await firm.start();
   console.log(`machine               ${os.cpus().length} processors, load ${os.loadavg()[0].toFixed(1)}`);
-  firm.api.agent = new https.Agent({ ca: fs.readFileSync(firm.publicCa), keepAlive: true, maxSockets: 80 });
+  firm.api.agent = firm.agent();
   if (asked('single')) await single(firm);
   if (asked('crowd')) await crowd(firm);
   if (asked('queue')) await queue();
