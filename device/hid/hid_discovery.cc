@@ -22,6 +22,8 @@
 namespace keyferry::device {
 namespace {
 
+// Set by packaging/udev/70-keyferry.rules where numbers of nodes are used again.
+constexpr char kInstanceProperty[] = "KEYFERRY_INSTANCE";
 constexpr int kSocketBuffer = 1 << 20;  // thousands of messages
 
 struct Unref {
@@ -224,12 +226,16 @@ class HidDiscovery final : public Discovery {
   }
 
   // Whether udevd is done with it: before, its node has not got its group yet, and a message is to
-  // come.
+  // come. What udevd knows goes by the number of the node, so that until it has heard of a pull it
+  // says of the device that has the number now what was true of the one before; by our rule's
+  // property it also says which one it means.
   bool Ready(const Candidate& one) const {
     if (!udevd_) return true;
     const Udev<udev_device> device(
         udev_device_new_from_subsystem_sysname(udev_.get(), kind_->Subsystem(), one.name.c_str()));
-    return device && udev_device_get_is_initialized(device.get()) > 0;
+    if (!device || udev_device_get_is_initialized(device.get()) <= 0) return false;
+    const char* known = udev_device_get_property_value(device.get(), kInstanceProperty);
+    return known == nullptr || one.instance == known;
   }
 
   // What is there now against what was told.
