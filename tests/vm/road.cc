@@ -102,4 +102,15 @@ const Road& UsbLibusbRoad() {
   return road;
 }
 
+const Road& GadgetRoad() {
+  static const Road road{"gadget, hidraw",
+                         {"--gadget", "/dev/hidg0"},
+                         "gadget",
+                         [] { return device::WatchHidraw({}); },
+                         HidOpener(device::OpenHidraw),
+                         {},
+                         kEmulated};
+  return road;
+}
+
 }  // namespace keyferry::test

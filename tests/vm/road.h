@@ -27,6 +27,8 @@ struct Road {
 const Road& UhidRoad();
 const Road& UsbHidrawRoad();
 const Road& UsbLibusbRoad();
+// The other end of a USB cable, on dummy_hcd (with-gadget).
+const Road& GadgetRoad();
 // From hci0 to the key on hci1 (with-ble). Its introduction is the pairing: once a boot.
 const Road& BleRoad();
 

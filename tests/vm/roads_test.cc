@@ -100,3 +100,5 @@ ON_USB(test::UhidRoad, "uhid");
 ON_USB(test::UsbHidrawRoad, "usb-hidraw");
 ON_USB(test::UsbLibusbRoad, "usb-libusb");
 ON_ROAD(test::BleRoad, "ble");
+REGISTER_TEST_CASE(EnrolDeliverRelease<test::GadgetRoad>, "gadget: enrol, deliver, release",
+                   "[gadget]");
