@@ -81,75 +81,76 @@ const Road& SocketRoad() {
   return road;
 }
 
-struct Delivery {
-  Figures echo;    // one report there and back
-  int out = 0;     // reports of a job
-  int in = 0;      // reports of a receipt
-  double raw = 0;  // what these cost by the echo
-  Figures whole;
-};
-
-Delivery Deliver(const Road& road, const std::string& faults) {
-  Desk& desk = Desk::On(road);
-  desk.Control("faults " + faults);
-  device::TransportInfo info;
-  Delivery result;
-  {
-    REQUIRE(desk.presence().Wait());
-    const auto port = road.open(desk.presence().places().front(), {});
-    REQUIRE(port);
-    info = (*port)->Describe();
-    const auto link = (*port)->OpenLink({});
-    REQUIRE(link);
-    result.echo = Echo(**link);
-  }
-  std::vector<double> times;
-  std::size_t job_size = 0;
-  {
-    const auto client = desk.Connect();
-    REQUIRE(client);
-    for (int i = 0; i < kDeliveries; ++i) {
-      desk.Seal();
-      job_size = desk.job().size();
-      // The session, if there is none yet, is not part of it.
-      REQUIRE(desk.Open(*client));
-      std::this_thread::sleep_for(kRest);
-      const auto began = Clock::now();
-      const auto receipt = client->PutJob(desk.job());
-      times.push_back(Milliseconds(Clock::now() - began));
-      REQUIRE(receipt);
-      desk.Take(*receipt);
+// An open session on one road, and what its reports cost.
+class Course {
+ public:
+  Course(const Road& road, const std::string& faults) : desk_(Desk::On(road)) {
+    desk_.Control("faults " + faults);
+    REQUIRE(desk_.presence().Wait());
+    {
+      const auto port = road.open(desk_.presence().places().front(), {});
+      REQUIRE(port);
+      info_ = (*port)->Describe();
+      const auto link = (*port)->OpenLink({});
+      REQUIRE(link);
+      echo_ = Echo(**link);
     }
+    client_ = desk_.Connect();
+    REQUIRE(client_);
   }
-  desk.Control("faults ");
-  result.whole = Sorted(std::move(times));
+  ~Course() { desk_.Control("faults "); }
+  Course(const Course&) = delete;
+  Course& operator=(const Course&) = delete;
+
+  // How long one delivery takes; the session, if there is none yet, is not part of it.
+  double Deliver() {
+    desk_.Seal();
+    REQUIRE(desk_.Open(*client_));
+    std::this_thread::sleep_for(kRest);
+    const auto began = Clock::now();
+    const auto receipt = client_->PutJob(desk_.job());
+    const double took = Milliseconds(Clock::now() - began);
+    REQUIRE(receipt);
+    desk_.Take(*receipt);
+    return took;
+  }
+
+  const Figures& echo() const { return echo_; }
   // Request and response: 4 bytes of head and 16 of tag around job and receipt (PROTOCOL.md
   // section 8).
-  result.out = Frames(job_size + 20, info);
-  result.in = Frames(protocol::kReceiptSize + 20, info);
-  result.raw = result.echo.p50 / 2 * (result.out + result.in);
-  return result;
-}
+  int out() const { return Frames(desk_.job().size() + 20, info_); }
+  int in() const { return Frames(protocol::kReceiptSize + 20, info_); }
+  // What the reports of a delivery cost by the echo.
+  double Raw() const { return echo_.p50 / 2 * (out() + in()); }
 
-// What key and host compute for a delivery, on this processor: what it costs on the socket beyond
-// the socket's own reports.
-double Cryptography() {
-  static const double cost = [] {
-    const Delivery delivery = Deliver(SocketRoad(), "");
-    return delivery.whole.p50 - delivery.raw;
-  }();
-  return cost;
-}
+ private:
+  Desk& desk_;
+  device::TransportInfo info_;
+  Figures echo_;
+  std::unique_ptr<device::KeyClient> client_;
+};
 
 }  // namespace
 
+// Each delivery on the road comes with one on the socket, moments apart, so that both have the same
+// share of the machine. What the latter costs beyond its reports is computing, by key and host; the
+// rest of the former is the road's.
 void Measure(const Road& road, const std::string& name, const std::string& faults) {
-  const double crypto = Cryptography();
-  const Delivery delivery = Deliver(road, faults);
-  const double ratio = delivery.whole.p50 / (delivery.raw + crypto);
-  std::printf("%-31s %6.2f %6.2f  %3d + %2d %8.2f %7.2f %8.2f %8.2f %7.2f %7.2f %s\n", name.c_str(),
-              delivery.echo.p50, delivery.echo.p95, delivery.out, delivery.in, delivery.raw, crypto,
-              delivery.whole.p50, delivery.whole.p95, delivery.whole.p50 / delivery.raw, ratio,
+  Course socket(SocketRoad(), "");
+  Course course(road, faults);
+  std::vector<double> whole, computing, way;
+  for (int i = 0; i < kDeliveries; ++i) {
+    computing.push_back(socket.Deliver());
+    computing.back() -= socket.Raw();
+    whole.push_back(course.Deliver());
+    way.push_back(whole.back() - computing.back());
+  }
+  const double raw = course.Raw();
+  const Figures total = Sorted(whole);
+  const double ratio = Sorted(way).p50 / raw;
+  std::printf("%-31s %6.2f %6.2f  %3d + %2d %8.2f %8.2f %8.2f %8.2f %7.2f %8.2f %7.2f %s\n",
+              name.c_str(), course.echo().p50, course.echo().p95, course.out(), course.in(), raw,
+              total.p50, total.p95, Sorted(computing).p50, total.p50 / raw, Sorted(way).p50, ratio,
               ratio <= kGoal ? "met" : "MISSED");
   std::fflush(stdout);
 }
