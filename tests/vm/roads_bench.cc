@@ -24,6 +24,8 @@ namespace {
 constexpr int kEchoes = 400;
 constexpr int kDeliveries = 40;
 constexpr double kGoal = 1.3;
+// Nothing is faster than its own reports: less than this is other programs' share of the machine.
+constexpr double kNoise = 0.5;
 // Jobs come minutes or months apart; a key makes itself ready for the next one in between.
 constexpr std::chrono::milliseconds kRest{250};
 
@@ -151,7 +153,9 @@ void Measure(const Road& road, const std::string& name, const std::string& fault
   std::printf("%-31s %6.2f %6.2f  %3d + %2d %8.2f %8.2f %8.2f %8.2f %7.2f %8.2f %7.2f %s\n",
               name.c_str(), course.echo().p50, course.echo().p95, course.out(), course.in(), raw,
               total.p50, total.p95, Sorted(computing).p50, total.p50 / raw, Sorted(way).p50, ratio,
-              ratio <= kGoal ? "met" : "MISSED");
+              ratio < kNoise   ? "none: the machine was too busy"
+              : ratio <= kGoal ? "met"
+                               : "MISSED");
   std::fflush(stdout);
 }
 
