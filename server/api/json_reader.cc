@@ -17,7 +17,7 @@ namespace json = boost::json;
 // text differently. This handler only looks for such twins.
 struct TwinFinder {
   static constexpr std::size_t max_object_size = 64;
-  static constexpr std::size_t max_array_size = 64;
+  static constexpr std::size_t max_array_size = 512;
   static constexpr std::size_t max_key_size = 64;
   static constexpr std::size_t max_string_size = 16 * 1024;
 

@@ -88,7 +88,9 @@ TEST_CASE("requests and answers over one kept connection") {
   REQUIRE(client.open());
   CHECK(std::string(client.version()) == "TLSv1.3");
   for (int i = 0; i < 3; ++i) {
-    client.Write(Get("/hello", "Cookie: a=b\r\nX-Other: kept out\r\n"));
+    client.Write(Get("/hello",
+                     "Cookie: a=b\r\nKeyferry-Protocol: 2\r\nKeyferry-Version: 1.2.3\r\n"
+                     "X-Other: kept out\r\n"));
     const std::string answer = client.ReadUntil("hello");
     CHECK(answer.find("HTTP/1.1 200 OK\r\n") == 0);
     CHECK(answer.find("Content-Security-Policy: ") != std::string::npos);
@@ -96,6 +98,8 @@ TEST_CASE("requests and answers over one kept connection") {
   {
     const std::lock_guard lock(site.mutex);
     CHECK(site.last.Header("cookie") == "a=b");
+    CHECK(site.last.Header("keyferry-protocol") == "2");
+    CHECK(site.last.Header("keyferry-version") == "1.2.3");
     CHECK(site.last.Header("x-other").empty());
     CHECK(site.last.address == "127.0.0.1");
     CHECK(site.last.id.size() == 16);
