@@ -161,7 +161,8 @@ Result<void> Initialise(const ServerConfig& config, std::int64_t now) {
           ErrorCode::kConflict,
           "The database " + config.postgres->place() +
               " is in use by a Keyferry server. To add another one, copy root.pub, "
-              "issuer.key, issuer.cert, ca.pem and ca.key from that one's state folder to " +
+              "issuer.key, issuer.cert, ca.pem, ca.key, audit.key and audit.pub from that one's "
+              "state folder to " +
               folder.string() + " and run init again.");
     }
   }

@@ -7,7 +7,7 @@ import { freePort, must, run, Service } from '../../scripts/lib/demo/processes.m
 import { ROOT, UIDS } from '../../scripts/lib/demo/stack.mjs';
 import { Company, poll } from './company.mjs';
 
-const SHARED = ['root.pub', 'issuer.key', 'issuer.cert', 'ca.pem', 'ca.key'];
+const SHARED = ['root.pub', 'issuer.key', 'issuer.cert', 'ca.pem', 'ca.key', 'audit.key', 'audit.pub'];
 // Where A dies in the middle of a change.
 const DEATHS = ['server.change.begun', 'server.change.set', 'server.confirm.before_commit', 'server.change.confirmed', 'server.events.before', 'server.events.told'];
 
@@ -157,6 +157,11 @@ export async function twoServers(withCompany, test) {
       const away = await company.post();
       if (away.status !== 503) throw new Error(`without a database a change answers ${away.status}`);
       await must(path.join(ROOT, 'scripts/pg'), ['start', company.database]);
+      // Whoever found the database away answers 503 for a moment more.
+      for (const api of [company.apiA, company.apiB]) {
+        const back = await poll(async () => (await api.request('GET', company.history)).status === 200, 10000);
+        if (!back) throw new Error(`${api.base.href} does not find the database again`);
+      }
       await company.change();
       await company.quiet();
       await company.check();
