@@ -3,6 +3,8 @@
 #include <sys/stat.h>
 
 #include <catch2/catch.hpp>
+#include <future>
+#include <utility>
 
 #include "device/hid/hid_discovery.h"
 #include "device/hid/sysfs.h"
@@ -53,6 +55,8 @@ TEST_CASE("a key that udevd has not seen is not told on its word about the one b
   const std::string node = before.Appeared();
   std::string notes;
   std::unique_ptr<Discovery> watch;
+  // The node's group at the moment at which the key is told.
+  std::future<std::pair<Result<DiscoveryEvent>, std::string>> told;
   {
     const StandingUdevd standing;
     key.reset();
@@ -64,9 +68,19 @@ TEST_CASE("a key that udevd has not seen is not told on its word about the one b
     REQUIRE(present.size() == 1);
     CHECK(present.front().node == node);
     CHECK(notes == "");
+    told = std::async(std::launch::async, [&] {
+      auto event = watch->Next();
+      struct stat state {};
+      const bool seen = stat(node.c_str(), &state) == 0;
+      const group* owner = seen ? getgrgid(state.st_gid) : nullptr;
+      return std::pair(std::move(event), owner == nullptr ? std::string() : owner->gr_name);
+    });
+    // One more device comes and goes meanwhile: time enough for a wrong word.
+    Plug().reset();
   }
-  const auto event = watch->Next();
+  const auto [event, owner] = told.get();
   REQUIRE(event);
+  CHECK(owner == "keyferry-keys");
   CHECK(event->kind == DiscoveryEvent::kAppeared);
   CHECK(event->place.path == node);
   CHECK(GroupOf(node) == "keyferry-keys");
