@@ -8,13 +8,14 @@
 
 namespace keyferry::server {
 
-// The REST API of administrators and help desk under /api/v1 (docs/api.md); the same services as
-// the pages, so that the two cannot part. `streams` = the workstations' live streams, so that
-// revoking one ends its stream at once.
+// The REST API of administrators and help desk under /api/v1 (docs/api.md; openapi.json beside this
+// file describes each route, and a test compares); the same services as the pages, so that the two
+// cannot part. `streams` = the workstations' live streams, so that revoking one ends its stream at
+// once.
 void AddAdminRoutes(Router& router, Services& services,
                     std::shared_ptr<WorkstationStreams> streams);
 
-// What an idempotency key must look like: 8…64 printable ASCII characters without spaces.
-bool IsIdempotencyKey(std::string_view text);
+// openapi.json as it was built in.
+std::string_view OpenApiDocument();
 
 }  // namespace keyferry::server

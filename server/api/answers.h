@@ -16,4 +16,8 @@ inline Response NoSuchThing(const Request& request) {
   return Problem(request, Error{ErrorCode::kNotFound, "There is nothing at this address.", {}, 0});
 }
 
+inline Response Done(Services& services, const Request& request, const Result<void>& done) {
+  return done ? Response::NoContent() : Answer(services, request, done.error());
+}
+
 }  // namespace keyferry::server

@@ -40,6 +40,17 @@ bool IsSameOrigin(const Request& request) {
   return origin == "https://" + std::string(request.Header("host"));
 }
 
+std::string_view BearerToken(const Request& request) {
+  const std::string_view header = request.Header("authorization");
+  constexpr std::string_view kScheme = "bearer ";
+  if (header.size() < kScheme.size()) return {};
+  for (std::size_t i = 0; i < kScheme.size(); ++i) {
+    const char c = header[i];
+    if ((c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c) != kScheme[i]) return {};
+  }
+  return header.substr(kScheme.size());
+}
+
 std::string SafeNext(std::string_view next) {
   const auto target = ParseTarget(next);
   if (!target || next.find('\\') != std::string_view::npos) return "/";
@@ -66,7 +77,7 @@ std::optional<Response> Guard::Check(Request& request, const Route& route) const
       return CheckBody(request, route);
     case Access::kSignedIn:
     case Access::kAdministrator:
-      return CheckSession(request, route);
+      return CheckPerson(request, route);
     case Access::kWorkstation: {
       if (!request.certificate) {
         return Refuse(request, 403, ErrorCode::kPermissionDenied,
@@ -89,7 +100,54 @@ std::optional<Response> Guard::Check(Request& request, const Route& route) const
   return Refuse(request, 404, ErrorCode::kNotFound, "There is nothing at this address.");
 }
 
-std::optional<Response> Guard::CheckSession(Request& request, const Route& route) const {
+std::optional<Response> Guard::FindToken(Request& request, const Route& route) const {
+  if (!request.Header("cookie").empty()) {
+    return ProblemOf(request, "mixed_credentials",
+                     "Send a cookie or a token, not both: it would not be clear who asks.");
+  }
+  const std::string_view secret = BearerToken(request);
+  const std::string what = std::string(Name(route.method)) + " " + route.pattern;
+  const auto verdict = services_.tokens.Judge(secret, route.scope, what, request.address);
+  if (!verdict) {
+    services_.report(request, verdict.error());
+    return Problem(request, verdict.error());
+  }
+  switch (verdict->kind) {
+    case TokenVerdict::kAllowed:
+      break;
+    case TokenVerdict::kUnknown:
+      return ProblemOf(request, "token_unknown", "There is no such token.");
+    case TokenVerdict::kExpired:
+      return ProblemOf(request, "token_expired",
+                       "This token's life is over; let an administrator make another one.");
+    case TokenVerdict::kRevoked:
+      return ProblemOf(request, "token_revoked", "This token was revoked.");
+    case TokenVerdict::kOwnerGone:
+      return ProblemOf(request, "token_owner_gone",
+                       "Who made this token may not use this server any more.");
+    case TokenVerdict::kMissingScope:
+      return MissingScope(request, route.scope);
+    case TokenVerdict::kRateLimited: {
+      Response response =
+          ProblemOf(request, "rate_limited", "Too many requests with this token; slow down.");
+      for (auto& [name, value] : response.headers) {
+        if (name == "Retry-After") value = std::to_string(verdict->retry_seconds);
+      }
+      return response;
+    }
+  }
+  if (*route.scope == '\0') {
+    return ProblemOf(request, "session_required",
+                     "Tokens may not do this; sign in as a person instead.");
+  }
+  request.session.emplace();
+  request.session->actor = verdict->actor;
+  request.session_token = std::string(secret);
+  request.token = verdict->token.id;
+  return std::nullopt;
+}
+
+std::optional<Response> Guard::FindSession(Request& request, const Route& route) const {
   request.session_token = std::string(request.Cookie(kSessionCookie));
   Result<Session> session = request.session_token.empty()
                                 ? Fail(ErrorCode::kUnauthenticated, "Please sign in first.")
@@ -112,6 +170,14 @@ std::optional<Response> Guard::CheckSession(Request& request, const Route& route
     return response;
   }
   request.session = std::move(*session);
+  return std::nullopt;
+}
+
+std::optional<Response> Guard::CheckPerson(Request& request, const Route& route) const {
+  const bool by_token = IsApi(request) && !request.Header("authorization").empty();
+  if (auto refused = by_token ? FindToken(request, route) : FindSession(request, route)) {
+    return refused;
+  }
   const Role role = request.session->actor.role;
   const bool allowed =
       route.access == Access::kAdministrator ? role == Role::kAdministrator : role != Role::kNone;
@@ -119,7 +185,7 @@ std::optional<Response> Guard::CheckSession(Request& request, const Route& route
     return Refuse(request, 403, ErrorCode::kPermissionDenied, "Only administrators may do this.");
   }
   if (auto refused = CheckBody(request, route)) return refused;
-  if (IsUnsafe(route.method)) {
+  if (IsUnsafe(route.method) && !request.token) {
     const std::string_view given = !request.Header("x-keyferry-csrf").empty()
                                        ? request.Header("x-keyferry-csrf")
                                    : request.form ? request.form->Text("csrf")

@@ -13,7 +13,9 @@ namespace keyferry::server {
 //
 // A change of state (POST, DELETE) needs all of: no sign of another origin (Origin,
 // Sec-Fetch-Site), and, where there is a session, its token in the X-Keyferry-CSRF header or in the
-// form's `csrf` field. Thread-safe; blocks (session lookup).
+// form's `csrf` field. A token of the API stands for a session under /api alone, never beside a
+// cookie, and on routes that name a scope it has: no browser sends one by itself, so it needs no
+// CSRF token. Thread-safe; blocks (session lookup).
 class Guard {
  public:
   Guard(Services& services, Router::ErrorPage error_page)
@@ -22,7 +24,10 @@ class Guard {
   std::optional<Response> Check(Request& request, const Route& route) const;
 
  private:
-  std::optional<Response> CheckSession(Request& request, const Route& route) const;
+  std::optional<Response> CheckPerson(Request& request, const Route& route) const;
+  // Fills Request::session from the cookie, or from the token of the API.
+  std::optional<Response> FindSession(Request& request, const Route& route) const;
+  std::optional<Response> FindToken(Request& request, const Route& route) const;
   std::optional<Response> CheckBody(Request& request, const Route& route) const;
   Response Refuse(const Request& request, int status, ErrorCode code, std::string message) const;
 
@@ -35,6 +40,9 @@ bool IsSameOrigin(const Request& request);
 
 // Compares in time that depends on the lengths only.
 bool ConstantTimeEquals(std::string_view a, std::string_view b);
+
+// The credential of "Authorization: Bearer …"; empty without one.
+std::string_view BearerToken(const Request& request);
 
 // `next` when it is a plain path of this site, else "/".
 std::string SafeNext(std::string_view next);

@@ -130,6 +130,24 @@ std::string JsonReader::OptionalText(const char* name, std::size_t most, bool mu
   return Find(name, false) == nullptr ? std::string() : Text(name, 0, most, multiline);
 }
 
+std::vector<std::string> JsonReader::Texts(const char* name, std::size_t most, std::size_t bytes) {
+  const json::value* const value = Find(name, true);
+  if (value == nullptr) return {};
+  const json::array* const array = value->if_array();
+  std::vector<std::string> texts;
+  bool good = array != nullptr && array->size() <= most;
+  for (std::size_t i = 0; good && i < array->size(); ++i) {
+    const json::string* const text = (*array)[i].if_string();
+    good = text != nullptr && !text->empty() && text->size() <= bytes &&
+           !HasControl(std::string_view(text->data(), text->size()));
+    if (good) texts.emplace_back(text->data(), text->size());
+  }
+  if (good) return texts;
+  Complain(std::string(name) + " must be a list of at most " + std::to_string(most) +
+           " texts of 1 to " + std::to_string(bytes) + " bytes.");
+  return {};
+}
+
 bool JsonReader::Bool(const char* name) {
   const json::value* const value = Find(name, true);
   if (value == nullptr) return false;
@@ -216,7 +234,10 @@ std::vector<JsonReader> JsonReader::Objects(const char* name, std::size_t most) 
 Result<void> JsonReader::Finish() {
   for (const auto& member : object_) {
     const std::string_view name(member.key().data(), member.key().size());
-    if (asked_.find(name) == asked_.end()) Complain("There is a JSON member too many.");
+    if (asked_.find(name) != asked_.end()) continue;
+    std::string known;
+    for (const std::string& one : asked_) known += (known.empty() ? "" : ", ") + one;
+    Complain("There is a JSON member too many; it may have: " + known + ".");
   }
   if (!complaint_.empty()) return Fail(ErrorCode::kInvalidArgument, complaint_);
   return {};

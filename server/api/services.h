@@ -11,8 +11,10 @@
 #include "server/core/event_bus.h"
 #include "server/core/finding.h"
 #include "server/core/keys.h"
+#include "server/core/request_journal.h"
 #include "server/core/rotation.h"
 #include "server/core/session.h"
+#include "server/core/tokens.h"
 #include "server/core/workstations.h"
 #include "server/http/message.h"
 
@@ -33,6 +35,11 @@ struct Services {
   // Writes an error with its detail and the request's id to the log.
   std::function<void(const Request&, const Error&)> report;
   CheckUp& check_up;
+  TokenService& tokens;
+  RequestJournal& journal;
+  // Checks the whole audit log against the checkpoints: what it found, in words; the error says
+  // what is wrong with the log. Reads all of it.
+  std::function<Result<std::string>()> verify_audit;
   RotationService* rotation = nullptr;        // null: no policies here
   ActivationMail* activation_mail = nullptr;  // null: codes go on paper only
 };

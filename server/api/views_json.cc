@@ -36,6 +36,7 @@ json::object ToJson(const Person& person) {
           {"upn", person.upn},
           {"display_name", person.display_name},
           {"mail", person.mail},
+          {"phone", person.phone},
           {"title", person.title},
           {"department", person.department},
           {"employee_id", person.employee_id}};
@@ -150,6 +151,16 @@ json::object ToJson(const WorkstationMatch& match) {
   out["computer_dn"] = match.computer_dn;
   out["why_not"] = match.why_not;
   return out;
+}
+
+json::object ToJson(const TokenView& token) {
+  json::array scopes;
+  for (const std::string& scope : token.scopes) scopes.push_back(json::string(scope));
+  return {{"id", token.id.Hex()},         {"name", token.name},
+          {"scopes", std::move(scopes)},  {"creator", token.creator},
+          {"created", token.created},     {"expires", token.expires},
+          {"last_used", token.last_used}, {"last_address", token.last_address},
+          {"revoked", token.revoked},     {"revoked_by", token.revoked_by}};
 }
 
 json::object ToJson(const AuditView& row) {

@@ -7,6 +7,7 @@
 #include "server/core/directory.h"
 #include "server/core/keys.h"
 #include "server/core/session.h"
+#include "server/core/tokens.h"
 #include "server/core/workstations.h"
 
 namespace keyferry::server {
@@ -22,6 +23,7 @@ boost::json::object ToJson(const EnrolmentView& enrolment);
 boost::json::object ToJson(const WorkstationView& workstation);
 boost::json::object ToJson(const WorkstationMatch& match);
 boost::json::object ToJson(const AuditView& row);
+boost::json::object ToJson(const TokenView& token);
 const char* RoleName(Role role);
 const char* EnrolmentName(EnrolmentState state);
 

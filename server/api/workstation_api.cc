@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "server/api/answers.h"
+#include "server/api/guard.h"
 #include "server/api/json_reader.h"
 #include "server/api/problem.h"
 #include "server/core/encoding.h"
@@ -16,17 +17,6 @@ namespace keyferry::server {
 namespace {
 
 namespace json = boost::json;
-
-std::string_view BearerToken(const Request& request) {
-  const std::string_view header = request.Header("authorization");
-  constexpr std::string_view kScheme = "Bearer ";
-  return header.substr(0, kScheme.size()) == kScheme ? header.substr(kScheme.size())
-                                                     : std::string_view();
-}
-
-Response Done(Services& services, const Request& request, const Result<void>& result) {
-  return result ? Response::NoContent() : Answer(services, request, result.error());
-}
 
 Response Verdict(Services& services, const Request& request,
                  const Result<ReceiptVerdict>& verdict) {

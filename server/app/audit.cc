@@ -209,6 +209,11 @@ Result<std::string> VerifyAuditLog(const ServerConfig& config,
                                    const std::vector<std::filesystem::path>& more) {
   auto store = ReadStore(config);
   if (!store) return tl::unexpected(store.error());
+  return VerifyAuditLog(config, **store, more);
+}
+
+Result<std::string> VerifyAuditLog(const ServerConfig& config, Store& store,
+                                   const std::vector<std::filesystem::path>& more) {
   const auto pub = LoadAuditPub(config);
   if (!pub) return tl::unexpected(pub.error());
   const std::filesystem::path file = StateFiles(config.state_dir).checkpoints;
@@ -223,7 +228,7 @@ Result<std::string> VerifyAuditLog(const ServerConfig& config,
     }
     trust.checkpoints.insert(trust.checkpoints.end(), further->begin(), further->end());
   }
-  const auto report = VerifyAudit(**store, trust);
+  const auto report = VerifyAudit(store, trust);
   if (!report) return tl::unexpected(report.error());
   // A young log may have none yet; from then on there must be one.
   const std::int64_t age = SystemClock().UnixMillis() - report->first_time;

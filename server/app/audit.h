@@ -28,6 +28,9 @@ class AuditKeeping {
 // `more`: files with further checkpoints, e.g. the archive of a syslog receiver.
 Result<std::string> VerifyAuditLog(const ServerConfig& config,
                                    const std::vector<std::filesystem::path>& more);
+// The same on a database that is open already.
+Result<std::string> VerifyAuditLog(const ServerConfig& config, Store& store,
+                                   const std::vector<std::filesystem::path>& more);
 
 // keyferry-server audit cut: removes what is older than `days` under a signed cut, as the retention
 // rule does; in words what was done. No server may be running.

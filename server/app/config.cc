@@ -198,6 +198,11 @@ class Parser {
     workstations.max_per_address_hour = reader_.Number(
         "workstations.max_per_address_hour", workstations.max_per_address_hour, 1, 100000);
 
+    config_.api.max_token_days =
+        reader_.Number("api.max_token_days", config_.api.max_token_days, 1, 3660);
+    config_.api.requests_per_minute =
+        reader_.Number("api.requests_per_minute", config_.api.requests_per_minute, 1, 100000);
+
     ReadAudit();
     ReadMail();
 
@@ -324,6 +329,8 @@ const std::vector<std::string>& ConfigKeys() {
       "workstations.certificate_days",
       "workstations.max_pending",
       "workstations.max_per_address_hour",
+      "api.max_token_days",
+      "api.requests_per_minute",
       "audit.checkpoint_rows",
       "audit.checkpoint_minutes",
       "audit.retention_days",

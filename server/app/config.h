@@ -82,6 +82,11 @@ struct ServerConfig {
   } workstations;
 
   struct {
+    std::int64_t max_token_days = 366;
+    std::int64_t requests_per_minute = 600;  // of one token
+  } api;
+
+  struct {
     std::int64_t checkpoint_rows = 100;
     std::int64_t checkpoint_minutes = 10;
     std::int64_t retention_days = 0;  // 0 = for ever

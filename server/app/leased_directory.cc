@@ -56,6 +56,9 @@ class LeasedDirectory final : public Directory {
     if (tenure_() == 0) return NotHeld();
     return directory_->RequireChange(id, actor, on);
   }
+  Result<std::vector<std::string>> GroupsOf(const AccountId& id) override {
+    return directory_->GroupsOf(id);
+  }
   Result<std::vector<Computer>> FindComputers(std::span<const std::string> names) override {
     return directory_->FindComputers(names);
   }

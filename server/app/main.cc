@@ -16,6 +16,7 @@
 #include "server/app/log.h"
 #include "server/app/serve.h"
 #include "server/app/state.h"
+#include "server/app/token_desk.h"
 #include "server/core/clock.h"
 
 namespace {
@@ -65,6 +66,50 @@ int Export(const ServerConfig& config, const AuditExport& wanted) {
   const auto count = ExportAuditLog(config, wanted);
   if (!count) return Say(count.error(), 1);
   std::fprintf(stderr, "%llu entries.\n", static_cast<unsigned long long>(*count));
+  return 0;
+}
+
+int MakeToken(const ServerConfig& config, const TokenRequest& request) {
+  auto desk = TokenDesk::Open(config);
+  if (!desk) return Say(desk.error(), 1);
+  const auto issued = (*desk)->tokens().Create((*desk)->console(), request);
+  if (!issued) return Say(issued.error(), 1);
+  std::fprintf(stderr, "Token %s, identifier %s. It is shown this once:\n",
+               issued->token.name.c_str(), issued->token.id.Hex().c_str());
+  std::printf("%s\n", issued->secret.c_str());
+  return 0;
+}
+
+int ListTokens(const ServerConfig& config) {
+  auto desk = TokenDesk::Open(config);
+  if (!desk) return Say(desk.error(), 1);
+  const auto tokens = (*desk)->tokens().List();
+  if (!tokens) return Say(tokens.error(), 1);
+  const std::int64_t now = SystemClock().UnixMillis();
+  for (const TokenView& token : *tokens) {
+    const char* state = token.revoked != 0 ? "revoked" : now >= token.expires ? "expired" : "good";
+    std::string scopes;
+    for (const std::string& scope : token.scopes) scopes += " " + scope;
+    std::printf("%s %-8s %s by %s:%s\n", token.id.Hex().c_str(), state, token.name.c_str(),
+                OneLine(token.creator).c_str(), scopes.c_str());
+  }
+  return 0;
+}
+
+int RevokeToken(const ServerConfig& config, const std::string& id_text) {
+  const auto id = TokenId::Parse(id_text);
+  if (!id) {
+    return Say(Error{ErrorCode::kInvalidArgument,
+                     "A token's identifier has 32 hex digits; keyferry-server token list shows it.",
+                     {},
+                     0},
+               kBadConfig);
+  }
+  auto desk = TokenDesk::Open(config);
+  if (!desk) return Say(desk.error(), 1);
+  const auto revoked = (*desk)->tokens().Revoke((*desk)->console(), *id);
+  if (!revoked) return Say(revoked.error(), 1);
+  std::printf("Revoked %s.\n", revoked->name.c_str());
   return 0;
 }
 
@@ -130,6 +175,20 @@ int main(int argc, char** argv) {
       ->add_flag("--in-place", in_place,
                  "Mark the database that is there: something else has put it back")
       ->excludes(restore_file);
+  CLI::App* const token = app.add_subcommand(
+      "token", "Tokens of the API; on SQLite while the server is stopped, else on the page");
+  token->require_subcommand(1);
+  TokenRequest token_wanted;
+  CLI::App* const token_create = add(token, "create", "Make a token and print it, this once");
+  token_create->add_option("--name", token_wanted.name, "Unlike any other's")->required();
+  token_create->add_option("--scope", token_wanted.scopes, "What it may (docs/api.md)")
+      ->required()
+      ->delimiter(',');
+  token_create->add_option("--days", token_wanted.days, "Its life")->required();
+  CLI::App* const token_list = add(token, "list", "Show all tokens");
+  CLI::App* const token_revoke = add(token, "revoke", "End a token's life");
+  std::string token_id;
+  token_revoke->add_option("id", token_id, "Its identifier")->required();
   std::string state;
   init->add_option("--state", state, "State folder, instead of server.state_dir");
   CLI11_PARSE(app, argc, argv);
@@ -157,6 +216,9 @@ int main(int argc, char** argv) {
       return Tell(Restore(*config, backup_file));
     }
     if (exporting->parsed()) return Export(*config, wanted);
+    if (token_create->parsed()) return MakeToken(*config, token_wanted);
+    if (token_list->parsed()) return ListTokens(*config);
+    if (token_revoke->parsed()) return RevokeToken(*config, token_id);
     if (run->parsed()) {
       const auto done = Serve(*config);
       return done ? 0 : Say(done.error(), 1);

@@ -64,4 +64,23 @@ Result<std::unique_ptr<Store>> MakeStore(const ServerConfig& config, const std::
   return OpenPostgresStore(*config.postgres, node);
 }
 
+SessionConfig SessionsOf(const ServerConfig& config) {
+  SessionConfig out;
+  out.administrator_groups = config.directory.administrator_groups;
+  out.help_desk_groups = config.directory.help_desk_groups;
+  out.idle_seconds = config.sessions.idle_minutes * 60;
+  out.absolute_seconds = config.sessions.absolute_hours * 3600;
+  out.failures_per_account = static_cast<std::uint32_t>(config.sessions.failures_per_account);
+  out.failures_per_address = static_cast<std::uint32_t>(config.sessions.failures_per_address);
+  out.failure_window_seconds = out.block_seconds = config.sessions.block_minutes * 60;
+  return out;
+}
+
+TokenConfig TokensOf(const ServerConfig& config) {
+  TokenConfig out;
+  out.max_days = config.api.max_token_days;
+  out.requests_per_minute = static_cast<std::uint32_t>(config.api.requests_per_minute);
+  return out;
+}
+
 }  // namespace keyferry::server

@@ -6,10 +6,15 @@
 #include "protocol/result.h"
 #include "server/app/config.h"
 #include "server/core/directory.h"
+#include "server/core/services.h"
 #include "server/core/store.h"
 #include "server/directory/ldap_config.h"
 
 namespace keyferry::server {
+
+// The services' settings as the configuration wants them.
+SessionConfig SessionsOf(const ServerConfig& config);
+TokenConfig TokensOf(const ServerConfig& config);
 
 // The adapters as the configuration wants them, for whoever puts a program together.
 Result<LdapConfig> LdapConfigOf(const ServerConfig& config);  // reads the password file

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <mutex>
 #include <optional>
 
 #include "protocol/secure/system_random.h"
@@ -47,18 +48,6 @@ constexpr std::chrono::seconds kReadAuditEvery{1};
 Result<std::unique_ptr<Catalog>> LoadCatalog(const ServerConfig& config) {
   const bool open_ldap = config.directory.kind == "openldap";
   return Catalog::Load(WebFolder(config), open_ldap ? "OpenLDAP" : "Active Directory");
-}
-
-SessionConfig SessionsOf(const ServerConfig& config) {
-  SessionConfig out;
-  out.administrator_groups = config.directory.administrator_groups;
-  out.help_desk_groups = config.directory.help_desk_groups;
-  out.idle_seconds = config.sessions.idle_minutes * 60;
-  out.absolute_seconds = config.sessions.absolute_hours * 3600;
-  out.failures_per_account = static_cast<std::uint32_t>(config.sessions.failures_per_account);
-  out.failures_per_address = static_cast<std::uint32_t>(config.sessions.failures_per_address);
-  out.failure_window_seconds = out.block_seconds = config.sessions.block_minutes * 60;
-  return out;
 }
 
 ChangeConfig ChangesOf(const ServerConfig& config) {
@@ -185,6 +174,12 @@ class Parts {
                                   (error.detail.empty() ? "" : " [" + error.detail + "]"));
                     },
                     *check_up_,
+                    *tokens_,
+                    *journal_,
+                    [this, &config] {
+                      const std::lock_guard lock(verifying_);
+                      return VerifyAuditLog(config, *store_, {});
+                    },
                     &upkeep_->rotation(),
                     upkeep_->activation_mail()};
   }
@@ -236,6 +231,9 @@ class Parts {
                           [&log](std::string_view line) { log.Warning(line); }};
     offer_ = [ports](const std::vector<DeviceId>& devices) { OfferHere(ports, devices); };
     sessions_ = MakeSessionService(ports, SessionsOf(config));
+    tokens_ = MakeTokenService({*store_, *directory_, clock_, OsRandom()}, TokensOf(config),
+                               SessionsOf(config));
+    journal_ = MakeRequestJournal(*store_, clock_);
     changes_ = MakeChangeService(ports, ChangesOf(config));
     keys_ = MakeKeyService(ports, KeysOf(config));
     workstations_ = MakeWorkstationService(ports, WorkstationsOf(config));
@@ -260,6 +258,9 @@ class Parts {
   std::unique_ptr<EventBus> bus_;  // without a link
   std::unique_ptr<Waiter> waiter_;
   std::unique_ptr<SessionService> sessions_;
+  std::unique_ptr<TokenService> tokens_;
+  std::unique_ptr<RequestJournal> journal_;
+  std::mutex verifying_;  // one reads the whole audit log at a time
   std::unique_ptr<ChangeService> changes_;
   std::unique_ptr<KeyService> keys_;
   std::unique_ptr<WorkstationService> workstations_;

@@ -4,6 +4,7 @@
 
 #include "protocol/crypto.h"
 #include "server/core/audit_chain.h"
+#include "server/core/audit_format.h"
 #include "server/core/audit_verify.h"
 #include "server/core/encoding.h"
 #include "server/core/services.h"
@@ -27,6 +28,30 @@ class ChainedAuditService final : public AuditService {
                        std::move(entry.address), ToHex(row.hash)});
     }
     return views;
+  }
+
+  Result<AuditExtract> Export(AuditFormat format, std::uint64_t after, std::size_t limit,
+                              std::string_view version) override {
+    const auto rows = store_.AuditAfter(after, limit);
+    if (!rows) return tl::unexpected(rows.error());
+    AuditExtract extract;
+    extract.more = rows->size() == limit;
+    if (format == AuditFormat::kCsv && after == 0) extract.text = AuditCsvHeader();
+    for (const AuditStore::Row& row : *rows) {
+      extract.last = row.number;
+      switch (format) {
+        case AuditFormat::kJsonLines:
+          extract.text += AuditAsJson(row) + "\n";
+          break;
+        case AuditFormat::kCsv:
+          extract.text += AuditAsCsv(row);
+          break;
+        case AuditFormat::kCef:
+          extract.text += AuditAsCef(row, version) + "\n";
+          break;
+      }
+    }
+    return extract;
   }
 
   Result<std::uint64_t> Verify() override {

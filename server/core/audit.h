@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "protocol/result.h"
@@ -22,11 +23,23 @@ struct AuditView {
   std::string hash;  // hex
 };
 
+// A piece of the log for other programs (audit_format.h).
+enum class AuditFormat { kJsonLines, kCsv, kCef };
+struct AuditExtract {
+  std::string text;
+  std::uint64_t last = 0;  // number of its last row, 0 = there is none
+  bool more = false;
+};
+
 class AuditService {
  public:
   virtual ~AuditService() = default;
   // Newest first; `before` 0 = from the newest.
   virtual Result<std::vector<AuditView>> List(std::uint64_t before, std::size_t limit) = 0;
+  // Oldest first, rows after number `after`; CSV begins with its heading where `after` is 0.
+  // `version`: of the server, which CEF names.
+  virtual Result<AuditExtract> Export(AuditFormat format, std::uint64_t after, std::size_t limit,
+                                      std::string_view version) = 0;
   // Checks the chain alone, of a log from which nothing was cut; the number of its last row.
   virtual Result<std::uint64_t> Verify() = 0;
 };

@@ -94,6 +94,9 @@ struct ChangeView {
   std::int64_t used = 0;
 };
 
+// Error::detail of the kConflict for an idempotency key that was used for another request.
+inline constexpr char kOtherRequestDetail[] = "idempotency key of another request";
+
 struct ChangeRequest {
   AccountId account;
   std::string reason;           // 0…500 bytes of UTF-8

@@ -189,6 +189,13 @@ class Directory {
   virtual Result<void> Unlock(const AccountId& id, const AccountId& actor) = 0;
   virtual Result<void> RequireChange(const AccountId& id, const AccountId& actor, bool on) = 0;
 
+  // DNs of all groups of an account, nested ones too, for what acts in its name without its
+  // password. Wherever it lies below the base, as for SignIn. kNotFound: there is no such account,
+  // or it is disabled or past its end.
+  virtual Result<std::vector<std::string>> GroupsOf(const AccountId&) {
+    return Fail(ErrorCode::kUnsupported, "This directory does not tell groups.");
+  }
+
   // The computer accounts with these names (sAMAccountName without its $, 1…63 bytes, any case);
   // names that nobody has are left out. kUnsupported: this directory knows no computers.
   virtual Result<std::vector<Computer>> FindComputers(std::span<const std::string>) {

@@ -215,6 +215,35 @@ struct StoredSession {
   Session session;  // times in Unix seconds
 };
 
+// A token of the API.
+struct TokenRecord {
+  TokenId id;
+  std::string name;
+  Hash32 hash{};        // of the token
+  std::string scopes;   // names, one blank between two
+  AccountId owner;      // who made it; zero = made on the server's console
+  std::string creator;  // their login
+  std::int64_t created = 0;
+  std::int64_t expires = 0;
+  std::int64_t last_used = 0;
+  std::string last_address;
+  std::int64_t revoked = 0;
+  std::string revoked_by;
+};
+
+// A request with an idempotency key (request_journal.h).
+struct RequestRecord {
+  std::string principal;
+  Hash32 key{};      // of the idempotency key
+  Hash32 request{};  // of method, address and body
+  std::int64_t begun = 0;
+};
+struct StoredAnswer {
+  int status = 0;  // 0 = none yet
+  std::string content_type;
+  Bytes sealed;
+};
+
 // Failed sign-ins of one account, name or address.
 struct FailureCount {
   std::uint32_t failures = 0;

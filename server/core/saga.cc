@@ -300,7 +300,8 @@ Result<ChangeStore::Begun> Saga::Begin(const Actor& actor, const ChangeRecord& d
 Result<ChangeView> Saga::Answer(ChangeRow row, const Hash32& request_hash) {
   if (row.change.request_hash != request_hash) {
     return Fail(ErrorCode::kConflict,
-                "This request was already used for something else; open the page anew.");
+                "This request was already used for something else; open the page anew.",
+                kOtherRequestDetail);
   }
   {
     std::unique_lock lock(mutex_);

@@ -20,6 +20,7 @@
 #include "server/core/presence.h"
 #include "server/core/session.h"
 #include "server/core/store.h"
+#include "server/core/tokens.h"
 #include "server/core/waiter.h"
 #include "server/core/workstations.h"
 
@@ -54,6 +55,20 @@ struct SessionConfig {
   std::chrono::milliseconds answer_floor{500};
 };
 std::unique_ptr<SessionService> MakeSessionService(const CorePorts& ports, SessionConfig config);
+
+struct TokenConfig {
+  std::int64_t max_days = 366;
+  std::uint32_t requests_per_minute = 600;  // of one token, on this server
+};
+// What tokens alone stand on.
+struct TokenPorts {
+  Store& store;
+  Directory& directory;
+  const Clock& clock;
+  protocol::RandomSource& random;
+};
+std::unique_ptr<TokenService> MakeTokenService(const TokenPorts& ports, TokenConfig config,
+                                               SessionConfig roles);
 
 struct ChangeConfig {
   std::size_t password_length = 24;  // of generated ones, 12…128

@@ -4,6 +4,7 @@
 
 #include "server/core/audit_entry.h"
 #include "server/core/encoding.h"
+#include "server/core/roles.h"
 #include "server/core/services.h"
 
 namespace keyferry::server {
@@ -33,30 +34,6 @@ std::string Normalised(std::string_view name) {
     name.remove_suffix(1);
   }
   return Lower(name);
-}
-
-// Attribute names and values of a DN compare without regard to case and to blanks around
-// separators.
-std::string NormalisedDn(std::string_view dn) {
-  std::string out;
-  for (const char c : Lower(dn)) {
-    const bool after_separator = !out.empty() && (out.back() == ',' || out.back() == '=');
-    if (c == ' ' && (out.empty() || after_separator)) continue;
-    if (c == ',' || c == '=') {
-      while (!out.empty() && out.back() == ' ') out.pop_back();
-    }
-    out += c;
-  }
-  return out;
-}
-
-bool MemberOf(const std::vector<std::string>& groups, const std::vector<std::string>& wanted) {
-  for (const std::string& want : wanted) {
-    for (const std::string& group : groups) {
-      if (NormalisedDn(group) == NormalisedDn(want)) return true;
-    }
-  }
-  return false;
 }
 
 const char* OutcomeOf(BindOutcome outcome) {
@@ -175,11 +152,8 @@ class DefaultSessionService final : public SessionService {
     actor.login = facts.person->login;
     actor.display_name = facts.person->display_name;
     actor.address = std::string(address);
-    if (MemberOf(facts.group_dns, config_.administrator_groups)) {
-      actor.role = Role::kAdministrator;
-    } else if (MemberOf(facts.group_dns, config_.help_desk_groups)) {
-      actor.role = Role::kHelpDesk;
-    } else {
+    actor.role = RoleOf(facts.group_dns, config_);
+    if (actor.role == Role::kNone) {
       const auto audited = ports_.store.AppendAudit(
           AuditOf(ports_.clock, actor, "signin", actor.login, "denied", "In no permitted group."));
       if (!audited) return tl::unexpected(audited.error());

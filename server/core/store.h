@@ -267,6 +267,36 @@ class SessionStore {
                                   const AuditEntry& audit) = 0;
 };
 
+// Tokens of the API, and requests with idempotency keys.
+class ApiStore {
+ public:
+  struct RequestClaim {
+    bool fresh = false;  // it is the caller's to carry out; else what there is already:
+    Hash32 request{};
+    StoredAnswer answer;
+  };
+
+  virtual ~ApiStore() = default;
+  virtual Result<std::vector<TokenRecord>> Tokens() = 0;  // newest first
+  virtual Result<std::optional<TokenRecord>> FindToken(const TokenId& id) = 0;
+  virtual Result<std::optional<TokenRecord>> FindTokenByHash(const Hash32& hash) = 0;
+  // kConflict: one that is not revoked has the name.
+  virtual Result<void> AddToken(const TokenRecord& token, const AuditEntry& audit) = 0;
+  // kConflict unless it is not revoked.
+  virtual Result<void> RevokeToken(const TokenId& id, std::string_view by, std::int64_t time,
+                                   const AuditEntry& audit) = 0;
+  virtual Result<void> NoteTokenUse(const TokenId& id, std::int64_t time, std::string_view address,
+                                    const AuditEntry& audit) = 0;
+
+  // Takes the pair of principal and key. One that was begun before `lost` and has no answer is
+  // taken over; what was begun before `forgotten` is removed.
+  virtual Result<RequestClaim> ClaimRequest(const RequestRecord& request, std::int64_t lost,
+                                            std::int64_t forgotten) = 0;
+  virtual Result<void> AnswerRequest(std::string_view principal, const Hash32& key,
+                                     const StoredAnswer& answer) = 0;
+  virtual Result<void> ForgetRequest(std::string_view principal, const Hash32& key) = 0;
+};
+
 class AuditStore {
  public:
   struct Row {
@@ -322,6 +352,7 @@ class Store : public ChangeStore,
               public KeyStore,
               public WorkstationStore,
               public SessionStore,
+              public ApiStore,
               public AuditStore,
               public RestoreStore,
               public UpkeepStore {

@@ -46,6 +46,7 @@ class LdapDirectory final : public Directory {
   Result<PersonDetail> Get(const AccountId& id) override;
   Result<SignInFacts> SignIn(std::string_view name, const SecureBytes& password) override;
   Result<Candidate> Consider(const AccountId& id, const AccountId& actor) override;
+  Result<std::vector<std::string>> GroupsOf(const AccountId& id) override;
   Result<ChangeTarget> Pin(const AccountId& id, const AccountId& actor) override;
   Result<void> SetPassword(const ChangeTarget& target, const AccountId& id,
                            const SecureBytes& password, SetOptions options) override;
@@ -155,6 +156,28 @@ Result<Directory::Candidate> LdapDirectory::Consider(const AccountId& id, const 
     checked_.Note(session.endpoint.uri, id, actor, asked);
     return Candidate{std::move(look->detail), ChangeTarget{session.endpoint.uri, look->stamp}};
   });
+}
+
+Result<std::vector<std::string>> LdapDirectory::GroupsOf(const AccountId& id) {
+  return servers_.Read(
+      Turn::kPage, [&](const Session& session) -> Result<std::vector<std::string>> {
+        LdapSearch search;
+        search.base = config_.base_dn;
+        search.filter = "(&" + std::string(kUserFilter) + GuidFilter(id) + ")";
+        search.attributes = {"objectSid", "primaryGroupID", "userAccountControl", "accountExpires"};
+        const auto entries = Entries(session, search);
+        if (!entries) return tl::unexpected<Error>(entries.error());
+        AccountState state;
+        if (entries->size() == 1) state = ReadState(entries->front(), FileTimeNow());
+        if (entries->size() != 1 || state.disabled || state.account_expired) {
+          return Fail(ErrorCode::kNotFound, "Active Directory has no such account in use.");
+        }
+        auto groups = accounts_.Groups(session, entries->front(), {"cn"});
+        if (!groups) return tl::unexpected<Error>(groups.error());
+        std::vector<std::string> out;
+        for (LdapEntry& group : *groups) out.push_back(std::move(group.dn));
+        return out;
+      });
 }
 
 Result<ChangeTarget> LdapDirectory::Pin(const AccountId& id, const AccountId& actor) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <ctime>
 #include <new>
 #include <thread>
 #include <utility>
@@ -50,6 +51,7 @@ class OpenLdapDirectory final : public Directory {
                             std::string_view cursor) override;
   Result<PersonDetail> Get(const AccountId& id) override;
   Result<SignInFacts> SignIn(std::string_view name, const SecureBytes& password) override;
+  Result<std::vector<std::string>> GroupsOf(const AccountId& id) override;
   Result<ChangeTarget> Pin(const AccountId& id, const AccountId& actor) override;
   Result<void> SetPassword(const ChangeTarget& target, const AccountId& id,
                            const SecureBytes& password, SetOptions options) override;
@@ -120,6 +122,23 @@ Result<SignInFacts> OpenLdapDirectory::SignIn(std::string_view name, const Secur
   return servers_.Read(Turn::kPage, [&](const Session& session) {
     return SignInOn(session, config_, steps, name, password);
   });
+}
+
+Result<std::vector<std::string>> OpenLdapDirectory::GroupsOf(const AccountId& id) {
+  return servers_.Read(
+      Turn::kPage, [&](const Session& session) -> Result<std::vector<std::string>> {
+        LdapSearch search;
+        search.base = config_.base_dn;
+        search.filter = "(&" + std::string(kOpenLdapPeople) + UuidFilter(id) + ")";
+        search.attributes = OpenLdapStateAttributes();
+        const auto entries = Entries(session, search);
+        if (!entries) return tl::unexpected<Error>(entries.error());
+        const bool one = entries->size() == 1;
+        if (!one || ReadOpenLdapState(entries->front(), {}, std::time(nullptr)).disabled) {
+          return Fail(ErrorCode::kNotFound, "The directory has no such account in use.");
+        }
+        return accounts_.Groups(session, entries->front().dn, {});
+      });
 }
 
 Result<ChangeTarget> OpenLdapDirectory::Pin(const AccountId& id, const AccountId& actor) {

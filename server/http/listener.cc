@@ -269,7 +269,12 @@ class Connection : public std::enable_shared_from_this<Connection> {
     request.host = host;
     const auto target_text = header.target();
     auto target = ParseTarget(std::string_view(target_text.data(), target_text.size()));
-    if (!target) return 400;
+    if (!target) {
+      // A program is answered as a program all the same.
+      const std::string_view text(target_text.data(), target_text.size());
+      if (text.substr(0, 5) == "/api/") request.path = {"api"};
+      return 400;
+    }
     request.path = std::move(target->path);
     request.query = std::move(target->query);
     const auto method_text = header.method_string();
@@ -526,7 +531,9 @@ class BeastServer final : public HttpServer {
     threads_.clear();
   }
 
-  void Post(std::function<void()> work) override { asio::post(engine_.quick.pool, std::move(work)); }
+  void Post(std::function<void()> work) override {
+    asio::post(engine_.quick.pool, std::move(work));
+  }
 
   std::size_t connections() const override {
     const std::lock_guard lock(mutex_);

@@ -39,9 +39,10 @@ struct Request {
   std::optional<std::array<std::uint8_t, 32>> certificate;
 
   // Filled on the way to the handler.
-  std::vector<std::string> captures;         // values of the pattern's {…} segments
-  std::optional<Session> session;            // routes for signed-in people
-  std::string session_token;                 // its cookie
+  std::vector<std::string> captures;  // values of the pattern's {…} segments
+  std::optional<Session> session;     // routes for signed-in people
+  std::string session_token;          // its cookie, or the token of the API that stands for it
+  std::optional<TokenId> token;       // … which is this one
   std::optional<WorkstationId> workstation;  // routes for workstations
   std::optional<Form> form;                  // routes that take a form, parsed
 

@@ -36,6 +36,8 @@ struct Route {
   // Waits for a write of the directory. Such requests have threads of their own, so that no page
   // waits behind them.
   bool slow = false;
+  // What a token of the API needs for it (core/tokens.h). Empty: it is for people only.
+  const char* scope = "";
 };
 
 // Matches whole segments, byte for byte; literal segments win over captures. Filled at start, then

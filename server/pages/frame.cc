@@ -32,7 +32,7 @@ Data Frame(const PageContext& context, const Request& request, std::string_view 
     Put(me, "role", context.catalog.Text(admin ? "role.administrator" : "role.help_desk"));
     PutFlag(me, "admin", admin);
     for (const char* place :
-         {"employees", "keys", "workstations", "policies", "audit", "check_up"}) {
+         {"employees", "keys", "workstations", "policies", "audit", "check_up", "tokens"}) {
       PutFlag(me, (std::string("at_") + place).c_str(), at == place);
     }
     data["me"] = std::move(me);
@@ -109,10 +109,7 @@ Response ShowNotFound(const PageContext& context, const Request& request) {
 Router::ErrorPage MakeErrorPage(Services& services, const Catalog& catalog) {
   return [&services, &catalog](const Request& request, int status, const Error& error) {
     if (status >= 500) services.report(request, error);
-    if (IsApi(request)) {
-      const bool method = status == 405;
-      return Problem(request, status, method ? "method_not_allowed" : CodeName(error.code), error);
-    }
+    if (IsApi(request)) return ProblemOfStatus(request, status, error);
     return ShowError(PageContext{services, catalog}, request, status, error);
   };
 }
@@ -139,6 +136,7 @@ void AddPageRoutes(Router& router, Services& services, const Catalog& catalog,
   AddKeyPages(router, context);
   AddCheckUpPage(router, context);
   if (services.rotation != nullptr) AddPolicyPages(router, context);
+  AddTokenPage(router, context);
   AddOperationPages(router, context, [streams](const WorkstationId& id) { streams->Close(id); });
   AddEventRoutes(router, context);
 }

@@ -1,4 +1,4 @@
-#include "server/api/admin_api.h"
+#include "server/api/once.h"
 #include "server/api/problem.h"
 #include "server/pages/frame.h"
 #include "server/pages/models.h"

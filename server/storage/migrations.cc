@@ -196,6 +196,20 @@ const std::vector<Migration>& Migrations() {
   next_try BIGINT NOT NULL, sent BIGINT NOT NULL, last_error TEXT NOT NULL))",
            "CREATE INDEX mails_due ON mails (next_try) WHERE state = 'queued'",
        }},
+      {"tokens of the API, repeated requests",
+       {
+           R"(CREATE TABLE api_tokens (
+  number @ID@, token_id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, token_hash TEXT NOT NULL UNIQUE,
+  scopes TEXT NOT NULL, owner_id TEXT NOT NULL, creator TEXT NOT NULL, created BIGINT NOT NULL,
+  expires BIGINT NOT NULL, last_used BIGINT NOT NULL, last_address TEXT NOT NULL,
+  revoked BIGINT NOT NULL, revoked_by TEXT NOT NULL))",
+           "CREATE UNIQUE INDEX api_tokens_name ON api_tokens (name) WHERE revoked = 0",
+           R"(CREATE TABLE api_requests (
+  principal TEXT NOT NULL, key_hash TEXT NOT NULL, request_hash TEXT NOT NULL,
+  begun BIGINT NOT NULL, status BIGINT NOT NULL, content_type TEXT NOT NULL,
+  sealed TEXT NOT NULL, PRIMARY KEY (principal, key_hash)))",
+           "CREATE INDEX api_requests_begun ON api_requests (begun)",
+       }},
   };
   return migrations;
 }

@@ -13,7 +13,7 @@
 namespace keyferry::server {
 
 // The Store port over SQL. One .cc a part: changes, jobs, held, keys, enrolments,
-// workstations, sessions, audit, restore, upkeep.
+// workstations, sessions, api, audit, restore, upkeep.
 class SqlStore final : public Store {
  public:
   // `node`: this server among others on the database (node_link.h); empty where it is the only one.
@@ -138,6 +138,20 @@ class SqlStore final : public Store {
   Result<FailureCount> FindFailures(std::string_view counter) override;
   Result<void> AddFailure(const std::vector<FailureRule>& rules, std::int64_t now,
                           const AuditEntry& audit) override;
+
+  Result<std::vector<TokenRecord>> Tokens() override;
+  Result<std::optional<TokenRecord>> FindToken(const TokenId& id) override;
+  Result<std::optional<TokenRecord>> FindTokenByHash(const Hash32& hash) override;
+  Result<void> AddToken(const TokenRecord& token, const AuditEntry& audit) override;
+  Result<void> RevokeToken(const TokenId& id, std::string_view by, std::int64_t time,
+                           const AuditEntry& audit) override;
+  Result<void> NoteTokenUse(const TokenId& id, std::int64_t time, std::string_view address,
+                            const AuditEntry& audit) override;
+  Result<ApiStore::RequestClaim> ClaimRequest(const RequestRecord& request, std::int64_t lost,
+                                              std::int64_t forgotten) override;
+  Result<void> AnswerRequest(std::string_view principal, const Hash32& key,
+                             const StoredAnswer& answer) override;
+  Result<void> ForgetRequest(std::string_view principal, const Hash32& key) override;
 
   Result<void> AppendAudit(const AuditEntry& audit) override;
   Result<std::vector<Row>> AuditBefore(std::uint64_t before, std::size_t limit) override;

@@ -76,6 +76,16 @@ Result<SignInFacts> FakeDirectory::SignIn(std::string_view name, const SecureByt
   return facts;
 }
 
+Result<std::vector<std::string>> FakeDirectory::GroupsOf(const AccountId& id) {
+  const std::lock_guard lock(mutex_);
+  if (down) return Fail(ErrorCode::kUnavailable, "The directory cannot be reached.");
+  const auto found = people_.find(id);
+  if (found == people_.end() || found->second.detail.state.disabled) {
+    return Fail(ErrorCode::kNotFound, "There is no such account in use.");
+  }
+  return found->second.groups;
+}
+
 Result<ChangeTarget> FakeDirectory::Pin(const AccountId& id, const AccountId&) {
   const std::lock_guard lock(mutex_);
   if (down) return Fail(ErrorCode::kUnavailable, "The directory cannot be reached.");

@@ -96,6 +96,7 @@ class FakeDirectory final : public Directory {
   Result<PersonPage> Search(std::string_view, std::size_t, std::string_view) override;
   Result<PersonDetail> Get(const AccountId& id) override;
   Result<SignInFacts> SignIn(std::string_view name, const SecureBytes& password) override;
+  Result<std::vector<std::string>> GroupsOf(const AccountId& id) override;
   Result<ChangeTarget> Pin(const AccountId& id, const AccountId& actor) override;
   Result<void> SetPassword(const ChangeTarget& target, const AccountId& id,
                            const SecureBytes& password, SetOptions options) override;

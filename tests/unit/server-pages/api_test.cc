@@ -15,6 +15,11 @@ JsonReader Read(std::string_view text) {
   return JsonReader(std::span(reinterpret_cast<const std::uint8_t*>(text.data()), text.size()));
 }
 
+std::string Fresh() {
+  static int number = 10'000'000;
+  return std::to_string(++number);
+}
+
 struct Api : World {
   Api() : World(KEYFERRY_WEB_DIR) { fake::Populate(*this); }
 
@@ -23,7 +28,8 @@ struct Api : World {
     request.method = Method::kPost;
     request.headers["content-type"] = "application/json";
     request.headers["x-keyferry-csrf"] = kCsrf;
-    request.headers["idempotency-key"] = "12345678";
+    request.headers["idempotency-key"] =
+        target.find("/password") != std::string::npos ? "12345678" : Fresh();
     request.body = SecureBytes::CopyOf(std::string_view(json));
     return Send(std::move(request));
   }
@@ -218,8 +224,8 @@ TEST_CASE("enrolment and workstations by API") {
   CHECK(stream->closed);  // a revoked workstation hears nothing more
   CHECK(api.Json("/api/v1/workstations/" + id + "/allow-login", "{}").status == 204);
   CHECK(api.workstations.calls.size() == 3);
-  CHECK(api.Send(api.Get("/api/v1/audit?before=x")).status == 400);
-  CHECK(api.Send(api.Get("/api/v1/audit?before=5")).status == 200);
+  CHECK(api.Send(api.Get("/api/v1/audit?cursor=x")).status == 400);
+  CHECK(api.Send(api.Get("/api/v1/audit?limit=5")).status == 200);
 }
 
 TEST_CASE("health asks the directory rarely and tells no reason") {

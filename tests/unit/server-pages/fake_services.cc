@@ -284,6 +284,97 @@ Result<std::vector<AuditView>> FakeAudit::List(std::uint64_t before, std::size_t
   return out;
 }
 
+Result<AuditExtract> FakeAudit::Export(AuditFormat format, std::uint64_t after, std::size_t limit,
+                                       std::string_view) {
+  AuditExtract extract;
+  for (auto row = rows.rbegin(); row != rows.rend(); ++row) {
+    if (row->number <= after) continue;
+    if (extract.last != 0 && --limit == 0) {
+      extract.more = true;
+      break;
+    }
+    extract.last = row->number;
+    extract.text += std::to_string(static_cast<int>(format)) + " " + row->action + "\n";
+  }
+  return extract;
+}
+
+Result<TokenView> FakeTokens::Get(const TokenId& id) {
+  for (const TokenView& token : tokens) {
+    if (token.id == id) return token;
+  }
+  return Fail(ErrorCode::kNotFound, "There is no such token.");
+}
+
+Result<TokenIssued> FakeTokens::Create(const Actor& actor, const TokenRequest& request) {
+  calls.push_back("create " + actor.login + " " + request.name + " " +
+                  std::to_string(request.days) + " " + std::to_string(request.scopes.size()));
+  if (request.name.empty() || request.days < 1) {
+    return Fail(ErrorCode::kInvalidArgument, "The token needs a name and days.");
+  }
+  TokenView view;
+  view.id = MakeId<TokenId>(static_cast<std::uint8_t>(0x70 + tokens.size()));
+  view.name = request.name;
+  view.scopes = request.scopes;
+  view.creator = actor.login;
+  view.created = 1795243680000;
+  view.expires = view.created + request.days * 86'400'000;
+  tokens.insert(tokens.begin(), view);
+  return TokenIssued{view, kSecret};
+}
+
+Result<TokenView> FakeTokens::Revoke(const Actor& actor, const TokenId& id) {
+  calls.push_back("revoke " + actor.login + " " + id.Hex());
+  for (TokenView& token : tokens) {
+    if (token.id != id) continue;
+    token.revoked = 1795243690000;
+    token.revoked_by = actor.login;
+    return token;
+  }
+  return Fail(ErrorCode::kNotFound, "There is no such token.");
+}
+
+Result<TokenVerdict> FakeTokens::Judge(std::string_view secret, std::string_view scope,
+                                       std::string_view what, std::string_view address) {
+  TokenVerdict out;
+  if (secret != kSecret) return out;
+  calls.push_back("judge " + std::string(what));
+  out.kind = verdict;
+  out.token.id = MakeId<TokenId>(0x77);
+  out.token.name = "robot";
+  if (verdict == TokenVerdict::kAllowed && !scope.empty() &&
+      std::find(scopes.begin(), scopes.end(), scope) == scopes.end()) {
+    out.kind = TokenVerdict::kMissingScope;
+  }
+  out.retry_seconds = 7;
+  out.actor = {MakeId<AccountId>(0xAA), "token robot", "robot", role, std::string(address)};
+  return out;
+}
+
+Result<RequestJournal::Begun> FakeJournal::Begin(std::string_view principal, std::string_view key,
+                                                 const Hash32& request) {
+  Begun begun;
+  const auto [place, fresh] = kept.try_emplace({std::string(principal), std::string(key)},
+                                               std::pair(request, StoredAnswer{}));
+  if (fresh) return begun;
+  begun.kind = place->second.first != request     ? Begun::kOther
+               : place->second.second.status == 0 ? Begun::kRunning
+                                                  : Begun::kAnswered;
+  begun.answer = place->second.second;
+  return begun;
+}
+
+Result<void> FakeJournal::Finish(std::string_view principal, std::string_view key,
+                                 const StoredAnswer& answer) {
+  kept[{std::string(principal), std::string(key)}].second = answer;
+  return {};
+}
+
+Result<void> FakeJournal::Forget(std::string_view principal, std::string_view key) {
+  kept.erase({std::string(principal), std::string(key)});
+  return {};
+}
+
 namespace {
 struct FakeSubscription final : EventBus::Subscription {
   FakeSubscription(FakeBus& owner, int number) : bus(owner), id(number) {}
@@ -342,7 +433,13 @@ World::World(const std::string& web_directory)
                  const std::lock_guard lock(reported_mutex);
                  reported.push_back(error);
                },
-               check_up} {
+               check_up,
+               tokens,
+               journal,
+               [this]() -> Result<std::string> {
+                 if (audit_damage) return tl::unexpected(*audit_damage);
+                 return "The audit log is whole.";
+               }} {
   auto loaded = Catalog::Load(web_directory);
   if (!loaded) throw std::runtime_error(loaded.error().message);
   catalog = std::move(*loaded);

@@ -131,8 +131,35 @@ struct FakeWorkstations final : WorkstationService {
   std::vector<WorkstationRequest> registered;
 };
 
+struct FakeTokens final : TokenService {
+  Result<std::vector<TokenView>> List() override { return tokens; }
+  Result<TokenView> Get(const TokenId& id) override;
+  Result<TokenIssued> Create(const Actor& actor, const TokenRequest& request) override;
+  Result<TokenView> Revoke(const Actor& actor, const TokenId& id) override;
+  // Looks at `scopes`, `role` and `verdict` for kSecret; kUnknown for anything else.
+  Result<TokenVerdict> Judge(std::string_view secret, std::string_view scope, std::string_view what,
+                             std::string_view address) override;
+  static constexpr char kSecret[] = "kft_0123456789";
+  std::vector<TokenView> tokens;
+  std::vector<std::string> scopes;
+  Role role = Role::kAdministrator;
+  TokenVerdict::Kind verdict = TokenVerdict::kAllowed;
+  std::vector<std::string> calls;
+};
+
+struct FakeJournal final : RequestJournal {
+  Result<Begun> Begin(std::string_view principal, std::string_view key,
+                      const Hash32& request) override;
+  Result<void> Finish(std::string_view principal, std::string_view key,
+                      const StoredAnswer& answer) override;
+  Result<void> Forget(std::string_view principal, std::string_view key) override;
+  std::map<std::pair<std::string, std::string>, std::pair<Hash32, StoredAnswer>> kept;
+};
+
 struct FakeAudit final : AuditService {
   Result<std::vector<AuditView>> List(std::uint64_t before, std::size_t limit) override;
+  Result<AuditExtract> Export(AuditFormat format, std::uint64_t after, std::size_t limit,
+                              std::string_view version) override;
   Result<std::uint64_t> Verify() override { return rows.size(); }
   std::vector<AuditView> rows;
 };
@@ -177,6 +204,9 @@ struct World {
   FakeBus bus;
   SystemClock clock;
   FakeCheckUp check_up;
+  FakeTokens tokens;
+  FakeJournal journal;
+  std::optional<Error> audit_damage;
   std::vector<Error> reported;
   std::mutex reported_mutex;
   Services services;

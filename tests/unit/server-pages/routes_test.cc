@@ -1,6 +1,11 @@
 // Every route against callers who may not: no session, wrong role, other site, no token, wrong
 // body.
 #include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
+#include <regex>
+#include <set>
+#include <sstream>
 
 #include "fake_services.h"
 
@@ -86,9 +91,10 @@ TEST_CASE("what is public is on a short list") {
   }
   std::sort(open.begin(), open.end());
   CHECK(open == std::vector<std::string>{
-                    "GET /api/v1/health", "GET /api/v1/workstations/{id}/enrolment",
-                    "GET /assets/{version}/{file}", "GET /sign-in", "POST /api/v1/session",
-                    "POST /api/v1/workstations", "POST /sign-in"});
+                    "GET /api/v1/health", "GET /api/v1/openapi.json", "GET /api/v1/problems/{name}",
+                    "GET /api/v1/workstations/{id}/enrolment", "GET /assets/{version}/{file}",
+                    "GET /sign-in", "POST /api/v1/session", "POST /api/v1/workstations",
+                    "POST /sign-in"});
 }
 
 TEST_CASE("help desk reaches nothing that is for administrators") {
@@ -269,4 +275,26 @@ TEST_CASE("signing in and out by page") {
   CHECK(out.status == 303);
   CHECK(out.headers[1].second.find("Max-Age=0") != std::string::npos);
   CHECK(world.Send(world.Get("/employees")).status == 303);
+}
+
+TEST_CASE("every header that a handler reads is one that the listener keeps") {
+  static const std::regex kRead("Header\\(\"([a-z-]+)\"\\)");
+  std::set<std::string> read;
+  for (const char* room : {"api", "pages"}) {
+    const auto folder = std::filesystem::path(KEYFERRY_SOURCE_DIR) / "server" / room;
+    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+      std::ifstream in(entry.path());
+      std::stringstream stream;
+      stream << in.rdbuf();
+      const std::string text = stream.str();
+      for (std::sregex_iterator it(text.begin(), text.end(), kRead), end; it != end; ++it) {
+        read.insert((*it)[1]);
+      }
+    }
+  }
+  CHECK(read.size() > 8);
+  for (const std::string& name : read) {
+    INFO(name);
+    CHECK(std::find(kKeptHeaders.begin(), kKeptHeaders.end(), name) != kKeptHeaders.end());
+  }
 }

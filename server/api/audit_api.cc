@@ -1,0 +1,137 @@
+// The audit log and the check-up.
+#include <memory>
+#include <mutex>
+
+#include "server/api/handlers.h"
+#include "server/api/once.h"
+
+namespace keyferry::server {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::size_t kMostExported = 1000;
+
+// The number in a cursor of one of the log's lists; 0 without one.
+Result<std::uint64_t> NumberOf(const PageRequest& page) {
+  return page.after.empty() ? Result<std::uint64_t>(0) : ReadNumber(page.after, "cursor");
+}
+
+Response ListAudit(Services& services, Request& request) {
+  const auto wanted = ReadPage(request, "rows");
+  if (!wanted) return Problem(request, wanted.error());
+  const auto before = NumberOf(*wanted);
+  if (!before) return Problem(request, before.error());
+  auto rows = services.audit.List(*before, wanted->limit + 1);
+  if (!rows) return Answer(services, request, rows.error());
+  Page<AuditView> page;
+  if (rows->size() > wanted->limit) {
+    rows->resize(wanted->limit);
+    page.next = MakeCursor("rows", std::to_string(rows->back().number));
+  }
+  page.views = *std::move(rows);
+  return OnePage("rows", page);
+}
+
+// At most 1,000 rows an answer; Link leads to the next ones.
+Response ExportAudit(Services& services, Request& request) {
+  struct Choice {
+    const char* name;
+    AuditFormat format;
+    const char* type;
+  };
+  static constexpr Choice kChoices[] = {
+      {"jsonl", AuditFormat::kJsonLines, "application/x-ndjson; charset=utf-8"},
+      {"csv", AuditFormat::kCsv, "text/csv; charset=utf-8"},
+      {"cef", AuditFormat::kCef, "text/plain; charset=utf-8"}};
+  const std::string_view name = request.Query("format");
+  const Choice* choice = name.empty() ? &kChoices[0] : nullptr;
+  for (const Choice& one : kChoices) {
+    if (name == one.name) choice = &one;
+  }
+  if (choice == nullptr) {
+    return ProblemOf(request, "invalid_request", "format must be jsonl, csv or cef.");
+  }
+  const auto limit = ReadLimit(request, kMostExported);
+  if (!limit) return Problem(request, limit.error());
+  // The cursor of an export has a name of its own: it goes the other way.
+  Request bare;
+  bare.query = {{"cursor", std::string(request.Query("cursor"))}};
+  const auto wanted = ReadPage(bare, "export");
+  if (!wanted) return Problem(request, wanted.error());
+  const auto after = NumberOf(*wanted);
+  if (!after) return Problem(request, after.error());
+  auto extract = services.audit.Export(choice->format, *after, *limit, services.version);
+  if (!extract) return Answer(services, request, extract.error());
+  Response response;
+  response.content_type = choice->type;
+  response.body = std::move(extract->text);
+  if (extract->more) {
+    response.With("Link", "</api/v1/audit/export?format=" + std::string(choice->name) +
+                              "&limit=" + std::to_string(*limit) +
+                              "&cursor=" + MakeCursor("export", std::to_string(extract->last)) +
+                              ">; rel=\"next\"");
+  }
+  return response;
+}
+
+Response VerifyAudit(Services& services, Request& request) {
+  const auto words = services.verify_audit();
+  if (!words && words.error().code == ErrorCode::kUnavailable) {
+    return Answer(services, request, words.error());
+  }
+  if (!words) services.report(request, words.error());
+  return Ok({{"whole", words.has_value()}, {"report", words ? *words : words.error().message}});
+}
+
+const char* StatusName(Finding::Status status) {
+  switch (status) {
+    case Finding::Status::kOk:
+      return "ok";
+    case Finding::Status::kWarning:
+      return "warning";
+    case Finding::Status::kProblem:
+      break;
+  }
+  return "problem";
+}
+
+Response ShowCheckUp(Services& services) {
+  const CheckUp::Report report = services.check_up.Latest();
+  Finding::Status worst = Finding::Status::kOk;
+  json::array findings;
+  for (const Finding& finding : report.findings) {
+    worst = std::max(worst, finding.status);
+    findings.push_back({{"status", StatusName(finding.status)},
+                        {"what", finding.what},
+                        {"cause", finding.cause},
+                        {"fix", finding.fix}});
+  }
+  return Ok({{"at", report.at}, {"status", StatusName(worst)}, {"findings", std::move(findings)}});
+}
+
+}  // namespace
+
+void AddAuditRoutes(Router& router, Services& services) {
+  router.Add(Reading("/audit", Access::kAdministrator, "audit:read",
+                     [&services](Request& request) { return ListAudit(services, request); },
+                     {"cursor", "limit"}));
+  router.Add(Reading("/audit/export", Access::kAdministrator, "audit:read",
+                     [&services](Request& request) { return ExportAudit(services, request); },
+                     {"format", "cursor", "limit"}));
+  Route verify = Reading("/audit/verification", Access::kAdministrator, "audit:read",
+                         [&services](Request& request) { return VerifyAudit(services, request); });
+  verify.slow = true;
+  router.Add(std::move(verify));
+  router.Add(Reading("/check-up", Access::kAdministrator, "check_up:read",
+                     [&services](Request&) { return ShowCheckUp(services); }));
+  Route look = Writing("/check-up", Access::kAdministrator, "check_up:write", Body::kNone,
+                       Once(services, [&services](Request&) {
+                         services.check_up.Run();
+                         return ShowCheckUp(services);
+                       }));
+  look.slow = true;
+  router.Add(std::move(look));
+}
+
+}  // namespace keyferry::server

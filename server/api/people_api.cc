@@ -1,0 +1,145 @@
+// Employees and the changes of their passwords.
+#include "server/api/handlers.h"
+#include "server/api/json_reader.h"
+#include "server/api/once.h"
+#include "server/core/encoding.h"
+
+namespace keyferry::server {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::size_t kMostPeople = 200;      // what one search of the directory may bring
+constexpr std::size_t kMostChanges = 10'000;  // of one person, newest first
+
+Response ListEmployees(Services& services, Request& request) {
+  const auto limit = ReadLimit(request, kMostPeople);
+  if (!limit) return Problem(request, limit.error());
+  const auto page =
+      services.directory.Search(request.Query("query"), *limit, request.Query("cursor"));
+  if (!page) return Answer(services, request, page.error());
+  json::array people;
+  for (const Person& person : page->people) people.push_back(ToJson(person));
+  return Ok({{"people", std::move(people)}, {"next", page->next}});
+}
+
+Response ShowPreflight(Services& services, Request& request, const AccountId& id) {
+  const auto found = services.changes.Check(request.session->actor, id);
+  if (!found) return Answer(services, request, found.error());
+  return Ok({{"allowed", found->allowed},
+             {"reason", found->reason},
+             {"note", found->note},
+             {"typing_allowed", found->typing_allowed},
+             {"device", found->device ? found->device->Hex() : std::string()},
+             {"key_seen", found->key_seen},
+             {"seen_at", found->seen_at}});
+}
+
+// False for what is no mode; empty = now.
+bool ReadMode(std::string_view text, ChangeMode* mode) {
+  *mode = text == Name(ChangeMode::kAtDelivery) ? ChangeMode::kAtDelivery : ChangeMode::kNow;
+  return text.empty() || text == Name(*mode);
+}
+
+// The new password itself can only come in a form: its field is decoded straight into locked
+// memory, which JSON cannot be.
+Result<ChangeRequest> ReadChange(Request& request) {
+  ChangeRequest change;
+  std::string mode;
+  if (request.form) {
+    const std::string_view generate = request.form->Text("generate");
+    change.generate = generate != "false";
+    mode = request.form->Text("mode");
+    change.typed = request.form->TakeSecret("password");
+    change.reason = request.form->Text("reason");
+    change.must_change = request.form->Text("must_change") == "true";
+    if ((!generate.empty() && generate != "true" && generate != "false") ||
+        change.generate != change.typed.empty()) {
+      return Fail(ErrorCode::kInvalidArgument, "Either generate is true or password is given.");
+    }
+  } else {
+    JsonReader in(request.body.span());
+    change.generate = in.Bool("generate");
+    change.reason = in.OptionalText("reason", 500, true);
+    change.must_change = in.OptionalBool("must_change", false);
+    change.unlock = in.OptionalBool("unlock", true);
+    mode = in.OptionalText("mode", 16, true);
+    if (const auto bad = in.Finish(); !bad) return tl::unexpected(bad.error());
+    if (!change.generate) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  "In JSON generate must be true; send a typed password as a form.");
+    }
+  }
+  if (!ReadMode(mode, &change.mode)) {
+    return Fail(ErrorCode::kInvalidArgument, "mode must be now or at_delivery.");
+  }
+  return change;
+}
+
+// The saga keeps the idempotency keys of changes itself, so no journal stands before it.
+Response ChangePassword(Services& services, Request& request, const AccountId& account) {
+  if (auto refused = RefuseIdempotencyKey(request)) return *std::move(refused);
+  auto change = ReadChange(request);
+  if (!change) return Problem(request, change.error());
+  change->account = account;
+  change->idempotency_key = request.Header("idempotency-key");
+  if (request.token) {
+    // Keys are one person's own; those of a token are the token's.
+    change->idempotency_key =
+        ToHex(Sha256("token/" + request.token->Hex() + "/" + change->idempotency_key));
+  }
+  const auto view = services.changes.Start(request.session->actor, *std::move(change));
+  if (view) return Ok(ToJson(*view), 201);
+  if (view.error().code == ErrorCode::kConflict && view.error().detail == kOtherRequestDetail) {
+    return ProblemOf(request, "idempotency_mismatch",
+                     "This Idempotency-Key was used for another request; take a new one.");
+  }
+  return Answer(services, request, view.error());
+}
+
+}  // namespace
+
+void AddPeopleRoutes(Router& router, Services& services) {
+  router.Add(Reading("/employees", Access::kSignedIn, "people:read",
+                     [&services](Request& request) { return ListEmployees(services, request); },
+                     {"query", "cursor", "limit"}));
+  router.Add(
+      Reading("/employees/{id}", Access::kSignedIn, "people:read",
+              WithId<AccountId>(services, [](Services& all, Request& request, const AccountId& id) {
+                return One(all, request, all.directory.Get(id));
+              })));
+  router.Add(Reading("/employees/{id}/keys", Access::kSignedIn, "keys:read",
+                     WithId<AccountId>(services,
+                                       [](Services& all, Request& request, const AccountId& id) {
+                                         return PageById(
+                                             all, request, "keys", all.keys.OfAccount(id),
+                                             [](const KeyView& key) { return key.device.Hex(); });
+                                       }),
+                     {"cursor", "limit"}));
+  router.Add(Reading("/employees/{id}/preflight", Access::kSignedIn, "changes:read",
+                     WithId<AccountId>(services, ShowPreflight)));
+  Route change = Writing("/employees/{id}/password", Access::kSignedIn, "changes:write",
+                         Body::kFormOrJson, WithId<AccountId>(services, ChangePassword));
+  change.form = {{"generate", 5}, {"password", 1024, true},
+                 {"reason", 500}, {"must_change", 5},
+                 {"mode", 16},    {"csrf", 128}};
+  change.slow = true;
+  router.Add(std::move(change));
+  router.Add(Reading("/employees/{id}/changes", Access::kSignedIn, "changes:read",
+                     WithId<AccountId>(services,
+                                       [](Services& all, Request& request, const AccountId& id) {
+                                         return PageInOrder(all, request, "changes",
+                                                            all.changes.History(id, kMostChanges),
+                                                            [](const ChangeView& change_view) {
+                                                              return change_view.id.Hex();
+                                                            });
+                                       }),
+                     {"cursor", "limit"}));
+  router.Add(
+      Reading("/changes/{id}", Access::kSignedIn, "changes:read",
+              WithId<ChangeId>(services, [](Services& all, Request& request, const ChangeId& id) {
+                return One(all, request, all.changes.Get(id));
+              })));
+}
+
+}  // namespace keyferry::server

@@ -1,0 +1,13 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "server/core/services.h"
+
+namespace keyferry::server {
+
+// What members of these groups may (DNs, nested memberships resolved).
+Role RoleOf(const std::vector<std::string>& group_dns, const SessionConfig& config);
+
+}  // namespace keyferry::server
