@@ -1,21 +1,23 @@
 // Browser tests beyond the main job (that one is `scripts/demo --check`): every page under axe, bad input, a directory that is down.
-//   node tests/e2e/run.mjs [--preset NAME] [--screenshots DIR]
+//   node tests/e2e/run.mjs [--preset NAME] [--screenshots DIR] [--only TEXT]
 // The last line is 'N passed, N failed'.
 import fs from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { AxeBuilder } from '@axe-core/playwright';
 import { Api } from '../../scripts/lib/demo/api.mjs';
+import { apiTests, contractTest } from './api.mjs';
 import { openBrowser } from '../../scripts/lib/demo/browser.mjs';
 import { ldapBind } from '../../scripts/lib/demo/login.mjs';
 import { must, run } from '../../scripts/lib/demo/processes.mjs';
 import { ROOT, Stack, until } from '../../scripts/lib/demo/stack.mjs';
 
-const { values: options } = parseArgs({ options: { preset: { type: 'string', default: 'release' }, screenshots: { type: 'string' } } });
+const { values: options } = parseArgs({ options: { preset: { type: 'string', default: 'release' }, screenshots: { type: 'string' }, only: { type: 'string' } } });
 const stack = new Stack({ preset: options.preset });
 let passed = 0, failed = 0, browser = null;
 
 async function test(name, body) {
+  if (options.only && !name.includes(options.only)) return;
   const page = await browser.newPage();
   try {
     await body(page);
@@ -104,7 +106,7 @@ try {
     const other = stack.account('employee_without_key');
     const pages = { employees: `${stack.pageUrl}employees`, employee: stack.employeeUrl, 'employee-without-key': employeePage(other),
       password: `${stack.employeeUrl}/password`, 'add-key': `${employeePage(other)}/key`, keys: `${stack.pageUrl}keys`, key: `${stack.pageUrl}keys/${(await stack.api.must('GET', '/api/v1/keys')).keys[0].device}`,
-      workstations: `${stack.pageUrl}workstations`, audit: `${stack.pageUrl}audit`, 'check-up': `${stack.pageUrl}check-up`, 'not-found': `${stack.pageUrl}nothing/here` };
+      workstations: `${stack.pageUrl}workstations`, audit: `${stack.pageUrl}audit`, tokens: `${stack.pageUrl}tokens`, 'check-up': `${stack.pageUrl}check-up`, 'not-found': `${stack.pageUrl}nothing/here` };
     for (const [name, url] of Object.entries(pages)) {
       for (const [scheme, width] of [['light', 1280], ['dark', 390]]) {
         await page.emulateMedia({ colorScheme: scheme });
@@ -240,6 +242,8 @@ try {
     assert(code !== 0 && (stdout + stderr).includes(String(stack.services.daemon.pid)), `exit ${code}: ${stdout}${stderr}`);
   });
 
+  for (const run of apiTests({ stack, test, signIn, axe, picture, admin })) await run();
+
   await test('directory down: the page says so, nothing changed; it recovers by itself', async (page) => {
     await signIn(page, admin);
     await must(path.join(ROOT, 'scripts/dc'), ['stop', stack.path('dc')]);
@@ -280,6 +284,7 @@ try {
     await page.getByText('It was wiped and proved it').waitFor();
     await picture(page, 'key-wiped');
   });
+  await contractTest({ stack, test });
 } catch (error) {
   failed += 1;
   console.log(`✗ the browser tests could not run: ${error.stack}`);

@@ -11,15 +11,16 @@ export class Api {
     this.csrf = '';
   }
 
-  request(method, path, { json, form, headers = {} } = {}) {
-    const body = json !== undefined ? JSON.stringify(json) : form !== undefined ? new URLSearchParams(form).toString() : undefined;
+  /** `raw`: {body, type}, sent as it is. */
+  request(method, path, { json, form, raw, headers = {} } = {}) {
+    const body = raw ? raw.body : json !== undefined ? JSON.stringify(json) : form !== undefined ? new URLSearchParams(form).toString() : undefined;
     const url = new URL(path, this.base);
     return new Promise((resolve, reject) => {
       const request = https.request(url, {
         method, agent: this.agent,
         headers: {
           Accept: 'application/json',
-          ...(body !== undefined ? { 'Content-Type': json !== undefined ? 'application/json' : 'application/x-www-form-urlencoded', 'Content-Length': Buffer.byteLength(body) } : {}),
+          ...(raw ? { ...(raw.type ? { 'Content-Type': raw.type } : {}), 'Content-Length': Buffer.byteLength(raw.body) } : body !== undefined ? { 'Content-Type': json !== undefined ? 'application/json' : 'application/x-www-form-urlencoded', 'Content-Length': Buffer.byteLength(body) } : {}),
           ...(this.cookie ? { Cookie: this.cookie } : {}),
           ...(this.csrf ? { 'X-Keyferry-CSRF': this.csrf } : {}),
           ...(method !== 'GET' ? { Origin: this.base.origin, 'Idempotency-Key': randomUUID() } : {}),
