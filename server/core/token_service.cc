@@ -17,7 +17,7 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr std::string_view kTokenPrefix = "kft_";
-constexpr std::size_t kTokenSize = 4 + 43;
+constexpr std::size_t kTokenTextSize = 4 + 43;
 constexpr std::size_t kMaxTokenName = 40;
 constexpr std::int64_t kTokenDay = 24LL * 3600 * 1000;
 constexpr std::chrono::minutes kUseEvery{5};      // between two audit rows of one kind of use
@@ -168,7 +168,7 @@ class DefaultTokenService final : public TokenService {
   Result<TokenVerdict> Judge(std::string_view secret, std::string_view scope, std::string_view what,
                              std::string_view address) override {
     TokenVerdict verdict;
-    if (secret.size() != kTokenSize || secret.substr(0, kTokenPrefix.size()) != kTokenPrefix)
+    if (secret.size() != kTokenTextSize || secret.substr(0, kTokenPrefix.size()) != kTokenPrefix)
       return verdict;
     const auto record = ports_.store.FindTokenByHash(Sha256(secret));
     if (!record) return tl::unexpected(record.error());
