@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "server/api/handlers.h"
+#include "server/api/policy_api.h"
 
 namespace keyferry::server {
 namespace {
@@ -87,6 +88,7 @@ void AddAdminRoutes(Router& router, Services& services,
   AddKeyRoutes(router, services);
   AddWorkstationAdminRoutes(router, services,
                             [streams](const WorkstationId& id) { streams->Close(id); });
+  if (services.rotation != nullptr) AddPolicyRoutes(router, services);
   AddAuditRoutes(router, services);
   AddTokenRoutes(router, services);
   AddPublicRoutes(router, services);

@@ -1,49 +1,12 @@
+// Rotation policies.
 #include "server/api/policy_api.h"
 
-#include <boost/json/array.hpp>
-#include <boost/json/serialize.hpp>
-
-#include "server/api/answers.h"
+#include "server/api/handlers.h"
 #include "server/api/json_reader.h"
+#include "server/api/once.h"
 
 namespace keyferry::server {
 namespace {
-
-namespace json = boost::json;
-
-Response PolicyAnswer(const json::object& body, int status = 200) {
-  return Response::Json(json::serialize(body), status);
-}
-
-json::object PolicyJson(const RotationPolicy& policy) {
-  json::array days;
-  for (const std::int64_t day : policy.notify_days) days.push_back(day);
-  return {{"id", policy.id.Hex()},
-          {"name", policy.name},
-          {"group_dn", policy.group_dn},
-          {"max_age_days", policy.max_age_days},
-          {"window_from", DayTime(policy.window_from)},
-          {"window_until", DayTime(policy.window_until)},
-          {"notify_days", std::move(days)},
-          {"enabled", policy.enabled},
-          {"created", policy.created},
-          {"last_run", policy.last_run},
-          {"last_result", policy.last_result}};
-}
-
-json::object PreviewJson(const RotationPreview& preview) {
-  json::array members;
-  for (const RotationCandidate& one : preview.members) {
-    members.push_back(json::object{{"account", one.account.Hex()},
-                                   {"login", one.login},
-                                   {"display_name", one.display_name},
-                                   {"password_set", one.password_set * 1000},
-                                   {"due", one.due * 1000},
-                                   {"verdict", Name(one.verdict)},
-                                   {"reason", one.reason}});
-  }
-  return {{"members", std::move(members)}, {"complete", preview.complete}};
-}
 
 // The policy in a request's body; an answer when there is none.
 Result<RotationPolicy> ReadPolicy(const Request& request) {
@@ -66,26 +29,31 @@ Result<RotationPolicy> ReadPolicy(const Request& request) {
   return policy;
 }
 
-Response Put(Services& services, Request& request, const PolicyId& id, int status) {
+Response PutPolicy(Services& services, Request& request, const PolicyId& id, int status) {
   auto policy = ReadPolicy(request);
   if (!policy) return Problem(request, policy.error());
   policy->id = id;
   const auto stored = services.rotation->Put(request.session->actor, *std::move(policy));
-  return stored ? PolicyAnswer(PolicyJson(*stored), status)
-                : Answer(services, request, stored.error());
+  return stored ? Ok(ToJson(*stored), status) : Answer(services, request, stored.error());
 }
 
-Response Preview(Services& services, Request& request, const RotationPolicy& policy) {
-  const auto preview = services.rotation->Preview(request.session->actor, policy);
-  return preview ? PolicyAnswer(PreviewJson(*preview)) : Answer(services, request, preview.error());
+Response PreviewPolicy(Services& services, Request& request) {
+  const auto policy = ReadPolicy(request);
+  if (!policy) return Problem(request, policy.error());
+  const auto preview = services.rotation->Preview(request.session->actor, *policy);
+  if (!preview) return Answer(services, request, preview.error());
+  boost::json::array members;
+  for (const RotationCandidate& one : preview->members) members.push_back(ToJson(one));
+  return Ok({{"members", std::move(members)}, {"complete", preview->complete}});
 }
 
+// Zero is a policy that is not stored yet, so nothing at an address has it.
 template <typename Handle>
 Handler WithPolicy(Services& services, Handle handle) {
   return [&services, handle](Request& request) -> Response {
     const auto id = PolicyId::Parse(request.captures[0]);
     if (id && *id != PolicyId{}) return handle(services, request, *id);
-    return Problem(request, Error{ErrorCode::kNotFound, "There is no such policy.", {}, 0});
+    return ProblemOf(request, "not_found", "There is no such policy.");
   };
 }
 
@@ -111,44 +79,34 @@ std::string DayTime(std::int64_t minutes) {
 }
 
 void AddPolicyRoutes(Router& router, Services& services) {
-  router.Add(
-      {Method::kGet, "/api/v1/policies", Access::kAdministrator, [&services](Request& request) {
-         const auto policies = services.rotation->List();
-         if (!policies) return Answer(services, request, policies.error());
-         json::array list;
-         for (const RotationPolicy& policy : *policies) list.push_back(PolicyJson(policy));
-         return PolicyAnswer({{"policies", std::move(list)}});
-       }});
-  router.Add({Method::kPost,
-              "/api/v1/policies",
-              Access::kAdministrator,
-              [&services](Request& request) { return Put(services, request, {}, 201); },
-              {},
-              Body::kJson});
-  router.Add({Method::kPost,
-              "/api/v1/policies/{id}",
-              Access::kAdministrator,
-              WithPolicy(services, [](Services& all, Request& request,
-                                      const PolicyId& id) { return Put(all, request, id, 200); }),
-              {},
-              Body::kJson});
-  router.Add({Method::kDelete, "/api/v1/policies/{id}", Access::kAdministrator,
+  router.Add(Reading("/policies", Access::kAdministrator, "policies:read",
+                     [&services](Request& request) {
+                       return PageById(services, request, "policies", services.rotation->List(),
+                                       [](const RotationPolicy& policy) { return policy.name; });
+                     },
+                     {"cursor", "limit"}));
+  router.Add(Writing("/policies", Access::kAdministrator, "policies:write", Body::kJson,
+                     Once(services, [&services](Request& request) {
+                       return PutPolicy(services, request, {}, 201);
+                     })));
+  router.Add(Writing(
+      "/policies/{id}", Access::kAdministrator, "policies:write", Body::kJson,
+      Once(services, WithPolicy(services, [](Services& all, Request& request, const PolicyId& id) {
+             return PutPolicy(all, request, id, 200);
+           }))));
+  Route remove =
+      Reading("/policies/{id}", Access::kAdministrator, "policies:write",
               WithPolicy(services, [](Services& all, Request& request, const PolicyId& id) {
-                const auto done = all.rotation->Remove(request.session->actor, id);
-                return done ? Response::NoContent() : Answer(all, request, done.error());
-              })});
-  router.Add({Method::kPost,
-              "/api/v1/policies/preview",
-              Access::kAdministrator,
-              [&services](Request& request) {
-                const auto policy = ReadPolicy(request);
-                if (!policy) return Problem(request, policy.error());
-                return Preview(services, request, *policy);
-              },
-              {},
-              Body::kJson,
-              {},
-              true});
+                return Done(all, request, all.rotation->Remove(request.session->actor, id));
+              }));
+  remove.method = Method::kDelete;
+  router.Add(std::move(remove));
+  // Changes nothing, so that a token which may only read can ask.
+  Route preview = Writing(
+      "/policies/preview", Access::kAdministrator, "policies:read", Body::kJson,
+      Once(services, [&services](Request& request) { return PreviewPolicy(services, request); }));
+  preview.slow = true;
+  router.Add(std::move(preview));
 }
 
 }  // namespace keyferry::server

@@ -10,7 +10,8 @@
 
 namespace keyferry::server {
 
-// REST for rotation policies (docs/api.md). `services` outlives the router.
+// REST for rotation policies (docs/api.md), where services.rotation is there. `services` outlives
+// the router.
 void AddPolicyRoutes(Router& router, Services& services);
 
 // "HH:MM", 00:00 … 24:00, as minutes of the day.

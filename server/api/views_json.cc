@@ -1,5 +1,7 @@
 #include "server/api/views_json.h"
 
+#include "server/api/policy_api.h"
+
 namespace keyferry::server {
 
 namespace json = boost::json;
@@ -161,6 +163,32 @@ json::object ToJson(const TokenView& token) {
           {"created", token.created},     {"expires", token.expires},
           {"last_used", token.last_used}, {"last_address", token.last_address},
           {"revoked", token.revoked},     {"revoked_by", token.revoked_by}};
+}
+
+json::object ToJson(const RotationPolicy& policy) {
+  json::array days;
+  for (const std::int64_t day : policy.notify_days) days.push_back(day);
+  return {{"id", policy.id.Hex()},
+          {"name", policy.name},
+          {"group_dn", policy.group_dn},
+          {"max_age_days", policy.max_age_days},
+          {"window_from", DayTime(policy.window_from)},
+          {"window_until", DayTime(policy.window_until)},
+          {"notify_days", std::move(days)},
+          {"enabled", policy.enabled},
+          {"created", policy.created},
+          {"last_run", policy.last_run},
+          {"last_result", policy.last_result}};
+}
+
+json::object ToJson(const RotationCandidate& member) {
+  return {{"account", member.account.Hex()},
+          {"login", member.login},
+          {"display_name", member.display_name},
+          {"password_set", member.password_set * 1000},
+          {"due", member.due * 1000},
+          {"verdict", Name(member.verdict)},
+          {"reason", member.reason}};
 }
 
 json::object ToJson(const AuditView& row) {

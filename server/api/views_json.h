@@ -6,6 +6,7 @@
 #include "server/core/changes.h"
 #include "server/core/directory.h"
 #include "server/core/keys.h"
+#include "server/core/rotation.h"
 #include "server/core/session.h"
 #include "server/core/tokens.h"
 #include "server/core/workstations.h"
@@ -24,6 +25,8 @@ boost::json::object ToJson(const WorkstationView& workstation);
 boost::json::object ToJson(const WorkstationMatch& match);
 boost::json::object ToJson(const AuditView& row);
 boost::json::object ToJson(const TokenView& token);
+boost::json::object ToJson(const RotationPolicy& policy);
+boost::json::object ToJson(const RotationCandidate& member);
 const char* RoleName(Role role);
 const char* EnrolmentName(EnrolmentState state);
 

@@ -11,7 +11,6 @@
 #include "protocol/secure/system_random.h"
 #include "server/api/admin_api.h"
 #include "server/api/guard.h"
-#include "server/api/policy_api.h"
 #include "server/api/problem.h"
 #include "server/api/workstation_api.h"
 #include "server/app/audit.h"
@@ -330,7 +329,6 @@ Result<void> Serve(const ServerConfig& config) {
   const auto pages = MakeRouter(services, **catalog);
   AddEnrolmentRoutes(*pages, services);
   AddAdminRoutes(*pages, services, streams);
-  AddPolicyRoutes(*pages, services);
   AddPageRoutes(*pages, services, **catalog, streams);
   const auto work = MakeRouter(services, **catalog);
   AddWorkstationRoutes(*work, services, streams);

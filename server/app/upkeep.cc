@@ -66,7 +66,7 @@ class DefaultUpkeep final : public Upkeep {
         templates_(std::move(templates)),
         outbox_(ports.store, mailer_.get(), ports.clock,
                 [&log](std::string_view line) { log.Warning(line); }),
-        activation_(ports, outbox_, templates_),
+        activation_(MakeActivationMail(ports, outbox_, templates_)),
         rotation_(MakeRotationService({ports, changes, *groups_, outbox_, templates_})) {}
 
   ~DefaultUpkeep() override {
@@ -75,7 +75,7 @@ class DefaultUpkeep final : public Upkeep {
   }
 
   RotationService& rotation() override { return *rotation_; }
-  ActivationMail* activation_mail() override { return mailer_ ? &activation_ : nullptr; }
+  ActivationMail* activation_mail() override { return mailer_ ? activation_.get() : nullptr; }
   void Start() override {
     clock_ = std::make_unique<Background>(kUpkeepEvery, [this] { Tick(); });
   }
@@ -104,7 +104,7 @@ class DefaultUpkeep final : public Upkeep {
   const std::unique_ptr<GroupReader> groups_;
   const MailTemplates templates_;
   MailOutbox outbox_;
-  ActivationMail activation_;
+  const std::unique_ptr<ActivationMail> activation_;
   std::unique_ptr<RotationService> rotation_;
   bool mine_ = false;
   std::chrono::steady_clock::time_point renew_{}, rotate_{};

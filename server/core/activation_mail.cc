@@ -7,28 +7,48 @@
 
 namespace keyferry::server {
 
-Result<std::string> ActivationMail::Send(const Actor& actor, const AccountId& account,
-                                         std::string_view code) {
-  if (actor.role != Role::kAdministrator) {
-    return Fail(ErrorCode::kPermissionDenied, "Only administrators may do this.");
+namespace {
+
+class OutboxActivationMail final : public ActivationMail {
+ public:
+  OutboxActivationMail(const CorePorts& ports, MailOutbox& outbox, const MailTemplates& templates)
+      : ports_(ports), outbox_(outbox), templates_(templates) {}
+
+  Result<std::string> Send(const Actor& actor, const AccountId& account,
+                           std::string_view code) override {
+    if (actor.role != Role::kAdministrator) {
+      return Fail(ErrorCode::kPermissionDenied, "Only administrators may do this.");
+    }
+    const auto detail = ports_.directory.Get(account);
+    if (!detail) return tl::unexpected(detail.error());
+    const Person& person = detail->person;
+    const std::string name = Presentable(person.display_name, 128),
+                      login = Presentable(person.login, 128);
+    const MailTemplate& text = templates_.activation_code;
+    const auto sent =
+        outbox_.SendNow({person.mail, FillSubject(text, {{"name", name}, {"login", login}}),
+                         FillBody(text, {{"name", name}, {"login", login}, {"code", code}})});
+    const auto audited = ports_.store.AppendAudit(
+        AuditOf(ports_.clock, actor, "enrolment.mail", person.login,
+                sent ? "ok" : OutcomeName(sent.error().code),
+                sent ? "The activation code went to " + Presentable(person.mail, 254) + "."
+                     : sent.error().message));
+    if (!sent) return tl::unexpected(sent.error());
+    if (!audited) return tl::unexpected(audited.error());
+    return person.mail;
   }
-  const auto detail = ports_.directory.Get(account);
-  if (!detail) return tl::unexpected(detail.error());
-  const Person& person = detail->person;
-  const std::string name = Presentable(person.display_name, 128),
-                    login = Presentable(person.login, 128);
-  const MailTemplate& text = templates_.activation_code;
-  const auto sent =
-      outbox_.SendNow({person.mail, FillSubject(text, {{"name", name}, {"login", login}}),
-                       FillBody(text, {{"name", name}, {"login", login}, {"code", code}})});
-  const auto audited = ports_.store.AppendAudit(
-      AuditOf(ports_.clock, actor, "enrolment.mail", person.login,
-              sent ? "ok" : OutcomeName(sent.error().code),
-              sent ? "The activation code went to " + Presentable(person.mail, 254) + "."
-                   : sent.error().message));
-  if (!sent) return tl::unexpected(sent.error());
-  if (!audited) return tl::unexpected(audited.error());
-  return person.mail;
+
+ private:
+  const CorePorts ports_;
+  MailOutbox& outbox_;
+  const MailTemplates& templates_;
+};
+
+}  // namespace
+
+std::unique_ptr<ActivationMail> MakeActivationMail(const CorePorts& ports, MailOutbox& outbox,
+                                                   const MailTemplates& templates) {
+  return std::make_unique<OutboxActivationMail>(ports, outbox, templates);
 }
 
 }  // namespace keyferry::server

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -13,18 +14,13 @@ namespace keyferry::server {
 // Thread-safe; blocks on directory and mail server.
 class ActivationMail {
  public:
-  // All outlives it.
-  ActivationMail(const CorePorts& ports, MailOutbox& outbox, const MailTemplates& templates)
-      : ports_(ports), outbox_(outbox), templates_(templates) {}
-
-  bool on() const { return outbox_.on(); }
+  virtual ~ActivationMail() = default;
   // The address that it went to. Audited, without the code, however it ends.
-  Result<std::string> Send(const Actor& actor, const AccountId& account, std::string_view code);
-
- private:
-  const CorePorts ports_;
-  MailOutbox& outbox_;
-  const MailTemplates& templates_;
+  virtual Result<std::string> Send(const Actor& actor, const AccountId& account,
+                                   std::string_view code) = 0;
 };
+// All outlives it.
+std::unique_ptr<ActivationMail> MakeActivationMail(const CorePorts& ports, MailOutbox& outbox,
+                                                   const MailTemplates& templates);
 
 }  // namespace keyferry::server

@@ -27,6 +27,8 @@ inline constexpr TokenScope kTokenScopes[] = {
     {"keys:write", Role::kHelpDesk, "Suspend, resume, enrol keys and take them out of use."},
     {"workstations:read", Role::kAdministrator, "Read workstations."},
     {"workstations:write", Role::kAdministrator, "Approve and revoke workstations."},
+    {"policies:read", Role::kAdministrator, "Read rotation policies and whom they would reach."},
+    {"policies:write", Role::kAdministrator, "Change rotation policies, which set passwords."},
     {"audit:read", Role::kAdministrator, "Read, export and verify the audit log."},
     {"check_up:read", Role::kAdministrator, "Read what the check-up found."},
     {"check_up:write", Role::kAdministrator, "Let the check-up look again."},

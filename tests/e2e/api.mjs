@@ -17,7 +17,7 @@ function program(stack, token) {
   return api;
 }
 
-const ALL = ['people:read', 'changes:read', 'changes:write', 'keys:read', 'keys:write', 'workstations:read', 'workstations:write', 'audit:read', 'check_up:read', 'check_up:write'];
+const ALL = ['people:read', 'changes:read', 'changes:write', 'keys:read', 'keys:write', 'workstations:read', 'workstations:write', 'policies:read', 'policies:write', 'audit:read', 'check_up:read', 'check_up:write'];
 
 export function apiTests({ stack, test, signIn, axe, picture, admin }) {
   const get = (path) => stack.api.must('GET', path);
@@ -133,7 +133,7 @@ export function apiTests({ stack, test, signIn, axe, picture, admin }) {
       const changes = (await get(`/api/v1/employees/${stack.employee.id}/changes`)).changes.length;
       let sent = 0;
       // All of them where JSON and forms are taken, every fifth elsewhere.
-      for (const [step, path] of [[1, `/api/v1/employees/${stack.employee.id}/password`], [1, '/api/v1/tokens'], [5, `/api/v1/keys/${device}/suspend`], [5, '/api/v1/enrolments'], [5, '/api/v1/workstation-matches/approve'], [5, '/api/v1/workstations']]) {
+      for (const [step, path] of [[1, `/api/v1/employees/${stack.employee.id}/password`], [1, '/api/v1/tokens'], [5, `/api/v1/keys/${device}/suspend`], [5, '/api/v1/enrolments'], [5, '/api/v1/policies'], [5, '/api/v1/workstation-matches/approve'], [5, '/api/v1/workstations']]) {
         for (const { body, type } of hostileBodies.filter((_, i) => i % step === 0)) {
           const { status, body: problem } = await stack.api.request('POST', path, { raw: { body, type } });
           sent += 1;
@@ -174,6 +174,14 @@ export async function contractTest({ stack, test }) {
     // What a test with one workstation and one key cannot do without ending its own stack is in the unit tests.
     const elsewhere = new Set(['POST /api/v1/workstations/{id}/revoke', 'POST /api/v1/workstations/{id}/allow-login', 'POST /api/v1/workstations', 'GET /api/v1/workstations/{id}/enrolment',
       'POST /api/v1/keys/{device}/suspend', 'POST /api/v1/keys/{device}/resume', 'POST /api/v1/keys/{device}/compromise', 'POST /api/v1/keys/{device}/deactivate']);
+    const policy = { name: 'contract', group_dn: stack.dc.help_desk_group, max_age_days: 3650, window_from: '00:00', window_until: '24:00', notify_days: [3], enabled: false };
+    const { members } = await must('POST', '/api/v1/policies/preview', { json: policy });
+    assert(members.length > 0, 'the preview names nobody');
+    const made = await must('POST', '/api/v1/policies', { json: policy });
+    await must('POST', `/api/v1/policies/${made.id}`, { json: { ...policy, max_age_days: 365 } });
+    const [kept] = (await must('GET', '/api/v1/policies')).policies;
+    assert(kept.id === made.id && kept.max_age_days === 365, `the policy is ${JSON.stringify(kept)}`);
+    await must('DELETE', `/api/v1/policies/${made.id}`);
     await must('DELETE', '/api/v1/session');
     await api.signIn(stack.account('administrator').login, stack.account('administrator').password);
     const missing = names.filter((name) => !seen.succeeded.has(name) && !elsewhere.has(name));

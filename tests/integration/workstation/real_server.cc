@@ -41,13 +41,27 @@ RealServer::RealServer(std::int64_t certificate_days) {
   keys = MakeKeyService(ports, {});
   workstations = MakeWorkstationService(ports, {"1.0", certificate_days, 200, 200});
   audit = MakeAuditService(*store);
+  tokens = MakeTokenService({*store, directory, clock, OsRandom()}, {}, {});
+  journal = MakeRequestJournal(*store, clock);
   admin.id = directory.Add("boss");
   admin.login = "boss";
   admin.role = Role::kAdministrator;
 
-  services_ = std::make_unique<Services>(Services{*sessions, *changes, *keys, *workstations, *audit,
-                                                  directory, *bus, clock, "1.0", "",
-                                                  [](const Request&, const Error&) {}, check_up});
+  services_ = std::make_unique<Services>(Services{*sessions,
+                                                  *changes,
+                                                  *keys,
+                                                  *workstations,
+                                                  *audit,
+                                                  directory,
+                                                  *bus,
+                                                  clock,
+                                                  "1.0",
+                                                  "",
+                                                  [](const Request&, const Error&) {},
+                                                  check_up,
+                                                  *tokens,
+                                                  *journal,
+                                                  {}});
   const auto pages = MakeRouter();
   AddEnrolmentRoutes(*pages, *services_);
   const auto work = MakeRouter();

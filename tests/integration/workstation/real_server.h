@@ -61,6 +61,8 @@ class RealServer {
   std::unique_ptr<KeyService> keys;
   std::unique_ptr<WorkstationService> workstations;
   std::unique_ptr<AuditService> audit;
+  std::unique_ptr<TokenService> tokens;
+  std::unique_ptr<RequestJournal> journal;
   Actor admin;
 
  private:

@@ -289,8 +289,8 @@ TEST_CASE("the queue of mails is bounded, and takes no address that could smuggl
 TEST_CASE("an activation code goes out at once and is stored nowhere") {
   Rota r;
   r.directory.At(r.alice).detail.person.mail = "alice@corp.example";
-  ActivationMail mail(r.Ports(), *r.outbox, r.templates);
-  const auto sent = mail.Send(r.admin, r.alice, "ABCD-EFGH-JKMN-PQRS");
+  const auto mail = MakeActivationMail(r.Ports(), *r.outbox, r.templates);
+  const auto sent = mail->Send(r.admin, r.alice, "ABCD-EFGH-JKMN-PQRS");
   REQUIRE(sent);
   CHECK(*sent == "alice@corp.example");
   REQUIRE(r.mailer.sent.size() == 1);
@@ -301,10 +301,10 @@ TEST_CASE("an activation code goes out at once and is stored nowhere") {
     CHECK(row.entry.detail.find("ABCD-EFGH") == std::string::npos);
   }
   r.mailer.script = {ErrorCode::kUnavailable};
-  CHECK_FALSE(mail.Send(r.admin, r.alice, "ABCD-EFGH-JKMN-PQRS"));
+  CHECK_FALSE(mail->Send(r.admin, r.alice, "ABCD-EFGH-JKMN-PQRS"));
   CHECK(r.Audited("enrolment.mail") == 2);
   r.directory.At(r.alice).detail.person.mail = "";
-  CHECK(mail.Send(r.admin, r.alice, "ABCD").error().code == ErrorCode::kInvalidArgument);
+  CHECK(mail->Send(r.admin, r.alice, "ABCD").error().code == ErrorCode::kInvalidArgument);
 }
 
 TEST_CASE("a mail's text is checked before it is used") {

@@ -375,6 +375,40 @@ Result<void> FakeJournal::Forget(std::string_view principal, std::string_view ke
   return {};
 }
 
+Result<RotationPolicy> FakeRotation::Put(const Actor& actor, RotationPolicy policy) {
+  calls.push_back("put " + actor.login + " " + policy.name);
+  if (policy.id == PolicyId{}) {
+    policy.id = MakeId<PolicyId>(static_cast<std::uint8_t>(0x90 + policies.size()));
+    policies.push_back(policy);
+    return policy;
+  }
+  for (RotationPolicy& known : policies) {
+    if (known.id == policy.id) return known = policy;
+  }
+  return Fail(ErrorCode::kNotFound, "There is no such policy.");
+}
+
+Result<void> FakeRotation::Remove(const Actor& actor, const PolicyId& id) {
+  calls.push_back("remove " + actor.login + " " + id.Hex());
+  const auto gone = std::remove_if(policies.begin(), policies.end(),
+                                   [&](const RotationPolicy& known) { return known.id == id; });
+  if (gone == policies.end()) return Fail(ErrorCode::kNotFound, "There is no such policy.");
+  policies.erase(gone, policies.end());
+  return {};
+}
+
+Result<RotationPreview> FakeRotation::Preview(const Actor& actor, const RotationPolicy& policy) {
+  calls.push_back("preview " + actor.login + " " + policy.name);
+  return preview;
+}
+
+Result<std::string> FakeActivationMail::Send(const Actor& actor, const AccountId& account,
+                                             std::string_view code) {
+  calls.push_back("mail " + actor.login + " " + account.Hex() + " " + std::string(code));
+  if (refused) return tl::unexpected(*refused);
+  return "employee@corp.example";
+}
+
 namespace {
 struct FakeSubscription final : EventBus::Subscription {
   FakeSubscription(FakeBus& owner, int number) : bus(owner), id(number) {}
@@ -439,7 +473,9 @@ World::World(const std::string& web_directory)
                [this]() -> Result<std::string> {
                  if (audit_damage) return tl::unexpected(*audit_damage);
                  return "The audit log is whole.";
-               }} {
+               },
+               &rotation,
+               &activation_mail} {
   auto loaded = Catalog::Load(web_directory);
   if (!loaded) throw std::runtime_error(loaded.error().message);
   catalog = std::move(*loaded);

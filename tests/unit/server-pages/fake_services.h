@@ -156,6 +156,24 @@ struct FakeJournal final : RequestJournal {
   std::map<std::pair<std::string, std::string>, std::pair<Hash32, StoredAnswer>> kept;
 };
 
+struct FakeRotation final : RotationService {
+  Result<std::vector<RotationPolicy>> List() override { return policies; }
+  Result<RotationPolicy> Put(const Actor& actor, RotationPolicy policy) override;
+  Result<void> Remove(const Actor& actor, const PolicyId& id) override;
+  Result<RotationPreview> Preview(const Actor& actor, const RotationPolicy& policy) override;
+  void Tick() override {}
+  std::vector<RotationPolicy> policies;
+  RotationPreview preview;
+  std::vector<std::string> calls;
+};
+
+struct FakeActivationMail final : ActivationMail {
+  Result<std::string> Send(const Actor& actor, const AccountId& account,
+                           std::string_view code) override;
+  std::optional<Error> refused;
+  std::vector<std::string> calls;
+};
+
 struct FakeAudit final : AuditService {
   Result<std::vector<AuditView>> List(std::uint64_t before, std::size_t limit) override;
   Result<AuditExtract> Export(AuditFormat format, std::uint64_t after, std::size_t limit,
@@ -206,6 +224,8 @@ struct World {
   FakeCheckUp check_up;
   FakeTokens tokens;
   FakeJournal journal;
+  FakeRotation rotation;
+  FakeActivationMail activation_mail;
   std::optional<Error> audit_damage;
   std::vector<Error> reported;
   std::mutex reported_mutex;

@@ -107,6 +107,7 @@ TEST_CASE("help desk reaches nothing that is for administrators") {
   }
   CHECK(world.keys.calls.empty());
   CHECK(world.workstations.calls.empty());
+  CHECK(world.rotation.calls.empty());
   const Response page =
       world.Send(As(world,
                     *std::find_if(world.browser->routes().begin(), world.browser->routes().end(),
@@ -157,6 +158,7 @@ TEST_CASE("a change of state needs this site and the session's token") {
   CHECK(world.changes.started.empty());
   CHECK(world.keys.calls.empty());
   CHECK(world.workstations.calls.empty());
+  CHECK(world.rotation.calls.empty());
   CHECK(world.workstations.registered.empty());
   CHECK(world.sessions.sign_ins == 0);
   CHECK(world.sessions.sessions.size() == 2);
@@ -172,6 +174,7 @@ TEST_CASE("no GET changes anything") {
   CHECK(world.changes.started.empty());
   CHECK(world.keys.calls.empty());
   CHECK(world.workstations.calls.empty());
+  CHECK(world.rotation.calls.empty());
 }
 
 TEST_CASE("a body of another kind than the route takes is refused") {
@@ -221,6 +224,7 @@ TEST_CASE("workstation routes: no certificate, revoked, and nothing for browsers
     CHECK(world.Send(std::move(through_browser)).status == 404);
   }
   CHECK(world.workstations.calls.empty());
+  CHECK(world.rotation.calls.empty());
   CHECK(world.keys.calls.empty());
 }
 

@@ -130,6 +130,7 @@ json::value Schemas::Example(const json::value& unresolved) const {
   const json::object& schema = Resolve(unresolved).as_object();
   if (const auto* const only = schema.if_contains("const")) return *only;
   if (const auto* const allowed = schema.if_contains("enum")) return allowed->as_array().back();
+  if (const auto* const given = schema.if_contains("examples")) return given->as_array().front();
   const json::value& type = schema.at("type");
   const std::string kind =
       Text(type.is_array() ? type.as_array().at(0).as_string() : type.as_string());

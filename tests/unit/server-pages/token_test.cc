@@ -107,6 +107,7 @@ TEST_CASE("without its scope a token is refused, and told which one it lacks") {
   CHECK(robot.workstations.calls.empty());
   CHECK(robot.changes.started.empty());
   CHECK(robot.check_up.runs == 0);
+  CHECK(robot.rotation.calls.empty());
 }
 
 TEST_CASE("a token whose maker is help desk reaches nothing of administrators") {
@@ -122,6 +123,7 @@ TEST_CASE("a token whose maker is help desk reaches nothing of administrators") 
   CHECK(seen > 12);
   CHECK(robot.keys.calls.empty());
   CHECK(robot.workstations.calls.empty());
+  CHECK(robot.rotation.calls.empty());
 }
 
 TEST_CASE("a cookie beside a token is refused, and a cookie without its CSRF token too") {
@@ -232,7 +234,7 @@ TEST_CASE("every POST of the API that changes something demands an idempotency k
     }
     CHECK(Code(robot.Send(std::move(request))) == "idempotency_key_missing");
   }
-  CHECK(seen == 13);
+  CHECK(seen == 16);
 }
 
 TEST_CASE("an answer that tells a secret once is repeated to its asker and lies sealed") {
