@@ -139,7 +139,7 @@ struct FakeTokens final : TokenService {
   // Looks at `scopes`, `role` and `verdict` for kSecret; kUnknown for anything else.
   Result<TokenVerdict> Judge(std::string_view secret, std::string_view scope, std::string_view what,
                              std::string_view address) override;
-  static constexpr char kSecret[] = "kft_0123456789";
+  static constexpr char kSecret[] = "kft_0123456789012345678901234567890123456789abc";
   std::vector<TokenView> tokens;
   std::vector<std::string> scopes;
   Role role = Role::kAdministrator;
