@@ -218,12 +218,13 @@ class Connection : public std::enable_shared_from_this<Connection> {
     parser.body_limit(limits_.body_bytes);
     Lowest().expires_after(limits_.header);
     co_await http::async_read_header(stream_, buffer_, parser, redirect_error(use_awaitable, ec));
-    if (ec) co_return co_await RefuseUnread(ec);
+    if (ec) co_return co_await RefuseUnread(ec, parser);
 
     Request request;
     request.id = RandomHex();
     request.address = address_;
     request.certificate = certificate_;
+    NoteProgram(parser.get(), request);
     const int refused = Accept(parser, request);
     if (refused != 0) co_return co_await Refuse(request, refused);
 
@@ -239,11 +240,20 @@ class Connection : public std::enable_shared_from_this<Connection> {
     while (!parser.is_done()) {
       co_await http::async_read(stream_, buffer_, parser, redirect_error(use_awaitable, ec));
       if (ec == http::error::need_buffer) ec = {};
-      if (ec) co_return co_await RefuseUnread(ec);
+      if (ec) co_return co_await RefuseUnread(ec, parser);
     }
     const bool keep = parser.keep_alive();
     if (buffer_.size() == 0) buffer_ = Buffer();  // overwrites what was read
     co_return co_await Answer(std::move(request), keep);
+  }
+
+  // Programs are answered as programs, also when their request is refused before its path is read.
+  static void NoteProgram(const Parser::value_type& header, Request& request) {
+    const auto target = header.target();
+    for (const char* root : {"api", "workstation"}) {
+      const std::string start = "/" + std::string(root) + "/";
+      if (target.substr(0, start.size()) == boost::string_view(start)) request.path = {root};
+    }
   }
 
   // Why the listener itself refuses a header that could be read; 0 = it does not.
@@ -269,12 +279,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     request.host = host;
     const auto target_text = header.target();
     auto target = ParseTarget(std::string_view(target_text.data(), target_text.size()));
-    if (!target) {
-      // A program is answered as a program all the same.
-      const std::string_view text(target_text.data(), target_text.size());
-      if (text.substr(0, 5) == "/api/") request.path = {"api"};
-      return 400;
-    }
+    if (!target) return 400;
     request.path = std::move(target->path);
     request.query = std::move(target->query);
     const auto method_text = header.method_string();
@@ -301,7 +306,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   }
 
   // A header or body that broke off, broke the rules or a bound.
-  asio::awaitable<bool> RefuseUnread(const error_code& ec) {
+  asio::awaitable<bool> RefuseUnread(const error_code& ec, const Parser& parser) {
     int status = 0;
     if (ec == http::error::header_limit || ec == http::error::buffer_overflow) {
       status = 431;
@@ -320,6 +325,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     Request request;
     request.id = RandomHex();
     request.address = address_;
+    NoteProgram(parser.get(), request);
     co_return co_await Refuse(request, status, ec.message());
   }
 

@@ -184,6 +184,27 @@ TEST_CASE("requests that could be read in two ways are refused, and nothing behi
   CHECK(site.Status(behind) == 200);
 }
 
+TEST_CASE("a program is answered as a program, whatever the listener refuses") {
+  Site site;
+  site.router->SetErrorPage([](const Request& request, int status, const Error&) {
+    const bool program = !request.path.empty() && request.path[0] == "api";
+    return program ? Response::Json("{}", status) : Response::Html("page", status);
+  });
+  const std::string host = "Host: localhost\r\n", end = " HTTP/1.1\r\n" + host;
+  for (const std::string path : {"/api/v1/people", "/people"}) {
+    for (const std::string& request :
+         {"POST " + path + end + "Content-Length: 65537\r\n\r\n",
+          "POST " + path + end + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+          "GET " + path + "//x" + end + "\r\n", "TRACE " + path + end + "\r\n"}) {
+      INFO(request);
+      RawClient client(site.port);
+      client.Write(request);
+      const bool problem = client.ReadAll().find("application/problem+json") != std::string::npos;
+      CHECK(problem == (path[1] == 'a'));
+    }
+  }
+}
+
 TEST_CASE("slow and idle peers are let go") {
   HttpLimits limits;
   limits.header = std::chrono::seconds(1);
