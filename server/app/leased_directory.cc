@@ -15,6 +15,9 @@ class LeasedDirectory final : public Directory {
     return directory_->Search(query, limit, cursor);
   }
   Result<PersonDetail> Get(const AccountId& id) override { return directory_->Get(id); }
+  Result<std::vector<Person>> FindBy(PersonKey key, std::string_view value) override {
+    return directory_->FindBy(key, value);
+  }
   Result<SignInFacts> SignIn(std::string_view name, const SecureBytes& password) override {
     return directory_->SignIn(name, password);
   }

@@ -10,6 +10,7 @@
 #include "protocol/secure/secure_bytes.h"
 #include "server/core/ids.h"
 #include "server/core/session.h"
+#include "server/core/sources.h"
 
 namespace keyferry::server {
 
@@ -92,6 +93,7 @@ struct ChangeView {
   std::uint64_t receipt_ctr = 0;
   std::string receipt_hash;  // hex SHA-256 of the stored receipt, empty before
   std::int64_t used = 0;
+  std::vector<SourceView> sources;  // beside the first, which is all of the above
 };
 
 // Error::detail of the kConflict for an idempotency key that was used for another request.
@@ -109,6 +111,9 @@ struct ChangeRequest {
   SecureBytes typed;  // UTF-8
   bool must_change = false;
   bool unlock = true;
+  // Linked sources by name, each once. Absent: those that are preset, where the person has an
+  // account.
+  std::optional<std::vector<std::string>> sources;
 };
 
 // What the edit-password page must know before it offers Save (checked again by Start).
@@ -120,6 +125,7 @@ struct Preflight {
   std::optional<DeviceId> device;
   bool key_seen = false;  // some approved workstation sees the key now
   std::string seen_at;    // its name
+  std::vector<SourceChoice> sources;
 };
 
 // The change saga. Now: preflight → make P → seal, HELD → ATTEMPT → directory → CONFIRMED + READY →
@@ -130,6 +136,8 @@ class ChangeService {
  public:
   virtual ~ChangeService() = default;
   virtual Result<Preflight> Check(const Actor& actor, const AccountId& account) = 0;
+  // What a request may name beside the first source.
+  virtual std::vector<SourceChoice> Sources() { return {}; }
   // Returns once the outcome is durable (normally after the directory said yes). Repeating a
   // request with the same idempotency key returns the stored outcome. Errors leave the directory
   // unchanged, but for kOutcomeUnknown. At delivery: returns as soon as the request is durable.

@@ -122,6 +122,9 @@ struct Computer {
   bool controller = false;  // a domain controller
 };
 
+// By what a person of one directory is found in another.
+enum class PersonKey { kLogin, kMail, kEmployeeId };
+
 // Where one password write goes, and what the account looked like just before it.
 struct ChangeTarget {
   std::string server;  // URI of the pinned domain controller
@@ -145,6 +148,12 @@ class Directory {
   virtual Result<PersonPage> Search(std::string_view query, std::size_t limit,
                                     std::string_view cursor) = 0;
   virtual Result<PersonDetail> Get(const AccountId& id) = 0;
+
+  // The people under the configured base whose login, mail or employee id is `value` (1…256 bytes;
+  // case does not count); two at most, for more than one is nobody in particular.
+  virtual Result<std::vector<Person>> FindBy(PersonKey, std::string_view) {
+    return Fail(ErrorCode::kUnsupported, "This directory does not find people by one attribute.");
+  }
 
   // Checks a sign-in name (sAMAccountName, UPN or DOMAIN\name) and password with one bind on a
   // connection of its own. An empty password is kWrong without a bind (RFC 4513 section 5.1.2).

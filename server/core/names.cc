@@ -73,6 +73,36 @@ const char* Name(ChangeState state) {
   return "invalid";
 }
 
+const char* Name(SourceState state) {
+  switch (state) {
+    case SourceState::kPlanned:
+      return "planned";
+    case SourceState::kAttempt:
+      return "attempt";
+    case SourceState::kConfirmed:
+      return "confirmed";
+    case SourceState::kNotSet:
+      return "not_set";
+    case SourceState::kUnknown:
+      return "unknown";
+    case SourceState::kSuperseded:
+      return "superseded";
+  }
+  return "invalid";
+}
+
+const char* Name(PersonKey key) {
+  switch (key) {
+    case PersonKey::kLogin:
+      return "login";
+    case PersonKey::kMail:
+      return "mail";
+    case PersonKey::kEmployeeId:
+      return "employee_id";
+  }
+  return "invalid";
+}
+
 const char* Name(JobState state) {
   switch (state) {
     case JobState::kHeld:

@@ -33,7 +33,8 @@ std::string Span(std::int64_t seconds) {
   return count(std::max<std::int64_t>(seconds / 60, 1), "minute");
 }
 
-// What the policy's minimum age says, when the password is younger; empty otherwise.
+}  // namespace
+
 std::string TooYoung(const PersonDetail& person, std::int64_t now) {
   const std::int64_t set = person.state.password_last_set;
   if (set == 0 || person.policy.min_age == 0) return {};
@@ -43,7 +44,20 @@ std::string TooYoung(const PersonDetail& person, std::int64_t now) {
          " keeps a password for " + Span(person.policy.min_age);
 }
 
-}  // namespace
+Result<void> CheckState(const AccountState& state) {
+  if (state.is_protected) return Fail(ErrorCode::kPermissionDenied, ProtectedReason(state));
+  if (state.disabled) {
+    return Fail(ErrorCode::kConflict, "This account is disabled; enable it first.");
+  }
+  if (state.account_expired) {
+    return Fail(ErrorCode::kConflict, "This account has expired; extend it first.");
+  }
+  if (state.smartcard_required) {
+    return Fail(ErrorCode::kConflict,
+                "This account must log on with a smart card, so a password would be of no use.");
+  }
+  return {};
+}
 
 Result<Clearance> Clear(const CorePorts& ports, const Actor& actor, const AccountId& account,
                         bool respect_min_age, Purpose purpose) {
@@ -67,22 +81,9 @@ Result<Clearance> Clear(const CorePorts& ports, const Actor& actor, const Accoun
     clearance.person = *std::move(person);
   }
   const PersonDetail person = *clearance.person;
-  const AccountState& state = person.state;
   const std::string& login = person.person.login;
-  if (state.is_protected) {
-    return Refuse(std::move(clearance), ErrorCode::kPermissionDenied, ProtectedReason(state));
-  }
-  if (state.disabled) {
-    return Refuse(std::move(clearance), ErrorCode::kConflict,
-                  "This account is disabled; enable it first.");
-  }
-  if (state.account_expired) {
-    return Refuse(std::move(clearance), ErrorCode::kConflict,
-                  "This account has expired; extend it first.");
-  }
-  if (state.smartcard_required) {
-    return Refuse(std::move(clearance), ErrorCode::kConflict,
-                  "This account must log on with a smart card, so a password would be of no use.");
+  if (const auto good = CheckState(person.state); !good) {
+    return Refuse(std::move(clearance), good.error().code, good.error().message);
   }
   if (login.empty() || login.size() > protocol::kMaxLogin) {
     return Refuse(std::move(clearance), ErrorCode::kConflict,
@@ -90,8 +91,7 @@ Result<Clearance> Clear(const CorePorts& ports, const Actor& actor, const Accoun
   }
   if (const std::string young = TooYoung(person, ports.clock.UnixSeconds()); !young.empty()) {
     if (person.policy.min_age_holds_resets) {
-      return Refuse(std::move(clearance), ErrorCode::kPolicyRefused,
-                    young + "; the directory refuses a new one until then.");
+      return Refuse(std::move(clearance), ErrorCode::kPolicyRefused, young + kHeldByAge);
     }
     // Where the newest password did not reach the key the next one must not wait for a day.
     const auto newest = ports.store.History(account, 1);

@@ -18,6 +18,13 @@ struct Clearance {
   Result<ChangeTarget> target;
 };
 
+// Nothing, or why an account in this state gets no new password from anybody here, whatever the
+// directory that it is in.
+Result<void> CheckState(const AccountState& state);
+// What the policy's minimum age says when the password is younger, without an end; empty otherwise.
+std::string TooYoung(const PersonDetail& person, std::int64_t now);
+inline constexpr const char* kHeldByAge = "; the directory refuses a new one until then.";
+
 enum class Purpose {
   kLook,    // the directory is not written to for now
   kChange,  // the write follows at once

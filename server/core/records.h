@@ -11,6 +11,7 @@
 #include "server/core/ids.h"
 #include "server/core/keys.h"
 #include "server/core/session.h"
+#include "server/core/sources.h"
 #include "server/core/workstations.h"
 
 // The rows that core keeps through the Store port. Plain data: times are Unix milliseconds unless a
@@ -64,6 +65,8 @@ struct ChangeRecord {
   std::string holder;  // at delivery, kHeld: which process has the password in its memory
   DeviceId device;
   JobId job;  // at delivery: zero, then the HOLD, then the COMMIT
+  // As planned, stored with the change; never read back here (SourceStore).
+  std::vector<SourceRecord> sources;
 };
 
 struct JobRecord {

@@ -45,8 +45,14 @@ Hash32 HashOf(const ChangeRequest& request) {
   const std::array<std::uint8_t, 4> flags = {
       request.generate, request.must_change, request.unlock,
       static_cast<std::uint8_t>(request.mode == ChangeMode::kAtDelivery)};
-  return protocol::Sha256Of(protocol::Label("keyferry/change-request/v1"), request.account.bytes,
-                            flags, protocol::AsBytes(request.reason));
+  const Hash32 hash =
+      protocol::Sha256Of(protocol::Label("keyferry/change-request/v1"), request.account.bytes,
+                         flags, protocol::AsBytes(request.reason));
+  if (!request.sources) return hash;
+  std::string names;  // none has a line break
+  for (const std::string& name : *request.sources) names += name + "\n";
+  return protocol::Sha256Of(protocol::Label("keyferry/change-sources/v1"), hash,
+                            protocol::AsBytes(names));
 }
 
 }  // namespace
@@ -88,6 +94,7 @@ Result<Preflight> Saga::Check(const Actor& actor, const AccountId& account) {
     preflight.key_seen = !sightings.empty();
     if (!sightings.empty()) preflight.seen_at = sightings.front().workstation_name;
   }
+  if (preflight.allowed) preflight.sources = Choices(actor, clearance->person->person);
   return preflight;
 }
 
@@ -121,6 +128,12 @@ Result<ChangeView> Saga::Run(const Actor& actor, ChangeRequest request) {
     }
     return tl::unexpected(refusal);
   }
+  const auto chosen = Choose(actor, clearance->person->person, request.sources);
+  if (!chosen) {
+    auto audited = AuditRefusal(actor, clearance->person->person.login, chosen.error());
+    if (!audited) return tl::unexpected(std::move(audited.error()));
+    return tl::unexpected(chosen.error());
+  }
   KEYFERRY_FAILPOINT("server.change.cleared");
 
   ChangeRecord draft;
@@ -140,15 +153,16 @@ Result<ChangeView> Saga::Run(const Actor& actor, ChangeRequest request) {
   draft.unlock = request.unlock;
   draft.mode = request.mode;
   draft.device = clearance->key->device;
+  for (const Chosen& one : *chosen) draft.sources.push_back(one.record);
   if (request.mode == ChangeMode::kAtDelivery) {
     draft.job = {};
     return RunAtDelivery(actor, draft);
   }
-  return RunNow(actor, std::move(request), std::move(draft), *std::move(clearance));
+  return RunNow(actor, std::move(request), std::move(draft), *std::move(clearance), *chosen);
 }
 
 Result<ChangeView> Saga::RunNow(const Actor& actor, ChangeRequest request, ChangeRecord draft,
-                                Clearance clearance) {
+                                Clearance clearance, const std::vector<Chosen>& chosen) {
   const PersonDetail& person = *clearance.person;
   const Result<ChangeTarget>& target = clearance.target;
   if (!target) {
@@ -161,8 +175,10 @@ Result<ChangeView> Saga::RunNow(const Actor& actor, ChangeRequest request, Chang
   if (!request.generate) {
     auto fits = CheckAgainstPolicy(password, request.account, person.policy, &draft);
     if (!fits) return tl::unexpected(std::move(fits.error()));
+    fits = CheckAgainstSources(password, chosen);
+    if (!fits) return tl::unexpected(std::move(fits.error()));
   } else {
-    auto made = MakePassword(person.policy);
+    auto made = MakePassword(Strictest(person.policy, chosen));
     if (!made) return tl::unexpected(std::move(made.error()));
     password = *std::move(made);
   }
@@ -206,7 +222,12 @@ void Saga::MakeWay(const ChangeRow& row) {
   const ChangeRecord& change = row.change;
   const bool waiting = change.mode == ChangeMode::kAtDelivery &&
                        (change.state == ChangeState::kIntent || change.state == ChangeState::kHeld);
-  if (!waiting) return Settle(row, true);
+  const bool over = change.state != ChangeState::kIntent && change.state != ChangeState::kHeld &&
+                    change.state != ChangeState::kAttempt && change.state != ChangeState::kUnknown;
+  if (!waiting) {
+    if (!over) Settle(row, true);
+    return SettleSources(change.id, true);
+  }
   const Driving driving(*this, change.id, Driving::kWait);
   const Error reason{ErrorCode::kConflict,
                      "A newer change took its place before the key was there; this one changed "
@@ -221,8 +242,10 @@ void Saga::MakeWay(const ChangeRow& row) {
 }
 
 Result<ChangeView> Saga::Busy(const ChangeRow& row) {
+  const ChangeState state = row.change.state;
+  const bool at_sources = state == ChangeState::kConfirmed || state == ChangeState::kDone;
   return Fail(ErrorCode::kConflict,
-              row.change.state == ChangeState::kUnknown
+              state == ChangeState::kUnknown || at_sources
                   ? "The outcome of this employee's last change is still being checked; try again "
                     "in a minute."
                   : "Another change for this employee is running; look again in a moment.");
@@ -319,13 +342,13 @@ Result<ChangeView> Saga::Outcome(const ChangeRow& row) {
       return Fail(row.change.error_code, row.change.error);
     case ChangeState::kIntent:
     case ChangeState::kHeld:
-      if (waiting) return ViewOf(row);
+      if (waiting) return View(row);
       [[fallthrough]];
     case ChangeState::kAttempt:
     case ChangeState::kUnknown:
       return Fail(ErrorCode::kOutcomeUnknown, kUnknownReason);
     default:
-      return ViewOf(row);
+      return View(row);
   }
 }
 
@@ -354,6 +377,9 @@ void Saga::Reconcile() {
       Settle(row, false);
     }
   }
+  const auto at_sources = ports_.store.OpenSources();
+  if (!at_sources) return Log(ports_, "reconcile", at_sources.error());
+  for (const ChangeId& id : *at_sources) SettleSources(id, false);
   const auto holding = ports_.store.HoldingKeys();
   if (!holding) return Log(ports_, "reconcile", holding.error());
   for (const KeyRecord& key : *holding) DropHeld(key);
@@ -369,17 +395,16 @@ void Saga::Reconcile() {
 Result<std::vector<ChangeView>> Saga::History(const AccountId& account, std::size_t limit) {
   auto rows = ports_.store.History(account, limit);
   if (!rows) return tl::unexpected(std::move(rows.error()));
-  std::vector<ChangeView> views;
-  views.reserve(rows->size());
-  for (const ChangeRow& row : *rows) views.push_back(ViewOf(row));
-  return views;
+  return ViewsOf(*rows);
 }
 
 Result<ChangeView> Saga::Get(const ChangeId& id) {
   auto row = ports_.store.FindChange(id);
   if (!row) return tl::unexpected(std::move(row.error()));
   if (!*row) return Fail(ErrorCode::kNotFound, "There is no such change.");
-  return ViewOf(**row);
+  auto views = ViewsOf({**std::move(row)});
+  if (!views) return tl::unexpected(std::move(views.error()));
+  return std::move(views->front());
 }
 
 Result<void> Saga::AuditRefusal(const Actor& actor, const std::string& target, const Error& error) {

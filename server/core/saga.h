@@ -6,6 +6,8 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "server/core/audit_entry.h"
 #include "server/core/evidence.h"
@@ -24,9 +26,15 @@ inline constexpr const char* kDoubtReason =
     " But the change before this one may have reached the directory, and nobody has its password: "
     "set a new one.";
 
+// Codes by which a directory says for certain that it changed nothing.
+bool SurelyUnchanged(ErrorCode code);
+// Where an attempt went, from its row.
+ChangeTarget TargetOf(const ChangeRecord& change);
+
 // The change saga over the ports. saga.cc: requests, and mode *now*; saga_attempt.cc: the attempt
 // at the directory, its evidence and what follows from it, in both modes; saga_delivery.cc: mode
-// *at delivery*. The password lives in locked memory only, here in `held_` until the key's receipt
+// *at delivery*; saga_sources.cc: the same attempt at linked sources, once the first has the
+// password. The password lives in locked memory only, here in `held_` until the key's receipt
 // for the HOLD has come; a process that dies makes a fresh one.
 class Saga final : public ChangeService {
  public:
@@ -37,6 +45,7 @@ class Saga final : public ChangeService {
   Result<std::vector<ChangeView>> History(const AccountId& account, std::size_t limit) override;
   Result<ChangeView> Get(const ChangeId& id) override;
   void Proceed(const AccountId& account) override;
+  std::vector<SourceChoice> Sources() override;
   void Reconcile() override;
 
  private:
@@ -63,15 +72,37 @@ class Saga final : public ChangeService {
     std::chrono::steady_clock::time_point until;
   };
 
+  // A linked source that a change goes to, as it was when that was decided.
+  struct Chosen {
+    SourceRecord record;
+    PasswordPolicy policy;
+  };
+
   // Requests.
   Result<ChangeView> Run(const Actor& actor, ChangeRequest request);
   Result<ChangeView> RunNow(const Actor& actor, ChangeRequest request, ChangeRecord draft,
-                            Clearance clearance);
+                            Clearance clearance, const std::vector<Chosen>& chosen);
   Result<ChangeView> RunAtDelivery(const Actor& actor, const ChangeRecord& draft);
+  // The sources that a request names, or the preset ones; an error names the source, and nothing is
+  // written anywhere.
+  Result<std::vector<Chosen>> Choose(const Actor& actor, const Person& person,
+                                     const std::optional<std::vector<std::string>>& names);
+  // The sources that the change was begun with.
+  Result<std::vector<Chosen>> ChooseAgain(const Actor& actor, const Person& person,
+                                          const ChangeId& id);
+  // The person's account there: nobody, or one that may get a new password now.
+  Result<std::optional<Chosen>> Consider(const LinkedSource& source, const Actor& actor,
+                                         const Person& person);
+  std::vector<SourceChoice> Choices(const Actor& actor, const Person& person);
+  const LinkedSource* FindSource(std::string_view name) const;
   // A typed password against what is known of the policy, before the directory is asked; notes its
   // hash in the draft.
   Result<void> CheckAgainstPolicy(const SecureBytes& password, const AccountId& account,
                                   const PasswordPolicy& policy, ChangeRecord* draft);
+  static Result<void> CheckAgainstSources(const SecureBytes& password,
+                                          const std::vector<Chosen>& chosen);
+  // What a password that is made has to fit everywhere.
+  static PasswordPolicy Strictest(PasswordPolicy policy, const std::vector<Chosen>& chosen);
   Result<SecureBytes> MakePassword(const PasswordPolicy& policy);
   // Claims the change durably; seals again when the key's row moved meanwhile.
   Result<ChangeStore::Begun> Begin(const Actor& actor, const ChangeRecord& draft, KeyRecord key,
@@ -100,10 +131,25 @@ class Saga final : public ChangeService {
                           ChangeStore::From from = ChangeStore::From::kAny);
   void MarkUnknown(const ChangeRow& row, const PasswordStamp& since, const AuditEntry& audit);
   // After a lost answer: the directory's record and, where somebody wrote, one bind.
-  Evidence Look(const ChangeRecord& change, const ChangeTarget& target, const SecureBytes& password,
-                PasswordStamp* stamp);
+  Evidence Look(Directory& directory, const ChangeRecord& change, const ChangeTarget& target,
+                const SecureBytes& password, PasswordStamp* stamp);
   // Whether a request that left for this attempt can no longer be on its way.
   bool Settled(const ChangeId& id);
+
+  // The linked sources. Writes the change's password, which the first has, to those that wait for
+  // it.
+  void WriteSources(const ChangeRow& row, const SecureBytes& password);
+  void WriteSource(const ChangeRecord& change, SourceRecord source, const SecureBytes& password);
+  // One look at each source of a change that nobody drives any more.
+  void SettleSources(const ChangeId& id, bool superseding);
+  void SettleSource(const ChangeRecord& change, SourceRecord source, bool superseding);
+  // Stores what became of a source. `by`: who the entry in the audit log is made in the name of.
+  enum class By { kActor, kSystem };
+  bool EndSource(const ChangeRecord& change, SourceRecord source, SourceState state,
+                 const Error* reason, By by, std::string_view how = {});
+  // With its sources.
+  Result<std::vector<ChangeView>> ViewsOf(const std::vector<ChangeRow>& rows);
+  ChangeView View(const ChangeRow& row);
 
   // At delivery.
   void ProceedWith(ChangeRow row);
@@ -133,6 +179,7 @@ class Saga final : public ChangeService {
   // When this process first saw an attempt open: measured, so that no jump of the wall clock can
   // make an outcome final too early.
   std::map<ChangeId, std::chrono::steady_clock::time_point> first_seen_;
+  std::map<std::pair<ChangeId, std::string>, std::chrono::steady_clock::time_point> sources_seen_;
   std::map<ChangeId, Held> held_;
 };
 

@@ -7,9 +7,6 @@
 #include "server/core/sealing.h"
 
 namespace keyferry::server {
-namespace {
-
-// Codes by which the directory says for certain that it changed nothing.
 bool SurelyUnchanged(ErrorCode code) {
   switch (code) {
     case ErrorCode::kDeadline:
@@ -32,8 +29,6 @@ ChangeTarget TargetOf(const ChangeRecord& change) {
   return target;
 }
 
-}  // namespace
-
 AuditEntry Saga::Audit(const ChangeRecord& change, std::string_view action,
                        std::string_view outcome, std::string_view detail) const {
   Actor actor;
@@ -53,7 +48,7 @@ Result<ChangeView> Saga::Attempt(const ChangeRow& row, SecureBytes password, std
   options.unlock = change.unlock;
   options.actor = change.actor;
   const auto set = ports_.directory.SetPassword(target, change.account, password, options);
-  if (set || SurelyUnchanged(set.error().code)) password.Clear();
+  if (!set && SurelyUnchanged(set.error().code)) password.Clear();
 
   if (set) {
     KEYFERRY_FAILPOINT("server.change.set");
@@ -65,7 +60,9 @@ Result<ChangeView> Saga::Attempt(const ChangeRow& row, SecureBytes password, std
                   "will deliver it to the key as soon as it can.",
                   confirmed.error().detail);
     }
-    return ViewOf(*confirmed);
+    WriteSources(*confirmed, password);
+    password.Clear();
+    return View(*confirmed);
   }
   if (SurelyUnchanged(set.error().code)) {
     KEYFERRY_FAILPOINT("server.change.refused");
@@ -79,12 +76,15 @@ Result<ChangeView> Saga::Attempt(const ChangeRow& row, SecureBytes password, std
   }
   Log(ports_, "password.set " + change.id.Hex(), set.error());
   PasswordStamp since = target.before;
-  const Evidence evidence = Look(change, target, password, &since);
-  password.Clear();
+  const Evidence evidence = Look(ports_.directory, change, target, password, &since);
   if (evidence == Evidence::kApplied) {
     auto confirmed = Confirm(row, Audit(change, "password.set", "ok",
                                         "The answer was lost; the directory's record shows it."));
-    if (confirmed) return ViewOf(*confirmed);
+    if (confirmed) {
+      WriteSources(*confirmed, password);
+      password.Clear();
+      return View(*confirmed);
+    }
     Log(ports_, "password.set " + change.id.Hex(), confirmed.error());
   } else {
     MarkUnknown(
@@ -94,14 +94,14 @@ Result<ChangeView> Saga::Attempt(const ChangeRow& row, SecureBytes password, std
   return Fail(ErrorCode::kOutcomeUnknown, kUnknownReason, set.error().detail);
 }
 
-Evidence Saga::Look(const ChangeRecord& change, const ChangeTarget& target,
+Evidence Saga::Look(Directory& directory, const ChangeRecord& change, const ChangeTarget& target,
                     const SecureBytes& password, PasswordStamp* stamp) {
-  const auto now = ports_.directory.Stamp(target, change.account);
+  const auto now = directory.Stamp(target, change.account);
   if (!now) return Evidence::kUndecidable;
   Evidence evidence = Judge(change, *now, config_.settle_seconds);
   if (evidence == Evidence::kNotApplied) return evidence;
   // Somebody has written. While the password is still in memory one bind tells whether it was us.
-  const auto tried = ports_.directory.TryPassword(target, change.account, password);
+  const auto tried = directory.TryPassword(target, change.account, password);
   if (tried) {
     evidence = Weigh(evidence, *tried);
   } else {

@@ -36,7 +36,7 @@ Result<ChangeView> Saga::RunAtDelivery(const Actor& actor, const ChangeRecord& d
   if (begun->claim != ChangeStore::Claim::kBegun) return Busy(begun->row);
   KEYFERRY_FAILPOINT("server.wait.begun");
   AnnounceAccount(ports_, change.account);
-  return ViewOf(begun->row);
+  return View(begun->row);
 }
 
 void Saga::Proceed(const AccountId& account) {
@@ -135,7 +135,18 @@ bool Saga::Prepare(const ChangeRow& row) {
     const std::lock_guard lock(mutex_);
     if (held_.size() >= config_.max_held && held_.count(change.id) == 0) return false;
   }
-  auto password = MakePassword(clearance->person->policy);
+  // The sources as well, before the key is prepared for something that one of them refuses.
+  const auto chosen = ChooseAgain(actor, clearance->person->person, change.id);
+  if (!chosen) {
+    if (chosen.error().code == ErrorCode::kUnavailable ||
+        chosen.error().code == ErrorCode::kDeadline) {
+      Log(ports_, "change " + change.id.Hex(), chosen.error());
+      return false;
+    }
+    GiveUp(row, chosen.error());
+    return true;
+  }
+  auto password = MakePassword(Strictest(clearance->person->policy, *chosen));
   if (!password) {
     Log(ports_, "change " + change.id.Hex(), password.error());
     return false;

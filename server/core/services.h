@@ -19,6 +19,7 @@
 #include "server/core/keys.h"
 #include "server/core/presence.h"
 #include "server/core/session.h"
+#include "server/core/sources.h"
 #include "server/core/store.h"
 #include "server/core/tokens.h"
 #include "server/core/waiter.h"
@@ -40,6 +41,7 @@ struct CorePorts {
   Waiter& waiter;
   Presence& presence;
   std::function<void(std::string_view)> log;
+  std::vector<LinkedSource> sources{};  // 0…4
 };
 
 struct SessionConfig {

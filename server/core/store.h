@@ -11,6 +11,7 @@
 #include "server/core/audit_checkpoint.h"
 #include "server/core/directory.h"
 #include "server/core/records.h"
+#include "server/core/sources.h"
 #include "server/core/upkeep_store.h"
 
 namespace keyferry::server {
@@ -56,7 +57,8 @@ class ChangeStore {
 
   virtual ~ChangeStore() = default;
 
-  // Claims idempotency key, the account's one open change, and job.seq == keys.next_seq of an
+  // Claims idempotency key, the account's one open change (one whose linked sources are open
+  // counts, so that the writes of two changes never cross), and job.seq == keys.next_seq of an
   // active key without alarm in enrolment job.enrolment; stores change and job as given.
   virtual Result<Begun> BeginChange(const ChangeRecord& change, const JobRecord& job,
                                     const AuditEntry& audit) = 0;
@@ -79,7 +81,8 @@ class ChangeStore {
                                           std::int64_t time, bool key_seen,
                                           const AuditEntry& audit) = 0;
   // An open state → `final` (kFailed, kSuperseded) with the reason; its job, unless it was handed
-  // out, is cancelled and erased. (A HOLD that was stays on offer: its fate must become known.)
+  // out, is cancelled and erased. (A HOLD that was stays on offer: its fate must become known.) Its
+  // linked sources, which were not asked yet, never are.
   // kConflict as above.
   virtual Result<ChangeRow> CloseChange(const ChangeId& id, From from, ChangeState final,
                                         const Error& reason, const AuditEntry& audit) = 0;
@@ -349,6 +352,7 @@ class RestoreStore {
 };
 
 class Store : public ChangeStore,
+              public SourceStore,
               public KeyStore,
               public WorkstationStore,
               public SessionStore,

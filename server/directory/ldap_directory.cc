@@ -25,6 +25,7 @@ PeopleSchema Schema() {
   schema.filter = kUserFilter;
   schema.prefixes = {"displayName", "sAMAccountName", "mail", "employeeID", "sn", "givenName"};
   schema.addresses = {"mail", "userPrincipalName"};
+  schema.keys = {"sAMAccountName", "mail", "employeeID"};
   schema.listing = {"objectGUID", "displayName", "cn", "sAMAccountName"};
   schema.person = PersonAttributes;
   schema.read = ReadPerson;
@@ -44,6 +45,9 @@ class LdapDirectory final : public Directory {
   Result<PersonPage> Search(std::string_view query, std::size_t limit,
                             std::string_view cursor) override;
   Result<PersonDetail> Get(const AccountId& id) override;
+  Result<std::vector<Person>> FindBy(PersonKey key, std::string_view value) override {
+    return people_.Find(servers_, key, value);
+  }
   Result<SignInFacts> SignIn(std::string_view name, const SecureBytes& password) override;
   Result<Candidate> Consider(const AccountId& id, const AccountId& actor) override;
   Result<std::vector<std::string>> GroupsOf(const AccountId& id) override;

@@ -32,6 +32,7 @@ PeopleSchema Schema() {
   schema.filter = kOpenLdapPeople;
   schema.prefixes = {"displayName", "cn", "uid", "mail", "employeeNumber", "sn", "givenName"};
   schema.addresses = {"mail"};
+  schema.keys = {"uid", "mail", "employeeNumber"};
   schema.listing = {"entryUUID", "displayName", "cn", "uid"};
   schema.person = OpenLdapPersonAttributes;
   schema.read = ReadOpenLdapPerson;
@@ -50,6 +51,9 @@ class OpenLdapDirectory final : public Directory {
   Result<PersonPage> Search(std::string_view query, std::size_t limit,
                             std::string_view cursor) override;
   Result<PersonDetail> Get(const AccountId& id) override;
+  Result<std::vector<Person>> FindBy(PersonKey key, std::string_view value) override {
+    return people_.Find(servers_, key, value);
+  }
   Result<SignInFacts> SignIn(std::string_view name, const SecureBytes& password) override;
   Result<std::vector<std::string>> GroupsOf(const AccountId& id) override;
   Result<ChangeTarget> Pin(const AccountId& id, const AccountId& actor) override;

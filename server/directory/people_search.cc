@@ -124,4 +124,38 @@ Result<PersonPage> PeopleSearch::Page(ServerGroup& servers, std::string_view que
                       [&](const Session& session) { return PageOn(session, query, limit, after); });
 }
 
+Result<std::vector<Person>> PeopleSearch::Find(ServerGroup& servers, PersonKey key,
+                                               std::string_view value) {
+  if (value.empty() || value.size() > kMaxQuery) {
+    return Fail(ErrorCode::kInvalidArgument, "An attribute to look for has 1 to 256 bytes.");
+  }
+  if (HasControl(value)) return std::vector<Person>{};
+  LdapSearch search;
+  search.base = config_.people_dn;
+  search.attributes = schema_.person();
+  search.limit = 2;
+  search.filter = "(&" + schema_.filter + "(" + schema_.keys.at(static_cast<std::size_t>(key)) +
+                  "=" + EscapeFilter(value) + "))";
+  return servers.Read(Turn::kPage, [&](const Session& session) -> Result<std::vector<Person>> {
+    std::vector<Person> people;
+    std::size_t entries = 0;
+    const LdapAnswer answer =
+        session.connection.Search(search, session.deadline, [&](LdapEntry&& entry) {
+          ++entries;
+          if (auto person = schema_.read(entry)) people.push_back(*std::move(person));
+        });
+    if (!answer.ok() && answer.rc != LDAP_SIZELIMIT_EXCEEDED) {
+      return tl::unexpected<Error>(ExplainRead(answer, session.endpoint));
+    }
+    // Who is there but cannot be read counts: it must not make another one the only one.
+    if (people.size() != entries || (entries < 2 && !answer.ok())) {
+      return Fail(ErrorCode::kProtocol,
+                  "The directory names a person of whom it does not tell enough to be sure who is "
+                  "meant.",
+                  session.endpoint.uri);
+    }
+    return people;
+  });
+}
+
 }  // namespace keyferry::server

@@ -17,6 +17,7 @@ struct PeopleSchema {
   std::string filter;                           // who is a person
   std::vector<std::string> prefixes;            // attributes that a query is the beginning of
   std::vector<std::string> addresses;           // … that a query with an @ may equal
+  std::vector<std::string> keys;                // login, mail, employee id (PersonKey)
   std::vector<std::string> listing;             // what `read` needs for identifier and name
   const std::vector<std::string>& (*person)();  // what it needs for the whole Person
   std::optional<Person> (*read)(const LdapEntry&);
@@ -32,6 +33,8 @@ class PeopleSearch {
 
   Result<PersonPage> Page(ServerGroup& servers, std::string_view query, std::size_t limit,
                           std::string_view cursor);
+  // Directory::FindBy.
+  Result<std::vector<Person>> Find(ServerGroup& servers, PersonKey key, std::string_view value);
 
  private:
   Result<PersonPage> PageOn(const Session& session, std::string_view query, std::size_t limit,

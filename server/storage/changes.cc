@@ -3,19 +3,13 @@
 #include "protocol/failpoint.h"
 #include "server/core/audit_entry.h"
 #include "server/storage/job_rows.h"
+#include "server/storage/source_rows.h"
 #include "server/storage/sql_store.h"
 
 namespace keyferry::server {
 namespace {
 
 constexpr const char* kOpenStates = "('intent', 'held', 'attempt', 'unknown')";
-
-ErrorCode ReadErrorCode(const std::string& name) {
-  for (int i = 0; i <= static_cast<int>(ErrorCode::kInternal); ++i) {
-    if (name == OutcomeName(static_cast<ErrorCode>(i))) return static_cast<ErrorCode>(i);
-  }
-  throw DamagedRow("error code " + name.substr(0, 40));
-}
 
 struct ChangeColumns {
   static constexpr const char* kList =
@@ -162,7 +156,17 @@ Result<ChangeStore::Begun> ClaimAccount(Transaction& t, const ChangeRecord& chan
   ChangeStore::Begun begun;
   begun.row.change = change;
   begun.row.change.doubt = InDoubt(t.sql, change.account);
-  if (InsertChange(t.sql, begun.row.change) != 0) return begun;
+  if (InsertChange(t.sql, begun.row.change) != 0) {
+    const auto busy = ChangeWithOpenSources(t.sql, change.account);
+    if (!busy) {
+      InsertSources(t.sql, change);
+      return begun;
+    }
+    t.commit = false;
+    auto row = ChangeById(t.sql, *busy);
+    if (!row) return NoRow();
+    return ChangeStore::Begun{Claim::kAccountBusy, *std::move(row)};
+  }
   t.commit = false;
   if (auto row = Repeated(t.sql, change.actor, change.idempotency_key)) {
     return ChangeStore::Begun{Claim::kRepeated, *std::move(row)};
@@ -351,6 +355,7 @@ Result<ChangeRow> SqlStore::CloseChange(const ChangeId& id, From from, ChangeSta
             "UPDATE jobs SET state = 'cancelled', sealed = '' WHERE change_id = :id AND (state = "
             "'held' OR (type = 'hold' AND state = 'ready' AND handed = 0))",
             id.Hex());
+    LeaveSources(t.sql, id, kFirstRefusedReason);
     KEYFERRY_FAILPOINT("server.close.before_commit");
     AppendChained(t.sql, audit);
     auto row = ChangeById(t.sql, id);
@@ -373,6 +378,7 @@ Result<ChangeRow> SqlStore::MarkUnknown(const ChangeId& id, std::string_view err
             text, last_set, version, server_time, node_, id.Hex(), node_) == 0) {
       return AlreadySettled();
     }
+    LeaveSources(t.sql, id, kFirstUnknownReason);
     AppendChained(t.sql, audit);
     auto row = ChangeById(t.sql, id);
     if (!row) return NoRow();

@@ -210,6 +210,17 @@ const std::vector<Migration>& Migrations() {
   sealed TEXT NOT NULL, PRIMARY KEY (principal, key_hash)))",
            "CREATE INDEX api_requests_begun ON api_requests (begun)",
        }},
+      {"several password sources",
+       {
+           R"(CREATE TABLE change_sources (
+  number @ID@, change_id TEXT NOT NULL, name TEXT NOT NULL, account_id TEXT NOT NULL,
+  login TEXT NOT NULL, dn TEXT NOT NULL, state TEXT NOT NULL, error TEXT NOT NULL,
+  error_code TEXT NOT NULL, server TEXT NOT NULL, password_last_set BIGINT NOT NULL,
+  password_version BIGINT NOT NULL, server_time BIGINT NOT NULL, attempted BIGINT NOT NULL,
+  confirmed BIGINT NOT NULL, UNIQUE (change_id, name)))",
+           R"(CREATE INDEX change_sources_open ON change_sources (number)
+  WHERE state IN ('planned', 'attempt', 'unknown'))",
+       }},
   };
   return migrations;
 }

@@ -49,6 +49,12 @@ Result<void> SqlStore::BeginAnew(const RestoreRecord& restore, std::string_view 
             "UPDATE jobs SET state = 'cancelled', sealed = '', last_error = :why WHERE state IN "
             "('held', 'ready', 'spooled')",
             why);
+    // What a stamp of now says of an attempt from before the backup is worth nothing.
+    Execute(t.sql,
+            "UPDATE change_sources SET state = CASE WHEN state = 'planned' THEN 'not_set' ELSE "
+            "'superseded' END, error = :why, error_code = :code WHERE state IN ('planned', "
+            "'attempt', 'unknown')",
+            why, unknown);
     Execute(t.sql,
             "UPDATE enrolments SET state = 'failed', error = :why WHERE state IN ('waiting', "
             "'granted')",

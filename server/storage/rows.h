@@ -66,6 +66,7 @@ State ReadState(const std::string& name, State last) {
 }
 
 const char* Name(EnrolmentState state);
+ErrorCode ReadErrorCode(const std::string& name);
 
 inline long long Signed(std::uint64_t value) { return static_cast<long long>(value); }
 inline std::uint64_t Unsigned(long long value) { return static_cast<std::uint64_t>(value); }

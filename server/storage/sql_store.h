@@ -12,7 +12,7 @@
 
 namespace keyferry::server {
 
-// The Store port over SQL. One .cc a part: changes, jobs, held, keys, enrolments,
+// The Store port over SQL. One .cc a part: changes, sources, jobs, held, keys, enrolments,
 // workstations, sessions, api, audit, restore, upkeep.
 class SqlStore final : public Store {
  public:
@@ -71,6 +71,10 @@ class SqlStore final : public Store {
   Result<std::vector<ChangeRow>> TypedHistory(const AccountId& account, std::size_t limit) override;
   Result<ChangeStore::Open> OpenChanges() override;
   Result<std::optional<ChangeRow>> OpenChangeOf(const AccountId& account) override;
+  Result<void> MoveSource(const SourceRecord& source, SourceState from,
+                          const AuditEntry& audit) override;
+  Result<std::vector<SourceRecord>> SourcesOf(std::span<const ChangeId> changes) override;
+  Result<std::vector<ChangeId>> OpenSources() override;
 
   Result<std::vector<KeyRecord>> Keys() override;
   Result<std::vector<KeyRecord>> KeysOf(const AccountId& account) override;

@@ -84,7 +84,8 @@ void Company::Start() {
                         *attestation,
                         waiter,
                         *presence,
-                        [this](std::string_view line) { log.emplace_back(line); }};
+                        [this](std::string_view line) { log.emplace_back(line); },
+                        sources};
   sessions = MakeSessionService(ports, session_config);
   changes = MakeChangeService(ports, change_config);
   keys = MakeKeyService(ports, key_config);

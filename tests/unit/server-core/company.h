@@ -65,6 +65,7 @@ struct Company {
   TestDatabase database;
   FakeClock clock;
   FakeDirectory directory;
+  std::vector<LinkedSource> sources;  // from the next Restart on
   FakeWaiter waiter;
   FakeAuthority ca;
   Maker maker;

@@ -54,6 +54,20 @@ Result<PersonDetail> FakeDirectory::Get(const AccountId& id) {
   return found->second.detail;
 }
 
+Result<std::vector<Person>> FakeDirectory::FindBy(PersonKey key, std::string_view value) {
+  const std::lock_guard lock(mutex_);
+  if (down) return Fail(ErrorCode::kUnavailable, "The directory cannot be reached.");
+  std::vector<Person> out;
+  for (const auto& [id, entry] : people_) {
+    const Person& person = entry.detail.person;
+    const std::string& has = key == PersonKey::kLogin  ? person.login
+                             : key == PersonKey::kMail ? person.mail
+                                                       : person.employee_id;
+    if (has == value) out.push_back(person);
+  }
+  return out;
+}
+
 Result<SignInFacts> FakeDirectory::SignIn(std::string_view name, const SecureBytes& password) {
   const std::lock_guard lock(mutex_);
   ++sign_ins;

@@ -95,6 +95,7 @@ class FakeDirectory final : public Directory {
 
   Result<PersonPage> Search(std::string_view, std::size_t, std::string_view) override;
   Result<PersonDetail> Get(const AccountId& id) override;
+  Result<std::vector<Person>> FindBy(PersonKey key, std::string_view value) override;
   Result<SignInFacts> SignIn(std::string_view name, const SecureBytes& password) override;
   Result<std::vector<std::string>> GroupsOf(const AccountId& id) override;
   Result<ChangeTarget> Pin(const AccountId& id, const AccountId& actor) override;
