@@ -7,11 +7,106 @@
 
 #include "server/app/config_reader.h"
 #include "server/app/files.h"
+#include "server/core/encoding.h"
 
 namespace keyferry::server {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr std::size_t kMaxSources = 4;
+constexpr std::size_t kMaxSourceName = 64;  // bytes
+
+// Of all tables but [[source]].
+const std::vector<std::string>& FirstKeys() {
+  static const std::vector<std::string> keys = {
+      "server.state_dir",
+      "server.storage",
+      "server.listen",
+      "server.workstation_listen",
+      "server.names",
+      "server.web_dir",
+      "server.workers",
+      "server.max_connections",
+      "server.max_connections_per_address",
+      "directory.kind",
+      "directory.uris",
+      "directory.ca_file",
+      "directory.base_dn",
+      "directory.people_dn",
+      "directory.bind_name",
+      "directory.password_file",
+      "directory.timeout_ms",
+      "directory.settle_seconds",
+      "directory.connections",
+      "directory.administrator_groups",
+      "directory.help_desk_groups",
+      "directory.protected_groups",
+      "directory.prefer_pdc",
+      "directory.default_policy",
+      "sessions.idle_minutes",
+      "sessions.absolute_hours",
+      "sessions.failures_per_account",
+      "sessions.failures_per_address",
+      "sessions.block_minutes",
+      "passwords.length",
+      "passwords.allow_typing",
+      "passwords.wait_days",
+      "passwords.history",
+      "passwords.minimum_age",
+      "keys.vendor_ca",
+      "keys.allow_simulator",
+      "keys.simulator_ca",
+      "keys.pin_min",
+      "keys.pin_tries",
+      "keys.touch_to_store",
+      "keys.keep_previous",
+      "keys.max_offline_days",
+      "keys.enrolment_minutes",
+      "workstations.certificate_days",
+      "workstations.max_pending",
+      "workstations.max_per_address_hour",
+      "api.max_token_days",
+      "api.requests_per_minute",
+      "audit.checkpoint_rows",
+      "audit.checkpoint_minutes",
+      "audit.retention_days",
+      "audit.syslog",
+      "audit.syslog_transport",
+      "audit.syslog_ca",
+      "mail.host",
+      "mail.port",
+      "mail.tls",
+      "mail.ca_file",
+      "mail.from",
+      "mail.user",
+      "mail.password_file",
+      "log.level",
+      "log.file",
+  };
+  return keys;
+}
+
+const std::vector<std::string>& SourceKeys() {
+  static const std::vector<std::string> keys = {
+      "source.name",
+      "source.kind",
+      "source.uris",
+      "source.ca_file",
+      "source.base_dn",
+      "source.people_dn",
+      "source.bind_name",
+      "source.password_file",
+      "source.match",
+      "source.default",
+      "source.timeout_ms",
+      "source.connections",
+      "source.protected_groups",
+      "source.prefer_pdc",
+      "source.default_policy",
+  };
+  return keys;
+}
 
 bool IsIpAddress(const std::string& text) {
   unsigned char bytes[16];
@@ -31,14 +126,19 @@ bool IsHostName(const std::string& text) {
 
 class Parser {
  public:
-  Parser(const toml::table& document, const std::string& file_name, fs::path directory)
-      : reader_(document, file_name), directory_(std::move(directory)) {}
+  Parser(toml::table& document, const std::string& file_name, fs::path directory)
+      : document_(document),
+        reader_(document, file_name),
+        file_name_(file_name),
+        directory_(std::move(directory)) {}
 
   Result<ServerConfig> Run() {
+    TakeSources();
     ReadServer();
     ReadDirectory();
     ReadRest();
-    if (auto done = reader_.Finish(ConfigKeys()); !done) return tl::unexpected(done.error());
+    if (auto done = reader_.Finish(FirstKeys()); !done) return tl::unexpected(done.error());
+    if (auto done = ReadSources(); !done) return tl::unexpected(done.error());
     return config_;
   }
 
@@ -114,37 +214,101 @@ class Parser {
         "server.max_connections_per_address", config_.max_connections_per_address, 4, 100000);
   }
 
+  // The keys that every directory has, from [directory] or one [[source]].
+  void ReadLdap(ConfigReader& reader, const std::string& table, ServerConfig::Ldap& ldap) {
+    const auto key = [&table](const char* name) { return table + "." + name; };
+    ldap.kind = reader.OneOf(key("kind").c_str(), ldap.kind, {"active-directory", "openldap"});
+    ldap.uris = reader.Texts(key("uris").c_str(), true);
+    for (const std::string& uri : ldap.uris) {
+      if (uri.compare(0, 8, "ldaps://") == 0 && uri.size() > 8) continue;
+      reader.Complain(key("uris").c_str(), "holds \"" + uri +
+                                               "\"; only ldaps:// is spoken, with a verified "
+                                               "certificate.");
+    }
+    const auto path = [&](const char* name) {
+      const std::string text = reader.Text(key(name).c_str(), true);
+      return text.empty() ? fs::path() : Absolute(text);
+    };
+    ldap.ca_file = path("ca_file");
+    ldap.base_dn = reader.Text(key("base_dn").c_str(), true);
+    ldap.people_dn = reader.Text(key("people_dn").c_str(), false);
+    ldap.bind_name = reader.Text(key("bind_name").c_str(), true);
+    ldap.password_file = path("password_file");
+    ldap.timeout_ms = reader.Number(key("timeout_ms").c_str(), ldap.timeout_ms, 500, 60000);
+    ldap.connections = reader.Number(key("connections").c_str(), ldap.connections, 1, 64);
+    ldap.protected_groups = reader.Texts(key("protected_groups").c_str(), false);
+    ldap.prefer_pdc = reader.Flag(key("prefer_pdc").c_str(), ldap.prefer_pdc);
+    ldap.default_policy = reader.Text(key("default_policy").c_str(), false);
+    if (ldap.kind == "openldap" && ldap.prefer_pdc) {
+      reader.Complain(key("prefer_pdc").c_str(), "has no meaning for OpenLDAP; remove it.");
+    }
+    if (ldap.kind != "openldap" && !ldap.default_policy.empty()) {
+      reader.Complain(key("default_policy").c_str(),
+                      "is only for " + table + ".kind = \"openldap\".");
+    }
+  }
+
   void ReadDirectory() {
     auto& directory = config_.directory;
-    directory.kind =
-        reader_.OneOf("directory.kind", directory.kind, {"active-directory", "openldap"});
-    directory.uris = reader_.Texts("directory.uris", true);
-    for (const std::string& uri : directory.uris) {
-      if (uri.compare(0, 8, "ldaps://") == 0 && uri.size() > 8) continue;
-      reader_.Complain("directory.uris", "holds \"" + uri +
-                                             "\"; only ldaps:// is spoken, with a verified "
-                                             "certificate.");
-    }
-    directory.ca_file = Path("directory.ca_file", true);
-    directory.base_dn = reader_.Text("directory.base_dn", true);
-    directory.people_dn = reader_.Text("directory.people_dn", false);
-    directory.bind_name = reader_.Text("directory.bind_name", true);
-    directory.password_file = Path("directory.password_file", true);
-    directory.timeout_ms = reader_.Number("directory.timeout_ms", directory.timeout_ms, 500, 60000);
+    ReadLdap(reader_, "directory", directory);
     directory.settle_seconds =
         reader_.Number("directory.settle_seconds", directory.settle_seconds, 2, 3600);
-    directory.connections = reader_.Number("directory.connections", directory.connections, 1, 64);
     directory.administrator_groups = reader_.Texts("directory.administrator_groups", true);
     directory.help_desk_groups = reader_.Texts("directory.help_desk_groups", false);
-    directory.protected_groups = reader_.Texts("directory.protected_groups", false);
-    directory.prefer_pdc = reader_.Flag("directory.prefer_pdc", directory.prefer_pdc);
-    directory.default_policy = reader_.Text("directory.default_policy", false);
-    if (directory.kind == "openldap" && directory.prefer_pdc) {
-      reader_.Complain("directory.prefer_pdc", "has no meaning for OpenLDAP; remove it.");
+  }
+
+  Result<void> ReadSource(ConfigReader& reader) {
+    ServerConfig::Source source;
+    source.name = reader.Text("source.name", true);
+    if (source.name.size() > kMaxSourceName || !IsPrintableUtf8(source.name)) {
+      reader.Complain("source.name", "must have at most 64 bytes of text on one line.");
     }
-    if (directory.kind != "openldap" && !directory.default_policy.empty()) {
-      reader_.Complain("directory.default_policy", "is only for directory.kind = \"openldap\".");
+    for (const ServerConfig::Source& other : config_.sources) {
+      if (other.name != source.name) continue;
+      reader.Complain("source.name", "\"" + source.name + "\" is the name of another [[source]].");
     }
+    ReadLdap(reader, "source", source);
+    const auto people = [](const ServerConfig::Ldap& ldap) {
+      return ldap.people_dn.empty() ? ldap.base_dn : ldap.people_dn;
+    };
+    if (source.uris == config_.directory.uris && people(source) == people(config_.directory)) {
+      reader.Complain("source.uris",
+                      "and its people are those of [directory]: that is the first source already.");
+    }
+    source.match = reader.OneOf("source.match", source.match, {"login", "mail", "employee_id"});
+    source.preset = reader.Flag("source.default", source.preset);
+    config_.sources.push_back(std::move(source));
+    return reader.Finish(SourceKeys());
+  }
+
+  // What begins with [[source]] is read by rules of its own: takes it out of the document.
+  void TakeSources() {
+    toml::node* const node = document_.get("source");
+    if (node == nullptr) return;
+    toml::array* const blocks = node->as_array();
+    if (blocks == nullptr || blocks->empty() || !blocks->is_homogeneous(toml::node_type::table)) {
+      return reader_.Complain("source", "must be written as blocks that begin with [[source]].");
+    }
+    sources_ = std::move(*blocks);
+    document_.erase("source");
+  }
+
+  Result<void> ReadSources() {
+    if (sources_.size() > kMaxSources) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  file_name_ + ":" +
+                      std::to_string(sources_.get(kMaxSources)->source().begin.line) +
+                      ": there are more than " + std::to_string(kMaxSources) +
+                      " blocks [[source]]; that is the limit.");
+    }
+    for (toml::node& block : sources_) {
+      // As a document that has but this one table.
+      toml::table document;
+      document.insert("source", std::move(*block.as_table()));
+      ConfigReader reader(document, file_name_);
+      if (auto done = ReadSource(reader); !done) return done;
+    }
+    return {};
   }
 
   void ReadRest() {
@@ -274,7 +438,10 @@ class Parser {
     audit.syslog_port = static_cast<std::uint16_t>(port);
   }
 
+  toml::table& document_;
+  toml::array sources_;
   ConfigReader reader_;
+  std::string file_name_;
   fs::path directory_;
   ServerConfig config_;
 };
@@ -282,78 +449,19 @@ class Parser {
 }  // namespace
 
 const std::vector<std::string>& ConfigKeys() {
-  static const std::vector<std::string> keys = {
-      "server.state_dir",
-      "server.storage",
-      "server.listen",
-      "server.workstation_listen",
-      "server.names",
-      "server.web_dir",
-      "server.workers",
-      "server.max_connections",
-      "server.max_connections_per_address",
-      "directory.kind",
-      "directory.uris",
-      "directory.ca_file",
-      "directory.base_dn",
-      "directory.people_dn",
-      "directory.bind_name",
-      "directory.password_file",
-      "directory.timeout_ms",
-      "directory.settle_seconds",
-      "directory.connections",
-      "directory.administrator_groups",
-      "directory.help_desk_groups",
-      "directory.protected_groups",
-      "directory.prefer_pdc",
-      "directory.default_policy",
-      "sessions.idle_minutes",
-      "sessions.absolute_hours",
-      "sessions.failures_per_account",
-      "sessions.failures_per_address",
-      "sessions.block_minutes",
-      "passwords.length",
-      "passwords.allow_typing",
-      "passwords.wait_days",
-      "passwords.history",
-      "passwords.minimum_age",
-      "keys.vendor_ca",
-      "keys.allow_simulator",
-      "keys.simulator_ca",
-      "keys.pin_min",
-      "keys.pin_tries",
-      "keys.touch_to_store",
-      "keys.keep_previous",
-      "keys.max_offline_days",
-      "keys.enrolment_minutes",
-      "workstations.certificate_days",
-      "workstations.max_pending",
-      "workstations.max_per_address_hour",
-      "api.max_token_days",
-      "api.requests_per_minute",
-      "audit.checkpoint_rows",
-      "audit.checkpoint_minutes",
-      "audit.retention_days",
-      "audit.syslog",
-      "audit.syslog_transport",
-      "audit.syslog_ca",
-      "mail.host",
-      "mail.port",
-      "mail.tls",
-      "mail.ca_file",
-      "mail.from",
-      "mail.user",
-      "mail.password_file",
-      "log.level",
-      "log.file",
-  };
+  static const std::vector<std::string> keys = [] {
+    std::vector<std::string> all = FirstKeys();
+    const auto after = std::find(all.begin(), all.end(), "sessions.idle_minutes");
+    all.insert(after, SourceKeys().begin(), SourceKeys().end());
+    return all;
+  }();
   return keys;
 }
 
 Result<ServerConfig> ServerConfig::Parse(std::string_view text, const std::string& file_name,
                                          const fs::path& directory) {
   try {
-    const toml::table document = toml::parse(text, file_name);
+    toml::table document = toml::parse(text, file_name);
     return Parser(document, file_name, directory).Run();
   } catch (const toml::parse_error& failure) {
     std::ostringstream message;

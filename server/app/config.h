@@ -29,7 +29,8 @@ struct ServerConfig {
   std::int64_t max_connections = 4096;
   std::int64_t max_connections_per_address = 256;
 
-  struct {
+  // How one directory is reached.
+  struct Ldap {
     std::string kind = "active-directory";
     std::vector<std::string> uris;
     std::filesystem::path ca_file;
@@ -38,14 +39,24 @@ struct ServerConfig {
     std::string bind_name;
     std::filesystem::path password_file;
     std::int64_t timeout_ms = 5000;
-    std::int64_t settle_seconds = 60;
     std::int64_t connections = 4;
-    std::vector<std::string> administrator_groups;
-    std::vector<std::string> help_desk_groups;
     std::vector<std::string> protected_groups;
     bool prefer_pdc = false;
     std::string default_policy;
+  };
+  // The first source: people, sign-in and groups come from it.
+  struct FirstSource : Ldap {
+    std::int64_t settle_seconds = 60;
+    std::vector<std::string> administrator_groups;
+    std::vector<std::string> help_desk_groups;
   } directory;
+  // A block [[source]].
+  struct Source : Ldap {
+    std::string name;
+    std::string match = "login";
+    bool preset = false;
+  };
+  std::vector<Source> sources;  // 0…4, in the file's order
 
   struct {
     std::int64_t idle_minutes = 15;

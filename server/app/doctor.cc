@@ -51,7 +51,10 @@ class Examination {
     }
     if (!config_.log.file.empty()) Disk("the log", config_.log.file.parent_path());
     Mail();
-    DirectoryPart();
+    DirectoryPart(config_.directory, kFirstSection, {});
+    for (const ServerConfig::Source& source : config_.sources) {
+      DirectoryPart(source, kLinkedSection, "password source \"" + source.name + "\", ");
+    }
     return std::move(out_);
   }
 
@@ -248,27 +251,34 @@ class Examination {
     }
   }
 
-  void DirectoryPart() {
-    const auto ldap = LdapConfigOf(config_);
+  // `what` begins every finding about a linked source; empty for the first.
+  void DirectoryPart(const ServerConfig::Ldap& settings, const char* section,
+                     const std::string& what) {
+    const std::string fix =
+        std::string("Correct ") + (what.empty() ? "the [directory] part." : "its [[source]] part.");
+    const auto ldap = LdapConfigOf(settings, section);
     if (!ldap) {
-      Problem("directory settings", ldap.error(), "Correct the [directory] part.");
+      Problem(what + "directory settings", ldap.error(), fix);
       return;
     }
-    if (const auto made = OpenDirectory(config_); !made) {
-      Problem("directory settings", made.error(), "Correct the [directory] part.");
+    if (const auto made = OpenDirectory(settings, section); !made) {
+      Problem(what + "directory settings", made.error(), fix);
       return;
     }
     Diagnosis diagnosis = Diagnose(*ldap, now_);
-    std::move(diagnosis.findings.begin(), diagnosis.findings.end(), std::back_inserter(out_));
+    for (Finding& finding : diagnosis.findings) {
+      finding.what = what + finding.what;
+      out_.push_back(std::move(finding));
+    }
     for (const auto& [uri, der] : diagnosis.certificates) {
-      const std::string what = "controller " + uri + ": life of its certificate";
+      const std::string subject = what + "controller " + uri + ": life of its certificate";
       const auto bytes = std::span(reinterpret_cast<const std::uint8_t*>(der.data()), der.size());
       const auto facts = InspectCertificate("-----BEGIN CERTIFICATE-----\n" + ToBase64(bytes) +
                                             "\n-----END CERTIFICATE-----\n");
       if (!facts) {
-        Add(Status::kWarning, what, "It cannot be read.", "Look at it with openssl s_client.");
+        Add(Status::kWarning, subject, "It cannot be read.", "Look at it with openssl s_client.");
       } else {
-        Dates(what, facts->not_after, "Renew the controller's certificate.");
+        Dates(subject, facts->not_after, "Renew the controller's certificate.");
       }
     }
   }

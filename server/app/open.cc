@@ -11,31 +11,45 @@
 
 namespace keyferry::server {
 
-Result<LdapConfig> LdapConfigOf(const ServerConfig& config) {
+Result<LdapConfig> LdapConfigOf(const ServerConfig::Ldap& settings, std::string section) {
   LdapConfig ldap;
-  ldap.kind = config.directory.kind == "openldap" ? DirectoryKind::kOpenLdap
-                                                  : DirectoryKind::kActiveDirectory;
-  ldap.default_policy = config.directory.default_policy;
-  ldap.uris = config.directory.uris;
-  ldap.ca_file = config.directory.ca_file.string();
-  ldap.base_dn = config.directory.base_dn;
-  ldap.people_dn = config.directory.people_dn;
-  ldap.bind_name = config.directory.bind_name;
-  auto password = ReadSecretLine(config.directory.password_file);
+  ldap.section = std::move(section);
+  ldap.kind =
+      settings.kind == "openldap" ? DirectoryKind::kOpenLdap : DirectoryKind::kActiveDirectory;
+  ldap.default_policy = settings.default_policy;
+  ldap.uris = settings.uris;
+  ldap.ca_file = settings.ca_file.string();
+  ldap.base_dn = settings.base_dn;
+  ldap.people_dn = settings.people_dn;
+  ldap.bind_name = settings.bind_name;
+  auto password = ReadSecretLine(settings.password_file);
   if (!password) return tl::unexpected(password.error());
   ldap.bind_password = std::move(*password);
-  ldap.prefer_pdc = config.directory.prefer_pdc;
-  ldap.protected_groups = config.directory.protected_groups;
-  ldap.timeout = std::chrono::milliseconds(config.directory.timeout_ms);
-  ldap.connections = static_cast<std::size_t>(config.directory.connections);
+  ldap.prefer_pdc = settings.prefer_pdc;
+  ldap.protected_groups = settings.protected_groups;
+  ldap.timeout = std::chrono::milliseconds(settings.timeout_ms);
+  ldap.connections = static_cast<std::size_t>(settings.connections);
   return ldap;
 }
 
-Result<std::unique_ptr<Directory>> OpenDirectory(const ServerConfig& config) {
-  auto ldap = LdapConfigOf(config);
+Result<std::unique_ptr<Directory>> OpenDirectory(const ServerConfig::Ldap& settings,
+                                                 std::string section) {
+  auto ldap = LdapConfigOf(settings, std::move(section));
   if (!ldap) return tl::unexpected(ldap.error());
   return ldap->kind == DirectoryKind::kOpenLdap ? MakeOpenLdapDirectory(std::move(*ldap))
                                                 : MakeLdapDirectory(std::move(*ldap));
+}
+
+LinkedSource LinkOf(const ServerConfig::Source& source, Directory& directory) {
+  LinkedSource linked;
+  linked.name = source.name;
+  linked.kind = source.kind;
+  linked.match = source.match == "mail"          ? PersonKey::kMail
+                 : source.match == "employee_id" ? PersonKey::kEmployeeId
+                                                 : PersonKey::kLogin;
+  linked.preset = source.preset;
+  linked.directory = &directory;
+  return linked;
 }
 
 Result<std::unique_ptr<Store>> OpenStore(const ServerConfig& config, const std::string& node) {

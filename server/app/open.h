@@ -17,8 +17,14 @@ SessionConfig SessionsOf(const ServerConfig& config);
 TokenConfig TokensOf(const ServerConfig& config);
 
 // The adapters as the configuration wants them, for whoever puts a program together.
-Result<LdapConfig> LdapConfigOf(const ServerConfig& config);  // reads the password file
-Result<std::unique_ptr<Directory>> OpenDirectory(const ServerConfig& config);
+// Reads the password file. `section`: the table in which the settings are.
+Result<LdapConfig> LdapConfigOf(const ServerConfig::Ldap& settings, std::string section);
+Result<std::unique_ptr<Directory>> OpenDirectory(const ServerConfig::Ldap& settings,
+                                                 std::string section);
+inline constexpr const char* kFirstSection = "directory";
+inline constexpr const char* kLinkedSection = "source";
+// What the directory of `source` is linked as.
+LinkedSource LinkOf(const ServerConfig::Source& source, Directory& directory);
 // kIo when the state folder is not initialised.
 // `node`: NodeLink::Self::id of a server that changes passwords; tools have none.
 Result<std::unique_ptr<Store>> OpenStore(const ServerConfig& config, const std::string& node = {});

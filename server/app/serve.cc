@@ -203,20 +203,34 @@ class Parts {
     auto attestation = LoadAttestation(config);
     if (!attestation) return tl::unexpected(attestation.error());
     attestation_ = std::move(*attestation);
-    auto directory = OpenDirectory(config);
+    auto directory = OpenDirectory(config.directory, kFirstSection);
     if (!directory) return tl::unexpected(directory.error());
     directory_ = std::move(*directory);
+    for (const ServerConfig::Source& source : config.sources) {
+      auto linked = OpenDirectory(source, kLinkedSection);
+      if (!linked) {
+        return Fail(linked.error().code,
+                    "Password source \"" + source.name + "\": " + linked.error().message,
+                    linked.error().detail);
+      }
+      linked_.push_back(std::move(*linked));
+    }
     if (config.postgres) {
       auto link = OpenNodeLink(*config.postgres, *std::move(self), presence_);
       if (!link) return tl::unexpected(link.error());
       link_ = std::move(*link);
-      directory_ = MakeLeasedDirectory(std::move(directory_),
-                                       [&link_held = *link_] { return link_held.Tenure(); });
+      const auto tenure = [&link_held = *link_] { return link_held.Tenure(); };
+      directory_ = MakeLeasedDirectory(std::move(directory_), tenure);
+      for (auto& linked : linked_) linked = MakeLeasedDirectory(std::move(linked), tenure);
     } else {
       bus_ = MakeEventBus();
     }
     waiter_ = MakeThreadWaiter();
     Log& log = log_;
+    std::vector<LinkedSource> sources;
+    for (std::size_t i = 0; i < linked_.size(); ++i) {
+      sources.push_back(LinkOf(config.sources[i], *linked_[i]));
+    }
     const CorePorts ports{*store_,
                           *directory_,
                           clock_,
@@ -227,7 +241,8 @@ class Parts {
                           *attestation_,
                           *waiter_,
                           presence_,
-                          [&log](std::string_view line) { log.Warning(line); }};
+                          [&log](std::string_view line) { log.Warning(line); },
+                          std::move(sources)};
     offer_ = [ports](const std::vector<DeviceId>& devices) { OfferHere(ports, devices); };
     sessions_ = MakeSessionService(ports, SessionsOf(config));
     tokens_ = MakeTokenService({*store_, *directory_, clock_, OsRandom()}, TokensOf(config),
@@ -254,7 +269,8 @@ class Parts {
   std::unique_ptr<CertificateAuthority> ca_;
   std::unique_ptr<AttestationVerifier> attestation_;
   std::unique_ptr<Directory> directory_;
-  std::unique_ptr<EventBus> bus_;  // without a link
+  std::vector<std::unique_ptr<Directory>> linked_;  // of [[source]], in their order
+  std::unique_ptr<EventBus> bus_;                   // without a link
   std::unique_ptr<Waiter> waiter_;
   std::unique_ptr<SessionService> sessions_;
   std::unique_ptr<TokenService> tokens_;
@@ -409,11 +425,17 @@ bool CheckConfig(const ServerConfig& config) {
   say("CA of the keys' makers", attestation ? nullptr : &attestation.error());
   const auto catalog = LoadCatalog(config);
   say("pages", catalog ? nullptr : &catalog.error());
-  auto directory = OpenDirectory(config);
-  say("directory settings", directory ? nullptr : &directory.error());
-  if (directory) {
+  const auto ask = [&say](const ServerConfig::Ldap& settings, const char* section,
+                          const std::string& what) {
+    auto directory = OpenDirectory(settings, section);
+    say((what + " settings").c_str(), directory ? nullptr : &directory.error());
+    if (!directory) return;
     const auto ping = (*directory)->Ping();
-    say("directory answers", ping ? nullptr : &ping.error());
+    say((what + " answers").c_str(), ping ? nullptr : &ping.error());
+  };
+  ask(config.directory, kFirstSection, "directory");
+  for (const ServerConfig::Source& source : config.sources) {
+    ask(source, kLinkedSection, "password source \"" + source.name + "\"");
   }
   return good;
 }

@@ -36,7 +36,7 @@ class Desk final : public TokenDesk {
 Result<std::unique_ptr<TokenDesk>> TokenDesk::Open(const ServerConfig& config) {
   auto store = OpenStore(config);
   if (!store) return tl::unexpected(store.error());
-  auto directory = OpenDirectory(config);
+  auto directory = OpenDirectory(config.directory, kFirstSection);
   if (!directory) return tl::unexpected(directory.error());
   return std::make_unique<Desk>(config, std::move(*store), std::move(*directory));
 }

@@ -138,7 +138,7 @@ Result<std::unique_ptr<Upkeep>> Upkeep::Make(const ServerConfig& config, const C
                                              ChangeService& changes, Log& log) {
   auto mailer = OpenMailer(config);
   if (!mailer) return tl::unexpected(mailer.error());
-  auto ldap = LdapConfigOf(config);
+  auto ldap = LdapConfigOf(config.directory, kFirstSection);
   if (!ldap) return tl::unexpected(ldap.error());
   ldap->connections = 1;
   auto groups = MakeGroupReader(std::move(*ldap));

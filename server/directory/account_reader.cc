@@ -151,6 +151,7 @@ Result<std::vector<std::string>> AccountReader::ForeignGroups(
 
 Result<ProtectionContext> AccountReader::ReadContext(const Session& session) const {
   ProtectionContext context;
+  context.section = config_.section;
   LdapSearch search;
   search.scope = LdapSearch::Scope::kBase;
   search.attributes = {"tokenGroups"};  // of the root DSE: who this very bind is
@@ -171,13 +172,13 @@ Result<ProtectionContext> AccountReader::ReadContext(const Session& session) con
     auto sid = missing ? std::nullopt : SidText(group->front().Get("objectsid"));
     if (!sid) {
       return Fail(ErrorCode::kPermissionDenied,
-                  "directory.protected_groups names " + dn +
+                  config_.section + ".protected_groups names " + dn +
                       ", which is no group that the service account can see. Nothing is changed "
                       "until that is put right.");
     }
     if ((ReadInteger(group->front(), "grouptype") & kSecurityGroup) == 0) {
       return Fail(ErrorCode::kPermissionDenied,
-                  "directory.protected_groups names " + dn +
+                  config_.section + ".protected_groups names " + dn +
                       ", which is a distribution group: no token carries it. Name a security "
                       "group. Nothing is changed until then.");
     }

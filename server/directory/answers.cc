@@ -215,7 +215,8 @@ Error ExplainRead(const LdapAnswer& answer, const LdapEndpoint& endpoint) {
     case LDAP_REFERRAL:
       return Make(ErrorCode::kUnavailable,
                   "This " + std::string(ServerNoun(endpoint.kind)) +
-                      " does not hold the configured base DN. Check directory.base_dn.",
+                      " does not hold the configured base DN. Check " + endpoint.section +
+                      ".base_dn.",
                   answer, endpoint.uri);
     default:
       return Make(ErrorCode::kUnavailable,

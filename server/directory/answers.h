@@ -16,6 +16,7 @@ struct LdapEndpoint {
   std::string uri;
   std::string ca_file;
   DirectoryKind kind = DirectoryKind::kActiveDirectory;  // chooses the words of errors
+  std::string section = "directory";                     // LdapConfig::section
 };
 
 // What a directory server answered to one operation, or why it did not.

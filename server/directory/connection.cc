@@ -147,7 +147,7 @@ Result<void> LdapConnection::Configure() {
   const int rc = ldap_set_option(handle_, LDAP_OPT_X_TLS_NEWCTX, &server_side);
   if (rc != LDAP_SUCCESS) {
     return Fail(ErrorCode::kInvalidArgument,
-                "directory.ca_file: \"" + endpoint_.ca_file +
+                endpoint_.section + ".ca_file: \"" + endpoint_.ca_file +
                     "\" cannot be read or holds no PEM certificate.",
                 Diagnostic());
   }
@@ -159,7 +159,7 @@ Result<std::unique_ptr<LdapConnection>> LdapConnection::Create(const LdapEndpoin
   const int rc = ldap_initialize(&out->handle_, endpoint.uri.c_str());
   if (rc != LDAP_SUCCESS) {
     return Fail(ErrorCode::kInvalidArgument,
-                "directory.uris: \"" + endpoint.uri + "\" is not an LDAPS address.",
+                endpoint.section + ".uris: \"" + endpoint.uri + "\" is not an LDAPS address.",
                 ldap_err2string(rc));
   }
   if (auto done = out->Configure(); !done) return tl::unexpected<Error>(done.error());
@@ -187,7 +187,8 @@ Result<std::unique_ptr<LdapConnection>> LdapConnection::Open(const LdapEndpoint&
     case State::kUnknownName:
       return Fail(ErrorCode::kUnavailable,
                   "The name of the " + std::string(ServerNoun(endpoint.kind)) + " " + endpoint.uri +
-                      " cannot be resolved. Nothing was changed; check DNS and directory.uris.",
+                      " cannot be resolved. Nothing was changed; check DNS and " +
+                      endpoint.section + ".uris.",
                   std::move(detail));
     case State::kUnresolved:
       return Fail(ErrorCode::kDeadline,
@@ -221,8 +222,9 @@ Result<std::unique_ptr<LdapConnection>> LdapConnection::Open(const LdapEndpoint&
            out->Diagnostic();
   if (std::chrono::steady_clock::now() >= deadline - budget / 10) return silent();
   return Fail(ErrorCode::kUnavailable,
-              server +
-                  " did not prove who it is: its certificate does not fit directory.ca_file "
+              server + " did not prove who it is: its certificate does not fit " +
+                  endpoint.section +
+                  ".ca_file "
                   "or its name, or the port does not speak TLS. Nothing was changed.",
               std::move(detail));
 }

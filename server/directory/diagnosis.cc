@@ -51,7 +51,7 @@ class Doctor : private DiagnosisReport {
     bool pdc_seen = false;
     std::size_t answered = 0;
     for (const std::string& uri : config_.uris) {
-      const LdapEndpoint endpoint{uri, config_.ca_file, config_.kind};
+      const LdapEndpoint endpoint{uri, config_.ca_file, config_.kind, config_.section};
       auto connection = OpenAndBind(endpoint);
       if (connection == nullptr) continue;
       ++answered;
@@ -64,9 +64,11 @@ class Doctor : private DiagnosisReport {
     }
     if (config_.prefer_pdc && answered > 0 && !pdc_seen) {
       Warn("PDC emulator",
-           "directory.prefer_pdc is on, but no controller in directory.uris that "
-           "answered holds the PDC emulator's role.",
-           "Add it to directory.uris, or turn directory.prefer_pdc off.");
+           config_.section + ".prefer_pdc is on, but no controller in " + config_.section +
+               ".uris that "
+               "answered holds the PDC emulator's role.",
+           "Add it to " + config_.section + ".uris, or turn " + config_.section +
+               ".prefer_pdc off.");
     }
     return std::move(out_);
   }
@@ -95,8 +97,8 @@ class Doctor : private DiagnosisReport {
     LdapSearch search;
     search.scope = LdapSearch::Scope::kBase;
     for (const auto& [key, dn] :
-         {std::pair<const char*, std::string>{"directory.base_dn", config_.base_dn},
-          {"directory.people_dn", config_.people_dn}}) {
+         {std::pair<std::string, std::string>{config_.section + ".base_dn", config_.base_dn},
+          {config_.section + ".people_dn", config_.people_dn}}) {
       search.base = dn;
       const auto found = Entries(session, search);
       if (found && !found->empty()) {
@@ -144,7 +146,7 @@ class Doctor : private DiagnosisReport {
       const std::int64_t left = state.password_expires - now_;
       if (state.password_expires != 0 && left < kPasswordDays * 86400) {
         Warn("service account: password", "It ends in " + std::to_string(left / 86400) + " days.",
-             "Set a new one in Active Directory and in directory.password_file.");
+             "Set a new one in Active Directory and in " + config_.section + ".password_file.");
       } else {
         Ok("service account: password does not end soon");
       }
@@ -193,9 +195,9 @@ class Doctor : private DiagnosisReport {
     });
     if (count == 0) {
       Problem("people",
-              answer.ok() ? "No person is visible below directory.people_dn."
+              answer.ok() ? "No person is visible below " + config_.section + ".people_dn."
                           : ExplainRead(answer, session.endpoint).message,
-              "Check directory.people_dn, and that the service account may list it.");
+              "Check " + config_.section + ".people_dn, and that the service account may list it.");
       return;
     }
     Ok("people: " + std::to_string(count) + " in " + Plural(units.size(), "OU", "OUs"));
@@ -235,11 +237,11 @@ class Doctor : private DiagnosisReport {
       Ok("protected accounts: none in scope");
     } else {
       Warn("protected accounts",
-           Plural(guarded, "account", "accounts") +
-               " below directory.people_dn cannot be changed: " + names +
-               (guarded > kMaxNamed ? "; …" : "") + ".",
+           Plural(guarded, "account", "accounts") + " below " + config_.section +
+               ".people_dn cannot be changed: " + names + (guarded > kMaxNamed ? "; …" : "") + ".",
            "Nothing has to be done; who administers the domain should have a separate account for "
-           "that, outside directory.people_dn.");
+           "that, outside " +
+               config_.section + ".people_dn.");
     }
     if (judged >= kMaxJudged || looked > kMaxUnits) {
       Ok("protected accounts: " + std::to_string(judged) + " of " + std::to_string(count) +

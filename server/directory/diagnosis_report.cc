@@ -43,8 +43,9 @@ std::unique_ptr<LdapConnection> DiagnosisReport::OpenAndBind(const LdapEndpoint&
   auto connection = LdapConnection::Open(endpoint, config_.connect_timeout);
   if (!connection) {
     Problem(what + ": connection and certificate", connection.error().message,
-            "Check directory.uris and directory.ca_file, DNS and the network; see what the port "
-            "shows:\nopenssl s_client -connect " +
+            "Check " + endpoint.section + ".uris and " + endpoint.section +
+                ".ca_file, DNS and the network; see what the port "
+                "shows:\nopenssl s_client -connect " +
                 endpoint.uri.substr(8) + " -CAfile " + endpoint.ca_file);
     return nullptr;
   }
@@ -53,7 +54,8 @@ std::unique_ptr<LdapConnection> DiagnosisReport::OpenAndBind(const LdapEndpoint&
   const LdapAnswer answer = (*connection)->Bind(config_.bind_name, config_.bind_password, Later());
   if (!answer.ok()) {
     Problem(what + ": service account", ExplainServiceBind(answer, endpoint).message,
-            std::string("Check directory.bind_name and directory.password_file, and the account "
+            std::string("Check " + endpoint.section + ".bind_name and " + endpoint.section +
+                        ".password_file, and the account "
                         "in ") +
                 (openldap ? "the directory." : "Active Directory."));
     return nullptr;

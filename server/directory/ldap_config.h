@@ -23,14 +23,15 @@ const char* ServerNoun(DirectoryKind kind);
 // How to reach the directory. Checked by MakeDirectory.
 struct LdapConfig {
   DirectoryKind kind = DirectoryKind::kActiveDirectory;
-  std::vector<std::string> uris;  // "ldaps://host[:port]", tried in this order
-  std::string ca_file;            // PEM; the controllers' certificates must chain to it
-  std::string base_dn;            // the domain, e.g. "DC=corp,DC=example,DC=test"
-  std::string people_dn;          // employees are looked for below it; empty = base_dn
-  std::string bind_name;          // service account: UPN, DOMAIN\name or DN; OpenLDAP: DN
-  SecureBytes bind_password;      // UTF-8
-  bool prefer_pdc = false;        // changes go to the PDC emulator among `uris` while it answers
-  std::string default_policy;     // OpenLDAP: DN of the overlay's ppolicy_default; may be empty
+  std::string section = "directory";  // the table of the configuration, for what has to be mended
+  std::vector<std::string> uris;      // "ldaps://host[:port]", tried in this order
+  std::string ca_file;                // PEM; the controllers' certificates must chain to it
+  std::string base_dn;                // the domain, e.g. "DC=corp,DC=example,DC=test"
+  std::string people_dn;              // employees are looked for below it; empty = base_dn
+  std::string bind_name;              // service account: UPN, DOMAIN\name or DN; OpenLDAP: DN
+  SecureBytes bind_password;          // UTF-8
+  bool prefer_pdc = false;     // changes go to the PDC emulator among `uris` while it answers
+  std::string default_policy;  // OpenLDAP: DN of the overlay's ppolicy_default; may be empty
   // DNs of security groups whose members, nested ones too, are never changed; beside the ones that
   // Windows protects itself.
   std::vector<std::string> protected_groups;

@@ -102,7 +102,8 @@ Error ExplainOpenLdapWrite(const LdapAnswer& answer, WriteKind kind, const LdapE
     case LDAP_REFERRAL:
       return make(ErrorCode::kUnavailable,
                   "This directory server is a read-only copy. Nothing was changed; name the one "
-                  "that takes writes in directory.uris.");
+                  "that takes writes in " +
+                      endpoint.section + ".uris.");
     case LDAP_CONFIDENTIALITY_REQUIRED:
     case LDAP_STRONG_AUTH_REQUIRED:
       return make(ErrorCode::kUnavailable,

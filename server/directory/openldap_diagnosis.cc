@@ -34,7 +34,7 @@ class OpenLdapDoctor : private DiagnosisReport {
   Diagnosis Run() {
     bool done = false;
     for (const std::string& uri : config_.uris) {
-      const LdapEndpoint endpoint{uri, config_.ca_file, config_.kind};
+      const LdapEndpoint endpoint{uri, config_.ca_file, config_.kind, config_.section};
       auto connection = OpenAndBind(endpoint);
       if (connection == nullptr) continue;
       const Session session{*connection, endpoint, Later()};
@@ -85,8 +85,8 @@ class OpenLdapDoctor : private DiagnosisReport {
     LdapSearch search;
     search.scope = LdapSearch::Scope::kBase;
     for (const auto& [key, dn] :
-         {std::pair<const char*, std::string>{"directory.base_dn", config_.base_dn},
-          {"directory.people_dn", config_.people_dn}}) {
+         {std::pair<std::string, std::string>{config_.section + ".base_dn", config_.base_dn},
+          {config_.section + ".people_dn", config_.people_dn}}) {
       search.base = dn;
       const auto found = Entries(session, search);
       if (found && !found->empty()) {
@@ -104,8 +104,9 @@ class OpenLdapDoctor : private DiagnosisReport {
   void DefaultPolicy(const Session& session) {
     if (config_.default_policy.empty()) {
       return Warn("default password policy",
-                  "directory.default_policy is not set, so the length and age that the policy asks "
-                  "for are told only by a refusal.",
+                  config_.section +
+                      ".default_policy is not set, so the length and age that the policy asks "
+                      "for are told only by a refusal.",
                   "Set it to the DN that the overlay's ppolicy_default names.");
     }
     const auto policy = accounts_.Policy(session, config_.default_policy);
@@ -114,7 +115,7 @@ class OpenLdapDoctor : private DiagnosisReport {
       return Problem(
           what,
           policy ? "It is no policy that the service account can read." : policy.error().message,
-          "Correct directory.default_policy, or let the service account read it.");
+          "Correct " + config_.section + ".default_policy, or let the service account read it.");
     }
     if (!policy->user_change || policy->safe_modify) {
       return Problem(what,
@@ -145,10 +146,11 @@ class OpenLdapDoctor : private DiagnosisReport {
     });
     if (count == 0) {
       return Problem("people",
-                     answer.ok() ? "No person is visible below directory.people_dn."
+                     answer.ok() ? "No person is visible below " + config_.section + ".people_dn."
                                  : ExplainRead(answer, session.endpoint).message,
-                     "Check directory.people_dn, and that the service account may read uid and "
-                     "entryUUID there.");
+                     "Check " + config_.section +
+                         ".people_dn, and that the service account may read uid and "
+                         "entryUUID there.");
     }
     if (answer.ok()) {
       Ok("people: " + std::to_string(count) + " in " + Plural(units.size(), "OU", "OUs"));

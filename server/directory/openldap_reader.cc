@@ -118,7 +118,7 @@ Result<void> OpenLdapReader::CheckProtectedGroups(const Session& session) {
     }
     if (group && !group->empty() && IsGroup(group->front())) continue;
     return Fail(ErrorCode::kPermissionDenied,
-                "directory.protected_groups names " + dn +
+                config_.section + ".protected_groups names " + dn +
                     ", which is no group that the service account can see. Nothing is changed "
                     "until that is put right.");
   }

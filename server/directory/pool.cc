@@ -8,7 +8,7 @@
 namespace keyferry::server {
 
 ServerPool::ServerPool(std::string uri, const LdapConfig& config)
-    : endpoint_{std::move(uri), config.ca_file, config.kind}, config_(config) {}
+    : endpoint_{std::move(uri), config.ca_file, config.kind, config.section}, config_(config) {}
 
 ServerPool::Lease::Lease(ServerPool* pool, std::unique_ptr<LdapConnection> connection, bool kept,
                          Turn turn)

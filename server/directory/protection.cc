@@ -164,8 +164,8 @@ std::optional<Protection> JudgeProtection(const LdapEntry& entry,
   if (!own) return Unreadable("objectSid");
   if (context.own_token.contains(*own)) {
     return Protection{"Keyferry's own service account",
-                      "Change its password with the directory's own tools, and then in "
-                      "directory.password_file."};
+                      "Change its password with the directory's own tools, and then in " +
+                          context.section + ".password_file."};
   }
   if (const auto name = ProtectedName(*own)) {
     return Protection{"the built-in account " + std::string(*name), kOwnTools};
@@ -205,8 +205,9 @@ std::optional<Protection> JudgeProtection(const LdapEntry& entry,
     };
     if (in(*groups) || in(*history) || in(foreign_groups) || in(context.everyones)) {
       return Protection{"member of " + CleanText(dn, 256) + ", which this server protects",
-                        "The group is named in directory.protected_groups; ask an administrator "
-                        "of this server."};
+                        "The group is named in " + context.section +
+                            ".protected_groups; ask an administrator "
+                            "of this server."};
     }
   }
   if (const std::string_view mark = entry.Get("admincount"); !mark.empty()) {

@@ -24,6 +24,7 @@ struct Protection {
 
 // What the decision needs to know about the domain; the same for all accounts for a while.
 struct ProtectionContext {
+  std::string section = "directory";             // LdapConfig::section
   std::set<std::string, std::less<>> own_token;  // SIDs that the service account's bind carries
   std::vector<std::pair<std::string, std::string>>
       configured;                      // SID, DN of directory.protected_groups

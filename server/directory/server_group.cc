@@ -49,7 +49,8 @@ Result<ServerPool*> ServerGroup::PoolOf(const std::string& uri) {
   }
   return Fail(ErrorCode::kUnavailable,
               "The " + std::string(ServerNoun(config_.kind)) +
-                  " that this change was bound to is no longer configured (directory.uris).",
+                  " that this change was bound to is no longer configured (" + config_.section +
+                  ".uris).",
               uri);
 }
 

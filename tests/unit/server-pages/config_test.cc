@@ -122,6 +122,49 @@ TEST_CASE("OpenLDAP is configured by one key, and keys of the other kind are ref
              Catch::Matchers::Contains("one of: active-directory, openldap"));
 }
 
+namespace {
+
+std::string Source(const std::string& extra = {}) {
+  return "[[source]]\nname = \"Lab\"\nkind = \"openldap\"\nuris = [\"ldaps://lab.example\"]\n"
+         "ca_file = \"lab.pem\"\nbase_dn = \"dc=lab\"\nbind_name = \"cn=svc,dc=lab\"\n"
+         "password_file = \"lab-password\"\n" +
+         extra;
+}
+
+std::string Times(int count, const std::string& text) {
+  std::string out;
+  for (int i = 0; i < count; ++i) {
+    out += text;
+    out.replace(out.rfind("Lab"), 3, "L" + std::to_string(i) + "b");
+  }
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("password sources beside the first are blocks of their own") {
+  const auto config =
+      Parse(kGood + Source() +
+            Source("match = \"mail\"\ndefault = true\nconnections = 2\n").replace(19, 3, "Two"));
+  INFO((config ? std::string() : config.error().message));
+  REQUIRE(config);
+  REQUIRE(config->sources.size() == 2);
+  CHECK(config->sources[0].name == "Lab");
+  CHECK(config->sources[0].kind == "openldap");
+  CHECK(config->sources[0].ca_file == "/etc/keyferry/lab.pem");
+  CHECK(config->sources[0].password_file == "/etc/keyferry/lab-password");
+  CHECK(config->sources[0].match == "login");
+  CHECK_FALSE(config->sources[0].preset);
+  CHECK(config->sources[0].connections == 4);
+  CHECK(config->sources[1].name == "Two");
+  CHECK(config->sources[1].match == "mail");
+  CHECK(config->sources[1].preset);
+  CHECK(config->sources[1].connections == 2);
+  CHECK(config->directory.kind == "active-directory");
+  CHECK(Parse(kGood)->sources.empty());
+  CHECK(Parse(kGood + Times(4, Source()))->sources.size() == 4);
+}
+
 TEST_CASE("a bad configuration is refused with file, line and remedy") {
   struct Bad {
     std::string text;
@@ -195,6 +238,27 @@ TEST_CASE("a bad configuration is refused with file, line and remedy") {
       {std::string(kGood) + "[audit]\nsyslog = \"syslog\"\n", 16, "must be a host"},
       {std::string(kGood) + "[audit]\nsyslog = \"syslog:6514\"\n", 16, "names no CA file"},
       {std::string(kGood) + "[audit]\nsyslog_transport = \"udp\"\n", 16, "one of: tls, tcp"},
+      {kGood + Source("match = \"name\"\n"), 23, "one of: login, mail, employee_id"},
+      {kGood + Source("default = \"yes\"\n"), 23, "source.default must be true or false"},
+      {kGood + Source("colour = 1\n"), 23, "source.colour is not known"},
+      {kGood + Source("settle_seconds = 5\n"), 23, "source.settle_seconds is not known"},
+      {kGood + Source("administrator_groups = [\"cn=a\"]\n"), 23, "is not known"},
+      {kGood + Source("prefer_pdc = true\n"), 23, "has no meaning for OpenLDAP"},
+      {kGood + Source("timeout_ms = 1\n"), 23, "source.timeout_ms must be a whole number"},
+      {kGood + Source() + Source(), 24, "is the name of another [[source]]"},
+      {kGood + Source().replace(19, 3, std::string(65, 'x')), 16, "at most 64 bytes"},
+      {kGood + Source().replace(19, 3, "a\\nb"), 16, "on one line"},
+      {kGood + Source().replace(11, 13, ""), 15, "source.name is missing"},
+      {kGood + Source().replace(Source().find("ldaps"), 5, "ldap"), 18, "only ldaps://"},
+      {kGood + Times(5, Source()), 47, "more than 4 blocks"},
+      {std::string(kGood) + "[source]\nname = \"Lab\"\n", 15, "blocks that begin with [[source]]"},
+      {"source = []\n" + std::string(kGood), 1, "blocks that begin with [[source]]"},
+      {"source = [1]\n" + std::string(kGood), 1, "blocks that begin with [[source]]"},
+      {"source = [{}]\n" + std::string(kGood), 1, "source.name is missing"},
+      {std::string(kGood) + "[[source]]\nname = \"x\"\nuris = [\"ldaps://dc1.corp.example\"]\n"
+                            "ca_file = \"a\"\nbase_dn = \"DC=corp,DC=example\"\nbind_name = "
+                            "\"s\"\npassword_file = \"p\"\n",
+       17, "that is the first source already"},
       {std::string(kGood) + "[[sessions]]\nidle_minutes = 5\n", 15, "sessions"},
   };
   CHECK(table.size() >= 50);
