@@ -148,6 +148,13 @@ std::vector<std::string> JsonReader::Texts(const char* name, std::size_t most, s
   return {};
 }
 
+std::optional<std::vector<std::string>> JsonReader::OptionalTexts(const char* name,
+                                                                  std::size_t most,
+                                                                  std::size_t bytes) {
+  if (Find(name, false) == nullptr) return std::nullopt;
+  return Texts(name, most, bytes);
+}
+
 bool JsonReader::Bool(const char* name) {
   const json::value* const value = Find(name, true);
   if (value == nullptr) return false;

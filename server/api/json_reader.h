@@ -32,6 +32,9 @@ class JsonReader {
   std::string OptionalText(const char* name, std::size_t most, bool multiline = false);
   // A list of at most `most` texts of 1…`bytes` bytes each.
   std::vector<std::string> Texts(const char* name, std::size_t most, std::size_t bytes);
+  // As Texts, but the member may be absent (→ nullopt).
+  std::optional<std::vector<std::string>> OptionalTexts(const char* name, std::size_t most,
+                                                        std::size_t bytes);
   bool Bool(const char* name);
   bool OptionalBool(const char* name, bool absent);
   std::int64_t Integer(const char* name, std::int64_t least, std::int64_t most);

@@ -1,4 +1,6 @@
 // Employees and the changes of their passwords.
+#include <algorithm>
+
 #include "server/api/handlers.h"
 #include "server/api/json_reader.h"
 #include "server/api/once.h"
@@ -11,6 +13,8 @@ namespace json = boost::json;
 
 constexpr std::size_t kMostPeople = 200;      // what one search of the directory may bring
 constexpr std::size_t kMostChanges = 10'000;  // of one person, newest first
+constexpr std::size_t kMostSources = 4;
+constexpr std::size_t kSourceBytes = 64;  // of a name
 
 Response ListEmployees(Services& services, Request& request) {
   const auto limit = ReadLimit(request, kMostPeople);
@@ -26,7 +30,15 @@ Response ListEmployees(Services& services, Request& request) {
 Response ShowPreflight(Services& services, Request& request, const AccountId& id) {
   const auto found = services.changes.Check(request.session->actor, id);
   if (!found) return Answer(services, request, found.error());
+  json::array sources;
+  for (const SourceChoice& source : found->sources) {
+    json::object one = ToJson(source);
+    one["login"] = source.login;
+    one["refusal"] = source.refusal;
+    sources.push_back(std::move(one));
+  }
   return Ok({{"allowed", found->allowed},
+             {"sources", std::move(sources)},
              {"reason", found->reason},
              {"note", found->note},
              {"typing_allowed", found->typing_allowed},
@@ -41,6 +53,23 @@ bool ReadMode(std::string_view text, ChangeMode* mode) {
   return text.empty() || text == Name(*mode);
 }
 
+Response ListSources(Services& services) {
+  json::array sources;
+  for (const SourceChoice& source : services.changes.Sources()) sources.push_back(ToJson(source));
+  return Ok({{"sources", std::move(sources)}});
+}
+
+// Names in a form: one a line, for no name has a line break.
+std::vector<std::string> Lines(std::string_view text) {
+  std::vector<std::string> out;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    if (end != 0) out.emplace_back(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return out;
+}
+
 // The new password itself can only come in a form: its field is decoded straight into locked
 // memory, which JSON cannot be.
 Result<ChangeRequest> ReadChange(Request& request) {
@@ -53,6 +82,7 @@ Result<ChangeRequest> ReadChange(Request& request) {
     change.typed = request.form->TakeSecret("password");
     change.reason = request.form->Text("reason");
     change.must_change = request.form->Text("must_change") == "true";
+    if (request.form->Has("sources")) change.sources = Lines(request.form->Text("sources"));
     if ((!generate.empty() && generate != "true" && generate != "false") ||
         change.generate != change.typed.empty()) {
       return Fail(ErrorCode::kInvalidArgument, "Either generate is true or password is given.");
@@ -64,6 +94,7 @@ Result<ChangeRequest> ReadChange(Request& request) {
     change.must_change = in.OptionalBool("must_change", false);
     change.unlock = in.OptionalBool("unlock", true);
     mode = in.OptionalText("mode", 16, true);
+    change.sources = in.OptionalTexts("sources", kMostSources, kSourceBytes);
     if (const auto bad = in.Finish(); !bad) return tl::unexpected(bad.error());
     if (!change.generate) {
       return Fail(ErrorCode::kInvalidArgument,
@@ -122,7 +153,8 @@ void AddPeopleRoutes(Router& router, Services& services) {
                          Body::kFormOrJson, WithId<AccountId>(services, ChangePassword));
   change.form = {{"generate", 5}, {"password", 1024, true},
                  {"reason", 500}, {"must_change", 5},
-                 {"mode", 16},    {"csrf", 128}};
+                 {"mode", 16},    {"sources", kMostSources * (kSourceBytes + 1)},
+                 {"csrf", 128}};
   change.slow = true;
   router.Add(std::move(change));
   router.Add(Reading("/employees/{id}/changes", Access::kSignedIn, "changes:read",
@@ -135,6 +167,8 @@ void AddPeopleRoutes(Router& router, Services& services) {
                                                             });
                                        }),
                      {"cursor", "limit"}));
+  router.Add(Reading("/sources", Access::kSignedIn, "changes:read",
+                     [&services](Request&) { return ListSources(services); }));
   router.Add(
       Reading("/changes/{id}", Access::kSignedIn, "changes:read",
               WithId<ChangeId>(services, [](Services& all, Request& request, const ChangeId& id) {

@@ -60,7 +60,23 @@ json::object ToJson(const PersonDetail& detail) {
   return out;
 }
 
+json::object ToJson(const SourceChoice& source) {
+  return {{"name", source.name},
+          {"kind", source.kind},
+          {"match", Name(source.match)},
+          {"default", source.preset}};
+}
+
+json::object ToJson(const SourceView& source) {
+  return {{"name", source.name},          {"login", source.login},
+          {"state", Name(source.state)},  {"error", source.error},
+          {"server", source.server},      {"attempted", source.attempted},
+          {"confirmed", source.confirmed}};
+}
+
 json::object ToJson(const ChangeView& change) {
+  json::array sources;
+  for (const SourceView& source : change.sources) sources.push_back(ToJson(source));
   return {{"id", change.id.Hex()},
           {"account", change.account.Hex()},
           {"login", change.login},
@@ -90,7 +106,8 @@ json::object ToJson(const ChangeView& change) {
           {"delivered", change.delivered},
           {"receipt_ctr", change.receipt_ctr},
           {"receipt_hash", change.receipt_hash},
-          {"used", change.used}};
+          {"used", change.used},
+          {"sources", std::move(sources)}};
 }
 
 json::object ToJson(const KeyView& key) {

@@ -17,6 +17,8 @@ namespace keyferry::server {
 // not yet; identifiers are 32 hex digits.
 boost::json::object ToJson(const Person& person);
 boost::json::object ToJson(const PersonDetail& detail);
+boost::json::object ToJson(const SourceChoice& source);
+boost::json::object ToJson(const SourceView& source);
 boost::json::object ToJson(const ChangeView& change);
 boost::json::object ToJson(const KeyView& key);
 boost::json::object ToJson(const NewKeyView& key);

@@ -67,6 +67,35 @@ Data StopData(const Catalog& catalog, const Stop& stop, bool now, std::int64_t b
   return data;
 }
 
+Data SourceBadge(const Catalog& catalog, SourceState state) {
+  switch (state) {
+    case SourceState::kPlanned:
+      return Badge("info", "clock", catalog.Text("employee.source_state_planned"));
+    case SourceState::kAttempt:
+      return Badge("info", "clock", catalog.Text("employee.source_state_attempt"));
+    case SourceState::kConfirmed:
+      return Badge("ok", "check", catalog.Text("employee.source_state_confirmed"));
+    case SourceState::kNotSet:
+      return Badge("bad", "alert", catalog.Text("employee.source_state_not_set"));
+    case SourceState::kUnknown:
+      return Badge("warn", "clock", catalog.Text("employee.source_state_unknown"));
+    case SourceState::kSuperseded:
+      break;
+  }
+  return Badge("", "stack", catalog.Text("employee.source_state_superseded"));
+}
+
+Data SourceData(const Catalog& catalog, const SourceView& source, std::int64_t begun) {
+  Data data;
+  Put(data, "name", source.name);
+  Put(data, "login", source.login);
+  Put(data, "state", Name(source.state));
+  data["badge"] = SourceBadge(catalog, source.state);
+  data["when"] = TimeOnDay(source.confirmed, begun);
+  PutMaybe(data, "error", source.error);
+  return data;
+}
+
 Data Notice(std::string_view tone, std::string_view icon, const std::string& heading,
             const std::vector<std::string>& lines) {
   Data data;
@@ -273,6 +302,12 @@ Data ChangeData(const Catalog& catalog, const ChangeView& change) {
     steps << StopData(catalog, stop, now, change.created);
   }
   data["steps"] = std::move(steps);
+  Data sources = List();
+  for (const SourceView& source : change.sources) {
+    sources << SourceData(catalog, source, change.created);
+  }
+  PutFlag(data, "sources_any", !change.sources.empty());
+  data["sources"] = std::move(sources);
   data["receipt"] = Data(false);
   if (delivered) {
     Data receipt;
@@ -335,6 +370,16 @@ Data Notices(const Catalog& catalog, const ChangeView* newest, const std::vector
                                      newest->job_state == JobState::kCancelled)) {
     notices << Notice("bad", "alert", catalog.Text("employee.refused"),
                       {newest->last_error, catalog.Text("employee.refused_what")});
+  }
+  // What the first source refused is said above; here only what became different between them.
+  const bool first_has_it = newest->ad_set != 0;
+  for (const SourceView& source : newest->sources) {
+    const bool not_set = source.state == SourceState::kNotSet;
+    if (!first_has_it || (!not_set && source.state != SourceState::kUnknown)) continue;
+    notices << Notice(not_set ? "bad" : "warn", not_set ? "alert" : "clock",
+                      catalog.Text(not_set ? "employee.source_not_set" : "employee.source_unknown",
+                                   {source.name}),
+                      {source.error});
   }
   return notices;
 }

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "server/api/once.h"
 #include "server/api/problem.h"
 #include "server/pages/frame.h"
@@ -7,6 +9,10 @@ namespace keyferry::server {
 namespace {
 
 constexpr std::size_t kReasonBytes = 500;
+constexpr std::size_t kMostSources = 4;
+constexpr std::size_t kSourceBytes = 64;  // of a name
+
+std::string SourceField(std::size_t place) { return "source" + std::to_string(place); }
 
 // What the form shows again after a mistake. Typed passwords are never shown again.
 struct Entered {
@@ -16,7 +22,33 @@ struct Entered {
   std::string problem;         // of the whole form
   std::string typed_problem;   // of the two password fields
   std::string reason_problem;  // of the reason
+  // The linked sources that were ticked; absent: nobody has chosen yet.
+  std::optional<std::vector<std::string>> sources;
 };
+
+// The first source, which always takes part, and the others, each with a box unless it cannot.
+void PutSources(const Catalog& catalog, Data& data, const std::vector<SourceChoice>& sources,
+                const Entered& entered) {
+  PutFlag(data, "has_sources", !sources.empty());
+  Data list = List();
+  for (std::size_t i = 0; i < sources.size() && i < kMostSources; ++i) {
+    const SourceChoice& source = sources[i];
+    const bool possible = source.refusal.empty();
+    const bool ticked = entered.sources
+                            ? std::find(entered.sources->begin(), entered.sources->end(),
+                                        source.name) != entered.sources->end()
+                            : source.preset;
+    Data row;
+    Put(row, "field", SourceField(i));
+    Put(row, "name", source.name);
+    Put(row, "hint",
+        possible ? catalog.Text("password.source_login", {source.login}) : source.refusal);
+    PutFlag(row, "possible", possible);
+    PutFlag(row, "ticked", possible && ticked);
+    list << row;
+  }
+  data["sources"] = std::move(list);
+}
 
 Response ShowForm(const PageContext& context, const Request& request, const AccountId& id,
                   const Entered& entered, int status) {
@@ -45,6 +77,7 @@ Response ShowForm(const PageContext& context, const Request& request, const Acco
   PutMaybe(data, "problem", entered.problem);
   PutMaybe(data, "typed_problem", entered.typed_problem);
   PutMaybe(data, "reason_problem", entered.reason_problem);
+  PutSources(catalog, data, preflight->sources, entered);
   Data delivery;
   Put(delivery, "tone", preflight->key_seen ? "info" : "warn");
   Put(delivery, "icon", preflight->key_seen ? "key" : "clock");
@@ -79,6 +112,13 @@ Response Save(const PageContext& context, Request& request, const AccountId& id)
   entered.reason = form.Text("reason");
   const std::string once(form.Text("once"));
   const std::string_view when = form.Text("when");
+  if (form.Has("sources")) {
+    entered.sources.emplace();
+    for (std::size_t i = 0; i < kMostSources; ++i) {
+      const std::string_view name = form.Text(SourceField(i));
+      if (!name.empty()) entered.sources->emplace_back(name);
+    }
+  }
   entered.at_delivery = when == Name(ChangeMode::kAtDelivery);
   if (!IsIdempotencyKey(once) || (!entered.typing && form.Text("mode") != "generate") ||
       (!when.empty() && !entered.at_delivery && when != Name(ChangeMode::kNow))) {
@@ -107,6 +147,7 @@ Response Save(const PageContext& context, Request& request, const AccountId& id)
   change.generate = !entered.typing;
   if (entered.at_delivery) change.mode = ChangeMode::kAtDelivery;
   if (entered.typing) change.typed = std::move(typed);
+  change.sources = entered.sources;
   const auto done = context.services.changes.Start(request.session->actor, std::move(change));
   // An unknown outcome is shown where it will be resolved: on the employee's page.
   if (done || done.error().code == ErrorCode::kOutcomeUnknown) {
@@ -126,19 +167,22 @@ void AddPasswordPages(Router& router, const PageContext& context) {
                   context, [](const PageContext& page, Request& request, const AccountId& id) {
                     return ShowForm(page, request, id, Entered{}, 200);
                   })});
+  std::vector<FormField> fields = {CsrfField(),
+                                   {"once", 64, false, true},
+                                   {"mode", 8, false, true},
+                                   {"when", 16},
+                                   {"password", 1024, true},
+                                   {"again", 1024, true},
+                                   {"reason", 4 * kReasonBytes},
+                                   {"sources", 8}};
+  for (std::size_t i = 0; i < kMostSources; ++i) fields.push_back({SourceField(i), kSourceBytes});
   router.Add({Method::kPost,
               "/employees/{id}/password",
               Access::kSignedIn,
               PageWithId<AccountId>(context, Save),
               {},
               Body::kForm,
-              {CsrfField(),
-               {"once", 64, false, true},
-               {"mode", 8, false, true},
-               {"when", 16},
-               {"password", 1024, true},
-               {"again", 1024, true},
-               {"reason", 4 * kReasonBytes}},
+              std::move(fields),
               /*slow=*/true});
 }
 

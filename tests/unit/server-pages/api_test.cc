@@ -181,6 +181,33 @@ TEST_CASE("a password change by API") {
   }
 }
 
+TEST_CASE("a password change by API names its sources, or leaves them to the server") {
+  Api api;
+  const std::string target = "/api/v1/employees/" + fake::MakeId<AccountId>(1).Hex() + "/password";
+  const auto form = [&](const std::string& text) {
+    Request request = api.Post(target, text + "&csrf=" + World::kCsrf);
+    request.headers["idempotency-key"] = "abcdefgh";
+    return api.Send(std::move(request)).status;
+  };
+  CHECK(api.Json(target, R"({"generate":true,"sources":["Lab","Mail"]})").status == 201);
+  CHECK(api.changes.started.back().sources == std::vector<std::string>{"Lab", "Mail"});
+  CHECK(api.Json(target, R"({"generate":true,"sources":[]})").status == 201);
+  CHECK(api.changes.started.back().sources == std::vector<std::string>{});
+  CHECK(form("generate=true&sources=Lab%0AMail") == 201);
+  CHECK(api.changes.started.back().sources == std::vector<std::string>{"Lab", "Mail"});
+  CHECK(form("generate=true&sources=") == 201);
+  CHECK(api.changes.started.back().sources == std::vector<std::string>{});
+  CHECK(api.Json(target, R"({"generate":true})").status == 201);
+  CHECK_FALSE(api.changes.started.back().sources);
+  for (const char* bad :
+       {R"({"generate":true,"sources":"Lab"})", R"({"generate":true,"sources":[""]})",
+        R"({"generate":true,"sources":[1]})", R"({"generate":true,"sources":null})",
+        R"({"generate":true,"sources":["a","b","c","d","e"]})",
+        R"({"generate":true,"sources":["a\nb"]})"}) {
+    CHECK(api.Json(target, bad).status == 400);
+  }
+}
+
 TEST_CASE("errors of the services become statuses and stable codes") {
   Api api;
   const std::string target = "/api/v1/employees/" + fake::MakeId<AccountId>(1).Hex() + "/password";

@@ -55,6 +55,14 @@ ChangeView Change(const AccountId& account, const std::string& login, std::uint8
   change.job = MakeId<JobId>(number);
   change.seq = 3;
   change.job_state = JobState::kReady;
+  SourceView lab;
+  lab.name = "Laboratory";
+  lab.login = login;
+  lab.state = SourceState::kConfirmed;
+  lab.server = "ldaps://ldap.lab.test";
+  lab.attempted = change.ad_set + 20;
+  lab.confirmed = change.ad_set + 60;
+  change.sources.push_back(std::move(lab));
   return change;
 }
 
@@ -200,6 +208,9 @@ void Populate(World& world) {
   fresh.simulator = true;
   world.keys.unassigned.push_back(fresh);
   world.keys.enrolment.account = people[4].person.id;
+  SourceChoice lab{"Laboratory", "openldap", PersonKey::kMail, true, "anna", {}};
+  SourceChoice archive{"Archive", "openldap", PersonKey::kLogin, false, {}, "No account there."};
+  world.changes.preflight.sources = {lab, archive};
   world.changes.preflight.key_seen = true;
   world.changes.preflight.seen_at = "front-desk-2";
   AddWorkstations(world);

@@ -87,7 +87,8 @@ Result<Preflight> FakeChanges::Check(const Actor&, const AccountId&) { return pr
 
 Result<ChangeView> FakeChanges::Start(const Actor& actor, ChangeRequest request) {
   started.push_back({actor.login, request.reason, request.idempotency_key,
-                     std::string(request.typed.view()), request.generate, request.mode});
+                     std::string(request.typed.view()), request.generate, request.mode,
+                     request.sources});
   if (start_error) return tl::unexpected(*start_error);
   ChangeView view;
   view.account = request.account;

@@ -55,6 +55,7 @@ struct FakeDirectory final : Directory {
 
 struct FakeChanges final : ChangeService {
   Result<Preflight> Check(const Actor& actor, const AccountId& account) override;
+  std::vector<SourceChoice> Sources() override { return preflight.sources; }
   Result<ChangeView> Start(const Actor& actor, ChangeRequest request) override;
   Result<std::vector<ChangeView>> History(const AccountId& account, std::size_t limit) override;
   Result<ChangeView> Get(const ChangeId& id) override;
@@ -67,6 +68,7 @@ struct FakeChanges final : ChangeService {
     std::string actor, reason, key, typed;
     bool generate = false;
     ChangeMode mode = ChangeMode::kNow;
+    std::optional<std::vector<std::string>> sources;
   };
   std::vector<Started> started;
 };

@@ -280,6 +280,31 @@ TEST_CASE("the employee page tells the road of the newest password") {
   }
 }
 
+TEST_CASE("the employee page says what is true at each password source") {
+  World world(KEYFERRY_WEB_DIR);
+  fake::Populate(world);
+  ChangeView& newest = world.changes.history[fake::MakeId<AccountId>(1)].front();
+  REQUIRE(newest.sources.size() == 1);
+  SourceView& lab = newest.sources.front();
+  const auto page = [&] { return world.Send(world.Get(PageOf(1))).body; };
+  CHECK(Contains(page(), "data-source=\"Laboratory\" data-state=\"confirmed\""));
+  CHECK_FALSE(Contains(page(), "does not have the new password"));
+  lab.state = SourceState::kNotSet;
+  lab.confirmed = 0;
+  lab.error = "It is in the <history>. Set a new one for both.";
+  CHECK(Contains(page(), "data-state=\"not_set\""));
+  CHECK(Contains(page(), "Laboratory does not have the new password"));
+  CHECK(Contains(page(), "It is in the &lt;history&gt;. Set a new one for both."));
+  lab.state = SourceState::kUnknown;
+  CHECK(Contains(page(), "It is not known whether Laboratory has the new password"));
+  lab.state = SourceState::kSuperseded;
+  CHECK(Contains(page(), "Not known"));
+  lab.state = SourceState::kPlanned;
+  CHECK(Contains(page(), "Waits"));
+  newest.sources.clear();
+  CHECK_FALSE(Contains(page(), "Other password sources"));
+}
+
 TEST_CASE("edit password: what is offered, what a mistake says, what Save does") {
   World world(KEYFERRY_WEB_DIR);
   fake::Populate(world);
@@ -348,6 +373,29 @@ TEST_CASE("edit password: what is offered, what a mistake says, what Save does")
     CHECK(Contains(typed.body, "A typed password can only be set now"));
     CHECK(save("&mode=generate&when=tomorrow").status == 400);
     CHECK(world.changes.started.size() == 2);
+  }
+  SECTION("password sources: boxes, what is ticked, and what is kept after a mistake") {
+    std::string page = world.Send(world.Get(target)).body;
+    const std::regex ticked("name=\"source0\" id=\"source0\" value=\"Laboratory\" checked>");
+    const std::regex barred("name=\"source1\" id=\"source1\" value=\"Archive\" disabled>");
+    CHECK(std::regex_search(page, ticked));
+    CHECK(std::regex_search(page, barred));
+    CHECK(Contains(page, "Account anna."));
+    CHECK(Contains(page, "No account there."));
+    CHECK(save("&mode=generate&sources=chosen&source0=Laboratory").status == 303);
+    CHECK(world.changes.started.back().sources == std::vector<std::string>{"Laboratory"});
+    CHECK(save("&mode=generate&sources=chosen").status == 303);
+    CHECK(world.changes.started.back().sources == std::vector<std::string>{});
+    CHECK(save("&mode=generate").status == 303);
+    CHECK_FALSE(world.changes.started.back().sources);
+    page = save("&mode=type&sources=chosen").body;
+    CHECK_FALSE(std::regex_search(page, ticked));
+    page = save("&mode=type&sources=chosen&source0=Laboratory").body;
+    CHECK(std::regex_search(page, ticked));
+    world.changes.preflight.sources.clear();
+    page = world.Send(world.Get(target)).body;
+    CHECK_FALSE(Contains(page, "source-first"));
+    CHECK_FALSE(Contains(page, "name=\"sources\""));
   }
   SECTION("generated: a password in the form is not taken") {
     CHECK(save("&mode=generate&password=smuggled&again=smuggled").status == 303);
