@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "server/storage/file_lock.h"
+#include "server/storage/sqlite_sessions.h"
 
 namespace keyferry::server {
 namespace {
@@ -28,7 +29,7 @@ class SqliteBackend final : public Backend {
 
   std::unique_ptr<soci::session> OpenWriter() override {
     if (!lock_) return OpenReader();
-    auto session = std::make_unique<soci::session>(soci::sqlite3, Parameters(""));
+    auto session = std::make_unique<soci::session>(SqliteSessions(), Parameters(""));
     soci::session& sql = *session;
     // One full check at start: damage must show here, not as a wrong answer later.
     sql << "PRAGMA cell_size_check = ON";
@@ -47,11 +48,10 @@ class SqliteBackend final : public Backend {
   }
 
   std::unique_ptr<soci::session> OpenReader() override {
-    auto session = std::make_unique<soci::session>(soci::sqlite3, Parameters(" readonly=true"));
+    auto session = std::make_unique<soci::session>(SqliteSessions(), Parameters(" readonly=true"));
     // A reader that checkpoints on close would be a second checkpointer: the corruption of
     // SQLite's WAL reset needs two.
-    auto* backend = static_cast<soci::sqlite3_session_backend*>(session->get_backend());
-    sqlite_api::sqlite3_db_config(backend->conn_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+    LeaveCheckpoints(*session);
     *session << "PRAGMA query_only = ON";
     return session;
   }
