@@ -74,8 +74,9 @@ void Company::Start() {
   bus = MakeEventBus();
   presence = std::make_unique<Presence>();
   store = Must(database.Open());
+  Directory& used = first != nullptr ? *first : directory;
   const CorePorts ports{*store,
-                        directory,
+                        used,
                         clock,
                         OsRandom(),
                         *bus,

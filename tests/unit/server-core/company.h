@@ -65,7 +65,9 @@ struct Company {
   TestDatabase database;
   FakeClock clock;
   FakeDirectory directory;
-  std::vector<LinkedSource> sources;  // from the next Restart on
+  // From the next Restart on: linked sources, and a first directory in the fake's place.
+  std::vector<LinkedSource> sources;
+  Directory* first = nullptr;
   FakeWaiter waiter;
   FakeAuthority ca;
   Maker maker;
