@@ -391,6 +391,14 @@ Data HistoryRow(const Catalog& catalog, const ChangeView& change) {
   Put(data, "how", catalog.Text(change.generated ? "employee.generated" : "employee.typed"));
   Put(data, "reason_text", change.reason.empty() ? "–" : change.reason);
   data["badge"] = ChangeBadge(catalog, change);
+  Data sources = List();
+  for (const SourceView& source : change.sources) {
+    Data row;
+    Put(row, "line",
+        source.name + ": " + SourceBadge(catalog, source.state)["text"].string_value());
+    sources << row;
+  }
+  data["sources"] = std::move(sources);
   return data;
 }
 

@@ -10,10 +10,12 @@ import { apiTests, contractTest } from './api.mjs';
 import { openBrowser } from '../../scripts/lib/demo/browser.mjs';
 import { ldapBind } from '../../scripts/lib/demo/login.mjs';
 import { must, run } from '../../scripts/lib/demo/processes.mjs';
+import { linked } from '../../scripts/lib/demo/slapd.mjs';
 import { ROOT, Stack, until } from '../../scripts/lib/demo/stack.mjs';
+import { sourceTests } from './sources.mjs';
 
 const { values: options } = parseArgs({ options: { preset: { type: 'string', default: 'release' }, screenshots: { type: 'string' }, only: { type: 'string' } } });
-const stack = new Stack({ preset: options.preset });
+const stack = new (linked(Stack))({ preset: options.preset });
 let passed = 0, failed = 0, browser = null;
 
 async function test(name, body) {
@@ -97,7 +99,8 @@ try {
     await signIn(page, admin);
     await page.getByRole('link', { name: 'Check-up' }).click();
     await page.getByRole('button', { name: 'Check now' }).click();
-    await page.getByRole('row', { name: /service account signs in/ }).waitFor();
+    await page.getByRole('row', { name: /^(?!.*password source).*service account signs in/ }).waitFor();
+    await page.getByRole('row', { name: /password source "Lab", .*service account signs in/ }).waitFor();
     assert(await page.getByText(/^(Problems: \d+, warnings: \d+|Everything is in order)\./).count() === 1, 'no summary');
   });
 
@@ -242,6 +245,7 @@ try {
     assert(code !== 0 && (stdout + stderr).includes(String(stack.services.daemon.pid)), `exit ${code}: ${stdout}${stderr}`);
   });
 
+  for (const run of sourceTests({ stack, test, signIn, axe, picture, admin })) await run();
   for (const run of apiTests({ stack, test, signIn, axe, picture, admin })) await run();
 
   await test('directory down: the page says so, nothing changed; it recovers by itself', async (page) => {

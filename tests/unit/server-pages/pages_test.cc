@@ -303,6 +303,10 @@ TEST_CASE("the employee page says what is true at each password source") {
   CHECK(Contains(page(), "Waits"));
   newest.sources.clear();
   CHECK_FALSE(Contains(page(), "Other password sources"));
+  auto& history = world.changes.history[fake::MakeId<AccountId>(1)];
+  history.push_back(history.front());
+  history.back().sources = {{"Laboratory", "anna", SourceState::kSuperseded, "", "", 0, 0}};
+  CHECK(Contains(page(), "Laboratory: Not known"));
 }
 
 TEST_CASE("edit password: what is offered, what a mistake says, what Save does") {
