@@ -52,6 +52,15 @@ class JsonReader {
     if (!id) Complain(std::string(name) + " is not an identifier.");
     return id.value_or(Id{});
   }
+  // As Identifier, but the member may be absent (→ nullopt).
+  template <typename Id>
+  std::optional<Id> OptionalIdentifier(const char* name) {
+    const std::string text = OptionalText(name, 32);
+    if (text.empty()) return std::nullopt;
+    const auto id = Id::Parse(text);
+    if (!id) Complain(std::string(name) + " is not an identifier.");
+    return id ? std::optional<Id>(*id) : std::nullopt;
+  }
   std::vector<JsonReader> Objects(const char* name, std::size_t most);
 
   Result<void> Finish();

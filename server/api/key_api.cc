@@ -52,6 +52,7 @@ Response BeginEnrolment(Services& services, Request& request) {
   const auto account = in.Identifier<AccountId>("account");
   const auto device = in.Identifier<DeviceId>("device");
   const auto workstation = in.Identifier<WorkstationId>("workstation");
+  const auto replaces = in.OptionalIdentifier<DeviceId>("replace");
   const bool by_mail = in.OptionalBool("mail", false);
   if (const auto bad = in.Finish(); !bad) return Problem(request, bad.error());
   if (by_mail && services.activation_mail == nullptr) {
@@ -59,7 +60,7 @@ Response BeginEnrolment(Services& services, Request& request) {
                      "No mail server is configured, so the code cannot be mailed.");
   }
   const auto begun =
-      services.keys.BeginEnrolment(request.session->actor, account, device, workstation);
+      services.keys.BeginEnrolment(request.session->actor, account, device, workstation, replaces);
   if (!begun) return Answer(services, request, begun.error());
   json::object body{{"id", begun->id.Hex()}, {"activation_code", begun->activation_code}};
   if (by_mail) {

@@ -42,6 +42,7 @@ Response ShowPreflight(Services& services, Request& request, const AccountId& id
              {"reason", found->reason},
              {"note", found->note},
              {"typing_allowed", found->typing_allowed},
+             {"keys", found->keys},
              {"device", found->device ? found->device->Hex() : std::string()},
              {"key_seen", found->key_seen},
              {"seen_at", found->seen_at}});

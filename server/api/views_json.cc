@@ -74,9 +74,29 @@ json::object ToJson(const SourceView& source) {
           {"confirmed", source.confirmed}};
 }
 
+json::object ToJson(const KeyDelivery& key) {
+  return {{"device", key.device.Hex()},
+          {"in_use", key.in_use},
+          {"job", key.job.Hex()},
+          {"seq", key.seq},
+          {"job_state", Name(key.state)},
+          {"last_error", key.last_error},
+          {"attempts", key.attempts},
+          {"next_try", key.next_try},
+          {"queued", key.queued},
+          {"spooled", key.spooled},
+          {"workstation", key.workstation},
+          {"delivered", key.delivered},
+          {"receipt_ctr", key.receipt_ctr},
+          {"receipt_hash", key.receipt_hash},
+          {"used", key.used}};
+}
+
 json::object ToJson(const ChangeView& change) {
   json::array sources;
   for (const SourceView& source : change.sources) sources.push_back(ToJson(source));
+  json::array keys;
+  for (const KeyDelivery& key : change.keys) keys.push_back(ToJson(key));
   return {{"id", change.id.Hex()},
           {"account", change.account.Hex()},
           {"login", change.login},
@@ -107,7 +127,8 @@ json::object ToJson(const ChangeView& change) {
           {"receipt_ctr", change.receipt_ctr},
           {"receipt_hash", change.receipt_hash},
           {"used", change.used},
-          {"sources", std::move(sources)}};
+          {"sources", std::move(sources)},
+          {"keys", std::move(keys)}};
 }
 
 json::object ToJson(const KeyView& key) {
@@ -127,7 +148,9 @@ json::object ToJson(const KeyView& key) {
           {"alarm", key.alarm},
           {"state_reason", key.state_reason},
           {"wiped", key.wiped},
-          {"locked", key.locked}};
+          {"locked", key.locked},
+          {"password", key.password ? Name(*key.password) : ""},
+          {"note", key.note}};
 }
 
 json::object ToJson(const NewKeyView& key) {
@@ -143,7 +166,8 @@ json::object ToJson(const EnrolmentView& enrolment) {
           {"device", enrolment.device.Hex()},
           {"account", enrolment.account.Hex()},
           {"state", EnrolmentName(enrolment.state)},
-          {"error", enrolment.error}};
+          {"error", enrolment.error},
+          {"replace", enrolment.replaces ? enrolment.replaces->Hex() : std::string()}};
 }
 
 json::object ToJson(const WorkstationView& workstation) {

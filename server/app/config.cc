@@ -63,6 +63,7 @@ const std::vector<std::string>& FirstKeys() {
       "keys.keep_previous",
       "keys.max_offline_days",
       "keys.enrolment_minutes",
+      "keys.per_person",
       "workstations.certificate_days",
       "workstations.max_pending",
       "workstations.max_per_address_hour",
@@ -353,6 +354,7 @@ class Parser {
     keys.max_offline_days = reader_.Number("keys.max_offline_days", keys.max_offline_days, 0, 3650);
     keys.enrolment_minutes =
         reader_.Number("keys.enrolment_minutes", keys.enrolment_minutes, 1, 1440);
+    keys.per_person = reader_.Number("keys.per_person", keys.per_person, 1, 8);
 
     auto& workstations = config_.workstations;
     workstations.certificate_days =

@@ -84,6 +84,7 @@ struct ServerConfig {
     bool keep_previous = true;
     std::int64_t max_offline_days = 0;
     std::int64_t enrolment_minutes = 10;
+    std::int64_t per_person = 3;
   } keys;
 
   struct {

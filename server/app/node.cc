@@ -85,6 +85,7 @@ Result<NodeLink::Self> DescribeNode(const ServerConfig& config) {
       {"keys.keep_previous", keys.keep_previous},
       {"keys.max_offline_days", keys.max_offline_days},
       {"keys.enrolment_minutes", keys.enrolment_minutes},
+      {"keys.per_person", keys.per_person},
       {"workstations.certificate_days", workstations.certificate_days},
       {"workstations.max_pending", workstations.max_pending},
       {"workstations.max_per_address_hour", workstations.max_per_address_hour},

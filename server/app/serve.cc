@@ -69,6 +69,7 @@ KeyConfig KeysOf(const ServerConfig& config) {
   out.keep_previous = config.keys.keep_previous;
   out.max_offline_days = static_cast<std::uint16_t>(config.keys.max_offline_days);
   out.enrolment_seconds = config.keys.enrolment_minutes * 60;
+  out.per_person = static_cast<std::size_t>(config.keys.per_person);
   return out;
 }
 

@@ -1,5 +1,6 @@
 #include "server/core/after_restore.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -7,6 +8,7 @@
 #include "server/core/change_view.h"
 #include "server/core/dispatch.h"
 #include "server/core/encoding.h"
+#include "server/core/key_choice.h"
 #include "server/core/sealing.h"
 
 namespace keyferry::server {
@@ -21,6 +23,11 @@ struct Agreement {
   const char* outcome = "ok";
   std::string note;  // empty = key and directory agree, as far as can be told
 };
+
+bool HadJob(const ChangeRow& row, const KeyRecord& key) {
+  return std::any_of(row.keys.begin(), row.keys.end(),
+                     [&](const KeyJob& of) { return of.job.enrolment == key.enrolment; });
+}
 
 // Compares what the directory says now with the newest change that this database knows. `moved`:
 // the key accepted something that this database does not know.
@@ -50,7 +57,11 @@ Result<Agreement> CompareWithDirectory(const CorePorts& ports, const KeyRecord& 
                      "After the backup was made the directory got another password, which the key "
                      "does not have: set a new one."};
   }
-  if (!history->empty() && ViewOf(history->front()).incident) {
+  const auto newest = ports.store.NewestConfirmed(key.account);
+  if (!newest) return tl::unexpected(newest.error());
+  const bool missing =
+      *newest && HadJob(**newest, key) && PasswordOn(key, *newest) != KeyPassword::kNewest;
+  if (missing || (!history->empty() && ViewOf(history->front()).incident)) {
     return Agreement{"needs_password",
                      "The newest password that the backup knows did not reach the key: set a new "
                      "one."};

@@ -5,9 +5,32 @@
 
 namespace keyferry::server {
 
+inline KeyDelivery DeliveryOf(const JobRecord& job) {
+  KeyDelivery out;
+  out.device = job.device;
+  out.job = job.id;
+  out.seq = job.seq;
+  out.state = job.state;
+  out.last_error = job.last_error;
+  out.attempts = job.attempts;
+  out.next_try = job.next_try;
+  out.queued = job.queued;
+  out.spooled = job.spooled;
+  out.workstation = job.workstation_name;
+  // The receipt of a HOLD proves that the key is prepared, not that it has the password.
+  if (job.type == JobType::kHold && job.state == JobState::kDelivered) {
+    out.state = JobState::kHeld;
+    return out;
+  }
+  out.delivered = job.delivered;
+  out.receipt_ctr = job.receipt_ctr;
+  if (job.receipt_hash) out.receipt_hash = ToHex(*job.receipt_hash);
+  out.used = job.used;
+  return out;
+}
+
 inline ChangeView ViewOf(const ChangeRow& row) {
   const ChangeRecord& change = row.change;
-  const JobRecord& job = row.job;
   ChangeView view;
   view.id = change.id;
   view.account = change.account;
@@ -29,23 +52,23 @@ inline ChangeView ViewOf(const ChangeRow& row) {
   view.expires = change.expires;
   view.device = change.device;
   view.job = change.job;
-  view.seq = job.seq;
-  view.job_state = job.state;
-  view.last_error = job.last_error;
-  view.queued = job.queued;
-  view.spooled = job.spooled;
-  view.workstation = job.workstation_name;
-  view.attempts = job.attempts;
-  view.next_try = job.next_try;
-  // The receipt of a HOLD proves that the key is prepared, not that it has the password.
-  if (job.type == JobType::kHold && job.state == JobState::kDelivered) {
-    view.job_state = JobState::kHeld;
-    return view;
+  const KeyDelivery lead = DeliveryOf(row.job);
+  view.seq = lead.seq;
+  view.job_state = lead.state;
+  view.last_error = lead.last_error;
+  view.attempts = lead.attempts;
+  view.next_try = lead.next_try;
+  view.queued = lead.queued;
+  view.spooled = lead.spooled;
+  view.workstation = lead.workstation;
+  view.delivered = lead.delivered;
+  view.receipt_ctr = lead.receipt_ctr;
+  view.receipt_hash = lead.receipt_hash;
+  view.used = lead.used;
+  for (const KeyJob& key : row.keys) {
+    view.keys.push_back(DeliveryOf(key.job));
+    view.keys.back().in_use = key.in_use;
   }
-  view.delivered = job.delivered;
-  view.receipt_ctr = job.receipt_ctr;
-  if (job.receipt_hash) view.receipt_hash = ToHex(*job.receipt_hash);
-  view.used = job.used;
   return view;
 }
 

@@ -58,8 +58,30 @@ const char* Name(ChangeState state);
 const char* Name(JobType type);
 const char* Name(JobState state);
 
-// One password change with its job, as pages and API show it. Times are Unix milliseconds, 0 = not
-// yet.
+// What one key of the person gets from a change.
+struct KeyDelivery {
+  DeviceId device;
+  // The key is still in use, as it was enrolled then. One that is not is not waited for.
+  bool in_use = true;
+  JobId job;
+  std::uint64_t seq = 0;
+  JobState state = JobState::kHeld;
+  std::string last_error;      // last delivery problem, a sentence
+  std::uint32_t attempts = 0;  // how often the job was offered to workstations
+  std::int64_t next_try = 0;   // not offered again by itself before this
+  std::int64_t queued = 0;
+  std::int64_t spooled = 0;
+  std::string workstation;     // name of the workstation that spooled or delivered it
+  std::int64_t delivered = 0;  // receipt verified
+  std::uint64_t receipt_ctr = 0;
+  std::string receipt_hash;  // hex SHA-256 of the stored receipt, empty before
+  std::int64_t used = 0;
+
+  bool has() const { return state == JobState::kDelivered || state == JobState::kUsed; }
+};
+
+// One password change with its jobs, as pages and API show it. Times are Unix milliseconds, 0 = not
+// yet. What is said of one job, from `device` on, is of the key that leads.
 struct ChangeView {
   ChangeId id;
   AccountId account;
@@ -94,6 +116,7 @@ struct ChangeView {
   std::string receipt_hash;  // hex SHA-256 of the stored receipt, empty before
   std::int64_t used = 0;
   std::vector<SourceView> sources;  // beside the first, which is all of the above
+  std::vector<KeyDelivery> keys;    // every key's, the leading one's as well
 };
 
 // Error::detail of the kConflict for an idempotency key that was used for another request.
@@ -122,16 +145,22 @@ struct Preflight {
   std::string reason;  // why not, in a sentence with the next step; empty when allowed
   std::string note;    // what is allowed but worth knowing, a sentence; may be empty
   bool typing_allowed = false;
-  std::optional<DeviceId> device;
-  bool key_seen = false;  // some approved workstation sees the key now
-  std::string seen_at;    // its name
+  std::size_t keys = 0;            // that the password would be sealed for
+  std::optional<DeviceId> device;  // the one that leads
+  bool key_seen = false;           // some approved workstation sees the key now
+  std::string seen_at;             // its name
   std::vector<SourceChoice> sources;
 };
 
 // The change saga. Now: preflight → make P → seal, HELD → ATTEMPT → directory → CONFIRMED + READY →
 // hand out. At delivery: preflight → INTENT; when the key is seen: make P → seal with HOLD → the
-// key's receipt → ATTEMPT → directory → CONFIRMED + COMMIT, or FAILED + DROP. Thread-safe; blocks
-// on database and directory.
+// key's receipt → ATTEMPT → directory → CONFIRMED + COMMIT, or FAILED + DROP.
+//
+// Every key of the person that is in use gets the password, each in a job of its own. Now: all are
+// sealed before the directory is asked, and all made ready by the one commit that confirms. At
+// delivery: the first key that is seen is prepared; the others are sealed for, held, when the
+// directory is about to be asked, and made ready with the COMMIT. Thread-safe; blocks on database
+// and directory.
 class ChangeService {
  public:
   virtual ~ChangeService() = default;

@@ -77,7 +77,8 @@ Result<bool> CheckStatement(const CorePorts& ports, const EnrolmentRecord& enrol
 
 Result<EnrolmentStarted> BeginEnrolment(const CorePorts& ports, const KeyConfig& config,
                                         const Actor& actor, const AccountId& account,
-                                        const DeviceId& device, const WorkstationId& workstation) {
+                                        const DeviceId& device, const WorkstationId& workstation,
+                                        const std::optional<DeviceId>& replaces) {
   if (actor.role != Role::kAdministrator) {
     return Fail(ErrorCode::kPermissionDenied, "Only administrators can enrol keys.");
   }
@@ -107,6 +108,16 @@ Result<EnrolmentStarted> BeginEnrolment(const CorePorts& ports, const KeyConfig&
                 "enrolled again.");
   }
 
+  if (replaces) {
+    const auto old = ports.store.FindKey(*replaces);
+    if (!old) return tl::unexpected(old.error());
+    if (!*old || (*old)->account != account || IsOutOfUse((*old)->state) || *replaces == device) {
+      return Fail(ErrorCode::kConflict,
+                  "The key to be replaced is not another key of this employee that is in use; look "
+                  "again.");
+    }
+  }
+
   auto code = GenerateActivationCode(ports.random);
   if (!code) return tl::unexpected(std::move(code.error()));
   protocol::EnrollBegin begin;
@@ -131,6 +142,7 @@ Result<EnrolmentStarted> BeginEnrolment(const CorePorts& ports, const KeyConfig&
   enrolment.login = login;
   enrolment.display_name = person->person.display_name;
   enrolment.workstation = workstation;
+  if (replaces) enrolment.replaces = *replaces;
   enrolment.actor_login = actor.login;
   enrolment.enrol_cert = *std::move(cert);
   enrolment.begin.assign(begin_bytes.begin(), begin_bytes.end());
@@ -138,8 +150,10 @@ Result<EnrolmentStarted> BeginEnrolment(const CorePorts& ports, const KeyConfig&
   enrolment.created = ports.clock.UnixMillis();
   enrolment.expires = enrolment.created + config.enrolment_seconds * 1000;
   auto stored = ports.store.BeginEnrolment(
-      enrolment, AuditOf(ports.clock, actor, "key.enrol", device.Hex(), "ok",
-                         "Begun for " + login + " at " + (*host)->name + "."));
+      enrolment, config.per_person,
+      AuditOf(ports.clock, actor, "key.enrol", device.Hex(), "ok",
+              "Begun for " + login + " at " + (*host)->name +
+                  (replaces ? ", in place of " + replaces->Hex() + "." : ".")));
   if (!stored) return tl::unexpected(std::move(stored.error()));
   Send(ports, workstation, EnrolEvent(enrolment));
   AnnounceKeys(ports, account);
@@ -248,7 +262,10 @@ Result<ReceiptVerdict> FinishEnrolment(const CorePorts& ports, const Workstation
   const auto cancelled = ports.store.FinishEnrolment(
       id, key, Bytes(bytes.begin(), bytes.end()),
       AuditByWorkstation(ports.clock, from, "key.enrol", key.device.Hex(), "ok",
-                         "Enrolled for " + key.login + "."));
+                         "Enrolled for " + key.login +
+                             (enrolment->replaces == DeviceId{}
+                                  ? "."
+                                  : ", in place of " + enrolment->replaces.Hex() + ".")));
   if (!cancelled) return tl::unexpected(cancelled.error());
   for (const JobRecord& job : *cancelled) {
     if (job.workstation != WorkstationId{}) Send(ports, job.workstation, VoidEvent(job.id));

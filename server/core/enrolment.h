@@ -8,7 +8,8 @@ namespace keyferry::server {
 
 Result<EnrolmentStarted> BeginEnrolment(const CorePorts& ports, const KeyConfig& config,
                                         const Actor& actor, const AccountId& account,
-                                        const DeviceId& device, const WorkstationId& workstation);
+                                        const DeviceId& device, const WorkstationId& workstation,
+                                        const std::optional<DeviceId>& replaces);
 Result<Bytes> AcceptStatement(const CorePorts& ports, const KeyConfig& config,
                               const WorkstationRecord& from, const EnrolmentId& id,
                               std::span<const std::uint8_t> statement,

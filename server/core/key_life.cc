@@ -27,12 +27,14 @@ Rule RuleOf(KeyStep step) {
       return {KeyState::kActive, "key.resume", ""};
     case KeyStep::kCompromise:
       return {KeyState::kCompromised, "key.compromise",
-              "The key was reported lost or stolen; enrol another and set a new password."};
+              "The key was reported lost or stolen; enrol another if it was the only one, and set "
+              "a new "
+              "password."};
     case KeyStep::kDeactivate:
       break;
   }
   return {KeyState::kDeactivated, "key.deactivate",
-          "The key was deactivated; enrol another and set a new password."};
+          "The key was deactivated; enrol another if it was the only one, and set a new password."};
 }
 
 // Empty when the step may be taken from here.

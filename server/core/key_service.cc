@@ -6,6 +6,7 @@
 #include "server/core/audit_entry.h"
 #include "server/core/dispatch.h"
 #include "server/core/enrolment.h"
+#include "server/core/key_choice.h"
 #include "server/core/key_life.h"
 #include "server/core/receipts.h"
 #include "server/core/services.h"
@@ -26,7 +27,12 @@ class DefaultKeyService final : public KeyService {
   Result<std::vector<KeyView>> OfAccount(const AccountId& account) override {
     auto keys = ports_.store.KeysOf(account);
     if (!keys) return tl::unexpected(std::move(keys.error()));
-    return Views(*keys, &account);
+    auto views = Views(*keys, &account);
+    if (!views) return views;
+    const auto newest = ports_.store.NewestConfirmed(account);
+    if (!newest) return tl::unexpected(newest.error());
+    for (std::size_t i = 0; i < keys->size(); ++i) AddPassword((*keys)[i], *newest, (*views)[i]);
+    return views;
   }
 
   Result<std::vector<NewKeyView>> Unassigned() override {
@@ -46,7 +52,11 @@ class DefaultKeyService final : public KeyService {
     const auto key = ports_.store.FindKey(device);
     if (!key) return tl::unexpected(key.error());
     if (!*key) return Fail(ErrorCode::kNotFound, "This key is not enrolled here.");
-    return ViewOf(**key);
+    const auto newest = ports_.store.NewestConfirmed((*key)->account);
+    if (!newest) return tl::unexpected(newest.error());
+    KeyView view = ViewOf(**key);
+    AddPassword(**key, *newest, view);
+    return view;
   }
 
   Result<KeyView> Step(const Actor& actor, const DeviceId& device, KeyStep step,
@@ -58,9 +68,9 @@ class DefaultKeyService final : public KeyService {
   }
 
   Result<EnrolmentStarted> BeginEnrolment(const Actor& actor, const AccountId& account,
-                                          const DeviceId& device,
-                                          const WorkstationId& workstation) override {
-    return server::BeginEnrolment(ports_, config_, actor, account, device, workstation);
+                                          const DeviceId& device, const WorkstationId& workstation,
+                                          const std::optional<DeviceId>& replaces) override {
+    return server::BeginEnrolment(ports_, config_, actor, account, device, workstation, replaces);
   }
 
   Result<EnrolmentView> Enrolment(const EnrolmentId& id) override {
@@ -68,7 +78,8 @@ class DefaultKeyService final : public KeyService {
     if (!found) return tl::unexpected(found.error());
     if (!*found) return Fail(ErrorCode::kNotFound, "There is no such enrolment.");
     const EnrolmentRecord& record = **found;
-    EnrolmentView view{record.id, record.device, record.account, record.state, record.error};
+    EnrolmentView view{record.id, record.device, record.account, record.state, record.error, {}};
+    if (record.replaces != DeviceId{}) view.replaces = record.replaces;
     if (record.state == EnrolmentState::kWaiting && ports_.clock.UnixMillis() >= record.expires) {
       view.state = EnrolmentState::kFailed;
       view.error = "The key was not enrolled in time; begin again.";
@@ -151,7 +162,15 @@ class DefaultKeyService final : public KeyService {
     return view;
   }
 
-  // `account`: only its open enrolments; null = all.
+  static void AddPassword(const KeyRecord& key, const std::optional<ChangeRow>& newest,
+                          KeyView& view) {
+    if (IsOutOfUse(key.state)) return;
+    view.password = PasswordOn(key, newest);
+    view.note = key.note;
+  }
+
+  // The views of `keys`, in their order, and behind them those of open enrolments. `account`: only
+  // its own; null = all.
   Result<std::vector<KeyView>> Views(const std::vector<KeyRecord>& keys, const AccountId* account) {
     std::vector<KeyView> views;
     for (const KeyRecord& key : keys) views.push_back(ViewOf(key));

@@ -36,6 +36,15 @@ enum class KeyStep {
   kDeactivate,  // active, suspended → deactivated
 };
 
+// What a key has of the newest password that the directory took.
+enum class KeyPassword {
+  kNone,     // none was ever brought to it: the next one that is set will be
+  kNewest,   // the key proved that it has it
+  kWaiting,  // it waits for the key, or is on its way
+  kMissing,  // the key has an older one at most, and this one will not come: set a new one
+};
+const char* Name(KeyPassword password);
+
 struct KeyView {
   DeviceId device;
   KeyState state = KeyState::kReserved;
@@ -54,6 +63,9 @@ struct KeyView {
   std::string state_reason;    // why it was suspended or taken out of use; may be empty
   std::int64_t wiped = 0;  // Unix milliseconds of the wipe's receipt, 0 = not (known to be) wiped
   bool locked = false;     // a workstation sees it now, and no PIN tries are left
+  // Of a key in use; of a list of all keys it is not asked.
+  std::optional<KeyPassword> password;
+  std::string note;  // of a key in use: what else is to be known of its password; may be empty
 };
 
 // A key that some workstation sees and that belongs to nobody yet.
@@ -80,6 +92,7 @@ struct EnrolmentView {
   AccountId account;
   EnrolmentState state = EnrolmentState::kWaiting;
   std::string error;
+  std::optional<DeviceId> replaces;
 };
 
 struct ReceiptVerdict {
@@ -101,10 +114,14 @@ class KeyService {
   virtual Result<KeyView> Step(const Actor& actor, const DeviceId& device, KeyStep step,
                                std::string_view reason) = 0;
 
-  // Administrator: enrol `device`, seen at `workstation`, for `account`.
+  // Administrator: enrol `device`, seen at `workstation`, for `account`: as one more key of the
+  // person, or in place of the one that it `replaces`, which is revoked once the new one is
+  // enrolled. kConflict when the person would have more keys than allowed (keys.per_person), or
+  // when the key to be replaced is not one of the person's that are in use.
   virtual Result<EnrolmentStarted> BeginEnrolment(const Actor& actor, const AccountId& account,
                                                   const DeviceId& device,
-                                                  const WorkstationId& workstation) = 0;
+                                                  const WorkstationId& workstation,
+                                                  const std::optional<DeviceId>& replaces) = 0;
   virtual Result<EnrolmentView> Enrolment(const EnrolmentId& id) = 0;
 
   // Workstation side (docs/workstation-api.md). The caller has proven to be `from`.

@@ -125,6 +125,20 @@ const char* Name(JobState state) {
   return "invalid";
 }
 
+const char* Name(KeyPassword password) {
+  switch (password) {
+    case KeyPassword::kNone:
+      return "none";
+    case KeyPassword::kNewest:
+      return "newest";
+    case KeyPassword::kWaiting:
+      return "waiting";
+    case KeyPassword::kMissing:
+      return "missing";
+  }
+  return "invalid";
+}
+
 const char* Name(KeyState state) {
   switch (state) {
     case KeyState::kReserved:

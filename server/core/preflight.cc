@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "protocol/limits.h"
+#include "server/core/key_choice.h"
 
 namespace keyferry::server {
 namespace {
@@ -59,6 +60,27 @@ Result<void> CheckState(const AccountState& state) {
   return {};
 }
 
+namespace {
+
+// Whether the newest password reached the keys: where it did not, the next one must not wait for a
+// day.
+Result<bool> IsDelivered(const CorePorts& ports, const AccountId& account,
+                         const std::vector<KeyRecord>& keys) {
+  const auto history = ports.store.History(account, 1);
+  if (!history) return tl::unexpected(history.error());
+  if (history->empty()) return true;
+  const ChangeState state = history->front().change.state;
+  if (state == ChangeState::kConfirmed || state == ChangeState::kUnknown) return false;
+  const auto newest = ports.store.NewestConfirmed(account);
+  if (!newest) return tl::unexpected(newest.error());
+  return !*newest || std::all_of(keys.begin(), keys.end(), [&](const KeyRecord& key) {
+    return IsOutOfUse(key.state) || !key.alarm.empty() ||
+           PasswordOn(key, *newest) == KeyPassword::kNewest;
+  });
+}
+
+}  // namespace
+
 Result<Clearance> Clear(const CorePorts& ports, const Actor& actor, const AccountId& account,
                         bool respect_min_age, Purpose purpose) {
   Clearance clearance;
@@ -89,51 +111,27 @@ Result<Clearance> Clear(const CorePorts& ports, const Actor& actor, const Accoun
     return Refuse(std::move(clearance), ErrorCode::kConflict,
                   "This account's login name does not fit on a key.");
   }
+  auto keys = ports.store.KeysOf(account);
+  if (!keys) return tl::unexpected(std::move(keys.error()));
   if (const std::string young = TooYoung(person, ports.clock.UnixSeconds()); !young.empty()) {
     if (person.policy.min_age_holds_resets) {
       return Refuse(std::move(clearance), ErrorCode::kPolicyRefused, young + kHeldByAge);
     }
-    // Where the newest password did not reach the key the next one must not wait for a day.
-    const auto newest = ports.store.History(account, 1);
-    if (!newest) return tl::unexpected(newest.error());
-    const bool delivered =
-        newest->empty() || (newest->front().change.state != ChangeState::kConfirmed &&
-                            newest->front().change.state != ChangeState::kUnknown);
-    if (respect_min_age && delivered) {
+    auto delivered = IsDelivered(ports, account, *keys);
+    if (!delivered) return tl::unexpected(std::move(delivered.error()));
+    if (respect_min_age && *delivered) {
       return Refuse(std::move(clearance), ErrorCode::kPolicyRefused,
                     young + "; wait, or ask an administrator of the domain.");
     }
     clearance.note = young + "; a new one can be set here all the same.";
   }
-  auto keys = ports.store.KeysOf(account);
-  if (!keys) return tl::unexpected(std::move(keys.error()));
-  for (const KeyRecord& key : *keys) {
-    if (key.state == KeyState::kActive && key.alarm.empty()) {
-      if (key.restored != 0) {
-        return Refuse(std::move(clearance), ErrorCode::kConflict,
-                      "The server was restored from a backup and has not seen this employee's key "
-                      "since; connect the key once, so that the server learns how it stands.");
-      }
-      if (!key.note.empty()) clearance.note = key.note;
-      clearance.key = key;
-      return clearance;
-    }
+  KeyChoice choice = ChooseKeys(*std::move(keys), ports.presence);
+  if (!choice.refusal.empty()) {
+    return Refuse(std::move(clearance), ErrorCode::kConflict, std::move(choice.refusal));
   }
-  for (const KeyRecord& key : *keys) {
-    if (key.state == KeyState::kActive) {
-      return Refuse(
-          std::move(clearance), ErrorCode::kConflict,
-          "This employee's key is under suspicion and gets no passwords; enrol another key. " +
-              key.alarm);
-    }
-    if (key.state == KeyState::kSuspended) {
-      return Refuse(std::move(clearance), ErrorCode::kConflict,
-                    "This employee's key is suspended; activate it first.");
-    }
-  }
-  return Refuse(std::move(clearance), ErrorCode::kConflict,
-                "This employee has no active key, so nobody could deliver the password; enrol a "
-                "key first.");
+  if (!choice.note.empty()) clearance.note = std::move(choice.note);
+  clearance.keys = std::move(choice.keys);
+  return clearance;
 }
 
 }  // namespace keyferry::server

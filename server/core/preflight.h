@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "server/core/services.h"
 
@@ -13,7 +14,7 @@ struct Clearance {
   std::string refusal;                    // a sentence with the next step; empty = cleared
   std::string note;                       // what is worth knowing all the same; may be empty
   std::optional<PersonDetail> person;
-  std::optional<KeyRecord> key;
+  std::vector<KeyRecord> keys;  // to seal for, the leading one first (key_choice.h)
   // Purpose::kChange: where the write would go, or why the directory would refuse it.
   Result<ChangeTarget> target;
 };
@@ -31,7 +32,7 @@ enum class Purpose {
 };
 
 // Asks directory and store. An error means that they could not be asked. `respect_min_age`: a
-// password younger than the policy's minimum age is refused, unless the key does not have it yet.
+// password younger than the policy's minimum age is refused, unless a key does not have it yet.
 Result<Clearance> Clear(const CorePorts& ports, const Actor& actor, const AccountId& account,
                         bool respect_min_age, Purpose purpose);
 

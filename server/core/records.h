@@ -63,8 +63,10 @@ struct ChangeRecord {
   // store when the change begins, taken back when it is confirmed.
   bool doubt = false;
   std::string holder;  // at delivery, kHeld: which process has the password in its memory
+  // The key that leads, and its job; the person's other keys have jobs of their own. At delivery it
+  // is the one that is prepared, and the job zero, then the HOLD, then the COMMIT.
   DeviceId device;
-  JobId job;  // at delivery: zero, then the HOLD, then the COMMIT
+  JobId job;
   // As planned, stored with the change; never read back here (SourceStore).
   std::vector<SourceRecord> sources;
 };
@@ -99,9 +101,17 @@ struct JobRecord {
   std::optional<Hash32> receipt_hash;
 };
 
+// What one key of the person gets from a change: the newest of its jobs there.
+struct KeyJob {
+  JobRecord job;
+  bool in_use =
+      true;  // the key is active or suspended in the enrolment that the job was sealed for
+};
+
 struct ChangeRow {
   ChangeRecord change;
-  JobRecord job;
+  JobRecord job;             // change.job: of the key that leads, which `keys` has as well
+  std::vector<KeyJob> keys;  // in the order in which they were first sealed for
 };
 
 // The server's side of an enrolled key. Everything after `record` comes from verified receipts.
@@ -171,6 +181,7 @@ struct EnrolmentRecord {
   EnrolmentState state = EnrolmentState::kWaiting;
   std::string error;
   std::string actor_login;
+  DeviceId replaces;         // the key of the account whose place it takes; zero = none
   Bytes enrol_cert;          // HostCert with role ENROLL
   Bytes begin;               // body of ENROLL_BEGIN, 258
   Hash32 activation_hash{};  // the code itself is never stored

@@ -8,6 +8,7 @@
 #include "server/core/change_view.h"
 #include "server/core/dispatch.h"
 #include "server/core/encoding.h"
+#include "server/core/key_choice.h"
 #include "server/core/password.h"
 #include "server/core/password_history.h"
 #include "server/core/sealing.h"
@@ -88,9 +89,11 @@ Result<Preflight> Saga::Check(const Actor& actor, const AccountId& account) {
   preflight.reason = clearance->refusal;
   preflight.note = clearance->note;
   preflight.typing_allowed = config_.allow_typing;
-  if (clearance->key) {
-    preflight.device = clearance->key->device;
-    const auto sightings = ports_.presence.Sightings(clearance->key->device);
+  preflight.keys = clearance->keys.size();
+  if (!clearance->keys.empty()) {
+    const DeviceId& lead = clearance->keys.front().device;
+    preflight.device = lead;
+    const auto sightings = ports_.presence.Sightings(lead);
     preflight.key_seen = !sightings.empty();
     if (!sightings.empty()) preflight.seen_at = sightings.front().workstation_name;
   }
@@ -152,7 +155,7 @@ Result<ChangeView> Saga::Run(const Actor& actor, ChangeRequest request) {
   draft.must_change = request.must_change;
   draft.unlock = request.unlock;
   draft.mode = request.mode;
-  draft.device = clearance->key->device;
+  draft.device = clearance->keys.front().device;
   for (const Chosen& one : *chosen) draft.sources.push_back(one.record);
   if (request.mode == ChangeMode::kAtDelivery) {
     draft.job = {};
@@ -188,13 +191,12 @@ Result<ChangeView> Saga::RunNow(const Actor& actor, ChangeRequest request, Chang
   draft.server_time = target->before.now;
 
   const Driving driving(*this, draft.id, Driving::kTry);
-  auto begun = Begin(actor, draft, *std::move(clearance.key), password);
+  auto begun = Begin(actor, draft, std::move(clearance.keys), password);
   if (begun && begun->claim == ChangeStore::Claim::kAccountBusy) {
     MakeWay(begun->row);
-    auto fresh = ports_.store.FindKey(draft.device);
+    auto fresh = FreshKeys(draft.account, {});
     if (!fresh) return tl::unexpected(std::move(fresh.error()));
-    if (!*fresh) return Fail(ErrorCode::kConflict, "The employee's key is gone; look again.");
-    begun = Begin(actor, draft, **std::move(fresh), password);
+    begun = Begin(actor, draft, *std::move(fresh), password);
   }
   if (!begun) return tl::unexpected(std::move(begun.error()));
   switch (begun->claim) {
@@ -290,34 +292,66 @@ Result<void> Saga::CheckAgainstPolicy(const SecureBytes& password, const Account
   return {};
 }
 
-Result<ChangeStore::Begun> Saga::Begin(const Actor& actor, const ChangeRecord& draft, KeyRecord key,
-                                       const SecureBytes& password) {
+Result<ChangeStore::Begun> Saga::Begin(const Actor& actor, ChangeRecord draft,
+                                       std::vector<KeyRecord> keys, const SecureBytes& password) {
   constexpr int kTries = 5;
   ChangeStore::Begun begun;
+  std::vector<DeviceId> behind;
   for (int i = 0; i < kTries; ++i) {
-    auto job = SealPasswordJob(ports_, key, draft, draft.job, JobType::kSet, password);
-    if (!job) return tl::unexpected(std::move(job.error()));
+    if (keys.empty() || keys.front().state != KeyState::kActive) {
+      if (begun.claim == ChangeStore::Claim::kKeyBehind) return begun;
+      return Fail(ErrorCode::kConflict, "The employee's key is no longer active; look again.");
+    }
+    draft.device = keys.front().device;
+    auto jobs = SealSets(draft, keys, draft.job, password);
+    if (!jobs) return tl::unexpected(std::move(jobs.error()));
     KEYFERRY_FAILPOINT("server.change.sealed");
-    // Intent, held job and attempt become durable together: between them the server does nothing
+    // Intent, held jobs and attempt become durable together: between them the server does nothing
     // that anybody else could see, and the first byte to the directory leaves after this returns.
     ChangeRecord change = draft;
     change.state = ChangeState::kAttempt;
-    change.created = change.attempted = job->created;
+    change.created = change.attempted = jobs->front().created;
     auto claimed = ports_.store.BeginChange(
-        change, *job,
+        change, *jobs,
         AuditOf(ports_.clock, actor, "password.attempt", draft.login, "ok", draft.reason));
     KEYFERRY_FAILPOINT("server.change.begun");
-    if (!claimed || claimed->claim != ChangeStore::Claim::kSeqTaken) return claimed;
-    begun = *std::move(claimed);
-    auto fresh = ports_.store.FindKey(draft.device);
-    if (!fresh) return tl::unexpected(std::move(fresh.error()));
-    if (!*fresh || (*fresh)->state != KeyState::kActive || !(*fresh)->alarm.empty() ||
-        (*fresh)->account != draft.account) {
-      return Fail(ErrorCode::kConflict, "The employee's key is no longer active; look again.");
+    if (!claimed || (claimed->claim != ChangeStore::Claim::kSeqTaken &&
+                     claimed->claim != ChangeStore::Claim::kKeyBehind)) {
+      return claimed;
     }
-    key = **std::move(fresh);
+    begun = *std::move(claimed);
+    behind.insert(behind.end(), begun.behind.begin(), begun.behind.end());
+    auto fresh = FreshKeys(draft.account, behind);
+    if (!fresh) return tl::unexpected(std::move(fresh.error()));
+    keys = *std::move(fresh);
   }
   return begun;
+}
+
+Result<std::vector<JobRecord>> Saga::SealSets(const ChangeRecord& change,
+                                              const std::vector<KeyRecord>& keys,
+                                              const JobId& first, const SecureBytes& password) {
+  std::vector<JobRecord> jobs;
+  JobId id = first;
+  for (const KeyRecord& key : keys) {
+    auto job = SealPasswordJob(ports_, key, change, id, JobType::kSet, password);
+    if (!job) return tl::unexpected(std::move(job.error()));
+    jobs.push_back(*std::move(job));
+    if (!ports_.random.Fill(id.bytes)) {
+      return Fail(ErrorCode::kInternal, "The system gave no random numbers.");
+    }
+  }
+  return jobs;
+}
+
+Result<std::vector<KeyRecord>> Saga::FreshKeys(const AccountId& account,
+                                               const std::vector<DeviceId>& without) {
+  auto keys = ports_.store.KeysOf(account);
+  if (!keys) return tl::unexpected(std::move(keys.error()));
+  std::erase_if(*keys, [&](const KeyRecord& key) {
+    return std::find(without.begin(), without.end(), key.device) != without.end();
+  });
+  return ChooseKeys(*std::move(keys), ports_.presence).keys;
 }
 
 Result<ChangeView> Saga::Answer(ChangeRow row, const Hash32& request_hash) {

@@ -104,9 +104,17 @@ class Saga final : public ChangeService {
   // What a password that is made has to fit everywhere.
   static PasswordPolicy Strictest(PasswordPolicy policy, const std::vector<Chosen>& chosen);
   Result<SecureBytes> MakePassword(const PasswordPolicy& policy);
-  // Claims the change durably; seals again when the key's row moved meanwhile.
-  Result<ChangeStore::Begun> Begin(const Actor& actor, const ChangeRecord& draft, KeyRecord key,
-                                   const SecureBytes& password);
+  // Claims the change durably; seals again when a key's row moved meanwhile, and leaves out those
+  // that are behind as long as another one is active.
+  Result<ChangeStore::Begun> Begin(const Actor& actor, ChangeRecord draft,
+                                   std::vector<KeyRecord> keys, const SecureBytes& password);
+  // One SET a key, held; the first is `first`.
+  Result<std::vector<JobRecord>> SealSets(const ChangeRecord& change,
+                                          const std::vector<KeyRecord>& keys, const JobId& first,
+                                          const SecureBytes& password);
+  // The account's keys to seal for as they are now, without those.
+  Result<std::vector<KeyRecord>> FreshKeys(const AccountId& account,
+                                           const std::vector<DeviceId>& without);
   // Another change of the account is open: ends it if that can be, so that a newer one may begin.
   void MakeWay(const ChangeRow& row);
   Result<ChangeView> Busy(const ChangeRow& row);
@@ -124,7 +132,8 @@ class Saga final : public ChangeService {
   void NoteSeen(const ChangeId& id);
   Result<ChangeRow> Confirm(const ChangeRow& row, const AuditEntry& audit);
   // In the store; at delivery with the COMMIT, sealed again when the key's row moved meanwhile.
-  Result<ChangeStore::Confirmed> ConfirmInStore(const ChangeRow& row, bool key_seen,
+  Result<ChangeStore::Confirmed> ConfirmInStore(const ChangeRow& row,
+                                                const std::vector<DeviceId>& seen,
                                                 const AuditEntry& audit);
   Result<ChangeRow> Close(const ChangeRow& row, ChangeState final, const Error& reason,
                           const AuditEntry& audit,
@@ -155,10 +164,14 @@ class Saga final : public ChangeService {
   void ProceedWith(ChangeRow row);
   // One step; true when there may be another. kIntent, or a HOLD whose password is lost: seal one.
   bool Prepare(const ChangeRow& row);
-  Result<ChangeStore::Queued> Hold(const ChangeRow& row, KeyRecord key, SecureBytes password);
-  // The key that the account's passwords go to, as it is now.
-  Result<std::optional<KeyRecord>> CurrentKey(const AccountId& account);
+  Result<ChangeStore::Queued> Hold(const ChangeRow& row, KeyRecord key,
+                                   const SecureBytes& password);
   bool AttemptHeld(const ChangeRow& row, Held held);
+  // The attempt's row, with the password sealed for the person's other keys. Nothing when their
+  // rows move all the time.
+  Result<std::optional<ChangeRow>> RecordAttempt(const ChangeRecord& change,
+                                                 const SecureBytes& password);
+  void KeepHeld(const ChangeId& id, Held held);
   void GiveUp(const ChangeRow& row, const Error& reason);
   std::optional<Held> TakeHeld(const ChangeRow& row);
   void ForgetHeld(const ChangeId& id);
@@ -166,9 +179,10 @@ class Saga final : public ChangeService {
   // Erases what lies in the pending slots of the account's keys for nothing.
   void DropHeld(const KeyRecord& key);
 
-  // Tells those who may have spooled them that these jobs are void, and hands `job` out.
-  void Spread(const std::vector<JobRecord>& superseded, const std::optional<JobRecord>& job,
-              const DeviceId& device);
+  // Tells those who may have spooled them that these jobs are void, and hands `jobs` out; of the
+  // keys among `devices` that have none of these, what is ready.
+  void Spread(const std::vector<JobRecord>& superseded, const std::vector<JobRecord>& jobs,
+              const std::vector<DeviceId>& devices);
 
   CorePorts ports_;
   ChangeConfig config_;

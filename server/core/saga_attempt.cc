@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <utility>
 
 #include "protocol/failpoint.h"
@@ -112,10 +113,11 @@ Evidence Saga::Look(Directory& directory, const ChangeRecord& change, const Chan
   return evidence;
 }
 
-Result<ChangeStore::Confirmed> Saga::ConfirmInStore(const ChangeRow& row, bool key_seen,
+Result<ChangeStore::Confirmed> Saga::ConfirmInStore(const ChangeRow& row,
+                                                    const std::vector<DeviceId>& seen,
                                                     const AuditEntry& audit) {
   const auto confirm = [&](const JobRecord* commit) {
-    return ports_.store.ConfirmChange(row.change.id, commit, ports_.clock.UnixMillis(), key_seen,
+    return ports_.store.ConfirmChange(row.change.id, commit, ports_.clock.UnixMillis(), seen,
                                       audit);
   };
   if (row.change.mode == ChangeMode::kNow) return confirm(nullptr);
@@ -123,8 +125,7 @@ Result<ChangeStore::Confirmed> Saga::ConfirmInStore(const ChangeRow& row, bool k
   for (int i = 0; i < kTries; ++i) {
     const auto key = ports_.store.FindKey(row.job.device);
     if (!key) return tl::unexpected(key.error());
-    const bool gone =
-        !*key || (*key)->enrolment != row.job.enrolment || (*key)->state == KeyState::kRevoked;
+    const bool gone = !*key || (*key)->enrolment != row.job.enrolment || IsOutOfUse((*key)->state);
     if (gone) return confirm(nullptr);
     auto commit = SealFollowUp(ports_, **key, row.job, JobType::kCommit);
     if (!commit) return tl::unexpected(std::move(commit.error()));
@@ -135,27 +136,35 @@ Result<ChangeStore::Confirmed> Saga::ConfirmInStore(const ChangeRow& row, bool k
   return Fail(ErrorCode::kUnavailable, "The key's record is changing all the time.");
 }
 
-void Saga::Spread(const std::vector<JobRecord>& superseded, const std::optional<JobRecord>& job,
-                  const DeviceId& device) {
-  const auto sightings = ports_.presence.Sightings(device);
+void Saga::Spread(const std::vector<JobRecord>& superseded, const std::vector<JobRecord>& jobs,
+                  const std::vector<DeviceId>& devices) {
   for (const JobRecord& old : superseded) {
     const WorkstationEvent event = VoidEvent(old.id);
     // Whoever spooled it may not see the key any more, and must drop it all the same.
     if (old.workstation != WorkstationId{}) Send(ports_, old.workstation, event);
-    for (const Presence::Sighting& sighting : sightings) {
+    for (const Presence::Sighting& sighting : ports_.presence.Sightings(old.device)) {
       if (sighting.workstation != old.workstation) Send(ports_, sighting.workstation, event);
     }
   }
-  if (job) {
-    const WorkstationEvent event = JobEvent(*job);
-    for (const Presence::Sighting& sighting : sightings) Send(ports_, sighting.workstation, event);
-  } else if (auto handed = HandOutReady(ports_, device); !handed) {
-    Log(ports_, "hand out to " + device.Hex(), handed.error());
+  for (const JobRecord& job : jobs) SendToSeers(ports_, job.device, JobEvent(job));
+  for (const DeviceId& device : devices) {
+    const bool told = std::any_of(jobs.begin(), jobs.end(),
+                                  [&](const JobRecord& job) { return job.device == device; });
+    if (told) continue;
+    if (auto handed = HandOutReady(ports_, device); !handed) {
+      Log(ports_, "hand out to " + device.Hex(), handed.error());
+    }
   }
 }
 
 Result<ChangeRow> Saga::Confirm(const ChangeRow& row, const AuditEntry& audit) {
-  const bool seen = !ports_.presence.Sightings(row.job.device).empty();
+  const auto keys = ports_.store.KeysOf(row.change.account);
+  if (!keys) return tl::unexpected(keys.error());
+  std::vector<DeviceId> devices, seen;
+  for (const KeyRecord& key : *keys) {
+    devices.push_back(key.device);
+    if (!ports_.presence.Sightings(key.device).empty()) seen.push_back(key.device);
+  }
   auto confirmed = ConfirmInStore(row, seen, audit);
   if (!confirmed) return tl::unexpected(std::move(confirmed.error()));
   {
@@ -163,7 +172,7 @@ Result<ChangeRow> Saga::Confirm(const ChangeRow& row, const AuditEntry& audit) {
     first_seen_.erase(row.change.id);
   }
   KEYFERRY_FAILPOINT("server.change.confirmed");
-  Spread(confirmed->superseded, confirmed->hand_out, row.job.device);
+  Spread(confirmed->superseded, confirmed->hand_out, devices);
   KEYFERRY_FAILPOINT("server.change.handed_out");
   AnnounceAccount(ports_, row.change.account);
   return std::move(confirmed->row);

@@ -1,4 +1,5 @@
 // Mode *at delivery*: the directory is asked only when the key has proved that it is prepared.
+#include <algorithm>
 #include <new>
 #include <utility>
 
@@ -6,6 +7,7 @@
 #include "server/core/change_view.h"
 #include "server/core/dispatch.h"
 #include "server/core/encoding.h"
+#include "server/core/key_choice.h"
 #include "server/core/saga.h"
 #include "server/core/sealing.h"
 
@@ -14,6 +16,13 @@ namespace {
 
 constexpr const char* kExpiredReason =
     "The employee's key was not seen in time, so this change was given up; nothing was changed.";
+
+// Whether the key has refused to be prepared for this change.
+bool HasRefused(const ChangeRow& row, const KeyRecord& key) {
+  return std::any_of(row.keys.begin(), row.keys.end(), [&](const KeyJob& of) {
+    return of.job.enrolment == key.enrolment && of.job.state == JobState::kRefused;
+  });
+}
 
 }  // namespace
 
@@ -84,14 +93,19 @@ void Saga::ProceedWith(ChangeRow row) {
 
 bool Saga::Prepare(const ChangeRow& row) {
   const ChangeRecord& change = row.change;
-  const auto key = CurrentKey(change.account);
-  if (!key) {
-    Log(ports_, "change " + change.id.Hex(), key.error());
+  auto keys = ports_.store.KeysOf(change.account);
+  if (!keys) {
+    Log(ports_, "change " + change.id.Hex(), keys.error());
     return false;
   }
+  std::erase_if(*keys, [](const KeyRecord& key) {
+    return key.state != KeyState::kActive || !key.alarm.empty();
+  });
   // A HOLD for a key that was replaced meanwhile is of no use any more.
-  const bool held =
-      change.state == ChangeState::kHeld && *key && (*key)->enrolment == row.job.enrolment;
+  const bool held = change.state == ChangeState::kHeld &&
+                    std::any_of(keys->begin(), keys->end(),
+                                [&](auto& key) { return key.enrolment == row.job.enrolment; });
+  std::erase_if(*keys, [&](const KeyRecord& key) { return HasRefused(row, key); });
   if (held && row.job.state == JobState::kDelivered) {
     if (auto mine = TakeHeld(row)) return AttemptHeld(row, *std::move(mine));
     // Another process has the password in its memory, and will go on.
@@ -104,18 +118,24 @@ bool Saga::Prepare(const ChangeRow& row) {
       GiveUp(row, {ErrorCode::kUnavailable, kExpiredReason, {}, 0});
       return true;
     }
-    if (held && row.job.state == JobState::kRefused) {
+    if (held && row.job.state == JobState::kRefused && keys->empty()) {
       GiveUp(row, {ErrorCode::kKeyRefused,
                    "The key refused to be prepared, so nothing was changed. " + row.job.last_error,
                    {},
                    0});
       return true;
     }
-    // On its way to the key: whether the key takes it must be known before another is sealed.
-    if (held && row.job.state != JobState::kCancelled) return false;
+    // On its way to the key: whether the key takes it must be known before it gets another. Where
+    // it went away before, the person's next key is prepared instead.
+    const bool under_way =
+        held && (row.job.state == JobState::kReady || row.job.state == JobState::kSpooled);
+    if (under_way && !ports_.presence.Sightings(row.job.device).empty()) return false;
   }
-  if (!*key || ports_.presence.Sightings((*key)->device).empty()) return false;
-  // The key may be another one by now, and its owner no longer somebody to set a password for. The
+  std::erase_if(*keys, [&](const KeyRecord& key) {
+    return key.restored != 0 || ports_.presence.Sightings(key.device).empty();
+  });
+  if (keys->empty()) return false;
+  // The keys may be others by now, and their owner no longer somebody to set a password for. The
   // request was authorised when it was made.
   Actor actor;
   actor.id = change.actor;
@@ -151,32 +171,27 @@ bool Saga::Prepare(const ChangeRow& row) {
     Log(ports_, "change " + change.id.Hex(), password.error());
     return false;
   }
-  const auto queued = Hold(row, *std::move(clearance->key), *std::move(password));
-  if (!queued) {
-    Log(ports_, "change " + change.id.Hex(), queued.error());
+  for (const KeyRecord& key : *keys) {
+    const auto queued = Hold(row, key, *password);
+    if (!queued) {
+      Log(ports_, "change " + change.id.Hex(), queued.error());
+      return false;
+    }
+    if (queued->claim != ChangeStore::Claim::kBegun) continue;
+    KEYFERRY_FAILPOINT("server.hold.committed");
+    std::vector<JobRecord> jobs;
+    if (queued->hand_out) jobs.push_back(*queued->hand_out);
+    Spread(queued->superseded, jobs, {key.device});
+    KEYFERRY_FAILPOINT("server.hold.handed_out");
+    AnnounceAccount(ports_, change.account);
     return false;
   }
-  if (queued->claim != ChangeStore::Claim::kBegun) {
-    ForgetHeld(change.id);
-    return false;
-  }
-  KEYFERRY_FAILPOINT("server.hold.committed");
-  Spread(queued->superseded, queued->hand_out, (*key)->device);
-  KEYFERRY_FAILPOINT("server.hold.handed_out");
-  AnnounceAccount(ports_, change.account);
+  ForgetHeld(change.id);
   return false;
 }
 
-Result<std::optional<KeyRecord>> Saga::CurrentKey(const AccountId& account) {
-  auto keys = ports_.store.KeysOf(account);
-  if (!keys) return tl::unexpected(std::move(keys.error()));
-  for (KeyRecord& key : *keys) {
-    if (key.state == KeyState::kActive && key.alarm.empty()) return std::move(key);
-  }
-  return std::nullopt;
-}
-
-Result<ChangeStore::Queued> Saga::Hold(const ChangeRow& row, KeyRecord key, SecureBytes password) {
+Result<ChangeStore::Queued> Saga::Hold(const ChangeRow& row, KeyRecord key,
+                                       const SecureBytes& password) {
   constexpr int kTries = 5;
   ChangeStore::Queued queued;
   for (int i = 0; i < kTries; ++i) {
@@ -189,12 +204,9 @@ Result<ChangeStore::Queued> Saga::Hold(const ChangeRow& row, KeyRecord key, Secu
     auto job = SealPasswordJob(ports_, key, change, change.job, JobType::kHold, password);
     if (!job) return tl::unexpected(std::move(job.error()));
     KEYFERRY_FAILPOINT("server.hold.sealed");
-    {
-      // Before the row: once that is durable the receipt may come at any moment.
-      const std::lock_guard lock(mutex_);
-      held_[change.id] = {change.job, password.Clone(),
-                          ports_.clock.Now() + std::chrono::seconds(config_.hold_seconds)};
-    }
+    // Before the row: once that is durable the receipt may come at any moment.
+    KeepHeld(change.id, {change.job, password.Clone(),
+                         ports_.clock.Now() + std::chrono::seconds(config_.hold_seconds)});
     auto stored = ports_.store.HoldChange(
         change, row.change.job, *job, !ports_.presence.Sightings(key.device).empty(),
         Audit(change, "password.prepare", "ok",
@@ -220,8 +232,7 @@ bool Saga::AttemptHeld(const ChangeRow& row, Held held) {
     }
     // Nothing was asked: tried again every minute, for as long as the password is kept.
     Log(ports_, "change " + row.change.id.Hex(), target.error());
-    const std::lock_guard lock(mutex_);
-    held_[row.change.id] = std::move(held);
+    KeepHeld(row.change.id, std::move(held));
     return false;
   }
   KEYFERRY_FAILPOINT("server.held.pinned");
@@ -231,17 +242,42 @@ bool Saga::AttemptHeld(const ChangeRow& row, Held held) {
   change.password_version = target->before.version;
   change.server_time = target->before.now;
   change.attempted = ports_.clock.UnixMillis();
-  const auto attempted = ports_.store.AttemptHeld(
-      change, Audit(change, "password.attempt", "ok", "The key is prepared. " + change.reason));
-  if (!attempted) {
-    Log(ports_, "change " + row.change.id.Hex(), attempted.error());
+  const auto attempted = RecordAttempt(change, held.password);
+  if (!attempted || !*attempted) {
+    if (!attempted) Log(ports_, "change " + row.change.id.Hex(), attempted.error());
+    if (attempted) KeepHeld(row.change.id, std::move(held));
     return false;
   }
   KEYFERRY_FAILPOINT("server.held.attempted");
   // Its outcome is in the row; there is nobody to be told it here.
-  const auto done = Attempt(*attempted, std::move(held.password), target->tenure);
+  const auto done = Attempt(**attempted, std::move(held.password), target->tenure);
   if (!done) Log(ports_, "password.set " + change.id.Hex(), done.error());
   return true;
+}
+
+Result<std::optional<ChangeRow>> Saga::RecordAttempt(const ChangeRecord& change,
+                                                     const SecureBytes& password) {
+  constexpr int kTries = 5;
+  std::vector<DeviceId> without = {change.device};
+  for (int i = 0; i < kTries; ++i) {
+    const auto keys = FreshKeys(change.account, without);
+    if (!keys) return tl::unexpected(keys.error());
+    JobId first;
+    if (!ports_.random.Fill(first.bytes)) {
+      return Fail(ErrorCode::kInternal, "The system gave no random numbers.");
+    }
+    const auto jobs = SealSets(change, *keys, first, password);
+    if (!jobs) return tl::unexpected(jobs.error());
+    KEYFERRY_FAILPOINT("server.held.sealed");
+    auto attempted = ports_.store.AttemptHeld(
+        change, *jobs,
+        Audit(change, "password.attempt", "ok", "The key is prepared. " + change.reason));
+    if (!attempted) return tl::unexpected(std::move(attempted.error()));
+    if (attempted->claim == ChangeStore::Claim::kBegun) return std::move(attempted->row);
+    // One that is behind does not keep the others from the new password.
+    without.insert(without.end(), attempted->behind.begin(), attempted->behind.end());
+  }
+  return std::nullopt;
 }
 
 void Saga::GiveUp(const ChangeRow& row, const Error& reason) {
@@ -251,6 +287,11 @@ void Saga::GiveUp(const ChangeRow& row, const Error& reason) {
                             Audit(row.change, "password.set", OutcomeName(why.code), why.message),
                             ChangeStore::From::kWaiting);
   if (!closed) Log(ports_, "change " + row.change.id.Hex(), closed.error());
+}
+
+void Saga::KeepHeld(const ChangeId& id, Held held) {
+  const std::lock_guard lock(mutex_);
+  held_[id] = std::move(held);
 }
 
 std::optional<Saga::Held> Saga::TakeHeld(const ChangeRow& row) {
@@ -288,7 +329,9 @@ void Saga::DropHeld(const KeyRecord& key) {
   if (!queued) return Log(ports_, "pending slot of " + key.device.Hex(), queued.error());
   if (queued->claim != ChangeStore::Claim::kBegun) return;
   KEYFERRY_FAILPOINT("server.drop.committed");
-  Spread(queued->superseded, queued->hand_out, key.device);
+  std::vector<JobRecord> jobs;
+  if (queued->hand_out) jobs.push_back(*queued->hand_out);
+  Spread(queued->superseded, jobs, {key.device});
 }
 
 }  // namespace keyferry::server

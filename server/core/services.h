@@ -99,6 +99,7 @@ struct KeyConfig {
   bool keep_previous = true;
   std::uint16_t max_offline_days = 0;
   std::int64_t enrolment_seconds = 10 * 60;  // life of the ENROLL certificate
+  std::size_t per_person = 3;                // keys in use of one person, 1…8
 };
 std::unique_ptr<KeyService> MakeKeyService(const CorePorts& ports, KeyConfig config);
 

@@ -30,7 +30,7 @@ class ChangeStore {
     kBegun,
     kRepeated,     // (actor, idempotency key) exists: `row` is that change
     kAccountBusy,  // the account has another open change: `row` is that change
-    kSeqTaken,     // the key's row moved since the job was sealed: read it again, seal again
+    kSeqTaken,     // a key's row moved since its job was sealed: read the keys again, seal again
     // Two other jobs may still reach the key without an answer having come. Each one that the key
     // takes moves its epoch on, so a third sealed to the present one could arrive when the key can
     // no longer open it (section 2). Or a password that the directory has is not on the key yet: a
@@ -40,12 +40,13 @@ class ChangeStore {
   struct Begun {
     Claim claim = Claim::kBegun;
     ChangeRow row;
+    std::vector<DeviceId> behind;  // kKeyBehind: the keys of which that is true
   };
   struct Confirmed {
     bool seq_taken = false;  // as Claim::kSeqTaken, for the COMMIT: nothing was written
     ChangeRow row;
-    std::vector<JobRecord> superseded;  // undelivered jobs that the new one replaces
-    std::optional<JobRecord> hand_out;  // the new job, marked as handed out
+    std::vector<JobRecord> superseded;  // undelivered jobs that the new ones replace
+    std::vector<JobRecord> hand_out;    // new jobs that are marked as handed out
   };
   struct Queued {
     Claim claim = Claim::kBegun;
@@ -58,31 +59,37 @@ class ChangeStore {
   virtual ~ChangeStore() = default;
 
   // Claims idempotency key, the account's one open change (one whose linked sources are open
-  // counts, so that the writes of two changes never cross), and job.seq == keys.next_seq of an
-  // active key without alarm in enrolment job.enrolment; stores change and job as given.
-  virtual Result<Begun> BeginChange(const ChangeRecord& change, const JobRecord& job,
+  // counts, so that the writes of two changes never cross), and for each job seq == keys.next_seq
+  // of a key in use without alarm in enrolment job.enrolment; stores change and jobs as given. All
+  // or nothing. The first job is change.job.
+  virtual Result<Begun> BeginChange(const ChangeRecord& change, const std::vector<JobRecord>& jobs,
                                     const AuditEntry& audit) = 0;
   // At delivery: the same claims but for the key's, stored as kIntent without a job.
   virtual Result<Begun> BeginWaiting(const ChangeRecord& change, const AuditEntry& audit) = 0;
   // At delivery, kIntent or kHeld with the job `former` → kHeld with the HOLD `job`, ready; device
-  // and holder as in `change`. Claims the key as BeginChange does; older undelivered HOLDs and
-  // DROPs are superseded. kConflict when the change is in another state, or has another job.
+  // and holder as in `change`. Claims the key as BeginChange does, but only an active one; its
+  // older undelivered HOLDs and DROPs are superseded, and so are the change's HOLDs for other keys.
+  // kConflict when the change is in another state, or has another job.
   virtual Result<Queued> HoldChange(const ChangeRecord& change, const JobId& former,
                                     const JobRecord& job, bool key_seen,
                                     const AuditEntry& audit) = 0;
   // kHeld with the delivered HOLD change.job → kAttempt, with server, stamp and time of the
-  // attempt. kConflict as above.
-  virtual Result<ChangeRow> AttemptHeld(const ChangeRecord& change, const AuditEntry& audit) = 0;
-  // kAttempt, kUnknown → kConfirmed; job kHeld → kReady; older undelivered jobs of the key and
-  // their changes → superseded. `key_seen`: hand the job out at once if the epochs allow it.
-  // `commit`: at delivery, the job that takes the HOLD's place; without it the HOLD's key is gone.
-  // kConflict when the change is in another state.
+  // attempt, and with `others`, the held jobs of the person's other keys, claimed as BeginChange
+  // does (kSeqTaken, kKeyBehind: nothing was written). kConflict as above.
+  virtual Result<Begun> AttemptHeld(const ChangeRecord& change,
+                                    const std::vector<JobRecord>& others,
+                                    const AuditEntry& audit) = 0;
+  // kAttempt, kUnknown → kConfirmed; its jobs kHeld → kReady, but for those whose keys are out of
+  // use by now, which are cancelled. Older undelivered passwords for the account's keys, and its
+  // older changes that are not done → superseded. `seen`: keys whose job is handed out at once if
+  // the epochs allow it. `commit`: at delivery, the job that takes the HOLD's place; without it the
+  // HOLD's key is gone. kConflict when the change is in another state.
   virtual Result<Confirmed> ConfirmChange(const ChangeId& id, const JobRecord* commit,
-                                          std::int64_t time, bool key_seen,
+                                          std::int64_t time, const std::vector<DeviceId>& seen,
                                           const AuditEntry& audit) = 0;
-  // An open state → `final` (kFailed, kSuperseded) with the reason; its job, unless it was handed
-  // out, is cancelled and erased. (A HOLD that was stays on offer: its fate must become known.) Its
-  // linked sources, which were not asked yet, never are.
+  // An open state → `final` (kFailed, kSuperseded) with the reason; its jobs, unless they were
+  // handed out, are cancelled and erased. (A HOLD that was stays on offer: its fate must become
+  // known.) Its linked sources, which were not asked yet, never are.
   // kConflict as above.
   virtual Result<ChangeRow> CloseChange(const ChangeId& id, From from, ChangeState final,
                                         const Error& reason, const AuditEntry& audit) = 0;
@@ -91,7 +98,10 @@ class ChangeStore {
   virtual Result<ChangeRow> MarkUnknown(const ChangeId& id, std::string_view error,
                                         const PasswordStamp& since, const AuditEntry& audit) = 0;
 
+  // Rows of the following have their `keys`, but for OpenChanges and TypedHistory.
   virtual Result<std::optional<ChangeRow>> FindChange(const ChangeId& id) = 0;
+  // The newest change of the account whose password the directory took.
+  virtual Result<std::optional<ChangeRow>> NewestConfirmed(const AccountId& account) = 0;
   virtual Result<std::optional<ChangeRow>> FindRepeated(const AccountId& actor,
                                                         std::string_view idempotency_key) = 0;
   // Newest first.
@@ -127,8 +137,8 @@ class KeyStore {
   virtual Result<void> TouchKeys(const std::vector<DeviceId>& seen, std::int64_t time) = 0;
 
   // One step of a key's life. Into a state that is out of use: its undelivered jobs are cancelled
-  // and erased, and returned. Nothing, and nothing written, when the key is not in `from` of this
-  // enrolment any more.
+  // and erased, and returned; changes that waited for this key alone are done. Nothing, and nothing
+  // written, when the key is not in `from` of this enrolment any more.
   struct KeyMove {
     DeviceId device;
     EnrolmentId enrolment;
@@ -176,9 +186,10 @@ class KeyStore {
   virtual Result<std::optional<Journalled>> FindReceipt(const EnrolmentId& enrolment,
                                                         std::uint64_t receipt_ctr) = 0;
   // next_seq stays above every sequence that the key has shown, also where this database is older
-  // than the key. Job → kDelivered and erased, its change → kDone unless superseded, key advances,
-  // receipt is journalled, and ready jobs whose epoch the key has left are refused. Returns false,
-  // and writes nothing, when keys.receipt_ctr is no longer update.expected_ctr.
+  // than the key. Job → kDelivered and erased, its change, unless superseded, → kDone once every
+  // key in use that it sealed for has it, key advances, receipt is journalled, and ready jobs whose
+  // epoch the key has left are refused. Returns false, and writes nothing, when keys.receipt_ctr is
+  // no longer update.expected_ctr.
   virtual Result<bool> TakeReceipt(const ReceiptUpdate& update, const AuditEntry& audit) = 0;
   virtual Result<JobRecord> TakeRefusal(const RefusalUpdate& update, const AuditEntry& audit) = 0;
   // Sets keys.alarm unless it is set: nothing is handed out to, or sealed for, the key from here
@@ -186,7 +197,9 @@ class KeyStore {
   virtual Result<void> RaiseAlarm(const DeviceId& device, std::string_view alarm,
                                   const AuditEntry& audit) = 0;
 
-  virtual Result<void> BeginEnrolment(const EnrolmentRecord& enrolment,
+  // kConflict when the account would have more than `per_person` keys: those in use, without the
+  // one that is replaced, and those of other open enrolments.
+  virtual Result<void> BeginEnrolment(const EnrolmentRecord& enrolment, std::size_t per_person,
                                       const AuditEntry& audit) = 0;
   virtual Result<std::optional<EnrolmentRecord>> FindEnrolment(const EnrolmentId& id) = 0;
   // kWaiting or kGranted and not expired at `now`.
@@ -194,9 +207,10 @@ class KeyStore {
   // kWaiting → kGranted with statement, grant and simulator flag. kConflict in another state.
   virtual Result<void> GrantEnrolment(const EnrolmentRecord& enrolment,
                                       const AuditEntry& audit) = 0;
-  // kGranted → kDone: `key` becomes the device's row (replacing one of an earlier enrolment), every
-  // other key of the account is revoked, open jobs of replaced keys are cancelled (and returned),
-  // receipt number 1 is journalled. kConflict in another state.
+  // kGranted → kDone: `key` becomes the device's row (replacing one of an earlier enrolment), the
+  // key that it replaces is revoked, open jobs of replaced keys are cancelled (and returned),
+  // changes that waited for these alone are done, receipt number 1 is journalled. kConflict in
+  // another state.
   virtual Result<std::vector<JobRecord>> FinishEnrolment(const EnrolmentId& id,
                                                          const KeyRecord& key, const Bytes& receipt,
                                                          const AuditEntry& audit) = 0;

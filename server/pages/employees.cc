@@ -30,14 +30,30 @@ std::string Encode(std::string_view text) {
 
 Data NoKey(const Catalog& catalog) { return Badge("", "key", catalog.Text("employees.key_none")); }
 
-// Of several keys the one that matters most: an active one before any other.
-std::map<AccountId, KeyView> KeysByAccount(const std::vector<KeyView>& keys) {
-  std::map<AccountId, KeyView> best;
+struct OwnKeys {
+  KeyView best;
+  std::size_t in_use = 0;
+};
+
+// How much a key matters where one alone is shown: an alarm, one that works here and now, one that
+// works, another in use.
+int Weight(const KeyView& key) {
+  const bool active = key.state == KeyState::kActive;
+  if (active && !key.alarm.empty()) return 4;
+  if (active) return key.seen_at.empty() ? 2 : 3;
+  return IsOutOfUse(key.state) ? 0 : 1;
+}
+
+std::map<AccountId, OwnKeys> KeysByAccount(const std::vector<KeyView>& keys) {
+  std::map<AccountId, OwnKeys> own;
   for (const KeyView& key : keys) {
-    const auto [place, fresh] = best.emplace(key.account, key);
-    if (!fresh && key.state == KeyState::kActive) place->second = key;
+    const auto [place, fresh] = own.try_emplace(key.account, OwnKeys{key, 0});
+    if (Weight(key) > Weight(place->second.best)) place->second.best = key;
+    if (key.state == KeyState::kActive || key.state == KeyState::kSuspended) {
+      ++place->second.in_use;
+    }
   }
-  return best;
+  return own;
 }
 
 Response ListPeople(const PageContext& context, Request& request) {
@@ -60,7 +76,11 @@ Response ListPeople(const PageContext& context, Request& request) {
     for (const Person& person : page->people) {
       Data row = PersonRow(person);
       const auto key = by_account.find(person.id);
-      row["key"] = key == by_account.end() ? NoKey(catalog) : KeyBadge(catalog, key->second);
+      row["key"] = key == by_account.end() ? NoKey(catalog) : KeyBadge(catalog, key->second.best);
+      PutMaybe(row, "key_count",
+               key != by_account.end() && key->second.in_use > 1
+                   ? catalog.Text("employees.key_count", {std::to_string(key->second.in_use)})
+                   : std::string());
       row["password"] = Data(false);
       const auto changes = services.changes.History(person.id, 1);
       if (changes && !changes->empty()) row["password"] = ChangeBadge(catalog, changes->front());

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "server/api/problem.h"
 #include "server/pages/frame.h"
 #include "server/pages/models.h"
@@ -120,6 +122,34 @@ Response StepKeyPage(const PageContext& context, Request& request, const DeviceI
   return ShowKey(context, request, device, entered, HttpStatus(done.error().code));
 }
 
+// Whether the new key is one more of the person, or takes another one's place: where one works
+// already it is one more unless somebody says otherwise.
+void PutChoices(const Catalog& catalog, Data& data, const std::vector<KeyView>& own) {
+  const auto in_use = [](const KeyView& key) {
+    return key.state == KeyState::kActive || key.state == KeyState::kSuspended;
+  };
+  const bool works = std::any_of(own.begin(), own.end(), [](const KeyView& key) {
+    return key.state == KeyState::kActive && key.alarm.empty();
+  });
+  Data choices = List();
+  bool any = false, chosen = works;
+  const auto add = [&](const std::string& value, const std::string& text, bool is_chosen) {
+    Data choice;
+    Put(choice, "value", value);
+    Put(choice, "text", text);
+    PutFlag(choice, "chosen", is_chosen);
+    choices << choice;
+  };
+  add("", catalog.Text("add_key.as_another"), works);
+  for (const KeyView& key : own) {
+    if (!in_use(key)) continue;
+    add(key.device.Hex(), catalog.Text("add_key.as_replacement", {ShortKey(key.device)}), !chosen);
+    any = chosen = true;
+  }
+  PutFlag(data, "has_key", any);
+  data["choices"] = std::move(choices);
+}
+
 Response ShowPicker(const PageContext& context, const Request& request, const AccountId& id,
                     std::string_view problem, int status) {
   const Catalog& catalog = context.catalog;
@@ -134,9 +164,7 @@ Response ShowPicker(const PageContext& context, const Request& request, const Ac
   Put(data, "id", id.Hex());
   Put(data, "display_name", row["display_name"].string_value());
   Put(data, "intro", catalog.Text("add_key.intro", {row["display_name"].string_value()}));
-  bool has_key = false;
-  for (const KeyView& key : *own) has_key = has_key || key.state == KeyState::kActive;
-  PutFlag(data, "has_key", has_key);
+  PutChoices(catalog, data, *own);
   PutFlag(data, "by_mail",
           context.services.activation_mail != nullptr && IsMailAddress(detail->person.mail));
   Put(data, "mail_label", catalog.Text("add_key.by_mail", {detail->person.mail}));
@@ -164,6 +192,9 @@ Response ShowEnrolment(const PageContext& context, const Request& request, const
   Put(data, "account", enrolment->account.Hex());
   Put(data, "display_name", name);
   Put(data, "intro", catalog.Text("enrolment.intro", {name, ShortKey(enrolment->device)}));
+  Put(data, "kind",
+      enrolment->replaces ? catalog.Text("enrolment.replaces", {ShortKey(*enrolment->replaces)})
+                          : catalog.Text("enrolment.another"));
   PutFlag(data, "code", !code.empty());
   PutMaybe(data, "mailed", mailed);
   PutMaybe(data, "mail_problem", mail_problem);
@@ -201,9 +232,13 @@ Response ShowEnrolment(const PageContext& context, const Request& request, const
 Response Enrol(const PageContext& context, Request& request, const AccountId& id) {
   const auto device = DeviceId::Parse(request.form->Text("device"));
   const auto workstation = WorkstationId::Parse(request.form->Text("workstation"));
-  if (!device || !workstation) return ShowNotFound(context, request);
-  auto begun =
-      context.services.keys.BeginEnrolment(request.session->actor, id, *device, *workstation);
+  const std::string_view replace = request.form->Text("replace");
+  const auto replaces = DeviceId::Parse(replace);
+  if (!device || !workstation || (!replace.empty() && !replaces)) {
+    return ShowNotFound(context, request);
+  }
+  auto begun = context.services.keys.BeginEnrolment(request.session->actor, id, *device,
+                                                    *workstation, replaces);
   if (!begun) {
     context.services.report(request, begun.error());
     return ShowPicker(context, request, id, begun.error().message, 409);
@@ -247,14 +282,17 @@ void AddKeyPages(Router& router, const PageContext& context) {
                   context, [](const PageContext& page, Request& request, const AccountId& id) {
                     return ShowPicker(page, request, id, "", 200);
                   })});
-  router.Add(
-      {Method::kPost,
-       "/employees/{id}/key",
-       Access::kAdministrator,
-       PageWithId<AccountId>(context, Enrol),
-       {},
-       Body::kForm,
-       {CsrfField(), {"device", 32, false, true}, {"workstation", 32, false, true}, {"mail", 8}}});
+  router.Add({Method::kPost,
+              "/employees/{id}/key",
+              Access::kAdministrator,
+              PageWithId<AccountId>(context, Enrol),
+              {},
+              Body::kForm,
+              {CsrfField(),
+               {"device", 32, false, true},
+               {"workstation", 32, false, true},
+               {"replace", 32},
+               {"mail", 8}}});
   router.Add({Method::kGet, "/enrolments/{id}", Access::kAdministrator,
               PageWithId<EnrolmentId>(
                   context, [](const PageContext& page, Request& request, const EnrolmentId& id) {

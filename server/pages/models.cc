@@ -25,94 +25,6 @@ std::string FirstCharacter(std::string_view word) {
   return word.size() >= size ? std::string(word.substr(0, size)) : std::string();
 }
 
-bool IsDelivered(const ChangeView& change) {
-  return change.job_state == JobState::kDelivered || change.job_state == JobState::kUsed;
-}
-
-// As Time, but only hours, minutes and seconds when it was on the same day as `begun`.
-Data TimeOnDay(std::int64_t millis, std::int64_t begun) {
-  constexpr std::int64_t kDay = 86400000;
-  Data data = Time(millis);
-  if (data.is_false() || millis / kDay != begun / kDay) return data;
-  const std::tm parts = Utc(millis);
-  char text[32];
-  Put(data, "words", std::string(text, std::strftime(text, sizeof text, "%H:%M:%S UTC", &parts)));
-  PutFlag(data, "short", true);
-  return data;
-}
-
-// One stop of the road.
-struct Stop {
-  const char* step;
-  const char* icon;
-  const char* text;
-  bool done;
-  std::int64_t when;
-  std::string note;
-};
-
-Data StopData(const Catalog& catalog, const Stop& stop, bool now, std::int64_t begun) {
-  Data data;
-  Put(data, "step", stop.step);
-  Put(data, "done", stop.done ? "true" : "false");
-  Put(data, "now", now ? "true" : "false");
-  Put(data, "icon", stop.done ? "check" : stop.icon);
-  Put(data, "text", catalog.Text(stop.text));
-  Put(data, "spoken",
-      catalog.Text(stop.done ? "employee.spoken_done"
-                   : now     ? "employee.spoken_now"
-                             : "employee.spoken_open"));
-  data["when"] = TimeOnDay(stop.when, begun);
-  PutMaybe(data, "note", stop.note);
-  return data;
-}
-
-Data SourceBadge(const Catalog& catalog, SourceState state) {
-  switch (state) {
-    case SourceState::kPlanned:
-      return Badge("info", "clock", catalog.Text("employee.source_state_planned"));
-    case SourceState::kAttempt:
-      return Badge("info", "clock", catalog.Text("employee.source_state_attempt"));
-    case SourceState::kConfirmed:
-      return Badge("ok", "check", catalog.Text("employee.source_state_confirmed"));
-    case SourceState::kNotSet:
-      return Badge("bad", "alert", catalog.Text("employee.source_state_not_set"));
-    case SourceState::kUnknown:
-      return Badge("warn", "clock", catalog.Text("employee.source_state_unknown"));
-    case SourceState::kSuperseded:
-      break;
-  }
-  return Badge("", "stack", catalog.Text("employee.source_state_superseded"));
-}
-
-Data SourceData(const Catalog& catalog, const SourceView& source, std::int64_t begun) {
-  Data data;
-  Put(data, "name", source.name);
-  Put(data, "login", source.login);
-  Put(data, "state", Name(source.state));
-  data["badge"] = SourceBadge(catalog, source.state);
-  data["when"] = TimeOnDay(source.confirmed, begun);
-  PutMaybe(data, "error", source.error);
-  return data;
-}
-
-Data Notice(std::string_view tone, std::string_view icon, const std::string& heading,
-            const std::vector<std::string>& lines) {
-  Data data;
-  Put(data, "tone", tone);
-  Put(data, "icon", icon);
-  Put(data, "heading", heading);
-  Data list = List();
-  for (const std::string& line : lines) {
-    if (line.empty()) continue;
-    Data entry;
-    Put(entry, "line", line);
-    list << entry;
-  }
-  data["lines"] = std::move(list);
-  return data;
-}
-
 void PutSeen(const Catalog& catalog, Data& data, const std::string& seen_at,
              std::int64_t last_seen) {
   data["last_seen"] = Data(false);
@@ -160,6 +72,17 @@ Data Time(std::int64_t millis) {
   return data;
 }
 
+Data TimeOnDay(std::int64_t millis, std::int64_t begun) {
+  constexpr std::int64_t kDay = 86400000;
+  Data data = Time(millis);
+  if (data.is_false() || millis / kDay != begun / kDay) return data;
+  const std::tm parts = Utc(millis);
+  char text[32];
+  Put(data, "words", std::string(text, std::strftime(text, sizeof text, "%H:%M:%S UTC", &parts)));
+  PutFlag(data, "short", true);
+  return data;
+}
+
 std::string Initials(std::string_view display_name) {
   std::string first, last;
   std::string_view rest = display_name;
@@ -195,213 +118,6 @@ std::string Grouped(std::string_view hex) {
   return out;
 }
 
-bool IsWaiting(const ChangeView& change) {
-  return change.mode == ChangeMode::kAtDelivery &&
-         (change.state == ChangeState::kIntent || change.state == ChangeState::kHeld);
-}
-
-bool IsAhead(const ChangeView& change) {
-  return change.state == ChangeState::kConfirmed &&
-         (change.job_state == JobState::kHeld || change.job_state == JobState::kReady ||
-          change.job_state == JobState::kSpooled);
-}
-
-Data ChangeBadge(const Catalog& catalog, const ChangeView& change) {
-  if (IsWaiting(change)) {
-    const bool prepared = change.prepared != 0;
-    return change.state == ChangeState::kIntent
-               ? Badge("info", "clock", catalog.Text("state.waiting_key"))
-               : Badge("info", "key",
-                       catalog.Text(prepared ? "state.prepared" : "state.preparing"));
-  }
-  switch (change.state) {
-    case ChangeState::kIntent:
-    case ChangeState::kHeld:
-    case ChangeState::kAttempt:
-      return Badge("info", "clock", catalog.Text("state.in_progress"));
-    case ChangeState::kUnknown:
-      return Badge("warn", "clock", catalog.Text("state.checking"));
-    case ChangeState::kFailed:
-      return Badge("bad", "alert", catalog.Text("state.failed"));
-    case ChangeState::kSuperseded:
-      return Badge("", "stack", catalog.Text("state.superseded"));
-    case ChangeState::kConfirmed:
-    case ChangeState::kDone:
-      break;
-  }
-  switch (change.job_state) {
-    case JobState::kDelivered:
-      return Badge("ok", "check", catalog.Text("state.delivered"));
-    case JobState::kUsed:
-      return Badge("ok", "login", catalog.Text("state.used"));
-    case JobState::kSpooled:
-      return Badge("warn", "screen", catalog.Text("state.on_workstation"));
-    case JobState::kSuperseded:
-      return Badge("", "stack", catalog.Text("state.superseded"));
-    case JobState::kRefused:
-      return Badge("bad", "alert", catalog.Text("state.refused"));
-    case JobState::kCancelled:
-      return Badge("bad", "alert", catalog.Text("state.cancelled"));
-    case JobState::kHeld:
-    case JobState::kReady:
-      break;
-  }
-  return Badge("warn", "clock", catalog.Text("state.waiting"));
-}
-
-Data ChangeData(const Catalog& catalog, const ChangeView& change) {
-  Data data;
-  data["badge"] = ChangeBadge(catalog, change);
-  Put(data, "made",
-      catalog.Text(change.generated ? "employee.made_generated" : "employee.made_typed",
-                   {change.actor_login}));
-  data["created"] = Time(change.created);
-  PutMaybe(data, "reason",
-           change.reason.empty() ? std::string()
-                                 : catalog.Text("employee.reason_line", {change.reason}));
-  const bool delivered = IsDelivered(change);
-  const bool spooled = change.spooled != 0 || delivered;
-  const bool used = change.job_state == JobState::kUsed;
-  const bool set = change.ad_set != 0;
-  const bool queued = change.queued != 0 || (set && spooled);
-  const std::string at = change.workstation.empty()
-                             ? std::string()
-                             : catalog.Text("employee.step_by", {change.workstation});
-  const bool waiting = IsWaiting(change);
-  std::vector<Stop> stops;
-  if (change.mode == ChangeMode::kAtDelivery) {
-    stops.push_back({"prepared", "key", "employee.step_prepared", change.prepared != 0,
-                     change.prepared,
-                     change.state == ChangeState::kIntent ? catalog.Text("employee.step_waits_key")
-                                                          : std::string()});
-  }
-  stops.push_back({"ad", "server", "employee.step_ad", set, change.ad_set,
-                   waiting ? catalog.Text("employee.step_ad_waits") : std::string()});
-  // Until the directory has it, what is queued and spooled is the preparation.
-  stops.push_back(
-      {"queued",
-       "stack",
-       change.mode == ChangeMode::kAtDelivery ? "employee.step_committed" : "employee.step_queued",
-       set && queued,
-       set ? change.queued : 0,
-       {}});
-  stops.push_back({"workstation", "screen", "employee.step_workstation", set && spooled,
-                   set ? change.spooled : 0, set && spooled ? at : std::string()});
-  stops.push_back(
-      {"delivered", "key", "employee.step_delivered", delivered, change.delivered,
-       set && queued && !delivered ? catalog.Text("employee.step_waits_key") : std::string()});
-  stops.push_back({"used", "login", "employee.step_used", used, change.used, {}});
-  const bool open =
-      change.state != ChangeState::kFailed && change.state != ChangeState::kSuperseded &&
-      change.job_state != JobState::kRefused && change.job_state != JobState::kCancelled;
-  Data steps = List();
-  bool now_given = !open;
-  for (const Stop& stop : stops) {
-    const bool now = !stop.done && !now_given && std::string_view(stop.step) != "used";
-    now_given = now_given || now;
-    steps << StopData(catalog, stop, now, change.created);
-  }
-  data["steps"] = std::move(steps);
-  Data sources = List();
-  for (const SourceView& source : change.sources) {
-    sources << SourceData(catalog, source, change.created);
-  }
-  PutFlag(data, "sources_any", !change.sources.empty());
-  data["sources"] = std::move(sources);
-  data["receipt"] = Data(false);
-  if (delivered) {
-    Data receipt;
-    receipt["delivered"] = Time(change.delivered);
-    Put(receipt, "device", Grouped(change.device.Hex()));
-    Put(receipt, "seq", std::to_string(change.seq));
-    Put(receipt, "counter", std::to_string(change.receipt_ctr));
-    Put(receipt, "hash", Grouped(change.receipt_hash));
-    data["receipt"] = std::move(receipt);
-  }
-  return data;
-}
-
-Data Notices(const Catalog& catalog, const ChangeView* newest, const std::vector<KeyView>& keys) {
-  Data notices = List();
-  for (const KeyView& key : keys) {
-    if (key.alarm.empty()) continue;
-    notices << Notice("bad", "alert", catalog.Text("employee.alarm"), {key.alarm});
-  }
-  if (newest == nullptr) return notices;
-  if (newest->incident) {
-    notices << Notice("bad", "alert", catalog.Text("employee.incident"),
-                      {catalog.Text("employee.incident_what")});
-  }
-  if (IsWaiting(*newest)) {
-    const auto [text, what] =
-        newest->state == ChangeState::kIntent ? std::pair{"employee.waits", "employee.waits_what"}
-        : newest->prepared != 0 ? std::pair{"employee.prepared", "employee.prepared_what"}
-                                : std::pair{"employee.preparing", "employee.preparing_what"};
-    notices << Notice("info", "clock", catalog.Text(text),
-                      {catalog.Text(what),
-                       newest->state == ChangeState::kIntent && newest->expires != 0
-                           ? catalog.Text("employee.waits_until", {TimeWords(newest->expires)})
-                           : std::string(),
-                       newest->last_error.empty()
-                           ? std::string()
-                           : catalog.Text("employee.ahead_problem", {newest->last_error})});
-  } else if (newest->state == ChangeState::kUnknown || newest->state == ChangeState::kAttempt) {
-    notices << Notice("warn", "clock", catalog.Text("employee.checking"),
-                      {catalog.Text("employee.checking_what")});
-  } else if (newest->state == ChangeState::kFailed) {
-    notices << Notice("bad", "alert", catalog.Text("employee.failed"),
-                      {newest->error, newest->incident ? std::string()
-                                      : newest->mode == ChangeMode::kAtDelivery
-                                          ? catalog.Text("employee.failed_both")
-                                          : catalog.Text("employee.failed_what")});
-  } else if (IsAhead(*newest)) {
-    std::string seen_at;
-    for (const KeyView& key : keys) {
-      if (key.device == newest->device) seen_at = key.seen_at;
-    }
-    notices << Notice("warn", "clock", catalog.Text("employee.ahead"),
-                      {catalog.Text("employee.ahead_what", {TimeWords(newest->ad_set)}),
-                       seen_at.empty() ? catalog.Text("employee.ahead_away")
-                                       : catalog.Text("employee.ahead_here", {seen_at}),
-                       newest->last_error.empty()
-                           ? std::string()
-                           : catalog.Text("employee.ahead_problem", {newest->last_error})});
-  } else if (newest->ad_set != 0 && (newest->job_state == JobState::kRefused ||
-                                     newest->job_state == JobState::kCancelled)) {
-    notices << Notice("bad", "alert", catalog.Text("employee.refused"),
-                      {newest->last_error, catalog.Text("employee.refused_what")});
-  }
-  // What the first source refused is said above; here only what became different between them.
-  const bool first_has_it = newest->ad_set != 0;
-  for (const SourceView& source : newest->sources) {
-    const bool not_set = source.state == SourceState::kNotSet;
-    if (!first_has_it || (!not_set && source.state != SourceState::kUnknown)) continue;
-    notices << Notice(not_set ? "bad" : "warn", not_set ? "alert" : "clock",
-                      catalog.Text(not_set ? "employee.source_not_set" : "employee.source_unknown",
-                                   {source.name}),
-                      {source.error});
-  }
-  return notices;
-}
-
-Data HistoryRow(const Catalog& catalog, const ChangeView& change) {
-  Data data;
-  data["created"] = Time(change.created);
-  Put(data, "actor", change.actor_login);
-  Put(data, "how", catalog.Text(change.generated ? "employee.generated" : "employee.typed"));
-  Put(data, "reason_text", change.reason.empty() ? "–" : change.reason);
-  data["badge"] = ChangeBadge(catalog, change);
-  Data sources = List();
-  for (const SourceView& source : change.sources) {
-    Data row;
-    Put(row, "line",
-        source.name + ": " + SourceBadge(catalog, source.state)["text"].string_value());
-    sources << row;
-  }
-  data["sources"] = std::move(sources);
-  return data;
-}
-
 Data KeyBadge(const Catalog& catalog, const KeyView& key) {
   if (!key.alarm.empty()) return Badge("bad", "alert", catalog.Text("employees.key_alarm"));
   switch (key.state) {
@@ -423,6 +139,24 @@ Data KeyBadge(const Catalog& catalog, const KeyView& key) {
                              : Badge("ok", "key", catalog.Text("employees.key_here"));
 }
 
+namespace {
+
+std::string PasswordWords(const Catalog& catalog, KeyPassword password) {
+  switch (password) {
+    case KeyPassword::kNone:
+      return catalog.Text("key_password.none");
+    case KeyPassword::kNewest:
+      return catalog.Text("key_password.newest");
+    case KeyPassword::kWaiting:
+      return catalog.Text("key_password.waiting");
+    case KeyPassword::kMissing:
+      break;
+  }
+  return catalog.Text("key_password.missing");
+}
+
+}  // namespace
+
 void PutKey(const Catalog& catalog, Data& data, const KeyView& key) {
   Put(data, "id", key.device.Hex());
   Put(data, "device", Grouped(key.device.Hex()));
@@ -434,6 +168,8 @@ void PutKey(const Catalog& catalog, Data& data, const KeyView& key) {
   Put(data, "tint", Tint(key.account));
   Put(data, "pin", catalog.Text(key.pin_set ? "employee.pin_set" : "employee.pin_missing"));
   Put(data, "last_seq", std::to_string(key.last_seq));
+  PutMaybe(data, "password", key.password ? PasswordWords(catalog, *key.password) : std::string());
+  PutMaybe(data, "note", key.note);
   PutMaybe(data, "alarm", key.alarm);
   PutMaybe(data, "state_reason", key.state_reason);
   PutFlag(data, "simulator", key.simulator);

@@ -19,6 +19,8 @@ Data Badge(std::string_view tone, std::string_view icon, std::string_view text);
 // {iso, words}; words are UTC, the browser turns them into its own time. `millis` 0 → false.
 Data Time(std::int64_t millis);
 std::string TimeWords(std::int64_t millis);
+// As Time, but only hours, minutes and seconds when it was on the same day as `begun`.
+Data TimeOnDay(std::int64_t millis, std::int64_t begun);
 
 std::string Initials(std::string_view display_name);
 // 0…5, the same for a person on every page.
@@ -29,14 +31,14 @@ std::string ShortKey(const DeviceId& id);
 std::string Grouped(std::string_view hex);
 
 Data ChangeBadge(const Catalog& catalog, const ChangeView& change);
-// The newest change: badge, who made it, the five steps, receipt.
+// The newest change: badge, who made it, and for each key the steps and the receipt.
 Data ChangeData(const Catalog& catalog, const ChangeView& change);
 // What must be said above everything else about the newest change and the keys, with the next step.
 Data Notices(const Catalog& catalog, const ChangeView* newest, const std::vector<KeyView>& keys);
 Data HistoryRow(const Catalog& catalog, const ChangeView& change);
 // True while a change at delivery has not touched Active Directory: the old password works.
 bool IsWaiting(const ChangeView& change);
-// True while Active Directory has a password that the key does not have yet.
+// True while Active Directory has a password that a key in use does not have yet, but will get.
 bool IsAhead(const ChangeView& change);
 
 Data KeyBadge(const Catalog& catalog, const KeyView& key);

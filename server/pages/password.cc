@@ -86,6 +86,9 @@ Response ShowForm(const PageContext& context, const Request& request, const Acco
                           : catalog.Text("password.key_away"));
   Put(delivery, "text",
       catalog.Text(preflight->key_seen ? "password.key_here_hint" : "password.key_away_hint"));
+  PutMaybe(delivery, "keys",
+           preflight->keys > 1 ? catalog.Text("password.keys", {std::to_string(preflight->keys)})
+                               : std::string());
   data["delivery"] = std::move(delivery);
   return Show(context, request, "password", data, status);
 }

@@ -3,6 +3,7 @@
 #include "protocol/failpoint.h"
 #include "server/core/audit_entry.h"
 #include "server/storage/job_rows.h"
+#include "server/storage/key_jobs.h"
 #include "server/storage/source_rows.h"
 #include "server/storage/sql_store.h"
 
@@ -86,22 +87,32 @@ std::string SelectChanges(const std::string& rest) {
          rest;
 }
 
+std::optional<ChangeRow> WithKeys(soci::session& sql, std::vector<ChangeRow> rows) {
+  if (rows.empty()) return std::nullopt;
+  AddKeys(sql, rows.front());
+  return std::move(rows.front());
+}
+
 std::optional<ChangeRow> ChangeById(soci::session& sql, const ChangeId& id) {
-  return FirstOf(Select<ChangeColumns>(sql, SelectChanges("WHERE c.change_id = :id"), id.Hex()));
+  return WithKeys(sql,
+                  Select<ChangeColumns>(sql, SelectChanges("WHERE c.change_id = :id"), id.Hex()));
 }
 
 std::optional<ChangeRow> Repeated(soci::session& sql, const AccountId& actor,
                                   const std::string& idempotency_key) {
-  return FirstOf(Select<ChangeColumns>(
-      sql, SelectChanges("WHERE c.actor_id = :actor AND c.idempotency_key = :key"), actor.Hex(),
-      idempotency_key));
+  return WithKeys(sql,
+                  Select<ChangeColumns>(
+                      sql, SelectChanges("WHERE c.actor_id = :actor AND c.idempotency_key = :key"),
+                      actor.Hex(), idempotency_key));
 }
 
 std::optional<ChangeRow> OpenOf(soci::session& sql, const AccountId& account) {
-  return FirstOf(Select<ChangeColumns>(
-      sql,
-      SelectChanges(std::string("WHERE c.account_id = :account AND c.state IN ") + kOpenStates),
-      account.Hex()));
+  return WithKeys(sql, Select<ChangeColumns>(
+                           sql,
+                           SelectChanges(std::string("WHERE c.account_id = :account AND c.state "
+                                                     "IN ") +
+                                         kOpenStates),
+                           account.Hex()));
 }
 
 long long InsertChange(soci::session& sql, const ChangeRecord& change) {
@@ -165,41 +176,36 @@ Result<ChangeStore::Begun> ClaimAccount(Transaction& t, const ChangeRecord& chan
     t.commit = false;
     auto row = ChangeById(t.sql, *busy);
     if (!row) return NoRow();
-    return ChangeStore::Begun{Claim::kAccountBusy, *std::move(row)};
+    return ChangeStore::Begun{Claim::kAccountBusy, *std::move(row), {}};
   }
   t.commit = false;
   if (auto row = Repeated(t.sql, change.actor, change.idempotency_key)) {
-    return ChangeStore::Begun{Claim::kRepeated, *std::move(row)};
+    return ChangeStore::Begun{Claim::kRepeated, *std::move(row), {}};
   }
   auto row = OpenOf(t.sql, change.account);
   if (!row) return Fail(ErrorCode::kInternal, "The change could not be stored.");
-  return ChangeStore::Begun{Claim::kAccountBusy, *std::move(row)};
+  return ChangeStore::Begun{Claim::kAccountBusy, *std::move(row), {}};
 }
 
 }  // namespace
 
-Result<ChangeStore::Begun> SqlStore::BeginChange(const ChangeRecord& change, const JobRecord& job,
+Result<ChangeStore::Begun> SqlStore::BeginChange(const ChangeRecord& change,
+                                                 const std::vector<JobRecord>& jobs,
                                                  const AuditEntry& audit) {
   return database_.Write([&](Transaction& t) -> Result<Begun> {
     auto begun = ClaimAccount(t, change);
     if (!begun || begun->claim != Claim::kBegun) return begun;
     KEYFERRY_FAILPOINT("server.begin.inserted");
-    if (!ClaimSequence(t.sql, job, true)) {
+    Begun claimed = ClaimKeys(t.sql, jobs);
+    if (claimed.claim != Claim::kBegun) {
       t.commit = false;  // takes the inserted change back as well
-      begun->claim = Claim::kSeqTaken;
-      return begun;
+      return claimed;
     }
-    KEYFERRY_FAILPOINT("server.begin.numbered");
-    if (MayStillPass(t.sql, job.enrolment, Signed(job.base_seq)) >= 2) {
-      t.commit = false;
-      begun->claim = Claim::kKeyBehind;
-      return begun;
-    }
-    InsertJob(t.sql, job);
     Own(t.sql, change.id);
     AppendChained(t.sql, audit);
     KEYFERRY_FAILPOINT("server.begin.before_commit");
-    begun->row.job = job;
+    begun->row.job = jobs.front();
+    for (const JobRecord& job : jobs) begun->row.keys.push_back({job, true});
     return begun;
   });
 }
@@ -234,7 +240,7 @@ Result<ChangeStore::Queued> SqlStore::HoldChange(const ChangeRecord& change, con
       queued.claim = claim;
       return queued;
     };
-    if (!ClaimSequence(t.sql, job, true)) return refuse(Claim::kSeqTaken);
+    if (!ClaimSequence(t.sql, job, Fit::kActive)) return refuse(Claim::kSeqTaken);
     const long long undelivered =
         SelectNumber(t.sql,
                      "SELECT COUNT(*) FROM jobs WHERE enrolment_id = :enrolment AND state IN "
@@ -243,7 +249,9 @@ Result<ChangeStore::Queued> SqlStore::HoldChange(const ChangeRecord& change, con
     if (undelivered != 0 || MayStillPass(t.sql, job.enrolment, Signed(job.base_seq)) >= 2) {
       return refuse(Claim::kKeyBehind);
     }
-    queued.superseded = SupersedeBelow(t.sql, job, false);
+    SupersedeBelow(t.sql, job, false, queued.superseded);
+    SupersedeWhere(t.sql, "j.type = 'hold' AND j.change_id = :change", change.id.Hex(),
+                   queued.superseded);
     InsertJob(t.sql, job);
     if (key_seen) {
       bool wrote = false;
@@ -255,8 +263,10 @@ Result<ChangeStore::Queued> SqlStore::HoldChange(const ChangeRecord& change, con
   });
 }
 
-Result<ChangeRow> SqlStore::AttemptHeld(const ChangeRecord& change, const AuditEntry& audit) {
-  return database_.Write([&](Transaction& t) -> Result<ChangeRow> {
+Result<ChangeStore::Begun> SqlStore::AttemptHeld(const ChangeRecord& change,
+                                                 const std::vector<JobRecord>& others,
+                                                 const AuditEntry& audit) {
+  return database_.Write([&](Transaction& t) -> Result<Begun> {
     const long long last_set = change.password_last_set, version = change.password_version,
                     server_time = change.server_time, attempted = change.attempted;
     const std::string job = change.job.Hex();
@@ -271,62 +281,57 @@ Result<ChangeRow> SqlStore::AttemptHeld(const ChangeRecord& change, const AuditE
                 job) == 0) {
       return AlreadySettled();
     }
+    Begun begun = ClaimKeys(t.sql, others);
+    if (begun.claim != Claim::kBegun) {
+      t.commit = false;
+      return begun;
+    }
     Own(t.sql, change.id);
     AppendChained(t.sql, audit);
     KEYFERRY_FAILPOINT("server.held.before_commit");
     auto row = ChangeById(t.sql, change.id);
     if (!row) return NoRow();
-    return *std::move(row);
+    begun.row = *std::move(row);
+    return begun;
   });
 }
 
 Result<ChangeStore::Confirmed> SqlStore::ConfirmChange(const ChangeId& id, const JobRecord* commit,
-                                                       std::int64_t time, bool key_seen,
+                                                       std::int64_t time,
+                                                       const std::vector<DeviceId>& seen,
                                                        const AuditEntry& audit) {
   return database_.Write([&](Transaction& t) -> Result<Confirmed> {
     const long long now = time;
+    const std::string change = id.Hex();
     if (Execute(
             t.sql,
             std::string(
                 "UPDATE changes SET state = 'confirmed', confirmed = :now, error = '', doubt = 0 "
                 "WHERE change_id = :id AND state IN ('attempt', 'unknown') AND ") +
                 Mine("changes"),
-            now, id.Hex(), node_) == 0) {
+            now, change, node_) == 0) {
       return AlreadySettled();
     }
     Confirmed confirmed;
     if (commit != nullptr) {
-      if (!ClaimSequence(t.sql, *commit, false)) {
+      if (!ClaimSequence(t.sql, *commit, Fit::kInUse)) {
         t.commit = false;
         confirmed.seq_taken = true;
         return confirmed;
       }
       InsertJob(t.sql, *commit);
       Execute(t.sql, "UPDATE changes SET job_id = :job WHERE change_id = :id", commit->id.Hex(),
-              id.Hex());
+              change);
       KEYFERRY_FAILPOINT("server.commit.inserted");
     }
     auto row = ChangeById(t.sql, id);
     if (!row) return NoRow();
     KEYFERRY_FAILPOINT("server.confirm.marked");
-    confirmed.superseded = SupersedeBelow(t.sql, row->job, true);
-    Execute(t.sql,
-            "UPDATE jobs SET state = 'ready', queued = :now WHERE job_id = :id AND state = 'held'",
-            now, row->job.id.Hex());
-    KEYFERRY_FAILPOINT("server.confirm.ready");
-    // The key may have been replaced while the directory was asked.
-    const std::string gone =
-        "The key was replaced while this password was being set; set a new password.";
-    Execute(
-        t.sql,
-        "UPDATE jobs SET state = 'cancelled', sealed = '', last_error = :gone WHERE job_id = "
-        ":id AND NOT EXISTS (SELECT 1 FROM device_keys k WHERE k.device_id = jobs.device_id AND "
-        "k.enrolment_id = jobs.enrolment_id AND k.state <> 'revoked')",
-        gone, row->job.id.Hex());
-    if (key_seen) {
+    ReleaseJobs(t.sql, *row, time, confirmed.superseded);
+    for (const DeviceId& device : seen) {
       bool wrote = false;
-      auto job = TakeReadyJob(t.sql, row->job.device, time, wrote);
-      if (job && job->id == row->job.id) confirmed.hand_out = std::move(job);
+      auto job = TakeReadyJob(t.sql, device, time, wrote);
+      if (job && job->change == id) confirmed.hand_out.push_back(*std::move(job));
     }
     AppendChained(t.sql, audit);
     row = ChangeById(t.sql, id);
@@ -391,6 +396,16 @@ Result<std::optional<ChangeRow>> SqlStore::FindChange(const ChangeId& id) {
       [&](soci::session& sql) -> Result<std::optional<ChangeRow>> { return ChangeById(sql, id); });
 }
 
+Result<std::optional<ChangeRow>> SqlStore::NewestConfirmed(const AccountId& account) {
+  return database_.Read([&](soci::session& sql) -> Result<std::optional<ChangeRow>> {
+    return WithKeys(sql, Select<ChangeColumns>(
+                             sql,
+                             SelectChanges("WHERE c.account_id = :account AND c.confirmed > 0 "
+                                           "ORDER BY c.number DESC LIMIT 1"),
+                             account.Hex()));
+  });
+}
+
 Result<std::optional<ChangeRow>> SqlStore::FindRepeated(const AccountId& actor,
                                                         std::string_view idempotency_key) {
   return database_.Read([&](soci::session& sql) -> Result<std::optional<ChangeRow>> {
@@ -401,9 +416,11 @@ Result<std::optional<ChangeRow>> SqlStore::FindRepeated(const AccountId& actor,
 Result<std::vector<ChangeRow>> SqlStore::History(const AccountId& account, std::size_t limit) {
   return database_.Read([&](soci::session& sql) -> Result<std::vector<ChangeRow>> {
     const long long count = Signed(std::min<std::size_t>(limit, 1000));
-    return Select<ChangeColumns>(
+    auto rows = Select<ChangeColumns>(
         sql, SelectChanges("WHERE c.account_id = :account ORDER BY c.number DESC LIMIT :count"),
         account.Hex(), count);
+    AddKeys(sql, account, count, rows);
+    return rows;
   });
 }
 

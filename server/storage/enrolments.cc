@@ -11,10 +11,10 @@ struct EnrolmentColumns {
   static constexpr const char* kList =
       "enrolment_id, device_id, account_id, login, display_name, workstation_id, state, error, "
       "actor_login, enrol_cert, begin_body, activation_hash, statement, grant_bytes, simulator, "
-      "created, expires";
+      "created, expires, replaces";
 
   std::string id, device, account, login, display_name, workstation, state, error, actor_login,
-      enrol_cert, begin, activation_hash, statement, grant;
+      enrol_cert, begin, activation_hash, statement, grant, replaces;
   long long simulator = 0, created = 0, expires = 0;
 
   template <typename Prepared>
@@ -23,7 +23,7 @@ struct EnrolmentColumns {
         soci::into(display_name), soci::into(workstation), soci::into(state), soci::into(error),
         soci::into(actor_login), soci::into(enrol_cert), soci::into(begin),
         soci::into(activation_hash), soci::into(statement), soci::into(grant),
-        soci::into(simulator), soci::into(created), soci::into(expires);
+        soci::into(simulator), soci::into(created), soci::into(expires), soci::into(replaces);
   }
   EnrolmentRecord Read() const {
     EnrolmentRecord record;
@@ -44,6 +44,7 @@ struct EnrolmentColumns {
     record.simulator = simulator != 0;
     record.created = created;
     record.expires = expires;
+    record.replaces = ReadOptionalId<DeviceId>(replaces);
     return record;
   }
 };
@@ -68,27 +69,49 @@ const char* Name(EnrolmentState state) {
   return "invalid";
 }
 
-Result<void> SqlStore::BeginEnrolment(const EnrolmentRecord& enrolment, const AuditEntry& audit) {
+Result<void> SqlStore::BeginEnrolment(const EnrolmentRecord& enrolment, std::size_t per_person,
+                                      const AuditEntry& audit) {
   return database_.Write([&](Transaction& t) -> Result<void> {
     const std::string replaced = "A newer enrolment of this key was begun.";
     Execute(t.sql,
             "UPDATE enrolments SET state = 'failed', error = :error WHERE device_id = :device AND "
             "state IN ('waiting', 'granted')",
             replaced, enrolment.device.Hex());
+    const std::string account = enrolment.account.Hex(), device = enrolment.device.Hex();
+    const long long now = enrolment.created;
+    const std::uint64_t others =
+        Unsigned(SelectNumber(t.sql,
+                              "SELECT COUNT(*) FROM device_keys WHERE account_id = :account AND "
+                              "state IN ('active', 'suspended') AND device_id NOT IN (:device, "
+                              ":replaced)",
+                              account, device, WriteOptionalId(enrolment.replaces))) +
+        Unsigned(SelectNumber(t.sql,
+                              "SELECT COUNT(*) FROM enrolments WHERE account_id = :account AND "
+                              "state IN ('waiting', 'granted') AND expires > :now",
+                              account, now));
+    if (others >= per_person) {
+      return Fail(ErrorCode::kConflict,
+                  "This employee has, or is being given, " + std::to_string(others) +
+                      (others == 1 ? " key" : " keys") +
+                      ", and keys.per_person allows no more: replace one of them, or take one out "
+                      "of use first.");
+    }
     const std::string state = Name(enrolment.state);
     const long long simulator = enrolment.simulator, created = enrolment.created,
                     expires = enrolment.expires;
     Execute(t.sql,
             "INSERT INTO enrolments (enrolment_id, device_id, account_id, login, display_name, "
             "workstation_id, state, error, actor_login, enrol_cert, begin_body, activation_hash, "
-            "statement, grant_bytes, simulator, created, expires) VALUES (:id, :device, :account, "
+            "statement, grant_bytes, simulator, created, expires, replaces) VALUES (:id, :device, "
+            ":account, "
             ":login, :display_name, :workstation, :state, :error, :actor, :cert, :begin, "
-            ":activation, :statement, :grant, :simulator, :created, :expires)",
-            enrolment.id.Hex(), enrolment.device.Hex(), enrolment.account.Hex(), enrolment.login,
-            enrolment.display_name, enrolment.workstation.Hex(), state, enrolment.error,
-            enrolment.actor_login, ToBase64(enrolment.enrol_cert), ToBase64(enrolment.begin),
+            ":activation, :statement, :grant, :simulator, :created, :expires, :replaces)",
+            enrolment.id.Hex(), device, account, enrolment.login, enrolment.display_name,
+            enrolment.workstation.Hex(), state, enrolment.error, enrolment.actor_login,
+            ToBase64(enrolment.enrol_cert), ToBase64(enrolment.begin),
             ToHex(enrolment.activation_hash), ToBase64(enrolment.statement),
-            ToBase64(enrolment.grant), simulator, created, expires);
+            ToBase64(enrolment.grant), simulator, created, expires,
+            WriteOptionalId(enrolment.replaces));
     AppendChained(t.sql, audit);
     return {};
   });
@@ -141,15 +164,15 @@ Result<std::vector<JobRecord>> SqlStore::FinishEnrolment(const EnrolmentId& id,
     Execute(t.sql, "UPDATE enrolments SET state = 'done' WHERE enrolment_id = :id", enrolment);
     const std::string reason = "The key was enrolled anew; set a new password.";
     CancelOpenJobs(t.sql, device, reason, cancelled);
-    for (const KeyRecord& other : Select<KeyColumns>(
-             t.sql,
-             SelectKeys("WHERE account_id = :account AND device_id <> :device AND state <> "
-                        "'revoked'"),
-             account, device)) {
+    const std::string former = AccountOf(t.sql, device);
+    // Unless it went out of use, or to somebody else, while the new one was being enrolled.
+    const std::string replaced = WriteOptionalId(row->replaces);
+    if (Execute(t.sql,
+                "UPDATE device_keys SET state = 'revoked' WHERE device_id = :device AND account_id "
+                "= :account AND state IN ('active', 'suspended')",
+                replaced, account) != 0) {
       const std::string lost = "The key was replaced by another; set a new password.";
-      CancelOpenJobs(t.sql, other.device.Hex(), lost, cancelled);
-      Execute(t.sql, "UPDATE device_keys SET state = 'revoked' WHERE device_id = :device",
-              other.device.Hex());
+      CancelOpenJobs(t.sql, replaced, lost, cancelled);
     }
     Execute(t.sql, "DELETE FROM device_keys WHERE device_id = :device", device);
     const std::string state = Name(key.state);
@@ -168,6 +191,8 @@ Result<std::vector<JobRecord>> SqlStore::FinishEnrolment(const EnrolmentId& id,
             ToHex(key.sig_pub), ToBase64(key.record), next_seq, firmware, pin_set, epoch,
             ToHex(key.recipient_pub), last_seq, ctr, ToHex(key.receipt_hash), enrolled, last_seen,
             key.alarm);
+    FinishChangesOf(t.sql, account);
+    if (!former.empty() && former != account) FinishChangesOf(t.sql, former);
     ReceiptUpdate first;
     first.device = key.device;
     first.enrolment = id;

@@ -17,7 +17,11 @@ std::optional<JobRecord> InVain(soci::session& sql, const DeviceId& device) {
           "JOIN device_keys k ON k.device_id = j.device_id AND k.enrolment_id = j.enrolment_id "
           "JOIN changes c ON c.change_id = j.change_id WHERE j.device_id = :device AND k.held <> 0 "
           "AND k.state = 'active' AND k.alarm = '' AND j.type = 'hold' AND j.receipt_ctr > 0 AND "
-          "(c.state = 'failed' OR (c.state = 'superseded' AND c.error_code <> 'unknown')) "
+          "(c.state = 'failed' OR (c.state = 'superseded' AND c.error_code <> 'unknown') OR "
+          // Another key was prepared instead, and this one was not sealed for.
+          "(c.state IN ('confirmed', 'done') AND NOT EXISTS (SELECT 1 FROM jobs m WHERE "
+          "m.change_id = j.change_id AND m.enrolment_id = j.enrolment_id AND m.type IN ('set', "
+          "'commit')))) "
           "AND NOT EXISTS (SELECT 1 FROM changes o WHERE o.account_id = j.account_id AND o.state "
           "IN ('intent', 'held', 'attempt', 'unknown')) AND NOT EXISTS (SELECT 1 FROM jobs n WHERE "
           "n.enrolment_id = j.enrolment_id AND n.seq > j.seq AND (n.receipt_ctr > 0 OR (n.type = "
@@ -50,7 +54,7 @@ Result<ChangeStore::Queued> SqlStore::QueueDrop(const JobRecord& drop, bool key_
     Queued queued;
     const auto hold = InVain(t.sql, drop.device);
     const bool due = hold && hold->change == drop.change;
-    if (!due || !ClaimSequence(t.sql, drop, true)) {
+    if (!due || !ClaimSequence(t.sql, drop, Fit::kActive)) {
       t.commit = false;
       queued.claim = due ? Claim::kSeqTaken : Claim::kKeyBehind;
       return queued;

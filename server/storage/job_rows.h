@@ -50,14 +50,28 @@ std::optional<JobRecord> JobById(soci::session& sql, const JobId& id);
 void CancelOpenJobs(soci::session& sql, const std::string& device, const std::string& reason,
                     std::vector<JobRecord>& cancelled);
 void InsertJob(soci::session& sql, const JobRecord& job);
+// Which keys a job may be sealed for.
+enum class Fit {
+  kActive,   // active, no alarm, and it has told how it stands since the last restore
+  kTrusted,  // the same, or suspended
+  kInUse,    // active or suspended, whatever is suspected
+};
 // Claims the key for a job that is sealed: next_seq moves on if the key's row still is as it was
-// then. `needs_trust`: the key must be active and have no alarm.
-bool ClaimSequence(soci::session& sql, const JobRecord& job, bool needs_trust);
+// then, and the key fit.
+bool ClaimSequence(soci::session& sql, const JobRecord& job, Fit fit);
 // Jobs above the key's sequence that it may have got, or may yet be handed, and has not answered.
 long long MayStillPass(soci::session& sql, const EnrolmentId& enrolment, long long last_seq);
-// Jobs of the enrolment below `seq` that wait for the key → superseded, with the changes that they
-// were to bring. `passwords`: also those that carry one.
-std::vector<JobRecord> SupersedeBelow(soci::session& sql, const JobRecord& by, bool passwords);
+// Jobs of the enrolment below `seq` that wait for the key → superseded; added to `superseded`.
+// `passwords`: also those that carry one.
+void SupersedeBelow(soci::session& sql, const JobRecord& by, bool passwords,
+                    std::vector<JobRecord>& superseded);
+// The same for the jobs of the condition, which is over jobs j, with one value.
+void SupersedeWhere(soci::session& sql, const std::string& condition, const std::string& value,
+                    std::vector<JobRecord>& superseded);
+// Confirmed changes of the account, or the one of the job → done: when a key has the password, and
+// none is left in use that it was sealed for and that does not have it.
+void FinishChangesOf(soci::session& sql, const std::string& account);
+void FinishChangeOf(soci::session& sql, const JobId& job);
 
 // The newest ready job of a key that is active and has no alarm, if it may go out now; marked as
 // handed out at `time`. `wrote` tells whether that changed anything.

@@ -82,16 +82,18 @@ void InsertJob(soci::session& sql, const JobRecord& job) {
       next_try, expires);
 }
 
-bool ClaimSequence(soci::session& sql, const JobRecord& job, bool needs_trust) {
+bool ClaimSequence(soci::session& sql, const JobRecord& job, Fit fit) {
+  static constexpr const char* kTrust = " AND alarm = '' AND restored = 0";
   const long long seq = Signed(job.seq), next = seq + 1, epoch = job.epoch,
                   base_seq = Signed(job.base_seq);
-  return Execute(sql,
-                 std::string("UPDATE device_keys SET next_seq = :next WHERE device_id = :device "
-                             "AND enrolment_id = :enrolment AND next_seq = :seq AND epoch = "
-                             ":epoch AND last_seq = :base AND ") +
-                     (needs_trust ? "state = 'active' AND alarm = '' AND restored = 0"
-                                  : "state <> 'revoked'"),
-                 next, job.device.Hex(), job.enrolment.Hex(), seq, epoch, base_seq) != 0;
+  return Execute(
+             sql,
+             std::string("UPDATE device_keys SET next_seq = :next WHERE device_id = :device "
+                         "AND enrolment_id = :enrolment AND next_seq = :seq AND epoch = "
+                         ":epoch AND last_seq = :base AND ") +
+                 (fit == Fit::kActive ? "state = 'active'" : "state IN ('active', 'suspended')") +
+                 (fit == Fit::kInUse ? "" : kTrust),
+             next, job.device.Hex(), job.enrolment.Hex(), seq, epoch, base_seq) != 0;
 }
 
 long long MayStillPass(soci::session& sql, const EnrolmentId& enrolment, long long last_seq) {
@@ -102,24 +104,59 @@ long long MayStillPass(soci::session& sql, const EnrolmentId& enrolment, long lo
                       enrolment.Hex(), last_seq);
 }
 
-std::vector<JobRecord> SupersedeBelow(soci::session& sql, const JobRecord& by, bool passwords) {
-  const long long seq = Signed(by.seq);
-  auto superseded = Select<JobColumns>(
-      sql,
-      SelectJobs(std::string("WHERE j.enrolment_id = :enrolment AND j.seq < :seq AND j.state IN "
-                             "('ready', 'spooled')") +
-                 (passwords ? "" : " AND j.type IN ('hold', 'drop')")),
-      by.enrolment.Hex(), seq);
-  for (JobRecord& job : superseded) {
-    const std::string old = job.id.Hex();
-    Execute(sql, "UPDATE jobs SET state = 'superseded', sealed = '' WHERE job_id = :id", old);
-    Execute(sql,
-            "UPDATE changes SET state = 'superseded' WHERE job_id = :id AND state = 'confirmed'",
-            old);
+namespace {
+
+constexpr const char* kFinish =
+    "UPDATE changes SET state = 'done' WHERE state = 'confirmed' AND EXISTS (SELECT 1 FROM jobs j "
+    "WHERE j.change_id = changes.change_id AND j.type IN ('set', 'commit') AND j.state IN "
+    "('delivered', 'used')) AND NOT EXISTS (SELECT 1 FROM jobs j JOIN device_keys k ON k.device_id "
+    "= j.device_id AND k.enrolment_id = j.enrolment_id WHERE j.change_id = changes.change_id AND "
+    "j.type IN ('set', 'commit') AND j.state NOT IN ('delivered', 'used') AND k.state IN "
+    "('active', 'suspended')) AND ";
+
+void Supersede(soci::session& sql, std::vector<JobRecord> jobs,
+               std::vector<JobRecord>& superseded) {
+  for (JobRecord& job : jobs) {
+    Execute(sql, "UPDATE jobs SET state = 'superseded', sealed = '' WHERE job_id = :id",
+            job.id.Hex());
     job.state = JobState::kSuperseded;
     job.sealed.clear();
+    superseded.push_back(std::move(job));
   }
-  return superseded;
+}
+
+}  // namespace
+
+void SupersedeBelow(soci::session& sql, const JobRecord& by, bool passwords,
+                    std::vector<JobRecord>& superseded) {
+  const long long seq = Signed(by.seq);
+  Supersede(
+      sql,
+      Select<JobColumns>(
+          sql,
+          SelectJobs(std::string("WHERE j.enrolment_id = :enrolment AND j.seq < :seq AND j.state "
+                                 "IN ('ready', 'spooled')") +
+                     (passwords ? "" : " AND j.type IN ('hold', 'drop')")),
+          by.enrolment.Hex(), seq),
+      superseded);
+}
+
+void SupersedeWhere(soci::session& sql, const std::string& condition, const std::string& value,
+                    std::vector<JobRecord>& superseded) {
+  Supersede(sql,
+            Select<JobColumns>(
+                sql, SelectJobs("WHERE j.state IN ('ready', 'spooled') AND " + condition), value),
+            superseded);
+}
+
+void FinishChangesOf(soci::session& sql, const std::string& account) {
+  Execute(sql, std::string(kFinish) + "account_id = :account", account);
+}
+
+void FinishChangeOf(soci::session& sql, const JobId& job) {
+  Execute(sql,
+          std::string(kFinish) + "change_id = (SELECT change_id FROM jobs WHERE job_id = :job)",
+          job.Hex());
 }
 
 void CancelOpenJobs(soci::session& sql, const std::string& device, const std::string& reason,

@@ -37,6 +37,9 @@ inline std::string SelectKeys(const std::string& rest) {
   return std::string("SELECT ") + KeyColumns::kList + " FROM device_keys " + rest;
 }
 
+// Whose key it is; empty when it is nobody's.
+std::string AccountOf(soci::session& sql, const std::string& device);
+
 void InsertReceipt(soci::session& sql, const ReceiptUpdate& update);
 
 }  // namespace keyferry::server

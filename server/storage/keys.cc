@@ -77,6 +77,12 @@ Result<std::vector<KeyRecord>> SqlStore::KeysOf(const AccountId& account) {
   });
 }
 
+std::string AccountOf(soci::session& sql, const std::string& device) {
+  const auto key =
+      FirstOf(Select<KeyColumns>(sql, SelectKeys("WHERE device_id = :device"), device));
+  return key ? key->account.Hex() : std::string();
+}
+
 Result<std::optional<KeyRecord>> SqlStore::FindKey(const DeviceId& device) {
   return database_.Read([&](soci::session& sql) -> Result<std::optional<KeyRecord>> {
     return FirstOf(Select<KeyColumns>(sql, SelectKeys("WHERE device_id = :device"), device.Hex()));
@@ -143,8 +149,7 @@ Result<bool> SqlStore::TakeReceipt(const ReceiptUpdate& update, const AuditEntry
             ":workstation, receipt_ctr = :ctr, receipt_hash = :hash, last_error = '' WHERE job_id "
             "= :job",
             now, update.workstation.Hex(), ctr, hash, job);
-    Execute(t.sql, "UPDATE changes SET state = 'done' WHERE job_id = :job AND state = 'confirmed'",
-            job);
+    FinishChangeOf(t.sql, update.job);
     Execute(t.sql,
             "UPDATE changes SET prepared = :now WHERE job_id = :job AND state = 'held' AND mode = "
             "'at_delivery'",
@@ -209,7 +214,10 @@ Result<std::optional<std::vector<JobRecord>>> SqlStore::MoveKey(const KeyMove& m
       return Cancelled();
     }
     std::vector<JobRecord> cancelled;
-    if (IsOutOfUse(move.to)) CancelOpenJobs(t.sql, device, move.job_reason, cancelled);
+    if (IsOutOfUse(move.to)) {
+      CancelOpenJobs(t.sql, device, move.job_reason, cancelled);
+      FinishChangesOf(t.sql, AccountOf(t.sql, device));
+    }
     AppendChained(t.sql, audit);
     return Cancelled(std::move(cancelled));
   });

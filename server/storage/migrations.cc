@@ -221,6 +221,10 @@ const std::vector<Migration>& Migrations() {
            R"(CREATE INDEX change_sources_open ON change_sources (number)
   WHERE state IN ('planned', 'attempt', 'unknown'))",
        }},
+      {"several keys a person",
+       {
+           "ALTER TABLE enrolments ADD COLUMN replaces TEXT NOT NULL DEFAULT ''",
+       }},
   };
   return migrations;
 }

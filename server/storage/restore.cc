@@ -38,8 +38,10 @@ Result<void> SqlStore::BeginAnew(const RestoreRecord& restore, std::string_view 
     // What the directory has, and no key will get any more.
     Execute(t.sql,
             "UPDATE changes SET state = 'superseded', error = :why, error_code = :code WHERE state "
-            "IN ('attempt', 'unknown') OR (state = 'confirmed' AND job_id IN (SELECT job_id FROM "
-            "jobs WHERE state IN ('held', 'ready', 'spooled')))",
+            "IN ('attempt', 'unknown') OR (state = 'confirmed' AND EXISTS (SELECT 1 FROM jobs j "
+            "WHERE j.change_id = changes.change_id AND j.state IN ('held', 'ready', 'spooled')) "
+            "AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.change_id = changes.change_id AND j.type "
+            "IN ('set', 'commit') AND j.state IN ('delivered', 'used')))",
             why, unknown);
     Execute(t.sql,
             "UPDATE changes SET state = 'failed', error = :why, error_code = :code, holder = '' "

@@ -52,19 +52,22 @@ class SqlStore final : public Store {
   Result<MailCounts> CountMails(std::int64_t since) override;
   Result<void> ForgetMails(std::int64_t before) override;
 
-  Result<Begun> BeginChange(const ChangeRecord& change, const JobRecord& job,
+  Result<Begun> BeginChange(const ChangeRecord& change, const std::vector<JobRecord>& jobs,
                             const AuditEntry& audit) override;
   Result<Begun> BeginWaiting(const ChangeRecord& change, const AuditEntry& audit) override;
   Result<Queued> HoldChange(const ChangeRecord& change, const JobId& former, const JobRecord& job,
                             bool key_seen, const AuditEntry& audit) override;
-  Result<ChangeRow> AttemptHeld(const ChangeRecord& change, const AuditEntry& audit) override;
+  Result<Begun> AttemptHeld(const ChangeRecord& change, const std::vector<JobRecord>& others,
+                            const AuditEntry& audit) override;
   Result<Confirmed> ConfirmChange(const ChangeId& id, const JobRecord* commit, std::int64_t time,
-                                  bool key_seen, const AuditEntry& audit) override;
+                                  const std::vector<DeviceId>& seen,
+                                  const AuditEntry& audit) override;
   Result<ChangeRow> CloseChange(const ChangeId& id, From from, ChangeState final,
                                 const Error& reason, const AuditEntry& audit) override;
   Result<ChangeRow> MarkUnknown(const ChangeId& id, std::string_view error,
                                 const PasswordStamp& since, const AuditEntry& audit) override;
   Result<std::optional<ChangeRow>> FindChange(const ChangeId& id) override;
+  Result<std::optional<ChangeRow>> NewestConfirmed(const AccountId& account) override;
   Result<std::optional<ChangeRow>> FindRepeated(const AccountId& actor,
                                                 std::string_view idempotency_key) override;
   Result<std::vector<ChangeRow>> History(const AccountId& account, std::size_t limit) override;
@@ -105,7 +108,8 @@ class SqlStore final : public Store {
   Result<void> RaiseAlarm(const DeviceId& device, std::string_view alarm,
                           const AuditEntry& audit) override;
 
-  Result<void> BeginEnrolment(const EnrolmentRecord& enrolment, const AuditEntry& audit) override;
+  Result<void> BeginEnrolment(const EnrolmentRecord& enrolment, std::size_t per_person,
+                              const AuditEntry& audit) override;
   Result<std::optional<EnrolmentRecord>> FindEnrolment(const EnrolmentId& id) override;
   Result<std::vector<EnrolmentRecord>> OpenEnrolments(std::int64_t now) override;
   Result<void> GrantEnrolment(const EnrolmentRecord& enrolment, const AuditEntry& audit) override;

@@ -60,7 +60,7 @@ struct Desk : Company {
   void Enrol() {
     Must(client->Handshake(Host(protocol::kRoleEnroll), std::nullopt));
     Tell(0);
-    const auto started = Must(keys->BeginEnrolment(admin, alice, id, desk->id));
+    const auto started = Must(keys->BeginEnrolment(admin, alice, id, desk->id, std::nullopt));
     const Blob begin = Base64Member(desk->Named("enrol").back(), "begin");
     REQUIRE(begin.size() == protocol::kEnrollBeginSize);
     const auto statement = Must(client->EnrollBegin(

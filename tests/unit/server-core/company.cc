@@ -149,10 +149,13 @@ Result<void> Company::Sees(TestWorkstation& workstation, const std::vector<const
   return workstations->SeenKeys(workstation.id, list);
 }
 
-void Company::Enrol(TestKey& key, const AccountId& account, TestWorkstation& workstation) {
+void Company::Enrol(TestKey& key, const AccountId& account, TestWorkstation& workstation,
+                    const TestKey* replaced) {
   Must(Sees(workstation, {&key}, 0));
+  std::optional<DeviceId> old;
+  if (replaced != nullptr) old = DeviceId{replaced->device_id};
   const auto started =
-      Must(keys->BeginEnrolment(admin, account, DeviceId{key.device_id}, workstation.id));
+      Must(keys->BeginEnrolment(admin, account, DeviceId{key.device_id}, workstation.id, old));
   const auto answer = key.Begin(Base64Member(workstation.Named("enrol").back(), "begin"));
   const Blob grant =
       Must(keys->AcceptStatement(workstation.id, started.id, answer.statement, answer.attestation));

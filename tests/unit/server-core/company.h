@@ -49,8 +49,9 @@ struct Company {
   void Disconnect(TestWorkstation& workstation);
   Result<void> Sees(TestWorkstation& workstation, const std::vector<const TestKey*>& keys,
                     int state = 2);
-  // Enrols `key`, which `workstation` sees, for `account`.
-  void Enrol(TestKey& key, const AccountId& account, TestWorkstation& workstation);
+  // Enrols `key`, which `workstation` sees, for `account`, in place of `replaced` if there is one.
+  void Enrol(TestKey& key, const AccountId& account, TestWorkstation& workstation,
+             const TestKey* replaced = nullptr);
 
   ChangeRequest Request(const AccountId& account, const std::string& idempotency_key) const;
   Result<ChangeView> Change(const AccountId& account, const std::string& idempotency_key);

@@ -395,7 +395,7 @@ TEST_CASE("at delivery: the key may be replaced meanwhile, the password goes to 
   if (phase >= 1) office.Proceed();
   if (phase == 2) REQUIRE(office.Deliver(*office.desk, office.key));
   TestKey next(office.maker);
-  office.Enrol(next, office.alice, *office.desk);
+  office.Enrol(next, office.alice, *office.desk, &office.key);
   office.desk->Forget();
   office.Proceed();
   CHECK(office.AdPassword() == office.old);

@@ -16,7 +16,8 @@ struct Kiosk : Company {
     REQUIRE(Sees(*kiosk, {&key}, 0));
   }
   EnrolmentStarted Begin() {
-    return keys->BeginEnrolment(admin, alice, DeviceId{key.device_id}, kiosk->id).value();
+    return keys->BeginEnrolment(admin, alice, DeviceId{key.device_id}, kiosk->id, std::nullopt)
+        .value();
   }
   Blob BeginBody() { return Base64Member(kiosk->Named("enrol").back(), "begin"); }
   Result<std::vector<std::uint8_t>> Accept(const EnrolmentId& id, const TestKey::Answer& answer) {
@@ -192,7 +193,7 @@ TEST_CASE("who may enrol what") {
   const DeviceId device{k.key.device_id};
   const auto code = [&](const Actor& actor, const AccountId& account, const DeviceId& key,
                         const WorkstationId& workstation) {
-    return k.keys->BeginEnrolment(actor, account, key, workstation).error().code;
+    return k.keys->BeginEnrolment(actor, account, key, workstation, std::nullopt).error().code;
   };
   Actor helper = k.admin;
   helper.role = Role::kHelpDesk;
@@ -210,7 +211,7 @@ TEST_CASE("a new key replaces the employee's old one, and its jobs") {
   REQUIRE(k.Change(k.alice, "request-0001"));
   const JobId lost = k.Newest(k.alice).job;
   TestKey next(k.maker);
-  k.Enrol(next, k.alice, *k.kiosk);
+  k.Enrol(next, k.alice, *k.kiosk, &k.key);
   const auto keys = k.keys->OfAccount(k.alice).value();
   REQUIRE(keys.size() == 2);
   for (const KeyView& view : keys) {

@@ -110,7 +110,7 @@ TEST_CASE("a key under suspicion is wiped all the same, but not resumed") {
 TEST_CASE("a key that another replaced is wiped when it is seen again") {
   Drawer d;
   TestKey other(d.maker);
-  d.Enrol(other, d.alice, *d.desk);
+  d.Enrol(other, d.alice, *d.desk, &d.key);
   CHECK(d.View().state == KeyState::kRevoked);
   d.desk->Forget();
   REQUIRE(d.Sees(*d.desk, {&d.key}));

@@ -217,7 +217,7 @@ TEST_CASE("a key replaced in the middle of a change is not waited for") {
   TestKey next(office.maker);
   office.directory.on_write = [&] {
     office.directory.on_write = nullptr;
-    office.Enrol(next, office.alice, *office.desk);
+    office.Enrol(next, office.alice, *office.desk, &office.key);
   };
   REQUIRE(office.Change(office.alice, "request-0001"));
   const ChangeView view = office.Newest(office.alice);
@@ -250,7 +250,7 @@ TEST_CASE("rows of a saga that stopped earlier are cancelled") {
   row.job.base_seq = key.last_seq;
   row.job.epoch = key.epoch;
   row.job.sealed = {1, 2, 3};
-  const auto begun = office.store->BeginChange(row.change, row.job, {});
+  const auto begun = office.store->BeginChange(row.change, {row.job}, {});
   REQUIRE(begun);
   REQUIRE(begun->claim == ChangeStore::Claim::kBegun);
   office.Reboot();

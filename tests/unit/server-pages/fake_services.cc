@@ -135,9 +135,12 @@ Result<KeyView> FakeKeys::Step(const Actor& actor, const DeviceId& device, KeySt
 }
 
 Result<EnrolmentStarted> FakeKeys::BeginEnrolment(const Actor& actor, const AccountId&,
-                                                  const DeviceId& device, const WorkstationId&) {
-  calls.push_back("begin " + actor.login + " " + device.Hex());
+                                                  const DeviceId& device, const WorkstationId&,
+                                                  const std::optional<DeviceId>& replaces) {
+  calls.push_back("begin " + actor.login + " " + device.Hex() +
+                  (replaces ? " for " + replaces->Hex() : std::string()));
   enrolment.device = device;
+  enrolment.replaces = replaces;
   return EnrolmentStarted{enrolment.id, "7KQM-2XWD-94TB-ZR6H"};
 }
 

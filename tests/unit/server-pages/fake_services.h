@@ -81,7 +81,8 @@ struct FakeKeys final : KeyService {
   Result<KeyView> Step(const Actor& actor, const DeviceId& device, KeyStep step,
                        std::string_view reason) override;
   Result<EnrolmentStarted> BeginEnrolment(const Actor&, const AccountId&, const DeviceId&,
-                                          const WorkstationId&) override;
+                                          const WorkstationId&,
+                                          const std::optional<DeviceId>& replaces) override;
   Result<EnrolmentView> Enrolment(const EnrolmentId& id) override;
   Result<std::vector<std::uint8_t>> AcceptStatement(const WorkstationId&, const EnrolmentId&,
                                                     std::span<const std::uint8_t>,

@@ -131,7 +131,7 @@ TEST_CASE("two changes can never be open for one account, whoever inserts") {
     change.job.seq = seq;
     change.job.base_seq = row.last_seq;
     change.job.epoch = row.epoch;
-    return c.store->BeginChange(change.change, change.job, {}).value();
+    return c.store->BeginChange(change.change, {change.job}, {}).value();
   };
   using Claim = ChangeStore::Claim;
   const std::uint64_t before = c.store->Transactions();
@@ -148,8 +148,8 @@ TEST_CASE("two changes can never be open for one account, whoever inserts") {
   const ChangeId id = first.row.change.id;
   REQUIRE(c.store->MarkUnknown(id, "?", {}, {}));
   CHECK(c.store->MarkUnknown(id, "?", {}, {}).error().code == ErrorCode::kConflict);
-  REQUIRE(c.store->ConfirmChange(id, nullptr, 5, false, {}));
-  CHECK(c.store->ConfirmChange(id, nullptr, 5, false, {}).error().code == ErrorCode::kConflict);
+  REQUIRE(c.store->ConfirmChange(id, nullptr, 5, {}, {}));
+  CHECK(c.store->ConfirmChange(id, nullptr, 5, {}, {}).error().code == ErrorCode::kConflict);
   CHECK(c.store->CloseChange(id, ChangeStore::From::kAny, ChangeState::kFailed, {}, {})
             .error()
             .code == ErrorCode::kConflict);
