@@ -1,5 +1,6 @@
 #include "client-daemon/core/workstation.h"
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -7,6 +8,7 @@
 #include "client-daemon/core/log.h"
 #include "protocol/certs.h"
 #include "protocol/failpoint.h"
+#include "protocol/info.h"
 #include "protocol/job.h"
 
 namespace keyferry::daemon {
@@ -286,6 +288,26 @@ std::shared_ptr<KeyBroker> Workstation::ActiveOf(const std::vector<Id>& devices)
   return found;
 }
 
+void Workstation::PutReadyFirst(std::vector<Id>& devices) {
+  std::vector<std::shared_ptr<KeyBroker>> active;
+  {
+    const std::scoped_lock lock(mutex_);
+    for (const Id& device : devices) {
+      const auto broker = brokers_.find(roster_.ActiveOf(device));
+      if (broker != brokers_.end()) active.push_back(broker->second);
+    }
+  }
+  std::set<Id> ready;
+  for (const auto& broker : active) {
+    const auto seen = broker->Seen();
+    if (seen && seen->state == static_cast<int>(protocol::KeyState::kReady)) {
+      ready.insert(seen->device);
+    }
+  }
+  std::stable_partition(devices.begin(), devices.end(),
+                        [&](const Id& device) { return ready.count(device) != 0; });
+}
+
 Result<RelayGrant> Workstation::OpenRelay(const Id& device, const Asker& asker) {
   const auto broker = ActiveOf({device});
   if (!broker) {
@@ -313,6 +335,7 @@ Result<RelayGrant> Workstation::OpenRelay(const Id& device, const Asker& asker) 
 Result<RelayGrant> Workstation::OpenRelayFor(const std::string& login, const Asker& asker) {
   std::vector<Id> devices;
   for (const KnownKey& key : records_.OfLogin(login)) devices.push_back(key.event.device);
+  PutReadyFirst(devices);
   if (const auto broker = ActiveOf(devices)) {
     if (const auto seen = broker->Seen()) return OpenRelay(seen->device, asker);
   }

@@ -92,6 +92,9 @@ class Workstation final : public ServerEvents, public LocalApi, private BrokerHo
   // Tells brokers of their new standings; the paths whose relays must end.
   std::vector<std::string> SpreadStandings();
   void EndRelays(const std::vector<std::string>& paths);
+  // Of several keys of a person the one that a login works with: not one that has no PIN yet, or is
+  // locked.
+  void PutReadyFirst(std::vector<Id>& devices);
   // The first of the devices that is active, or nothing; waits for proofs under way.
   std::shared_ptr<KeyBroker> ActiveOf(const std::vector<Id>& devices);
   void Problem(Post::Kind kind, const Id& id, const std::string& code, const std::string& message);

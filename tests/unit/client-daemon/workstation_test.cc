@@ -150,6 +150,26 @@ TEST_CASE("a key logs its owner in only while it is active") {
   }
 }
 
+TEST_CASE("of several keys of a person a login gets one that is ready") {
+  FakeKey keys[3];
+  const std::size_t ready = GENERATE(0u, 1u, 2u);
+  for (std::size_t i = 0; i < 3; ++i) {
+    keys[i].info.state = i == ready ? protocol::KeyState::kReady
+                         : i == 0   ? protocol::KeyState::kEnrolledNoPin
+                                    : protocol::KeyState::kLocked;
+  }
+  WorkstationRig rig;
+  for (std::size_t i = 0; i < 3; ++i) {
+    const std::string path = "/fake/" + std::to_string(i);
+    rig.workstation->OnKey(rig.KeyEventOf(keys[i]));
+    rig.Attach(path, keys[i]);
+    CHECK(rig.Until(path, [](const KeyReport& report) { return report.standing == "active"; }));
+  }
+  const auto relay = rig.workstation->OpenRelayFor("alice", Asker{"tester", 42});
+  REQUIRE(relay);
+  CHECK(relay->path == "/fake/" + std::to_string(ready));
+}
+
 TEST_CASE("records survive a restart and are verified again") {
   FakeKey key;
   WorkstationRig rig;
