@@ -84,6 +84,8 @@ class Endpoint {
 
   // `frame` is whole, or shorter when a fault cuts it.
   virtual void Send(protocol::ByteView frame, std::uint32_t host) = 0;
+  // What was sent waits here until the host fetches it.
+  virtual bool Holds() const { return false; }
 };
 
 using MakeEndpoint = std::function<std::unique_ptr<Endpoint>(EndpointClient& client)>;

@@ -29,6 +29,7 @@ class GadgetEndpoint final : public Endpoint {
   void AppendPollFds(std::vector<pollfd>& fds) const override;
   void OnPoll(const pollfd& ready) override;
   void Send(protocol::ByteView frame, std::uint32_t host) override;
+  bool Holds() const override { return !waiting_.empty(); }
 
  private:
   bool PullUp(bool connect) const;

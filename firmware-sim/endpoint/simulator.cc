@@ -13,6 +13,7 @@
 
 #include "firmware-sim/core/flash_words.h"
 #include "firmware-sim/endpoint/simulator_ca.h"
+#include "protocol/framing.h"
 #include "protocol/secure/system_random.h"
 
 namespace keyferry::sim {
@@ -23,6 +24,8 @@ using std::chrono::steady_clock;
 constexpr std::size_t kControlMax = 1024;
 constexpr std::size_t kControlConnections = 8;
 constexpr auto kTick = std::chrono::milliseconds(5);
+// A host that reads has fetched a report by then; from one that does not, nothing is expected.
+constexpr auto kFetched = std::chrono::milliseconds(100);
 
 std::string Hex(protocol::ByteView bytes) {
   static constexpr char kDigits[] = "0123456789abcdef";
@@ -72,6 +75,19 @@ const char* NameOf(protocol::KeyState state) {
   return "unknown";
 }
 
+bool IsKeepalive(protocol::ByteView frame, const Origin& origin) {
+  constexpr auto kKeepalive = static_cast<std::uint8_t>(protocol::FrameCommand::kKeepalive);
+  if (origin.transport == protocol::Transport::kBle) {
+    protocol::BleFragment fragment;
+    return protocol::BleFragment::Parse(frame, fragment) && fragment.first &&
+           fragment.command == kKeepalive;
+  }
+  protocol::Report report{};
+  std::copy_n(frame.begin(), std::min(frame.size(), report.size()), report.begin());
+  const auto parsed = protocol::HidFrame::Parse(report);
+  return parsed.first && parsed.command == kKeepalive;
+}
+
 std::string ControlPath(const SimulatorOptions& options) {
   if (!options.control_path.empty()) return options.control_path;
   return (options.socket_path.empty() ? options.state_path : options.socket_path) + ".ctl";
@@ -93,6 +109,8 @@ Simulator::Simulator(SimulatorOptions options)
               std::copy(bytes.begin(), bytes.end(), padded.begin());
               bytes = padded;
             }
+            arrived_ = steady_clock::now();
+            answered_ = false;
             if (key_ && !unplug_now_) key_->OnFrame(bytes, origin);
             AnswerTouchWaits();
           },
@@ -228,6 +246,7 @@ std::optional<FramePipe::Time> Simulator::NextDue(FramePipe::Time now) const {
   if (key_ && !key_->Idle()) due = now + kTick;
   consider(in_.NextDue());
   consider(out_.NextDue());
+  if (BeingFetched(now)) consider(sent_ + kFetched);
   for (const auto& endpoint : endpoints_) consider(endpoint->NextDue());
   return due;
 }
@@ -276,8 +295,14 @@ void Simulator::PumpAll() {
   out_.Pump(now);
   if (std::exchange(unplug_now_, false)) Unplug(*Named(""));
   if (!pulled_.empty()) Unplug(std::exchange(pulled_, {}));
-  // Reports come first.
-  preparing_ = key_ && !in_.NextDue() && !out_.NextDue() && key_->Prepare();
+  // Reports come first, to the last that the host has to fetch: usbhid asks for one at a time, and
+  // each would wait until something was made ahead.
+  preparing_ = key_ && !in_.NextDue() && !out_.NextDue() && !BeingFetched(now) && key_->Prepare();
+}
+
+bool Simulator::BeingFetched(FramePipe::Time now) const {
+  return now < sent_ + kFetched && std::any_of(endpoints_.begin(), endpoints_.end(),
+                                               [](const auto& e) { return e->Holds(); });
 }
 
 void Simulator::OnFrame(Endpoint& at, protocol::ByteView frame, std::uint32_t host) {
@@ -385,7 +410,9 @@ std::string Simulator::StatusJson() const {
            NameOf(view.state) + "\",\"boot\":" + std::to_string(view.boot) +
            ",\"epoch\":" + std::to_string(view.epoch) +
            ",\"last_seq\":" + std::to_string(view.last_seq) +
-           ",\"receipt_ctr\":" + std::to_string(view.receipt_ctr) +
+           ",\"receipt_ctr\":" + std::to_string(view.receipt_ctr) + ",\"answer_us\":" +
+           std::to_string(
+               std::chrono::duration_cast<std::chrono::microseconds>(answer_took_).count()) +
            ",\"waiting_for_touch\":" + (view.waiting_for_touch ? "true" : "false");
   }
   return out + "}";
@@ -410,6 +437,11 @@ void Simulator::AnswerTouchWaits() {
 
 void Simulator::Send(protocol::ByteView frame, const Origin& origin) {
   const auto now = steady_clock::now();
+  if (!answered_ && !IsKeepalive(frame, origin)) {
+    answered_ = true;
+    answer_took_ = now - arrived_;
+  }
+  sent_ = now;
   out_.Push(frame, origin, now);
   out_.Pump(now);
 }

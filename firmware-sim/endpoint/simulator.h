@@ -70,6 +70,8 @@ class Simulator : private FrameSink,
   void GiveTouch(TouchEvent event);
   void AnswerTouchWaits();
   void PumpAll();
+  // A host is still at the reports of the last answer.
+  bool BeingFetched(FramePipe::Time now) const;
 
   // From the plugs.
   void OnFrame(Endpoint& at, protocol::ByteView frame, std::uint32_t host) override;
@@ -97,9 +99,14 @@ class Simulator : private FrameSink,
   bool waiting_ = false;
   bool wait_held_ = false;
   bool unplug_now_ = false;
-  std::vector<Endpoint*> pulled_;            // by the operating system, not yet dealt with
-  std::uint32_t power_ons_ = 0;              // of this process
-  bool preparing_ = false;                   // the key has more to make ahead
+  std::vector<Endpoint*> pulled_;  // by the operating system, not yet dealt with
+  std::uint32_t power_ons_ = 0;    // of this process
+  bool preparing_ = false;         // the key has more to make ahead
+  FramePipe::Time arrived_{};      // the last report in
+  FramePipe::Time sent_{};         // the last one out
+  bool answered_ = true;           // with a report at least
+  FramePipe::Time::duration
+      answer_took_{};  // from a message's last report to the first of its answer
   protocol::X25519Public last_recipient_{};  // of the receipt before, for stale-epoch
 };
 

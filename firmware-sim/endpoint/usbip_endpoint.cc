@@ -217,7 +217,7 @@ void UsbIpEndpoint::AddPeer(int fd, UsbIpSession::Phase phase) {
   peers_.push_back(std::move(peer));
 }
 
-UsbIpEndpoint::Peer* UsbIpEndpoint::Imported() {
+UsbIpEndpoint::Peer* UsbIpEndpoint::Imported() const {
   for (const auto& peer : peers_) {
     if (peer->session->phase() == UsbIpSession::Phase::kUrbs) return peer.get();
   }
@@ -269,6 +269,11 @@ void UsbIpEndpoint::Send(protocol::ByteView frame, std::uint32_t) {
   if (peer == nullptr) return;
   peer->session->SendReport(frame);
   if (!peer->session->output().empty()) Write(*peer);
+}
+
+bool UsbIpEndpoint::Holds() const {
+  const Peer* peer = Imported();
+  return peer != nullptr && (peer->session->HoldsReports() || !peer->session->output().empty());
 }
 
 }  // namespace keyferry::sim

@@ -42,6 +42,7 @@ class UsbIpEndpoint final : public Endpoint {
   void AppendPollFds(std::vector<pollfd>& fds) const override;
   void OnPoll(const pollfd& ready) override;
   void Send(protocol::ByteView frame, std::uint32_t host) override;
+  bool Holds() const override;
 
  private:
   struct Peer {
@@ -53,7 +54,7 @@ class UsbIpEndpoint final : public Endpoint {
   Result<void> AppearListening();
   void Accept();
   void AddPeer(int fd, UsbIpSession::Phase phase);
-  Peer* Imported();
+  Peer* Imported() const;
   void Read(Peer& peer);
   void Write(Peer& peer);
   void End(int fd, const char* why);

@@ -43,6 +43,9 @@ class UsbIpSession {
   // kMaxReports waiting, the oldest is lost.
   void SendReport(protocol::ByteView report);
 
+  // A report waits for a transfer of the host's.
+  bool HoldsReports() const { return !reports_.empty(); }
+
   Phase phase() const { return phase_; }
   // What has to go to the peer; the caller erases what it has sent.
   std::vector<std::uint8_t>& output() { return output_; }

@@ -1,31 +1,31 @@
-// What a report and a whole delivery cost on each road, in the guest, against the reports that it
-// takes and the cryptography that key and host do for it; scripts/bench transports.
+// What a report and a whole delivery cost on each road, in the guest, against the bare reports of
+// the same delivery; scripts/bench transports.
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <thread>
 
 #include "device/discovery/discovery.h"
-#include "device/hid_port.h"
-#include "device/socket/socket_transport.h"
 #include "protocol/framing.h"
 #include "protocol/job.h"
 #include "protocol/receipt.h"
+#include "tests/support/paced_link.h"
+#include "tests/vm/bare_reports.h"
 #include "tests/vm/desk.h"
 
 using namespace keyferry;
 using test::Desk;
 using test::Road;
 using Clock = std::chrono::steady_clock;
+using protocol::FrameCommand;
 
 namespace {
 
-constexpr int kEchoes = 400;
+constexpr int kEchoes = 200;
 constexpr int kDeliveries = 40;
 constexpr double kGoal = 1.3;
-// Nothing is faster than its own reports: less than this is other programs' share of the machine.
-constexpr double kNoise = 0.5;
 // Jobs come minutes or months apart; a key makes itself ready for the next one in between.
 constexpr std::chrono::milliseconds kRest{250};
 
@@ -50,128 +50,148 @@ int Frames(std::size_t size, const device::TransportInfo& info) {
   return size <= first ? 1 : 1 + static_cast<int>((size - first + next - 1) / next);
 }
 
-// PING of one report, there and back: what the road itself costs.
-Figures Echo(device::MessageLink& link) {
-  std::vector<double> times;
-  const std::vector<std::uint8_t> payload(protocol::kInitPayload, 0x5A);
-  for (int i = 0; i < kEchoes; ++i) {
-    const auto began = Clock::now();
-    const auto answer =
-        link.Transact(static_cast<std::uint8_t>(protocol::FrameCommand::kPing), payload, {}, {});
-    REQUIRE(answer);
-    REQUIRE(answer->payload == payload);
-    times.push_back(Milliseconds(Clock::now() - began));
-  }
-  return Sorted(std::move(times));
-}
-
-// A socket between two processes of the same machine: as near to no transport as it gets.
-const Road& SocketRoad() {
-  static const test::TempDir dir;
-  static const std::string path = dir / "key.sock";
-  static const Road road{"socket",
-                         {"--socket", path},
-                         "socket",
-                         [] { return device::WatchSockets({path}); },
-                         [](const device::KeyPlace& place,
-                            device::OnGone gone) -> Result<std::shared_ptr<device::KeyPort>> {
-                           auto transport = device::OpenSocketTransport(place.path, true);
-                           if (!transport) return tl::unexpected(transport.error());
-                           return device::HidPort::Start(*std::move(transport), std::move(gone));
-                         },
-                         {}};
-  return road;
-}
-
-// An open session on one road, and what its reports cost.
-class Course {
+// How long the link itself takes, without the host's computing before and after.
+class TimedLink final : public device::MessageLink {
  public:
-  Course(const Road& road, const std::string& faults) : desk_(Desk::On(road)) {
-    desk_.Control("faults " + faults);
-    REQUIRE(desk_.presence().Wait());
-    {
-      const auto port = road.open(desk_.presence().places().front(), {});
-      REQUIRE(port);
-      info_ = (*port)->Describe();
-      const auto link = (*port)->OpenLink({});
-      REQUIRE(link);
-      echo_ = Echo(**link);
-    }
-    client_ = desk_.Connect();
-    REQUIRE(client_);
-  }
-  ~Course() { desk_.Control("faults "); }
-  Course(const Course&) = delete;
-  Course& operator=(const Course&) = delete;
-
-  // How long one delivery takes; the session, if there is none yet, is not part of it.
-  double Deliver() {
-    desk_.Seal();
-    REQUIRE(desk_.Open(*client_));
-    std::this_thread::sleep_for(kRest);
+  TimedLink(std::unique_ptr<device::MessageLink> link, double* took)
+      : link_(std::move(link)), took_(took) {}
+  Result<device::Message> Transact(std::uint8_t command, std::span<const std::uint8_t> payload,
+                                   const device::Patience& patience,
+                                   const device::KeepaliveHandler& on_keepalive) override {
     const auto began = Clock::now();
-    const auto receipt = client_->PutJob(desk_.job());
-    const double took = Milliseconds(Clock::now() - began);
-    REQUIRE(receipt);
-    desk_.Take(*receipt);
-    return took;
+    auto answer = link_->Transact(command, payload, patience, on_keepalive);
+    *took_ = Milliseconds(Clock::now() - began);
+    return answer;
   }
-
-  const Figures& echo() const { return echo_; }
-  // Request and response: 4 bytes of head and 16 of tag around job and receipt (PROTOCOL.md
-  // section 8).
-  int out() const { return Frames(desk_.job().size() + 20, info_); }
-  int in() const { return Frames(protocol::kReceiptSize + 20, info_); }
-  // What the reports of a delivery cost by the echo.
-  double Raw() const { return echo_.p50 / 2 * (out() + in()); }
+  Result<void> Post(std::uint8_t command, std::span<const std::uint8_t> payload) override {
+    return link_->Post(command, payload);
+  }
+  device::TransportKind Kind() const override { return link_->Kind(); }
 
  private:
-  Desk& desk_;
-  device::TransportInfo info_;
-  Figures echo_;
-  std::unique_ptr<device::KeyClient> client_;
+  const std::unique_ptr<device::MessageLink> link_;
+  double* const took_;
 };
 
-}  // namespace
+// PING of `size` bytes, there and back. The key has nothing to compute for it.
+double Echo(device::MessageLink& link, std::size_t size) {
+  const std::vector<std::uint8_t> payload(size, 0x5A);
+  const auto began = Clock::now();
+  const auto answer =
+      link.Transact(static_cast<std::uint8_t>(FrameCommand::kPing), payload, {}, {});
+  const double took = Milliseconds(Clock::now() - began);
+  REQUIRE(answer);
+  REQUIRE(answer->payload == payload);
+  return took;
+}
 
-// Each delivery on the road comes with one on the socket, moments apart, so that both have the same
-// share of the machine. What the latter costs beyond its reports is computing, by key and host; the
-// rest of the former is the road's.
-void Measure(const Road& road, const std::string& name, const std::string& faults) {
-  Course socket(SocketRoad(), "");
-  Course course(road, faults);
-  std::vector<double> whole, computing, way;
-  for (int i = 0; i < kDeliveries; ++i) {
-    computing.push_back(socket.Deliver());
-    computing.back() -= socket.Raw();
-    whole.push_back(course.Deliver());
-    way.push_back(whole.back() - computing.back());
+// From the last report of the last command in to the first of its answer out, as the key says.
+double KeyComputed(Desk& desk) {
+  const std::string status = desk.Control("status");
+  const std::string name = "\"answer_us\":";
+  const auto at = status.find(name);
+  REQUIRE(at != std::string::npos);
+  return std::atof(status.c_str() + at + name.size()) / 1000;
+}
+
+using OpenBare = std::unique_ptr<test::BareReports> (*)(const std::string& path);
+
+struct Deliveries {
+  std::vector<double> whole;
+  std::vector<double> key;  // computed
+  std::vector<double> way;  // what the link took beyond that
+};
+
+void Deliver(Desk& desk, std::unique_ptr<device::MessageLink> link, int count, Deliveries& out) {
+  double on_link = 0;
+  device::KeyClient client(std::make_unique<TimedLink>(std::move(link), &on_link));
+  for (int i = 0; i < count; ++i) {
+    desk.Seal();
+    REQUIRE(desk.Open(client));
+    std::this_thread::sleep_for(kRest);
+    const auto began = Clock::now();
+    const auto receipt = client.PutJob(desk.job());
+    out.whole.push_back(Milliseconds(Clock::now() - began));
+    REQUIRE(receipt);
+    desk.Take(*receipt);
+    out.key.push_back(KeyComputed(desk));
+    out.way.push_back(on_link - out.key.back());
   }
-  const double raw = course.Raw();
-  const Figures total = Sorted(whole);
-  const double ratio = Sorted(way).p50 / raw;
-  std::printf("%-31s %6.2f %6.2f  %3d + %2d %8.2f %8.2f %8.2f %8.2f %7.2f %8.2f %7.2f %s\n",
-              name.c_str(), course.echo().p50, course.echo().p95, course.out(), course.in(), raw,
-              total.p50, total.p95, Sorted(computing).p50, total.p50 / raw, Sorted(way).p50, ratio,
-              ratio < kNoise   ? "none: the machine was too busy"
-              : ratio <= kGoal ? "met"
-                               : "MISSED");
+}
+
+// Half of the bare deliveries go before ours and half after them, so that both have the same share
+// of the machine.
+void Measure(const Road& road, const std::string& name, const std::string& faults, OpenBare bare) {
+  Desk& desk = Desk::On(road);
+  desk.Control("faults " + faults);
+  device::TransportInfo info;
+  std::vector<double> echo;
+  const auto open = [&]() -> std::unique_ptr<device::MessageLink> {
+    REQUIRE(desk.presence().Wait());
+    auto port = road.open(desk.presence().places().front(), {});
+    REQUIRE(port);
+    info = (*port)->Describe();
+    auto link = (*port)->OpenLink(test::Paced({}, road.pace));
+    REQUIRE(link);
+    return std::make_unique<test::PacedLink>(*std::move(link), road.pace);
+  };
+  const auto open_bare = [&] {
+    REQUIRE(desk.presence().Wait());
+    auto reports = bare(desk.presence().places().front().path);
+    REQUIRE(reports);
+    auto link = test::BareLink(std::move(reports));
+    REQUIRE(link);
+    return link;
+  };
+
+  Deliveries raw, ours;
+  for (const bool before : {true, false}) {
+    auto link = bare != nullptr ? open_bare() : open();
+    for (int i = 0; i < kEchoes; ++i) echo.push_back(Echo(*link, protocol::kInitPayload));
+    if (bare != nullptr) {
+      Deliver(desk, std::move(link), kDeliveries / 2, raw);
+    } else {
+      // Over Bluetooth a bare program would be half of device/ble: there its messages stand for
+      // fragments, one each way.
+      for (int i = 0; i < kDeliveries / 2; ++i) {
+        std::this_thread::sleep_for(kRest);
+        raw.way.push_back(Echo(*link, desk.job().size() + 20));
+      }
+    }
+    link.reset();
+    if (before) Deliver(desk, open(), kDeliveries, ours);
+  }
+  desk.Control("faults ");
+
+  // 4 bytes of head and 16 of tag around job and receipt (PROTOCOL.md section 8).
+  const int out = Frames(desk.job().size() + 20, info);
+  const int in = Frames(protocol::kReceiptSize + 20, info);
+  const double needed = Sorted(raw.way).p50;
+  const Figures took = Sorted(ours.whole);
+  const double ratio = Sorted(ours.way).p50 / needed;
+  std::printf("%-31s %6.2f %6.2f  %3d + %2d %8.2f %8.2f %8.2f %8.2f %8.2f %7.2f %s\n", name.c_str(),
+              Sorted(echo).p50, Sorted(echo).p95, out, in, needed, took.p50, took.p95,
+              Sorted(ours.key).p50, Sorted(ours.way).p50, ratio, ratio <= kGoal ? "met" : "MISSED");
   std::fflush(stdout);
 }
 
+}  // namespace
+
 TEST_CASE("uhid", "[uhid]") {
-  Measure(test::UhidRoad(), "uhid, hidraw", "");
-  Measure(test::UhidRoad(), "uhid, hidraw, frames of 1 ms", "frame-clock:1000");
+  Measure(test::UhidRoad(), "uhid, hidraw", "", test::BareHidraw);
+  Measure(test::UhidRoad(), "uhid, hidraw, frames of 1 ms", "frame-clock:1000", test::BareHidraw);
 }
 
 TEST_CASE("usb, hidraw", "[usb-hidraw]") {
-  Measure(test::UsbHidrawRoad(), "USB/IP, hidraw", "");
-  Measure(test::UsbHidrawRoad(), "USB/IP, hidraw, frames of 1 ms", "frame-clock:1000");
+  Measure(test::UsbHidrawRoad(), "USB/IP, hidraw", "", test::BareHidraw);
+  Measure(test::UsbHidrawRoad(), "USB/IP, hidraw, frames of 1 ms", "frame-clock:1000",
+          test::BareHidraw);
 }
 
 TEST_CASE("usb, libusb", "[usb-libusb]") {
-  Measure(test::UsbLibusbRoad(), "USB/IP, libusb", "");
-  Measure(test::UsbLibusbRoad(), "USB/IP, libusb, frames of 1 ms", "frame-clock:1000");
+  Measure(test::UsbLibusbRoad(), "USB/IP, libusb", "", test::BareLibusb);
+  Measure(test::UsbLibusbRoad(), "USB/IP, libusb, frames of 1 ms", "frame-clock:1000",
+          test::BareLibusb);
 }
 
-TEST_CASE("ble", "[ble]") { Measure(test::BleRoad(), "Bluetooth LE", ""); }
+TEST_CASE("ble", "[ble]") { Measure(test::BleRoad(), "Bluetooth LE", "", nullptr); }

@@ -150,6 +150,7 @@ TEST_CASE("unplugging closes and removes the socket, plugging in is a new boot")
   CHECK_FALSE(Line(sim.socket()).connected);
   const std::string status = sim.Control("plug");
   CHECK(status.find("\"boot\":2") != std::string::npos);
+  CHECK(status.find("\"answer_us\":0") != std::string::npos);
   Line again(sim.socket());
   REQUIRE(again.connected);
   CHECK(Ping(again, cid, 1)[7] == 0x0B);

@@ -376,10 +376,21 @@ TEST_CASE("usbip: the plug attaches, is pulled by the kernel, and attaches again
   Blob answers(1000);
   CHECK(read(kernel, answers.data(), answers.size()) == 48 + 48 + 48 + 64);
   CHECK(answers[2 * 48 + 48] == 4);
+  // One that the host has asked for is gone; the next one waits until it asks again.
+  CHECK_FALSE(endpoint.Holds());
+  endpoint.Send(Blob(64, 5), 0);
+  CHECK(endpoint.Holds());
+  REQUIRE(write(kernel, in.data(), in.size()) == static_cast<ssize_t>(in.size()));
+  client.Poll(endpoint);
+  CHECK_FALSE(endpoint.Holds());
+  CHECK(read(kernel, answers.data(), answers.size()) == 48 + 64);
+  CHECK(answers[48] == 5);
+  endpoint.Send(Blob(64, 6), 0);
   close(kernel);
   client.Poll(endpoint);
   CHECK(client.pulled == 1);
   CHECK_FALSE(endpoint.Present());
+  CHECK_FALSE(endpoint.Holds());
   works = false;
   CHECK_FALSE(endpoint.Appear(SomeIdentity()).has_value());
   CHECK_FALSE(endpoint.Present());
