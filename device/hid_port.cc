@@ -76,19 +76,31 @@ void HidPort::ReadLoop() {
   }
 }
 
+bool HidPort::Wanted::Take(const protocol::HidFrame& frame) {
+  const bool fits = frame.first ? left == 0 : left > 0 && frame.sequence == sequence;
+  const std::size_t had = frame.first ? frame.length : left;
+  left = had - std::min(had, frame.data.size());
+  sequence = frame.first ? 0 : static_cast<std::uint8_t>(sequence + 1);
+  return !fits || left == 0 || had > protocol::kMaxMessage;
+}
+
 // False when too many came in a row that belong to nobody. A report that cannot be one (wrong size)
 // belongs to nobody.
 bool HidPort::Deliver(std::span<const std::uint8_t> bytes) {
   Report report{};
   std::copy_n(bytes.begin(), std::min(bytes.size(), report.size()), report.begin());
-  const std::uint32_t cid = protocol::HidFrame::Parse(report).cid;
+  const auto frame = protocol::HidFrame::Parse(report);
   std::unique_lock lock(mutex_);
-  if (bytes.size() != report.size() || listening_ != cid) return ++stray_ < kMaxStray;
+  if (bytes.size() != report.size() || listening_ != frame.cid) return ++stray_ < kMaxStray;
   stray_ = 0;
   // A taker that is slower than the key holds the key back, not the memory.
   changed_.wait(lock, [this] { return reports_.size() < kMaxWaiting || !listening_ || gone_; });
-  if (listening_ == cid) reports_.push_back(report);
-  changed_.notify_all();
+  if (listening_ != frame.cid) return true;
+  reports_.push_back(report);
+  // The taker sleeps until a message is whole, or cannot become so.
+  const bool wake = wanted_.Take(frame);
+  lock.unlock();  // whom it wakes would only wait for it
+  if (wake) changed_.notify_all();
   return true;
 }
 
@@ -98,8 +110,9 @@ Result<HidPort::Report> HidPort::Take(Deadline deadline) {
   if (gone_) return tl::unexpected(*gone_);
   if (reports_.empty()) return Late();
   const Report report = reports_.front();
+  const bool was_full = reports_.size() >= kMaxWaiting;
   reports_.pop_front();
-  changed_.notify_all();
+  if (was_full) changed_.notify_all();
   return report;
 }
 
@@ -107,11 +120,10 @@ Result<void> HidPort::Send(std::uint32_t cid, std::uint8_t command,
                            std::span<const std::uint8_t> payload, Deadline deadline) {
   const std::scoped_lock together(write_mutex_);
   protocol::HidSplitter splitter(cid, static_cast<protocol::FrameCommand>(command), payload);
-  Report report{};
-  while (splitter.Next(report)) {
-    if (auto written = transport_->Write(report, deadline); !written) return written;
-  }
-  return {};
+  std::vector<Report> reports(1);
+  while (splitter.Next(reports.back())) reports.emplace_back();
+  reports.pop_back();
+  return transport_->WriteAll(reports, deadline);
 }
 
 Result<std::uint32_t> HidPort::Init(std::uint32_t cid, Deadline deadline) {

@@ -46,6 +46,13 @@ class HidPort final : public KeyPort, public std::enable_shared_from_this<HidPor
   class Turn;
   class Listening;
   using Report = protocol::Report;
+  // Of the message that is coming in.
+  struct Wanted {
+    std::size_t left = 0;  // bytes
+    std::uint8_t sequence = 0;
+    // False: more of the message must come, and this is the part of it that had to come next.
+    bool Take(const protocol::HidFrame& frame);
+  };
 
   HidPort(std::unique_ptr<Transport> transport, OnGone on_gone);
 
@@ -73,6 +80,7 @@ class HidPort final : public KeyPort, public std::enable_shared_from_this<HidPor
   std::uint64_t next_turn_ = 0;
   std::optional<std::uint32_t> listening_;  // cid of the running transaction
   std::deque<Report> reports_;              // of that cid, not yet taken
+  Wanted wanted_;
   std::size_t stray_ = 0;
   std::size_t links_ = 0;
   std::vector<std::uint32_t> free_cids_;

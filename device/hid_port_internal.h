@@ -48,6 +48,7 @@ class HidPort::Listening {
     const std::scoped_lock lock(port_.mutex_);
     port_.listening_ = cid;
     port_.reports_.clear();
+    port_.wanted_ = {};
   }
   ~Listening() {
     const std::scoped_lock lock(port_.mutex_);

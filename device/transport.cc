@@ -14,4 +14,11 @@ const char* Name(TransportKind kind) {
   return "unknown";
 }
 
+Result<void> Transport::WriteAll(std::span<const protocol::Report> reports, Deadline deadline) {
+  for (const protocol::Report& report : reports) {
+    if (auto written = Write(report, deadline); !written) return written;
+  }
+  return {};
+}
+
 }  // namespace keyferry::device

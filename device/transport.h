@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 
+#include "protocol/framing.h"
 #include "protocol/result.h"
 
 namespace keyferry::device {
@@ -39,6 +40,10 @@ class Transport {
 
   // Sends one report, whole or not at all. `report` is 1 … max_fragment bytes.
   virtual Result<void> Write(std::span<const std::uint8_t> report, Deadline deadline) = 0;
+
+  // Sends the reports of one message, as Write does each; those before an error stay sent. A
+  // transport that has a thread for sending wakes it once.
+  virtual Result<void> WriteAll(std::span<const protocol::Report> reports, Deadline deadline);
 
   // Waits for one report and returns its length, 1 … buffer.size(). A report that is longer than
   // `buffer` (which holds at least max_fragment bytes) is a fault of the key and comes back as

@@ -23,6 +23,7 @@
 #include "device/hid/sysfs.h"
 #include "device/hid/usb_layout.h"
 #include "device/key_claim.h"
+#include "protocol/framing.h"
 #include "protocol/limits.h"
 
 namespace keyferry::device {
@@ -52,12 +53,22 @@ class HidrawTransport final : public Transport {
       return Fail(ErrorCode::kInvalidArgument, "A report to the key has 64 bytes.");
     }
     std::unique_lock lock(mutex_);
-    changed_.wait_until(lock, deadline, [this] { return out_.size() < kMaxWaiting || ended_; });
-    if (ended_) return tl::unexpected(*ended_);
-    if (out_.size() >= kMaxWaiting || std::exchange(late_, false)) return tl::unexpected(Late());
-    std::copy(report.begin(), report.end(), out_.emplace_back().begin() + 1);
+    auto queued = Queue(lock, report, deadline);
+    lock.unlock();  // whom it wakes would only wait for it
     changed_.notify_all();
-    return {};
+    return queued;
+  }
+
+  Result<void> WriteAll(std::span<const protocol::Report> reports, Deadline deadline) override {
+    std::unique_lock lock(mutex_);
+    Result<void> queued;
+    for (const protocol::Report& report : reports) {
+      queued = Queue(lock, report, deadline);
+      if (!queued) break;
+    }
+    lock.unlock();
+    changed_.notify_all();
+    return queued;
   }
 
   Result<std::size_t> Read(std::span<std::uint8_t> buffer, Deadline deadline) override {
@@ -119,6 +130,17 @@ class HidrawTransport final : public Transport {
       if (fds[0].revents != 0) return tl::unexpected(End("the node hung up"));
       if (left <= 0) return tl::unexpected(Late());
     }
+  }
+
+  // For the writer's thread, which the caller wakes unless it is waited for here.
+  Result<void> Queue(std::unique_lock<std::mutex>& lock, std::span<const std::uint8_t> report,
+                     Deadline deadline) {
+    if (out_.size() >= kMaxWaiting) changed_.notify_all();
+    changed_.wait_until(lock, deadline, [this] { return out_.size() < kMaxWaiting || ended_; });
+    if (ended_) return tl::unexpected(*ended_);
+    if (out_.size() >= kMaxWaiting || std::exchange(late_, false)) return tl::unexpected(Late());
+    std::copy(report.begin(), report.end(), out_.emplace_back().begin() + 1);
+    return {};
   }
 
   void WriteLoop() {

@@ -70,6 +70,22 @@ TEST_CASE("hidraw: reports go out behind a zero report id and come in without on
   CHECK(pair.transport->Describe().path == "/dev/hidraw7");
 }
 
+TEST_CASE("hidraw: the reports of a message go out in order, also more than wait at once") {
+  Pair pair;
+  std::vector<Report> reports(50);
+  for (std::size_t i = 0; i < reports.size(); ++i) reports[i][0] = static_cast<std::uint8_t>(i);
+  REQUIRE(pair.transport->WriteAll(reports, Soon()));
+  for (std::size_t i = 0; i < reports.size(); ++i) {
+    std::array<std::uint8_t, 100> seen{};
+    REQUIRE(recv(pair.key, seen.data(), seen.size(), 0) == 65);
+    CHECK(seen[1] == i);
+  }
+  pair.Unplug();
+  Report in{};
+  CHECK_FALSE(pair.transport->Read(in, Soon()));
+  CHECK(pair.transport->WriteAll(reports, Soon()).error().code == ErrorCode::kUnavailable);
+}
+
 TEST_CASE("hidraw: only reports of 64 bytes go out") {
   Pair pair;
   const std::array<std::uint8_t, 65> bytes{};
