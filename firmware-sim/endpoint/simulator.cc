@@ -204,6 +204,7 @@ void Simulator::PowerOff() {
   out_.Clear();
   key_.reset();
   waiting_ = preparing_ = false;
+  answer_took_ = {};
 }
 
 // All or nothing of what was not in.
