@@ -5,6 +5,7 @@ import path from 'node:path';
 import { randomUUID } from 'node:crypto';
 import { ldapBind, login, Sink } from '../../scripts/lib/demo/login.mjs';
 import { must, run } from '../../scripts/lib/demo/processes.mjs';
+import { withSecondPort } from '../../scripts/lib/demo/second_key.mjs';
 import { PIN, Stack, UIDS } from '../../scripts/lib/demo/stack.mjs';
 
 const SETTLE_SECONDS = 2;
@@ -20,14 +21,20 @@ export async function poll(look, timeout, pause = 40) {
   }
 }
 
-export class Company extends Stack {
+/** States of a change's jobs, one for each key of the employee. */
+export const jobs = (change) => (change.keys.length ? change.keys : [change]).map((key) => key.job_state);
+/** Every key that is still in use has it. */
+export const reached = (change) => change.state === 'done' && (change.keys.length ? change.keys : [change])
+  .every((key) => key.in_use === false || ['delivered', 'used'].includes(key.job_state));
+
+export class Company extends withSecondPort(Stack) {
   constructor(options) {
     super(options);
     this.sink = new Sink();
     this.released = new Set();
     this.acknowledged = [];
     this.restarts = [];
-    this.lastSeq = 0;
+    this.lastSeq = {};
     this.requests = 0;
   }
 
@@ -50,6 +57,16 @@ export class Company extends Stack {
       .replace('[directory]\n', `[directory]\nsettle_seconds = ${SETTLE_SECONDS}\ntimeout_ms = ${this.directoryTimeout}\n`)
       .replace(/^uris = .*$/m, (line) => (this.directoryUri ? `uris = ["${this.directoryUri}"]` : line));
   }
+
+  /** From here on the employee has two keys. */
+  async becomeTwoKeys() {
+    await this.addSecondKey();
+    await this.change();
+    await this.quiet();
+    await this.check();
+  }
+
+  get hasTwoKeys() { return Boolean(this.services.second?.running); }
 
   async stop() {
     await super.stop();
@@ -117,11 +134,11 @@ export class Company extends Stack {
   async quiet() {
     const settled = await poll(async () => {
       const [newest] = await this.changes();
-      return ['done'].includes(newest.state) && ['delivered', 'used'].includes(newest.job_state) && newest;
+      return reached(newest) && newest;
     }, 20000);
     if (!settled) {
       const [newest] = await this.changes();
-      throw new Error(`the newest change stays ${newest.state}, its job ${newest.job_state}: ${newest.error || newest.last_error}`);
+      throw new Error(`the newest change stays ${newest.state}, its jobs ${jobs(newest)}: ${newest.error || newest.last_error}`);
     }
     return settled;
   }
@@ -144,24 +161,50 @@ export class Company extends Stack {
     return { ok, password };
   }
 
+  /** A login with each key alone: `[name, {ok, password, output}]`. */
+  async logins() {
+    if (!this.hasTwoKeys) return [['the key', await this.login()]];
+    const out = [];
+    for (const [name, others] of [['the first key', (command) => this.secondControl(command)], ['the second key', (command) => this.keyControl(command)]]) {
+      await others('unplug');
+      let last;
+      // The daemon may still be about to notice that the other one is gone.
+      await poll(async () => { last = await this.login(); return last.ok; }, 5000, 200);
+      out.push([name, last]);
+      await others('plug');
+    }
+    return out;
+  }
+
   /** The invariants of docs/security.md, after everything has come to rest. Throws with the first that is broken. */
   async check() {
     const problems = [];
     const changes = await this.changes();
     // I1: what the directory has is what the key gives.
-    const { ok, password, output } = await this.login();
-    if (!ok) problems.push(`I1: the key does not log in: ${output.trim().split('\n').pop()}`);
-    else if (!await ldapBind(this.dc, this.employee.upn, password)) problems.push('I1: the directory refuses what the key gives');
+    for (const [name, { ok, password, output }] of await this.logins()) {
+      if (!ok) problems.push(`I1: ${name} does not log in: ${output.trim().split('\n').pop()}`);
+      else if (!await ldapBind(this.dc, this.employee.upn, password)) problems.push(`I1: the directory refuses what ${name} gives`);
+    }
     // I2: nothing was queued that the directory did not confirm.
     for (const c of changes) {
       // A HOLD goes out before the directory is asked: the key can release nothing from it.
       const preparing = c.mode === 'at_delivery' && ['intent', 'held', 'failed', 'superseded'].includes(c.state);
-      if (['ready', 'spooled', 'delivered', 'used'].includes(c.job_state) && !(c.ad_set > 0) && !preparing) problems.push(`I2: job ${c.seq} is ${c.job_state} without evidence`);
+      for (const key of c.keys) {
+        if (['ready', 'spooled', 'delivered', 'used'].includes(key.job_state) && !(c.ad_set > 0) && !preparing) problems.push(`I2: job ${key.seq} of ${key.device.slice(0, 8)} is ${key.job_state} without evidence`);
+      }
     }
-    // I3: the key's sequence only grows.
-    const key = JSON.parse(await this.keyControl('status'));
-    if (key.last_seq < this.lastSeq) problems.push(`I3: the key fell from ${this.lastSeq} to ${key.last_seq}`);
-    this.lastSeq = key.last_seq;
+    // Every key of the newest change has its own job, and none of an older one waits for it any more.
+    const [newest, ...older] = changes;
+    if (newest.ad_set > 0 && newest.keys.length !== (this.hasTwoKeys ? 2 : 1)) problems.push(`I1: the newest change has jobs for ${newest.keys.length} keys`);
+    for (const c of older) {
+      if (jobs(c).some((state) => ['ready', 'spooled'].includes(state))) problems.push(`I3: a job of the older change ${c.id} still waits`);
+    }
+    // I3: a key's sequence only grows.
+    for (const [name, control] of [['first', 'keyControl'], ...(this.hasTwoKeys ? [['second', 'secondControl']] : [])]) {
+      const { last_seq: seq } = JSON.parse(await this[control]('status'));
+      if (seq < (this.lastSeq[name] ?? 0)) problems.push(`I3: the ${name} key fell from ${this.lastSeq[name]} to ${seq}`);
+      this.lastSeq[name] = seq;
+    }
     // I4: what was acknowledged exists.
     const known = new Set(changes.map((c) => c.id));
     for (const id of this.acknowledged) if (!known.has(id)) problems.push(`I4: the acknowledged change ${id} is gone`);

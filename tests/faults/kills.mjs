@@ -1,12 +1,13 @@
 // Kills server, daemon or key at every failpoint, restarts it, lets things settle, checks the invariants.
 import { run } from '../../scripts/lib/demo/processes.mjs';
-import { failpoints, poll } from './company.mjs';
+import { failpoints, jobs, poll, reached } from './company.mjs';
 import { ROOT } from '../../scripts/lib/demo/stack.mjs';
 
 // Places that are passed many times in one delivery: at which of them to die.
 const TIMES = {
   'key.flash.word': [1, 2, 40, 80, 120, 160],
   'key.flash.erase': [1, 2],
+  'server.begin.numbered': [1, 2],
   'key.report.in': [1, 2, 3, 5, 8, 11, 14],
   'key.report.out': [1, 2, 3, 5, 8, 11],
   'daemon.file.written': [1, 2, 3],
@@ -47,7 +48,7 @@ async function lifeAtDelivery(company, dead) {
   const answer = await company.post({ mode: 'at_delivery' });
   if (answer.status === 0 || answer.status === 504) open.push(answer);
   await poll(async () => dead() || (await company.changes().catch(() => [])).some((c) => !company.before.has(c.id)
-    && (c.state === 'failed' || (c.state === 'done' && c.job_state === 'delivered'))), 8000);
+    && (c.state === 'failed' || reached(c))), 8000);
   if (!dead()) await poll(async () => dead(), 1000);  // what comes after: the DROP of a refused one
   return open;
 }
@@ -65,16 +66,15 @@ async function life(company, dead) {
   key.child?.kill('SIGSTOP');
   try {
     note(await company.post());
-    if (!dead()) await poll(async () => dead() || (await company.changes().catch(() => []))[0]?.job_state === 'spooled', 2500);
+    if (!dead()) await poll(async () => dead() || (await company.changes().catch(() => [])).slice(0, 1).some((c) => jobs(c).includes('spooled')), 2500);
     if (!dead()) note(await company.post());
   } finally {
     key.child?.kill('SIGCONT');
   }
-  await poll(async () => dead() || (await company.changes().catch(() => [])).some((c) => c.state === 'done' && c.job_state === 'delivered'
-    && !company.before.has(c.id)), 6000);
+  await poll(async () => dead() || (await company.changes().catch(() => [])).some((c) => reached(c) && !company.before.has(c.id)), 6000);
   if (dead()) return open;
   await company.login();
-  await poll(async () => dead() || (await company.changes().catch(() => [])).some((c) => c.job_state === 'used' && !company.before.has(c.id)), 3000);
+  await poll(async () => dead() || (await company.changes().catch(() => [])).some((c) => jobs(c).includes('used') && !company.before.has(c.id)), 3000);
   if (!dead()) await poll(async () => dead(), 300);  // what comes after the last answer
   return open;
 }

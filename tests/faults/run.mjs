@@ -58,6 +58,8 @@ async function kills() {
     await withCompany(async (company) => {
       const names = new Set(all.map(({ failpoint }) => failpoint.split(':')[0]));
       await atDelivery(company, test);
+      // From here on the employee has two keys, and each is checked.
+      await company.becomeTwoKeys();
       for (const round of all) {
         // After a broken round the next one begins from a state that is whole again.
         if (!await test(`killed at ${round.name}`, () => killAt(company, round))) {
