@@ -199,6 +199,12 @@ class DefaultRotationService final : public RotationService {
       candidate.reason = check->reason;
     } else {
       candidate.verdict = Verdict::kDue;
+      for (const SourceChoice& source : check->sources) {
+        if (!source.preset || source.absent || source.refusal.empty()) continue;
+        candidate.verdict = Verdict::kSkipped;
+        candidate.reason = "Password source \"" + source.name + "\": " + source.refusal;
+        break;
+      }
     }
   }
 

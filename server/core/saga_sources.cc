@@ -103,6 +103,7 @@ std::vector<SourceChoice> Saga::Choices(const Actor& actor, const Person& person
       choice.refusal = chosen.error().message;
     } else if (!*chosen) {
       choice.refusal = "This person has no account there.";
+      choice.absent = true;
     } else {
       choice.login = (*chosen)->record.login;
     }

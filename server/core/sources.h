@@ -77,6 +77,7 @@ struct SourceChoice {
   // For one person: the account there, and why it cannot be changed; empty when it can.
   std::string login;
   std::string refusal;
+  bool absent = false;  // no account there: a request that does not say leaves the source out
 };
 const char* Name(PersonKey key);
 

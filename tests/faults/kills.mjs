@@ -34,8 +34,8 @@ const ALSO_AT_DELIVERY = {
 /** What to die at, and in which life: `{name, failpoint, mode, refused}`. */
 export function rounds() {
   const at = (failpoint, n) => (n === 1 ? failpoint : `${failpoint}:${n}`);
-  // A second server's events are passed with a second server only: nodes.mjs.
-  const all = failpoints(ROOT).filter((name) => !name.startsWith('server.events.'));
+  // A second server's events are passed with a second server only: nodes.mjs. Linked sources: sources.mjs.
+  const all = failpoints(ROOT).filter((name) => !/^server\.(events|source)\./.test(name));
   const now = all.filter((name) => !AT_DELIVERY.test(name)).flatMap((name) => (TIMES[name] ?? [1]).map((n) => at(name, n)));
   const later = [...all.filter((name) => AT_DELIVERY.test(name)), ...Object.entries(ALSO_AT_DELIVERY).flatMap(([name, times]) => times.map((n) => at(name, n)))];
   return [...now.map((failpoint) => ({ name: failpoint, failpoint, mode: 'now' })),

@@ -13,6 +13,7 @@ import { badNetwork } from './network.mjs';
 import { twoServers } from './nodes.mjs';
 import { backupAndRestore } from './restore.mjs';
 import { rotationAndMail } from './rotation.mjs';
+import { severalSources } from './sources.mjs';
 
 const { values: options } = parseArgs({ options: { preset: { type: 'string', default: 'faults' }, only: { type: 'string', default: '' }, keep: { type: 'boolean', default: false } } });
 let passed = 0, failed = 0;
@@ -113,9 +114,13 @@ async function rotations() {
   if ('rotation'.includes(options.only) || options.only.startsWith('rotation')) await rotationAndMail(withCompany, test);
 }
 
+async function sources() {
+  if ('sources'.includes(options.only) || options.only.startsWith('sources')) await severalSources(withCompany, test);
+}
+
 // Four organisations side by side, each with a domain controller, server, daemon and key of its own: most of the time is
 // waiting for deadlines and leases.
-await Promise.all([kills(), others(), network(), restores().then(rotations)]);
+await Promise.all([kills(), others(), network(), restores().then(rotations).then(sources)]);
 
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed || !passed ? 1 : 0);

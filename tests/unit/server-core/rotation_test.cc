@@ -101,6 +101,35 @@ struct Rota : Office {
 
 using Verdict = RotationCandidate::Verdict;
 
+TEST_CASE("rotation goes to the preset sources, and skips whom one of them refuses") {
+  FakeDirectory lab, archive;
+  Rota r;
+  r.sources = {{"Lab", "openldap", PersonKey::kLogin, true, &lab},
+               {"Archive", "openldap", PersonKey::kLogin, false, &archive}};
+  archive.Add("alice");
+  r.Reboot();
+  r.rotation = MakeRotationService({r.Ports(), *r.changes, r.groups, *r.outbox, r.templates});
+  r.Member(r.alice, "alice", 91);
+  const auto verdict = [&] { return r.rotation->Preview(r.admin, r.policy)->members.at(0); };
+  CHECK(verdict().verdict == Verdict::kDue);  // has no account there
+  const AccountId there = lab.Add("alice");
+  CHECK(verdict().verdict == Verdict::kDue);
+  lab.At(there).detail.state.disabled = true;
+  CHECK(verdict().verdict == Verdict::kSkipped);
+  CHECK_THAT(verdict().reason, Catch::Contains("\"Lab\"") && Catch::Contains("disabled"));
+  lab.At(there).detail.state.disabled = false;
+  REQUIRE(r.rotation->Put(r.admin, r.policy));
+  r.rotation->Tick();
+  const ChangeView begun = r.Newest(r.alice);
+  CHECK(begun.mode == ChangeMode::kAtDelivery);
+  REQUIRE(begun.sources.size() == 1);
+  CHECK(begun.sources[0].name == "Lab");
+  r.Proceed();
+  r.Bring();
+  CHECK(lab.At(there).password == r.AdPassword());
+  CHECK(archive.writes == 0);
+}
+
 TEST_CASE("a policy's preview says who is due, who is not, who is skipped, and changes nothing") {
   Rota r;
   r.Member(r.alice, "alice", 91);

@@ -22,6 +22,81 @@ AuditEntry Line(int number) {
 
 }  // namespace
 
+TEST_CASE("rows of linked sources move from state to state, once, each with its audit row") {
+  Company c;
+  ChangeRecord change;
+  change.id.bytes.fill(1);
+  change.account = c.alice;
+  change.login = "alice";
+  change.actor = c.admin.id;
+  change.idempotency_key = "request-0001";
+  change.mode = ChangeMode::kAtDelivery;
+  change.device.bytes.fill(2);
+  for (const char* name : {"Zoo", "Attic"}) {
+    SourceRecord source;
+    source.name = name;
+    source.account.bytes.fill(3);
+    source.login = "al";
+    source.dn = "uid=al";
+    change.sources.push_back(source);
+  }
+  REQUIRE(c.store->BeginWaiting(change, Line(1))->claim == ChangeStore::Claim::kBegun);
+  const auto sources = [&] { return c.store->SourcesOf({&change.id, 1}).value(); };
+  const auto audited = [&] { return c.store->AuditHead()->number; };
+  REQUIRE(sources().size() == 2);
+  CHECK(sources()[0].name == "Zoo");  // as the request had them
+  CHECK(sources()[0].state == SourceState::kPlanned);
+  CHECK(sources()[0].account == change.sources[0].account);
+  CHECK(sources()[0].dn == "uid=al");
+  // While the change itself is open they wait with it.
+  CHECK(c.store->OpenSources().value().empty());
+
+  SourceRecord zoo = sources()[0];
+  zoo.change = change.id;
+  zoo.state = SourceState::kAttempt;
+  zoo.server = "ldaps://zoo";
+  zoo.password_last_set = 134'000'000'000'000'000;
+  zoo.password_version = 4'000'000'000;
+  zoo.server_time = 7;
+  zoo.attempted = 8;
+  const std::uint64_t before = audited();
+  REQUIRE(c.store->MoveSource(zoo, SourceState::kPlanned, Line(2)));
+  CHECK(audited() == before + 1);
+  const auto again = c.store->MoveSource(zoo, SourceState::kPlanned, Line(3));
+  REQUIRE_FALSE(again);
+  CHECK(again.error().code == ErrorCode::kConflict);
+  CHECK(audited() == before + 1);
+  const SourceRecord kept = sources()[0];
+  CHECK(kept.state == SourceState::kAttempt);
+  CHECK(kept.server == "ldaps://zoo");
+  CHECK(kept.password_last_set == zoo.password_last_set);
+  CHECK(kept.password_version == zoo.password_version);
+  CHECK(kept.server_time == 7);
+  CHECK(kept.attempted == 8);
+
+  // The change is over: what was not asked never is, what was is to be looked after, and no other
+  // change of the account begins before that.
+  REQUIRE(c.store->CloseChange(change.id, ChangeStore::From::kWaiting, ChangeState::kFailed,
+                               {ErrorCode::kKeyRefused, "No.", {}, 0}, Line(4)));
+  CHECK(sources()[1].state == SourceState::kNotSet);
+  CHECK_FALSE(sources()[1].error.empty());
+  CHECK(c.store->OpenSources().value() == std::vector<ChangeId>{change.id});
+  ChangeRecord next = change;
+  next.id.bytes.fill(9);
+  next.idempotency_key = "request-0002";
+  const auto busy = c.store->BeginWaiting(next, Line(5));
+  REQUIRE(busy);
+  CHECK(busy->claim == ChangeStore::Claim::kAccountBusy);
+  CHECK(busy->row.change.id == change.id);
+  CHECK_FALSE(c.store->FindChange(next.id).value());
+  zoo.state = SourceState::kConfirmed;
+  zoo.confirmed = 9;
+  REQUIRE(c.store->MoveSource(zoo, SourceState::kAttempt, Line(6)));
+  CHECK(sources()[0].confirmed == 9);
+  CHECK(c.store->OpenSources().value().empty());
+  CHECK(c.store->BeginWaiting(next, Line(7))->claim == ChangeStore::Claim::kBegun);
+}
+
 TEST_CASE("every way of bending the audit log is found") {
   Company c;
   for (int i = 1; i <= 20; ++i) REQUIRE(c.store->AppendAudit(Line(i)));
