@@ -179,7 +179,7 @@ people_dn = "${PEOPLE}"
 bind_name = "${SERVICE}"
 password_file = "${password}"
 default_policy = "${DEFAULT_POLICY}"
-timeout_ms = 1500
+timeout_ms = 3000
 default = ${preset}
 `;
   }
