@@ -90,16 +90,13 @@ struct PlugOptions {
   bool usbip_any_address = false;
   std::string usbip;
   std::string gadget;
-  std::string controller;
   keyferry::sim::BleEndpoint::Options ble;
   keyferry::sim::UsbSpeed usbip_speed = keyferry::sim::UsbSpeed::kFull;
 
   void AddTo(CLI::App& app) {
     app.add_flag("--uhid", uhid, "Appear as a HID device of this machine, by /dev/uhid");
-    CLI::Option* hidg = app.add_option(
-        "--gadget", gadget, "Answer behind this machine's USB device controller, as /dev/hidg0");
-    app.add_option("--gadget-udc", controller, "The controller to plug in (/sys/class/udc)")
-        ->needs(hidg);
+    app.add_option("--gadget", gadget,
+                   "Answer behind this machine's USB device controller, as /dev/hidg0");
     app.add_option("--ble", ble.adapter,
                    "Appear as a Bluetooth LE peripheral of this adapter, as hci0");
     const std::map<std::string, keyferry::sim::PairMode> pairing{
@@ -131,8 +128,8 @@ struct PlugOptions {
       });
     }
     if (!gadget.empty()) {
-      options.plugs.push_back([device = gadget, udc = controller](EndpointClient& client) {
-        return std::make_unique<keyferry::sim::GadgetEndpoint>(client, device, udc);
+      options.plugs.push_back([device = gadget](EndpointClient& client) {
+        return std::make_unique<keyferry::sim::GadgetEndpoint>(client, device);
       });
     }
     if (!ble.adapter.empty()) {

@@ -1,6 +1,7 @@
 // What must hold on every road to a key, through the guest's real stacks. Pick a road by its tag:
 //   with-udev vm_roads -r lines '[uhid]'
 #include <catch2/catch.hpp>
+#include <fstream>
 
 #include "tests/vm/desk.h"
 
@@ -84,6 +85,35 @@ void TwoKeys() {
   first.CheckOnce(first.Deliver());
 }
 
+// The gadget's node goes and comes with its controller, whoever unbinds and binds it.
+void GadgetReplugged() {
+  Desk& desk = Desk::On(test::GadgetRoad());
+  const std::string file = "/sys/kernel/config/usb_gadget/key/UDC";
+  std::string controller;
+  std::getline(std::ifstream(file) >> std::ws, controller);
+  REQUIRE_FALSE(controller.empty());
+  const auto bind = [&](const std::string& to) {
+    std::ofstream out(file);
+    out << to << "\n" << std::flush;
+    REQUIRE(out.good());
+  };
+  for (const bool ours : {true, false, true, false}) {
+    const int arrivals = desk.presence().arrivals();
+    desk.Seal();
+    if (ours) {
+      desk.Control("unplug");
+      CHECK_FALSE(desk.Plugged());
+      desk.Control("plug");
+    } else {
+      bind("");
+      bind(controller);
+    }
+    REQUIRE(desk.presence().Wait(arrivals));
+    desk.CheckOnce(desk.Deliver());
+  }
+  CHECK(desk.Releases(desk.seq()));
+}
+
 }  // namespace
 
 #define ON_ROAD(road, tag)                                                                      \
@@ -102,3 +132,4 @@ ON_USB(test::UsbLibusbRoad, "usb-libusb");
 ON_ROAD(test::BleRoad, "ble");
 REGISTER_TEST_CASE(EnrolDeliverRelease<test::GadgetRoad>, "gadget: enrol, deliver, release",
                    "[gadget]");
+REGISTER_TEST_CASE(GadgetReplugged, "gadget: pulled and put in again", "[gadget]");
