@@ -2,7 +2,6 @@
 // run -- …), as root:
 //   with-udev hid_guest_tests            everything but [noudev]
 //   hid_guest_tests '[noudev]'           without udevd
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/usbdevice_fs.h>
 #include <signal.h>
@@ -11,89 +10,19 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <array>
 #include <catch2/catch.hpp>
 #include <cstdio>
 #include <functional>
 #include <future>
 
-#include "device/hid/hidraw_transport.h"
 #include "device/hid/inspect.h"
-#include "device/hid/libusb_transport.h"
-#include "tests/integration/hid/event_log.h"
-#include "tests/support/usb/toy_device.h"
-#include "tests/unit/device/hid_descriptors.h"
+#include "tests/integration/hid/guest_roads.h"
 
 using namespace keyferry;
 using namespace keyferry::device;
 using namespace keyferry::test;
 
 namespace {
-
-using Report = std::array<std::uint8_t, 64>;
-using Port = std::unique_ptr<Transport>;
-
-Clock::time_point Soon() { return Clock::now() + kPatience; }
-
-ToySettings Key() {
-  ToySettings out;
-  out.report_descriptor = KeyReportDescriptor();
-  out.usb_descriptors = KeyUsbDescriptors();
-  return out;
-}
-
-// The three ways that a key's reports can come.
-struct Road {
-  const char* name;
-  std::unique_ptr<ToyDevice> (*plug)(const ToySettings&);
-  Result<std::unique_ptr<Discovery>> (*watch)(HidMatch, HidNote);
-  Result<Port> (*open)(const std::string&, const HidMatch&);
-};
-const Road kUhid{"uhid, hidraw", PlugUhid, WatchHidraw, OpenHidraw};
-const Road kHidraw{"USB, hidraw", PlugUsb, WatchHidraw, OpenHidraw};
-const Road kLibusb{"USB, libusb", PlugUsb, WatchLibusb, OpenLibusb};
-const Road kRoads[] = {kUhid, kHidraw, kLibusb};
-
-Port Open(const Road& road, const std::string& path) {
-  auto opened = road.open(path, {});
-  INFO((opened ? "" : opened.error().message + " / " + opened.error().detail));
-  REQUIRE(opened);
-  return *std::move(opened);
-}
-
-void RoundTrips(Transport& port, int count) {
-  for (int i = 0; i < count; ++i) {
-    Report out{}, in{};
-    for (std::size_t at = 0; at < out.size(); ++at) {
-      out[at] = static_cast<std::uint8_t>(at * 7 + static_cast<std::size_t>(i));
-    }
-    REQUIRE(port.Write(out, Soon()));
-    const auto size = port.Read(in, Soon());
-    INFO((size ? "" : size.error().message + " / " + size.error().detail));
-    REQUIRE(size);
-    REQUIRE(*size == 64);
-    REQUIRE(in == out);
-  }
-}
-
-std::future<Result<std::size_t>> WaitingRead(Transport& port) {
-  return std::async(std::launch::async, [&port] {
-    Report in{};
-    return port.Read(in, Clock::now() + std::chrono::hours(1));
-  });
-}
-
-// Until the reader's thread sleeps in a wait that has no end.
-void LetItWait() { std::this_thread::sleep_for(std::chrono::milliseconds(100)); }
-
-std::size_t OpenFiles() {
-  std::size_t n = 0;
-  DIR* directory = opendir("/proc/self/fd");
-  REQUIRE(directory != nullptr);
-  while (readdir(directory) != nullptr) ++n;
-  closedir(directory);
-  return n;
-}
 
 // `body` in another process; returns when it said that it is ready, ends it at the end of the
 // scope.
@@ -126,54 +55,10 @@ class OtherProcess {
   pid_t pid_ = -1;
 };
 
-// Begins when what the test before plugged in is gone.
-class Events : public EventLog {
- public:
-  template <typename Watch>
-  explicit Events(Watch watch, HidMatch match = {})
-      : EventLog((WaitForNone(), watch), std::move(match)) {}
-
- private:
-  static void WaitForNone() {
-    HidMatch all;
-    all.ids.push_back({0x1209, 0x0002});
-    const auto until = Soon();
-    while (!ListUsbDevices(all).empty() || !ListHidrawDevices(all).empty()) {
-      if (Clock::now() > until) throw std::runtime_error("a device stays");
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
-  }
-};
-
-bool Contains(const std::string& text, const std::string& words) {
-  return text.find(words) != std::string::npos;
-}
-
 KeyInspection Seen(const std::string& path) {
   const auto seen = InspectUsb(path);
   REQUIRE(seen);
   return seen->at(0);
-}
-
-void PlugAndPull(int times) {
-  Events events(WatchHidraw);
-  const std::size_t before = OpenFiles();
-  for (int i = 0; i < times; ++i) PlugUhid(Key());
-  // The watch may be looking at one of them this very moment.
-  const auto until = Soon();
-  while (OpenFiles() != before && Clock::now() < until) std::this_thread::yield();
-  CHECK(OpenFiles() == before);
-  const auto key = PlugUhid(Key());
-  events.Note("A security key came");
-  // However many were told: each but the last has vanished, and the last can be opened.
-  std::string present;
-  Result<Port> port = Fail(ErrorCode::kInternal, "");
-  while (!port) {
-    const auto event = events.Next();
-    present = event.kind == DiscoveryEvent::kAppeared ? event.place.path : "";
-    if (!present.empty()) port = OpenHidraw(present);
-  }
-  RoundTrips(**port, 3);
 }
 
 }  // namespace
@@ -493,32 +378,6 @@ TEST_CASE("a flood through libusb is held back, and none of it is lost") {
   CHECK(port->Read(in, Soon()).error().code == ErrorCode::kUnavailable);
 }
 
-TEST_CASE("plugs and pulls leave no descriptor behind") {
-  for (const Road& road : kRoads) {
-    INFO(road.name);
-    Events events(road.watch);
-    std::size_t before = 0;
-    for (int i = 0; i < 4; ++i) {
-      const auto key = road.plug(Key());
-      const std::string path = events.Appeared();
-      auto port = road.open(path, {});
-      if (port && i % 2 == 0) {
-        auto reading = WaitingRead(**port);
-        key->Unplug();
-        CHECK(reading.get().error().code == ErrorCode::kUnavailable);
-      }
-      key->Unplug();
-      CHECK(events.Vanished() == path);
-      port = Fail(ErrorCode::kInternal, "");
-      if (i == 1) before = OpenFiles();
-    }
-    CHECK(OpenFiles() <= before + 2);
-    CHECK(events.Waiting() == 0);
-  }
-}
-
-TEST_CASE("plugs and pulls that nobody waits for end in the truth") { PlugAndPull(20); }
-
 TEST_CASE("the rule gives the nodes to the group of keys, and others are told what to do") {
   Events events(WatchHidraw);
   const auto key = PlugUsb(Key());
@@ -590,28 +449,4 @@ TEST_CASE("inspection shows what there is") {
   CHECK(Contains(Text(Seen(other)), "not on USB"));
   const OtherProcess holder([&] { return open(node.c_str(), O_RDWR | O_CLOEXEC) >= 0; });
   CHECK(Contains(Text(Seen(node)), "process " + holder.Pid()));
-}
-
-TEST_CASE("without udevd the kernel's messages do", "[noudev][.]") {
-  for (const Road& road : kRoads) {
-    INFO(road.name);
-    Events events(road.watch);
-    events.Note("No udevd runs");
-    const auto key = road.plug(Key());
-    const std::string path = events.Appeared();
-    {
-      const Port port = Open(road, path);
-      RoundTrips(*port, 20);
-      auto reading = WaitingRead(*port);
-      LetItWait();
-      key->Unplug();
-      CHECK(reading.get().error().code == ErrorCode::kUnavailable);
-    }
-    CHECK(events.Vanished() == path);
-  }
-  CHECK(Contains(CheckHidPermissions().at(0).what, "No udevd runs"));
-}
-
-TEST_CASE("a hundred plugs and pulls at the kernel's own speed end in the truth", "[noudev][.]") {
-  PlugAndPull(100);
 }
