@@ -13,6 +13,7 @@
 #include "device/key_port.h"
 #include "device/link.h"
 #include "device/transport.h"
+#include "device/turns.h"
 #include "protocol/framing.h"
 #include "protocol/result.h"
 
@@ -76,8 +77,7 @@ class HidPort final : public KeyPort, public std::enable_shared_from_this<HidPor
 
   std::mutex mutex_;  // all below
   std::condition_variable changed_;
-  std::deque<std::uint64_t> turns_;  // who waits; the front has the key
-  std::uint64_t next_turn_ = 0;
+  Turns turns_{mutex_, changed_};
   std::optional<std::uint32_t> listening_;  // cid of the running transaction
   std::deque<Report> reports_;              // of that cid, not yet taken
   Wanted wanted_;

@@ -115,7 +115,7 @@ Result<void> BleLink::Post(std::uint8_t command, std::span<const std::uint8_t> p
   {
     const std::scoped_lock lock(port_->mutex_);
     if (port_->gone_) return tl::unexpected(*port_->gone_);
-    if (port_->running_ != this) return {};
+    if (!port_->turns_.Runs(this)) return {};
   }
   return port_->Send(command, payload, Clock::now() + std::chrono::milliseconds(500));
 }

@@ -101,24 +101,12 @@ bool BlePort::Deliver(std::span<const std::uint8_t> fragment) {
   return true;
 }
 
-Clock::time_point BlePort::FreeFor(const Waiter& waiter) const {
-  if (owner_ == nullptr || owner_ == waiter.link) return {};
-  const bool owner_waits = std::any_of(waiters_.begin(), waiters_.end(),
-                                       [this](const Waiter* w) { return w->link == owner_; });
-  const auto idle =
-      running_ == owner_ || owner_waits ? Clock::time_point::max() : owner_spoke_ + holding_.idle;
+Clock::time_point BlePort::FreeFor(const BleLink* link, Clock::time_point since) const {
+  if (owner_ == nullptr || owner_ == link) return {};
+  const auto idle = turns_.Runs(owner_) || turns_.Waits(owner_) ? Clock::time_point::max()
+                                                                : owner_spoke_ + holding_.idle;
   if (owner_in_handshake_) return idle;
-  return std::min(idle, std::max(owner_since_, waiter.since) + holding_.longest);
-}
-
-bool BlePort::MayGo(const Waiter& waiter, Clock::time_point now) const {
-  if (busy_) return false;
-  const auto free = [&](const Waiter& w) { return !w.needs_channel || FreeFor(w) <= now; };
-  for (const Waiter* earlier : waiters_) {
-    if (earlier == &waiter) return free(waiter);
-    if (free(*earlier)) return false;
-  }
-  return false;
+  return std::min(idle, std::max(owner_since_, since) + holding_.longest);
 }
 
 Result<void> BlePort::Send(std::uint8_t command, std::span<const std::uint8_t> payload,

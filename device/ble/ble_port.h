@@ -15,6 +15,7 @@
 #include "device/key_port.h"
 #include "device/link.h"
 #include "device/transport.h"
+#include "device/turns.h"
 #include "protocol/result.h"
 
 namespace keyferry::device {
@@ -71,12 +72,6 @@ class BlePort final : public KeyPort, public std::enable_shared_from_this<BlePor
   class Listening;
   using Fragment = std::vector<std::uint8_t>;
 
-  struct Waiter {
-    const BleLink* link;
-    bool needs_channel;
-    Clock::time_point since;
-  };
-
   BlePort(std::unique_ptr<Transport> transport, OnGone on_gone, BleHolding holding,
           std::shared_ptr<std::atomic<bool>> heard);
 
@@ -84,9 +79,9 @@ class BlePort final : public KeyPort, public std::enable_shared_from_this<BlePor
   bool Deliver(std::span<const std::uint8_t> fragment);
   void LinkGone(const BleLink* link);
 
-  // When this waiter may have the channel, with mutex_ held. Never, while the owner is at work.
-  Clock::time_point FreeFor(const Waiter& waiter) const;
-  bool MayGo(const Waiter& waiter, Clock::time_point now) const;
+  // When a link that has waited from `since` on may have the channel, with mutex_ held. Never,
+  // while the owner is at work.
+  Clock::time_point FreeFor(const BleLink* link, Clock::time_point since) const;
 
   // Sends one command, whole. Without the turn only for CANCEL.
   Result<void> Send(std::uint8_t command, std::span<const std::uint8_t> payload, Deadline deadline);
@@ -107,11 +102,9 @@ class BlePort final : public KeyPort, public std::enable_shared_from_this<BlePor
 
   bool in_step_ = false;  // guarded by the turn
 
-  mutable std::mutex mutex_;  // all below
+  std::mutex mutex_;  // all below
   std::condition_variable changed_;
-  std::vector<const Waiter*> waiters_;  // in the order of asking
-  bool busy_ = false;
-  const BleLink* running_ = nullptr;  // whose command is on the wire
+  Turns turns_{mutex_, changed_};
   const BleLink* owner_ = nullptr;
   bool used_ = false;  // somebody had the channel since the last INIT for a new owner
   bool owner_in_handshake_ = false;
