@@ -44,6 +44,10 @@ class LeasedDirectory final : public Directory {
     if (target.tenure == 0 || target.tenure != tenure_()) return NotHeld();
     return directory_->SetPassword(target, id, password, options);
   }
+  Result<void> MayWrite(const ChangeTarget& target, const AccountId& id,
+                        const SetOptions& options) override {
+    return directory_->MayWrite(target, id, options);
+  }
   Result<PasswordStamp> Stamp(const ChangeTarget& target, const AccountId& id) override {
     return directory_->Stamp(target, id);
   }

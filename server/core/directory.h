@@ -188,6 +188,11 @@ class Directory {
   };
   virtual Result<void> SetPassword(const ChangeTarget& target, const AccountId& id,
                                    const SecureBytes& password, SetOptions options) = 0;
+  // Whether the service account has the rights for that, as far as the directory tells without
+  // doing it: kPermissionDenied names the missing one; success also where it does not tell.
+  virtual Result<void> MayWrite(const ChangeTarget&, const AccountId&, const SetOptions&) {
+    return {};
+  }
   // The account's stamp as the pinned controller has it now (evidence after an unknown outcome).
   virtual Result<PasswordStamp> Stamp(const ChangeTarget& target, const AccountId& id) = 0;
   // One bind as the account on the pinned controller: whether this is its password. A wrong one

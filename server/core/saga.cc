@@ -131,7 +131,10 @@ Result<ChangeView> Saga::Run(const Actor& actor, ChangeRequest request) {
     }
     return tl::unexpected(refusal);
   }
-  const auto chosen = Choose(actor, clearance->person->person, request.sources);
+  Directory::SetOptions options;
+  options.must_change = request.must_change;
+  options.unlock = request.unlock;
+  const auto chosen = Choose(actor, clearance->person->person, request.sources, options);
   if (!chosen) {
     auto audited = AuditRefusal(actor, clearance->person->person.login, chosen.error());
     if (!audited) return tl::unexpected(std::move(audited.error()));

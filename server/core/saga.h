@@ -86,13 +86,15 @@ class Saga final : public ChangeService {
   // The sources that a request names, or the preset ones; an error names the source, and nothing is
   // written anywhere.
   Result<std::vector<Chosen>> Choose(const Actor& actor, const Person& person,
-                                     const std::optional<std::vector<std::string>>& names);
+                                     const std::optional<std::vector<std::string>>& names,
+                                     const Directory::SetOptions& options);
   // The sources that the change was begun with.
   Result<std::vector<Chosen>> ChooseAgain(const Actor& actor, const Person& person,
-                                          const ChangeId& id);
+                                          const ChangeRecord& change);
   // The person's account there: nobody, or one that may get a new password now.
   Result<std::optional<Chosen>> Consider(const LinkedSource& source, const Actor& actor,
-                                         const Person& person);
+                                         const Person& person,
+                                         const Directory::SetOptions& options);
   std::vector<SourceChoice> Choices(const Actor& actor, const Person& person);
   const LinkedSource* FindSource(std::string_view name) const;
   // A typed password against what is known of the policy, before the directory is asked; notes its

@@ -156,7 +156,7 @@ bool Saga::Prepare(const ChangeRow& row) {
     if (held_.size() >= config_.max_held && held_.count(change.id) == 0) return false;
   }
   // The sources as well, before the key is prepared for something that one of them refuses.
-  const auto chosen = ChooseAgain(actor, clearance->person->person, change.id);
+  const auto chosen = ChooseAgain(actor, clearance->person->person, change);
   if (!chosen) {
     if (chosen.error().code == ErrorCode::kUnavailable ||
         chosen.error().code == ErrorCode::kDeadline) {

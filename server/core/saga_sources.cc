@@ -61,6 +61,14 @@ ChangeRecord AsIn(const ChangeRecord& change, const SourceRecord& source) {
   return there;
 }
 
+// Nobody has asked but the server: the actor's account is one of the first directory.
+Directory::SetOptions OptionsOf(const ChangeRecord& change) {
+  Directory::SetOptions options;
+  options.must_change = change.must_change;
+  options.unlock = change.unlock;
+  return options;
+}
+
 SourceView ViewOf(const SourceRecord& source) {
   return {source.name,   source.login,     source.state,    source.error,
           source.server, source.attempted, source.confirmed};
@@ -98,7 +106,7 @@ std::vector<SourceChoice> Saga::Choices(const Actor& actor, const Person& person
   std::vector<SourceChoice> out;
   for (const LinkedSource& source : ports_.sources) {
     SourceChoice choice = ChoiceOf(source);
-    const auto chosen = Consider(source, actor, person);
+    const auto chosen = Consider(source, actor, person, {});
     if (!chosen) {
       choice.refusal = chosen.error().message;
     } else if (!*chosen) {
@@ -113,7 +121,8 @@ std::vector<SourceChoice> Saga::Choices(const Actor& actor, const Person& person
 }
 
 Result<std::optional<Saga::Chosen>> Saga::Consider(const LinkedSource& source, const Actor& actor,
-                                                   const Person& person) {
+                                                   const Person& person,
+                                                   const Directory::SetOptions& options) {
   const std::string& value = ValueOf(person, source.match);
   if (value.empty()) return std::nullopt;
   const auto found = source.directory->FindBy(source.match, value);
@@ -144,6 +153,9 @@ Result<std::optional<Saga::Chosen>> Saga::Consider(const LinkedSource& source, c
                              ? kHeldByAge
                              : "; wait, or ask an administrator of that directory."));
   }
+  if (const auto may = source.directory->MayWrite(*candidate->target, there.id, options); !may) {
+    return tl::unexpected(may.error());
+  }
   Chosen chosen;
   chosen.record.name = source.name;
   chosen.record.account = detail.person.id;
@@ -153,9 +165,9 @@ Result<std::optional<Saga::Chosen>> Saga::Consider(const LinkedSource& source, c
   return chosen;
 }
 
-Result<std::vector<Saga::Chosen>> Saga::Choose(
-    const Actor& actor, const Person& person,
-    const std::optional<std::vector<std::string>>& names) {
+Result<std::vector<Saga::Chosen>> Saga::Choose(const Actor& actor, const Person& person,
+                                               const std::optional<std::vector<std::string>>& names,
+                                               const Directory::SetOptions& options) {
   std::vector<const LinkedSource*> wanted;
   if (!names) {
     for (const LinkedSource& source : ports_.sources) {
@@ -176,7 +188,7 @@ Result<std::vector<Saga::Chosen>> Saga::Choose(
   }
   std::vector<Chosen> out;
   for (const LinkedSource* source : wanted) {
-    auto chosen = Consider(*source, actor, person);
+    auto chosen = Consider(*source, actor, person, options);
     if (!chosen) {
       Error refusal = At(source->name, chosen.error());
       refusal.message += " Nothing was changed anywhere.";
@@ -197,12 +209,12 @@ Result<std::vector<Saga::Chosen>> Saga::Choose(
 }
 
 Result<std::vector<Saga::Chosen>> Saga::ChooseAgain(const Actor& actor, const Person& person,
-                                                    const ChangeId& id) {
-  const auto stored = ports_.store.SourcesOf({&id, 1});
+                                                    const ChangeRecord& change) {
+  const auto stored = ports_.store.SourcesOf({&change.id, 1});
   if (!stored) return tl::unexpected(stored.error());
   std::vector<std::string> names;
   for (const SourceRecord& source : *stored) names.push_back(source.name);
-  auto chosen = Choose(actor, person, names);
+  auto chosen = Choose(actor, person, names, OptionsOf(change));
   if (!chosen) return chosen;
   for (std::size_t i = 0; i < stored->size(); ++i) {
     if ((*stored)[i].account != (*chosen)[i].record.account) {
@@ -338,10 +350,7 @@ void Saga::WriteSource(const ChangeRecord& change, SourceRecord source,
     const std::lock_guard lock(mutex_);
     sources_seen_.try_emplace({change.id, source.name}, ports_.clock.Now());
   }
-  Directory::SetOptions options;
-  options.must_change = change.must_change;
-  options.unlock = change.unlock;
-  const auto set = directory.SetPassword(*target, source.account, password, options);
+  const auto set = directory.SetPassword(*target, source.account, password, OptionsOf(change));
   if (set) {
     KEYFERRY_FAILPOINT("server.source.set");
     EndSource(change, source, SourceState::kConfirmed, nullptr, By::kActor);

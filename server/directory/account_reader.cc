@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "server/directory/access.h"
 #include "server/directory/metadata.h"
 #include "server/directory/person.h"
 #include "server/directory/text.h"
@@ -248,6 +249,32 @@ Result<PersonDetail> AccountReader::ReadDetail(
     detail.state.protected_advice = std::move(protection->advice);
   }
   return detail;
+}
+
+Result<std::string> AccountReader::MissingRight(const Session& session, const AccountId& id,
+                                                const Directory::SetOptions& options) {
+  const auto context = Context(session);
+  if (!context) return tl::unexpected<Error>(context.error());
+  LdapSearch search;
+  search.base = GuidDn(id);
+  search.scope = LdapSearch::Scope::kBase;
+  search.attributes = {"allowedAttributesEffective", "nTSecurityDescriptor"};
+  search.with_dacl = true;
+  const auto entries = Entries(session, search);
+  if (!entries) return tl::unexpected<Error>(entries.error());
+  if (entries->empty()) return tl::unexpected<Error>(NotFound());
+  const LdapEntry& entry = entries->front();
+  const auto& writable = entry.All("allowedattributeseffective");
+  const auto may_write = [&](std::string_view attribute) {
+    return std::any_of(writable.begin(), writable.end(),
+                       [&](const std::string& name) { return EqualNoCase(name, attribute); });
+  };
+  if (options.must_change && !may_write("pwdLastSet")) return "\"Write pwdLastSet\"";
+  if (options.unlock && !may_write("lockoutTime")) return "\"Write lockoutTime\"";
+  std::set<std::string, std::less<>> token = (*context)->own_token;
+  for (const std::string& sid : EverybodysSids()) token.insert(sid);
+  const auto access = ReadAccess(entry.Get("ntsecuritydescriptor"), token);
+  return access && !access->reset_password ? "\"Reset password\"" : std::string();
 }
 
 Result<PasswordPolicy> AccountReader::ReadPolicy(const Session& session,

@@ -51,6 +51,10 @@ class AccountReader {
   // The account's stamp on this controller.
   Result<PasswordStamp> Stamp(const Session& session, const AccountId& id);
   Result<ControllerFacts> Facts(const Session& session);
+  // The right, in quotes, that the service account lacks for a new password with these options;
+  // empty when it has all, or when that cannot be told.
+  Result<std::string> MissingRight(const Session& session, const AccountId& id,
+                                   const Directory::SetOptions& options);
   // Groups of `user`, nested ones and the primary one with its parents too.
   Result<std::vector<LdapEntry>> Groups(const Session& session, const LdapEntry& user,
                                         const std::vector<std::string>& attributes) const;

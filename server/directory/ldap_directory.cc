@@ -54,6 +54,8 @@ class LdapDirectory final : public Directory {
   Result<ChangeTarget> Pin(const AccountId& id, const AccountId& actor) override;
   Result<void> SetPassword(const ChangeTarget& target, const AccountId& id,
                            const SecureBytes& password, SetOptions options) override;
+  Result<void> MayWrite(const ChangeTarget& target, const AccountId& id,
+                        const SetOptions& options) override;
   Result<PasswordStamp> Stamp(const ChangeTarget& target, const AccountId& id) override;
   Result<BindOutcome> TryPassword(const ChangeTarget& target, const AccountId& id,
                                   const SecureBytes& password) override;
@@ -304,6 +306,23 @@ Result<void> LdapDirectory::SetPassword(const ChangeTarget& target, const Accoun
                 "The server has no locked memory left for the password. Nothing was changed; raise "
                 "LimitMEMLOCK and try again.");
   }
+}
+
+Result<void> LdapDirectory::MayWrite(const ChangeTarget& target, const AccountId& id,
+                                     const SetOptions& options) {
+  auto pool = servers_.PoolOf(target.server);
+  if (!pool) return tl::unexpected<Error>(pool.error());
+  return servers_.RunOn(
+      **pool, servers_.NewDeadline(), Turn::kChange, [&](const Session& session) -> Result<void> {
+        const auto missing = accounts_.MissingRight(session, id, options);
+        if (!missing) return tl::unexpected<Error>(missing.error());
+        if (missing->empty()) return {};
+        LdapAnswer refusal;
+        refusal.delivery = LdapAnswer::Delivery::kAnswered;
+        refusal.rc = LDAP_INSUFFICIENT_ACCESS;
+        return tl::unexpected<Error>(
+            ExplainWrite(refusal, WriteKind::kSetPassword, (*pool)->uri(), *missing));
+      });
 }
 
 Result<void> LdapDirectory::WriteAnywhere(const AccountId& id, const AccountId& actor,

@@ -26,6 +26,8 @@ constexpr int kTriesOnCollision = 3;
 // A change that is this young by our clock may be of the server's present second.
 constexpr std::int64_t kYoung = 3;  // seconds
 constexpr std::chrono::milliseconds kOneSecond{1050};
+// For asking whether a password could be set; it never is.
+constexpr const char* kNeverSet = "Never-Set-7h2Kq-9wXz-4mTb-6Rj";
 
 PeopleSchema Schema() {
   PeopleSchema schema;
@@ -59,6 +61,8 @@ class OpenLdapDirectory final : public Directory {
   Result<ChangeTarget> Pin(const AccountId& id, const AccountId& actor) override;
   Result<void> SetPassword(const ChangeTarget& target, const AccountId& id,
                            const SecureBytes& password, SetOptions options) override;
+  Result<void> MayWrite(const ChangeTarget& target, const AccountId& id,
+                        const SetOptions& options) override;
   Result<PasswordStamp> Stamp(const ChangeTarget& target, const AccountId& id) override;
   Result<BindOutcome> TryPassword(const ChangeTarget& target, const AccountId& id,
                                   const SecureBytes& password) override;
@@ -258,6 +262,27 @@ Result<void> OpenLdapDirectory::SetPassword(const ChangeTarget& target, const Ac
                 "The server has no locked memory left for the password. Nothing was changed; raise "
                 "LimitMEMLOCK and try again.");
   }
+}
+
+Result<void> OpenLdapDirectory::MayWrite(const ChangeTarget& target, const AccountId& id,
+                                         const SetOptions& options) {
+  auto pool = servers_.PoolOf(target.server);
+  if (!pool) return tl::unexpected<Error>(pool.error());
+  return servers_.RunOn(
+      **pool, servers_.NewDeadline(), Turn::kChange, [&](const Session& session) -> Result<void> {
+        const auto account = accounts_.Account(session, id);
+        if (!account) return tl::unexpected<Error>(account.error());
+        if (options.must_change) {
+          if (auto possible = CheckMustChange(session, *account); !possible) return possible;
+        }
+        const LdapAnswer answer = session.connection.TryModify(
+            account->detail.person.dn, {{"userPassword", kNeverSet}}, session.deadline);
+        if (answer.delivery != LdapAnswer::Delivery::kAnswered) {
+          return tl::unexpected<Error>(ExplainRead(answer, session.endpoint));
+        }
+        if (answer.rc != LDAP_INSUFFICIENT_ACCESS) return {};
+        return tl::unexpected<Error>(Refusal(answer, WriteKind::kSetPassword, session, *account));
+      });
 }
 
 Result<void> OpenLdapDirectory::WriteAnywhere(const AccountId& id, const AccountId& actor,

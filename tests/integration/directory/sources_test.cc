@@ -150,6 +150,14 @@ TEST_CASE("a slapd that is away, or knows nobody, refuses the whole change befor
     config.people_dn = "ou=frozen," + config.people_dn;
     word = "leave the source out";
   }
+  SECTION("without the right") {
+    const std::string frozen = "uid=" + person.login + ",ou=frozen," + config.people_dn;
+    config.people_dn = "ou=frozen," + config.people_dn;
+    TestSlapd::Shared().Apply(
+        "dn: " + frozen + "\nchangetype: add\nobjectClass: inetOrgPerson\nuid: " + person.login +
+        "\ncn: x\nsn: x\nuserPassword: frozen-first-1\n\n");
+    word = "lacks write access";
+  }
   SECTION("in a group that it protects") {
     TestSlapd::Shared().Apply(
         "dn: " + TestSlapd::Shared().guarded +
@@ -163,6 +171,10 @@ TEST_CASE("a slapd that is away, or knows nobody, refuses the whole change befor
   REQUIRE_FALSE(view);
   CHECK_THAT(view.error().message, Catch::Contains("\"Lab\"") && Catch::Contains(word));
   CHECK(site.domain.Attribute(person.dn, "pwdLastSet") == before);
+  if (word == "lacks write access") {
+    TestSlapd::Shared().Apply("dn: uid=" + person.login + ",ou=frozen,ou=people,dc=example,dc=org" +
+                              "\nchangetype: delete\n\n");
+  }
   if (word == "protected account") {
     TestSlapd::Shared().Apply(
         "dn: " + TestSlapd::Shared().guarded +
@@ -196,6 +208,33 @@ TEST_CASE("slapd's answer is lost: its own record decides") {
   INFO(source.error);
   CHECK(site.slapd.Binds(site.dn, password) == arrived);
   CHECK(source.state == (arrived ? SourceState::kConfirmed : SourceState::kNotSet));
+}
+
+TEST_CASE("Samba as the linked source tells beforehand which right is missing") {
+  TestDomain& domain = TestDomain::Shared();
+  const auto ad = Open(ConfigFor(domain));
+  const AccountId id = IdOf(domain.Person("employee"));
+  const auto target = ad->Pin(id, AccountId{});
+  REQUIRE_OK(target);
+  Directory::SetOptions options;
+  options.must_change = options.unlock = true;
+  REQUIRE_OK(ad->MayWrite(*target, id, options));
+  // Outside of what was delegated: an OU of its own that takes no permissions from above.
+  LdapConfig config = ConfigFor(domain);
+  config.people_dn = domain.base_dn;
+  const auto all = Open(std::move(config));
+  domain.Apply("dn: OU=Sealed," + domain.base_dn + "\nobjectClass: organizationalUnit\n\n");
+  domain.Apply("dn: CN=Sealed One,OU=Sealed," + domain.base_dn +
+               "\nobjectClass: user\nsAMAccountName: sealed.one\n\n");
+  const auto found = all->FindBy(PersonKey::kLogin, "sealed.one");
+  REQUIRE_OK(found);
+  REQUIRE(found->size() == 1);
+  const auto there = all->Pin(found->front().id, AccountId{});
+  REQUIRE_OK(there);
+  CHECK_REFUSED(all->MayWrite(*there, found->front().id, options), ErrorCode::kPermissionDenied,
+                "pwdLastSet");
+  CHECK_REFUSED(all->MayWrite(*there, found->front().id, {}), ErrorCode::kPermissionDenied,
+                "Reset password");
 }
 
 TEST_CASE("accounts are found by login, mail and employee id, in both kinds of directory") {

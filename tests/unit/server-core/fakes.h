@@ -81,7 +81,12 @@ class FakeDirectory final : public Directory {
   bool locked_out = false;            // binds answer "locked"
   std::int64_t time = 1'800'000'000;  // the controller's clock
   int tries = 0;
-  bool no_binds = false;  // binds get no answer
+  bool no_binds = false;   // binds get no answer
+  bool no_rights = false;  // says beforehand that it would refuse
+  Result<void> MayWrite(const ChangeTarget&, const AccountId&, const SetOptions&) override {
+    if (!no_rights) return {};
+    return Fail(ErrorCode::kPermissionDenied, "The service account may not reset passwords.");
+  }
 
   AccountId Add(const std::string& login);
   Entry& At(const AccountId& id) { return people_.at(id); }

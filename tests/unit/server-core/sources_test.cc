@@ -289,6 +289,10 @@ TEST_CASE("every source is asked before anything is written anywhere") {
     entry.detail.state.disabled = true;
     word = "disabled";
   }
+  SECTION("without the right there") {
+    office.lab.no_rights = true;
+    word = "may not reset";
+  }
   SECTION("too young there") {
     entry.detail.policy.min_age = 86400;
     entry.detail.policy.min_age_holds_resets = true;
