@@ -22,6 +22,13 @@ void Presence::Tell(const WorkstationId& id, const std::string& name, Seat::Kind
   if (observer_) observer_({id, name, kind, keys});
 }
 
+void Presence::TellAgain() const {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [id, entry] : entries_) {
+    if (entry.streams > 0) Tell(id, entry.name, Seat::kHere, entry.keys);
+  }
+}
+
 std::vector<Presence::Seat> Presence::Local() const {
   const std::lock_guard lock(mutex_);
   std::vector<Seat> out;
@@ -60,6 +67,11 @@ void Presence::SetRemote(const std::string& node, const Seat& seat) {
       if (there != remote_.end() && there->second.node == node) remote_.erase(there);
       return;
   }
+}
+
+void Presence::ForgetRemote(const std::string& node) {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(remote_, [&node](const auto& entry) { return entry.second.node == node; });
 }
 
 bool Presence::KeepRemote(const std::set<std::string>& nodes) {

@@ -41,9 +41,13 @@ class Presence {
   // Called with every change of what is local, in order, while Presence is locked.
   using Observer = std::function<void(const Seat&)>;
   void Observe(Observer observer);
+  // Calls the observer for everything that is local now.
+  void TellAgain() const;
   std::vector<Seat> Local() const;
   // What the server `node` told of one of its workstations.
   void SetRemote(const std::string& node, const Seat& seat);
+  // Forgets what this node told: it tells everything anew.
+  void ForgetRemote(const std::string& node);
   // Forgets what other nodes than these told. True when there was any.
   bool KeepRemote(const std::set<std::string>& nodes);
 

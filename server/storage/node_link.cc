@@ -109,6 +109,8 @@ struct Outgoing {
 };
 
 constexpr std::string_view kSeatTopic = "seat/";
+constexpr std::string_view kAnewTopic =
+    "seats-anew";  // forget this server's seats; all of them follow
 
 class PostgresNodeLink final : public NodeLink, private EventBus {
  public:
@@ -231,6 +233,7 @@ class PostgresNodeLink final : public NodeLink, private EventBus {
                         ":name, :shared, ") +
                 backend_->Now() + " + :lease)",
             self_.id, self_.name, shared, lease);
+    Notify();  // whoever thinks itself alone tells nobody what happens
     sql << "COMMIT";
     Hold(before);
     return {};
@@ -246,14 +249,8 @@ class PostgresNodeLink final : public NodeLink, private EventBus {
       const std::lock_guard lock(queue_mutex_);
       queue_.clear();
     }
-    const std::vector<Presence::Seat> seats = presence_.Local();
-    {
-      const std::lock_guard lock(queue_mutex_);
-      for (auto seat = seats.rbegin(); seat != seats.rend(); ++seat) {
-        queue_.push_front({{}, {}, {}, *seat});
-      }
-    }
     Beat();
+    TellAgain();
     presence_.KeepRemote({});
     for (const SeatColumns& row :
          Select<SeatColumns>(sql,
@@ -276,6 +273,12 @@ class PostgresNodeLink final : public NodeLink, private EventBus {
     }
   }
 
+  // The other servers get this one's part of the presence as a whole.
+  void TellAgain() {
+    if (told_) Enqueue({std::string(kAnewTopic), "seats", {}, std::nullopt});
+    presence_.TellAgain();
+  }
+
   // The lease that was asked for at `since` is had. It is the same one only if the former certainly
   // had not ended by then: the database does not tell a revived lease from one that was kept.
   void Hold(std::int64_t since) {
@@ -288,7 +291,8 @@ class PostgresNodeLink final : public NodeLink, private EventBus {
     held_until_ = 0;
   }
 
-  void Beat() {
+  // True when there is a server that was not there at the last beat.
+  bool Beat() {
     soci::session& sql = *session_;
     const std::int64_t before = BootMillis();
     const long long lease = kLease;
@@ -307,13 +311,17 @@ class PostgresNodeLink final : public NodeLink, private EventBus {
     beat_ = before;
     std::map<std::string, std::string> others;
     std::set<std::string> ids;
+    bool fresh = false;
     for (NodeColumns& other :
          Select<NodeColumns>(sql,
                              std::string("SELECT node_id, name, shared FROM nodes WHERE "
                                          "alive_until > ") +
                                  backend_->Now() + " AND node_id <> :me",
                              self_.id)) {
-      if (others_.count(other.id) == 0) calls_.log("servers: " + other.name + " is there");
+      if (others_.count(other.id) == 0) {
+        fresh = true;
+        calls_.log("servers: " + other.name + " is there");
+      }
       ids.insert(other.id);
       others.emplace(std::move(other.id), std::move(other.name));
     }
@@ -342,6 +350,7 @@ class PostgresNodeLink final : public NodeLink, private EventBus {
               std::string("DELETE FROM nodes WHERE alive_until < ") + backend_->Now() + " - :old",
               old);
     }
+    return fresh;
   }
 
   void Flush() {
@@ -373,6 +382,7 @@ class PostgresNodeLink final : public NodeLink, private EventBus {
 
   void WriteSeatRow(const Presence::Seat& seat, Outgoing& item) {
     soci::session& sql = *session_;
+    told_ = true;
     const std::string id = seat.workstation.Hex();
     item.topic = std::string(kSeatTopic) + id;
     item.name = "seat";
@@ -404,7 +414,9 @@ class PostgresNodeLink final : public NodeLink, private EventBus {
       for (const EventColumns& event : events) {
         last_ = event.number;
         if (event.node == self_.id) continue;
-        if (event.topic.rfind(kSeatTopic, 0) == 0) {
+        if (event.topic == kAnewTopic) {
+          presence_.ForgetRemote(event.node);
+        } else if (event.topic.rfind(kSeatTopic, 0) == 0) {
           presence_.SetRemote(event.node,
                               ReadSeat(event.topic.substr(kSeatTopic.size()), event.data));
         } else {
@@ -431,6 +443,7 @@ class PostgresNodeLink final : public NodeLink, private EventBus {
   void Run() {
     presence_.Observe([this](const Presence::Seat& seat) { Enqueue({{}, {}, {}, seat}); });
     bool resumed = false;
+    bool notified = false;  // while alone: by a server that has just come
     std::string told;
     while (!ending_) {
       try {
@@ -445,11 +458,13 @@ class PostgresNodeLink final : public NodeLink, private EventBus {
           told.clear();
           resumed = true;
         }
-        if (now - beat_ >= kBeat) Beat();
+        // What happened while this server took itself for the only one, a new one did not hear.
+        if ((notified || now - beat_ >= kBeat) && Beat()) TellAgain();
         Flush();
         Receive();
         if (now - swept_ >= kSweep) Sweep(kSweepBack);
-        Wait(std::max<std::int64_t>(0, kBeat - (BootMillis() - beat_)));
+        const bool heard = Wait(std::max<std::int64_t>(0, kBeat - (BootMillis() - beat_)));
+        notified = heard && alone_;
       } catch (const std::exception& error) {
         const Error failure = Failure(error).value();
         if (told != failure.message) {
@@ -464,8 +479,8 @@ class PostgresNodeLink final : public NodeLink, private EventBus {
     }
   }
 
-  // Until something is to be done.
-  void Wait(std::int64_t millis) {
+  // Until something is to be done. True when another server has notified.
+  bool Wait(std::int64_t millis) {
     pollfd fds[2] = {{wake_, POLLIN, 0}, {-1, POLLIN, 0}};
     if (connection_ != nullptr) {
       if (PQconsumeInput(connection_) == 0) throw soci::soci_error("the connection was lost");
@@ -474,16 +489,21 @@ class PostgresNodeLink final : public NodeLink, private EventBus {
         PQfreemem(notice);
         notified = true;
       }
-      if (notified) return;
+      if (notified) return true;
       fds[1].fd = PQsocket(connection_);
     }
     poll(fds, 2, static_cast<int>(millis));
     std::uint64_t count = 0;
     [[maybe_unused]] const ssize_t taken = read(wake_, &count, sizeof count);  // nothing: not woken
+    bool notified = false;
     if (connection_ != nullptr && (fds[1].revents & POLLIN) != 0) {
       if (PQconsumeInput(connection_) == 0) throw soci::soci_error("the connection was lost");
-      while (PGnotify* const notice = PQnotifies(connection_)) PQfreemem(notice);
+      while (PGnotify* const notice = PQnotifies(connection_)) {
+        PQfreemem(notice);
+        notified = true;
+      }
     }
+    return notified;
   }
 
   tl::unexpected<Error> Failure(const std::exception& error) const {
@@ -516,6 +536,7 @@ class PostgresNodeLink final : public NodeLink, private EventBus {
   long long last_ = 0;
   std::int64_t beat_ = 0, received_ = 0, swept_ = 0, pruned_ = 0;
   std::map<std::string, std::string> others_;  // live servers: id → name
+  bool told_ = false;                          // others may know seats of this server
 };
 
 }  // namespace

@@ -6,6 +6,8 @@ import { scan } from '../../scripts/lib/demo/canary.mjs';
 import { freePort, must, run, Service } from '../../scripts/lib/demo/processes.mjs';
 import { ROOT, UIDS } from '../../scripts/lib/demo/stack.mjs';
 import { Company, poll } from './company.mjs';
+import { atDeliveryOnTwo } from './nodes_at_delivery.mjs';
+import { restoreOfDump } from './nodes_restore.mjs';
 
 const SHARED = ['root.pub', 'issuer.key', 'issuer.cert', 'ca.pem', 'ca.key', 'audit.key', 'audit.pub'];
 // Where A dies in the middle of a change.
@@ -144,6 +146,7 @@ export async function twoServers(withCompany, test) {
     await test('two servers: A stands still before the directory is asked, B takes over, A sends nothing any more', async () => {
       return takeOver(company, 'server.change.begun', { still: true });
     });
+    await atDeliveryOnTwo(company, test);
     await test('two servers: B, with the workstation, is killed; what A queued meanwhile comes when it is back', async () => {
       await company.services.b.kill();
       const answer = await company.change();
@@ -186,6 +189,7 @@ export async function twoServers(withCompany, test) {
       await refused(file, 'init', 'another Keyferry');
       await company.services.b.start();
     });
+    await restoreOfDump(company, test);
     await test('two servers: I6: no released password in any file', async () => {
       const { files, hits } = scan(['server', 'daemon', 'agent', 'logs', 'pg/data'].map((name) => company.path(name)), [...company.released]);
       if (hits.length) throw new Error(`${hits[0].encoding} in ${path.basename(hits[0].file)} and ${hits.length - 1} more`);

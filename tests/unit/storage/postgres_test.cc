@@ -6,12 +6,14 @@
 
 #include <atomic>
 #include <catch2/catch.hpp>
+#include <chrono>
 #include <cstdlib>
 #include <thread>
 
 #include "company.h"
 #include "server/core/audit_verify.h"
 #include "server/core/services.h"
+#include "server/storage/node_link.h"
 #include "server/storage/postgres_store.h"
 
 using namespace keyferry;
@@ -294,4 +296,57 @@ TEST_CASE("a PostgreSQL that is too old is refused") {
   CHECK(store.error().code == ErrorCode::kUnsupported);
   CHECK_THAT(store.error().message,
              Catch::Contains("PostgreSQL 9") && Catch::Contains("13 or newer"));
+}
+
+namespace {
+
+// One server of several, without the rest of it.
+struct Node {
+  Node(const TestDatabase& database, char digit) {
+    auto opened =
+        OpenNodeLink(*PostgresUrl::Parse(database.url()),
+                     {std::string(32, digit), std::string("node ") + digit, {}}, presence);
+    REQUIRE(opened);
+    link = *std::move(opened);
+    link->Start({[](const std::vector<DeviceId>&) {}, [] {}, [](std::string_view) {}});
+  }
+  // Within the time that a server has to notice anything at all.
+  bool Sees(std::size_t keys) const {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (presence.All().size() != keys) {
+      if (std::chrono::steady_clock::now() > end) return false;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    return true;
+  }
+
+  Presence presence;
+  std::unique_ptr<NodeLink> link;
+};
+
+}  // namespace
+
+TEST_CASE(
+    "what happens while a server takes itself for the only one, a new one hears all the same") {
+  TestDatabase database;
+  REQUIRE(database.Open());
+  const WorkstationId desk{{1}};
+  const std::vector<SeenKey> one = {{DeviceId{{9}}, 2, "hid", 1, false}}, none;
+  Node first(database, 'a');
+  for (int round = 0; round < 3; ++round) {
+    first.presence.Connected(desk, "desk");
+    first.presence.Replace(desk, "desk", one);
+    Node second(database, 'b');
+    REQUIRE(second.Sees(1));
+    first.presence.Replace(desk, "desk", none);
+    CHECK(second.Sees(0));
+    first.presence.Replace(desk, "desk", one);
+    CHECK(second.Sees(1));
+    // While nobody can be told, the workstation goes.
+    static_cast<void>(database.Text(
+        "SELECT COUNT(pg_terminate_backend(pid))::text FROM pg_stat_activity WHERE pid <> "
+        "pg_backend_pid() AND backend_type = 'client backend'"));
+    first.presence.Disconnected(desk);
+    CHECK(second.Sees(0));
+  }
 }
