@@ -109,9 +109,12 @@ try {
   await test('every page is clean under axe, light and dark, phone and desk', async (page) => {
     await signIn(page, admin);
     const other = stack.account('employee_without_key');
+    const policy = await stack.api.must('POST', '/api/v1/policies', { json: { name: 'Seen by axe', group_dn: stack.dc.help_desk_group, max_age_days: 3650,
+      window_from: '02:00', window_until: '03:00', notify_days: [7], enabled: false } });
     const pages = { employees: `${stack.pageUrl}employees`, employee: stack.employeeUrl, 'employee-without-key': employeePage(other),
       password: `${stack.employeeUrl}/password`, 'add-key': `${employeePage(other)}/key`, keys: `${stack.pageUrl}keys`, key: `${stack.pageUrl}keys/${(await stack.api.must('GET', '/api/v1/keys')).keys[0].device}`,
-      workstations: `${stack.pageUrl}workstations`, audit: `${stack.pageUrl}audit`, tokens: `${stack.pageUrl}tokens`, 'check-up': `${stack.pageUrl}check-up`, 'not-found': `${stack.pageUrl}nothing/here` };
+      workstations: `${stack.pageUrl}workstations`, audit: `${stack.pageUrl}audit`, tokens: `${stack.pageUrl}tokens`, policies: `${stack.pageUrl}policies`, 'policy-new': `${stack.pageUrl}policies/new`,
+      policy: `${stack.pageUrl}policies/${policy.id}`, matches: `${stack.pageUrl}workstations/matches`, enrolment: `${stack.pageUrl}enrolments/${stack.enrolment}`, 'check-up': `${stack.pageUrl}check-up`, 'not-found': `${stack.pageUrl}nothing/here` };
     for (const [name, url] of Object.entries(pages)) {
       for (const [scheme, width] of [['light', 1280], ['dark', 390]]) {
         await page.emulateMedia({ colorScheme: scheme });

@@ -214,6 +214,7 @@ log_file = "${this.path('agent', 'keyferry-agent.log')}"
     const key = await until('the workstation sees the key', async () => (await api.must('GET', '/api/v1/keys/unassigned')).keys[0]);
     const begun = await api.must('POST', '/api/v1/enrolments',
       { json: { account: this.employee.id, device: key.device, workstation: key.workstation } });
+    this.enrolment = begun.id;
     await until('the key is enrolled', async () => {
       const { state, error } = await api.must('GET', `/api/v1/enrolments/${begun.id}`);
       if (state === 'failed') throw new Error(`enrolment failed: ${error}`);
