@@ -94,7 +94,7 @@ class FarCompany extends Company {
 }
 
 /** One change while the n-th request to the directory meets a fault. Returns what was claimed, or null when there was no n-th. */
-async function faultyChange(company, kind, n) {
+export async function faultyChange(company, kind, n) {
   const before = await company.directoryWrites();
   const armed = company.proxy.arm(kind, n);
   const answer = await company.post();

@@ -10,6 +10,7 @@ import { Company } from './company.mjs';
 import { atDelivery } from './at_delivery.mjs';
 import { killAt, releaseHasNone, rounds } from './kills.mjs';
 import { badNetwork } from './network.mjs';
+import { openLdapAlone } from './openldap.mjs';
 import { twoServers } from './nodes.mjs';
 import { backupAndRestore } from './restore.mjs';
 import { rotationAndMail } from './rotation.mjs';
@@ -114,13 +115,17 @@ async function rotations() {
   if ('rotation'.includes(options.only) || options.only.startsWith('rotation')) await rotationAndMail(withCompany, test);
 }
 
+async function openLdap() {
+  if ('openldap'.includes(options.only) || options.only.startsWith('openldap')) await openLdapAlone(withCompany, test);
+}
+
 async function sources() {
   if ('sources'.includes(options.only) || options.only.startsWith('sources')) await severalSources(withCompany, test);
 }
 
 // Four organisations side by side, each with a domain controller, server, daemon and key of its own: most of the time is
 // waiting for deadlines and leases.
-await Promise.all([kills(), others(), network(), restores().then(rotations).then(sources)]);
+await Promise.all([kills(), others(), network(), restores().then(rotations).then(sources).then(openLdap)]);
 
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed || !passed ? 1 : 0);

@@ -12,6 +12,7 @@ const SERVICE = `cn=keyferry,ou=services,${BASE}`;
 const ROOT_DN = `cn=root,${BASE}`;
 const SERVICE_PASSWORD = 'lab-service-secret-1';
 const ROOT_PASSWORD = 'lab-root-secret-1';
+const ADMINISTRATORS = `cn=administrators,ou=groups,${BASE}`;
 const DEFAULT_POLICY = `cn=default,ou=policies,${BASE}`;
 export const FIRST_PASSWORD = 'Lab-first-password-1';
 
@@ -26,9 +27,16 @@ export class Slapd {
   get uri() { return `ldaps://127.0.0.1:${this.port}`; }
   get caFile() { return this.file('ca.pem'); }
 
-  /** `logins`: who has an account there, with FIRST_PASSWORD. */
-  async start(logins = []) {
-    if (!fs.existsSync(this.file('slapd.conf'))) await this.make(logins);
+  /** As scripts/dc tells of a domain: what a server needs whose only directory this is. */
+  facts(people) {
+    return { ldaps_uri: this.uri, ca_file: this.caFile, base_dn: BASE, people_dn: PEOPLE, service_upn: SERVICE, service_password: SERVICE_PASSWORD,
+      administrators_group: ADMINISTRATORS, help_desk_group: ADMINISTRATORS, default_policy: DEFAULT_POLICY,
+      people: people.map((one) => ({ ...one, upn: this.dn(one.login), display_name: one.login, password: FIRST_PASSWORD })) };
+  }
+
+  /** `people`: `{login, role}` of who has an account there, with FIRST_PASSWORD. */
+  async start(people = []) {
+    if (!fs.existsSync(this.file('slapd.conf'))) await this.make(people);
     this.child = spawn('/usr/sbin/slapd', ['-f', this.file('slapd.conf'), '-h', this.uri, '-d', '0'], { stdio: 'ignore' });
     this.exited = new Promise((resolve) => this.child.on('close', resolve));
     for (let i = 0; i < 1000; i += 1) {
@@ -54,7 +62,7 @@ export class Slapd {
     this.child = null;
   }
 
-  async make(logins) {
+  async make(people) {
     fs.mkdirSync(this.file('db'), { recursive: true, mode: 0o700 });
     this.port = await freePort();
     const at = (name) => this.file(name);
@@ -66,7 +74,7 @@ export class Slapd {
     await must('openssl', ['x509', '-req', '-days', '30', '-in', at('server.csr'), '-CA', this.caFile, '-CAkey', at('ca.key'), '-CAcreateserial',
       '-extfile', at('extensions'), '-out', at('server.pem')]);
     fs.writeFileSync(at('slapd.conf'), this.configuration(), { mode: 0o600 });
-    await must('slapadd', ['-q', '-f', at('slapd.conf')], { input: this.data(logins) });
+    await must('slapadd', ['-q', '-f', at('slapd.conf')], { input: this.data(people) });
   }
 
   configuration() {
@@ -94,6 +102,7 @@ index objectClass,entryUUID,uid,mail eq
 access to dn.subtree="${PEOPLE}" attrs=userPassword ${service} =w by self =xw by anonymous auth by * none
 access to attrs=userPassword by anonymous auth by * none
 access to dn.subtree="${PEOPLE}" attrs=pwdReset,pwdAccountLockedTime ${service} write by * none
+access to dn.base="${BASE}" by users read by * none
 access to * ${service} read by self read by * none
 overlay ppolicy
 ppolicy_default "${DEFAULT_POLICY}"
@@ -101,9 +110,11 @@ ppolicy_use_lockout
 `;
   }
 
-  data(logins) {
-    const units = ['people', 'services', 'policies'].map((name) => `dn: ou=${name},${BASE}\nobjectClass: organizationalUnit\nou: ${name}\n\n`);
-    const people = logins.map((login) => `dn: ${this.dn(login)}\nobjectClass: inetOrgPerson\nuid: ${login}\ncn: ${login}\nsn: ${login}\nuserPassword: ${FIRST_PASSWORD}\n\n`);
+  data(accounts) {
+    const units = ['people', 'services', 'policies', 'groups'].map((name) => `dn: ou=${name},${BASE}\nobjectClass: organizationalUnit\nou: ${name}\n\n`);
+    const administrators = accounts.filter(({ role }) => role === 'administrator').map(({ login }) => `member: ${this.dn(login)}\n`);
+    const group = administrators.length ? `dn: ${ADMINISTRATORS}\nobjectClass: groupOfNames\ncn: administrators\n${administrators.join('')}\n` : '';
+    const people = accounts.map(({ login }) => `dn: ${this.dn(login)}\nobjectClass: inetOrgPerson\nuid: ${login}\ncn: ${login}\nsn: ${login}\nuserPassword: ${FIRST_PASSWORD}\n\n`);
     return `dn: ${BASE}\nobjectClass: domain\ndc: lab\n\n${units.join('')}dn: ${DEFAULT_POLICY}
 objectClass: pwdPolicy
 objectClass: device
@@ -121,7 +132,7 @@ objectClass: simpleSecurityObject
 cn: keyferry
 userPassword: ${SERVICE_PASSWORD}
 
-${people.join('')}`;
+${people.join('')}${group}`;
   }
 
   get env() { return { LDAPTLS_CACERT: this.caFile, LDAPTLS_REQCERT: 'demand' }; }
@@ -144,6 +155,12 @@ ${people.join('')}`;
     }
   }
 
+  /** While it is on, it refuses every password that a server can make. */
+  async strictPolicy(on) {
+    await must('ldapmodify', ['-x', '-H', this.uri, '-D', ROOT_DN, '-w', ROOT_PASSWORD],
+      { env: this.env, input: `dn: ${DEFAULT_POLICY}\nchangetype: modify\nreplace: pwdMinLength\npwdMinLength: ${on ? 200 : 10}\n\n` });
+  }
+
   /** How many passwords the account has had before this one. */
   async passwords(login) {
     const text = await must('ldapsearch', ['-x', '-H', this.uri, '-D', ROOT_DN, '-w', ROOT_PASSWORD, '-LLL', '-o', 'ldif-wrap=no', '-s', 'base', '-b', this.dn(login),
@@ -157,7 +174,7 @@ export const linked = (Base, { preset = false } = {}) => class extends Base {
   async startDirectory() {
     await super.startDirectory();
     this.lab ??= new Slapd(this.path('lab'));
-    await this.lab.start(this.dc.people.filter(({ role }) => role === 'employee_with_key').map(({ login }) => login));
+    await this.lab.start(this.dc.people.filter(({ role }) => role === 'employee_with_key').map(({ login }) => ({ login })));
     this.say(`password source Lab: a slapd answers on ${this.lab.uri}`);
   }
 

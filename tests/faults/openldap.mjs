@@ -1,0 +1,81 @@
+// OpenLDAP as the only directory: the main kills, and a bad network before it.
+import fs from 'node:fs';
+import path from 'node:path';
+import { Slapd } from '../../scripts/lib/demo/slapd.mjs';
+import { Company } from './company.mjs';
+import { killAt } from './kills.mjs';
+import { DirectoryProxy, faultyChange, KINDS } from './network.mjs';
+
+const NOW = ['server.change.pinned', 'server.change.begun', 'server.directory.before_send', 'server.directory.sent', 'server.directory.answered', 'server.change.set',
+  'server.confirm.before_commit', 'server.change.confirmed', 'server.change.handed_out', 'server.receipt.before_commit'];
+const AT_DELIVERY = ['server.wait.begun', 'server.held.attempted', 'server.change.set', 'server.commit.sealed', 'server.change.confirmed'];
+const REFUSED = ['server.change.refused', 'server.close.before_commit', 'server.drop.committed'];
+
+class OpenLdapCompany extends Company {
+  // Within seconds of an account's last change the server waits for up to one more, so that the time tells them apart.
+  get directoryTimeout() { return 3000; }
+
+  async startDirectory() {
+    const people = [{ role: 'administrator', login: 'olena.admin' }, { role: 'employee_with_key', login: 'taras.shevchuk' }];
+    this.slapd ??= new Slapd(this.path('slapd'));
+    await this.slapd.start(people);
+    this.dc = this.slapd.facts(people);
+    this.env = {};
+    this.proxy = new DirectoryProxy(this.dc.ldaps_uri);
+    this.directoryUri = await this.proxy.listen();
+  }
+
+  serverConfig() {
+    return super.serverConfig().replace('[directory]\n', `[directory]\nkind = "openldap"\ndefault_policy = "${this.dc.default_policy}"\n`);
+  }
+
+  /** There is no Kerberos: what the key gives goes to the sink alone, and the checker binds with it. */
+  writePamFile(sink = null) {
+    this.pamFile = `/etc/pam.d/${this.pamService}`;
+    const module = path.join(this.bin, '../lib/pam_keyferry.so');
+    fs.writeFileSync(this.pamFile, `# Written by tests/faults and removed at its end.
+auth requisite ${module} socket=${this.agentSocket}
+${sink ? `auth optional pam_exec.so expose_authtok quiet ${sink}\n` : ''}auth required pam_permit.so
+account required pam_permit.so
+`, { mode: 0o644 });
+  }
+
+  directoryWrites() { return this.slapd.passwords(this.employee.login); }
+  strictPolicy(on) { return this.slapd.strictPolicy(on); }
+
+  async stop() {
+    await super.stop();
+    this.proxy?.close();
+    await this.slapd?.stop();
+  }
+}
+
+export async function openLdapAlone(withCompany, test) {
+  await withCompany(async (company) => {
+    await test('openldap: the key gives what slapd takes', () => company.check());
+    const rounds = [...NOW.map((failpoint) => ({ failpoint, mode: 'now' })), ...AT_DELIVERY.map((failpoint) => ({ failpoint, mode: 'at_delivery' })),
+      ...REFUSED.map((failpoint) => ({ failpoint, mode: 'at_delivery', refused: true }))];
+    for (const round of rounds) {
+      const name = `openldap: killed at ${round.failpoint}${round.mode === 'now' ? '' : ', at delivery'}${round.refused ? ', refused' : ''}`;
+      if (!await test(name, () => killAt(company, round))) {
+        if (company.died('server')) await company.rearm('server');
+        await company.change().then(() => company.quiet()).catch(() => {});
+        company.writes = await company.directoryWrites();
+        company.requests = 0;
+      }
+    }
+    for (const kind of Object.keys(KINDS)) {
+      await test(`openldap: network before it: ${kind}`, async () => {
+        const claims = [];
+        for (let n = 1; n <= 10; ++n) {
+          const claimed = await faultyChange(company, kind, n);
+          if (claimed === null) break;
+          claims.push(claimed);
+        }
+        if (claims.length < 2) throw new Error('the proxy saw no change');
+        return `at each of ${claims.length} requests: ${[...new Set(claims)].map((c) => `${claims.filter((x) => x === c).length} ${c}`).join(', ')}`;
+      });
+    }
+    await test('openldap: the audit trail is whole', () => company.checkAudit());
+  }, OpenLdapCompany);
+}
