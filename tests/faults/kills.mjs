@@ -116,7 +116,7 @@ export async function killAt(company, { failpoint, mode, refused }) {
 export async function releaseHasNone(bin) {
   for (const program of ['keyferry-server', 'keyferryd', 'keyferry-sim', 'keyferry-agent']) {
     const { stdout } = await run('strings', ['-n', '8', `${bin}/${program}`], { timeout: 60000 });
-    const hit = stdout.split('\n').find((line) => /KEYFERRY_FAILPOINT|server\.change\.begun|daemon\.job\.at_key|key\.flash\.word/.test(line));
+    const hit = stdout.split('\n').find((line) => /KEYFERRY_FAILPOINT|server\.change\.begun|server\.source\.attempted|daemon\.job\.at_key|key\.flash\.word/.test(line));
     if (hit) throw new Error(`${program} contains "${hit}"`);
   }
 }
