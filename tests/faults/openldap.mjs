@@ -76,6 +76,17 @@ export async function openLdapAlone(withCompany, test) {
         return `at each of ${claims.length} requests: ${[...new Set(claims)].map((c) => `${claims.filter((x) => x === c).length} ${c}`).join(', ')}`;
       });
     }
+    await test('openldap: the checker sees a password that another tool has set', async () => {
+      await company.slapd.setPassword(company.employee.login, 'Set-by-another-tool-1');
+      const broken = await company.check().then(() => null, (error) => error.message);
+      if (!/^I1: .*I5: /s.test(broken ?? '')) throw new Error(`it says: ${broken}`);
+      await company.change();
+      await company.quiet();
+      company.writes = await company.directoryWrites();
+      company.requests = 0;
+      await company.check();
+      return broken.slice(0, 60);
+    });
     await test('openldap: the audit trail is whole', () => company.checkAudit());
   }, OpenLdapCompany);
 }
