@@ -1,5 +1,6 @@
 #include "device/ble/key_profile.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -38,35 +39,35 @@ void KeyProfile::Down() {
 }
 
 void KeyProfile::Register(const BluezObjects& objects) {
-  std::erase_if(registered_,
-                [&](const std::string& path) { return objects.adapters().count(path) == 0; });
-  for (const auto& [device, properties] : objects.devices()) {
-    const std::string& path = properties.adapter;
-    if (!properties.is_key || !properties.bonded() || objects.adapters().count(path) == 0 ||
-        !registered_.insert(path).second) {
-      continue;
-    }
-    loop_.Call(
-        "org.bluez", path, "org.bluez.GattManager1", "RegisterApplication",
-        [](sdbus::MethodCall& call) {
-          call << sdbus::ObjectPath(kRoot) << std::map<std::string, sdbus::Variant>{};
-        },
-        [this, &objects, path](Result<BusLoop::Reply> reply) {
-          if (reply || reply.error().detail.rfind(kAlready, 0) == 0) {
-            told_.erase(path);
-            return;
-          }
-          if (told_.insert(path).second && note_) {
-            note_("keys will not connect by themselves through " + path + ": " +
-                  reply.error().detail);
-          }
-          loop_.After(again_, [this, &objects, path] {
-            registered_.erase(path);
-            Register(objects);
-          });
-        },
-        std::chrono::milliseconds(30000));
-  }
+  if (objects.adapters().count(registered_) == 0) registered_.clear();
+  if (!registered_.empty()) return;
+  const auto& devices = objects.devices();
+  const auto key = std::find_if(devices.begin(), devices.end(), [&](const auto& device) {
+    return device.second.is_key && device.second.bonded() &&
+           objects.adapters().count(device.second.adapter) != 0;
+  });
+  if (key == devices.end()) return;
+  registered_ = key->second.adapter;
+  loop_.Call(
+      "org.bluez", registered_, "org.bluez.GattManager1", "RegisterApplication",
+      [](sdbus::MethodCall& call) {
+        call << sdbus::ObjectPath(kRoot) << std::map<std::string, sdbus::Variant>{};
+      },
+      [this, &objects, path = registered_](Result<BusLoop::Reply> reply) {
+        if (reply || reply.error().detail.rfind(kAlready, 0) == 0) {
+          told_.erase(path);
+          return;
+        }
+        if (told_.insert(path).second && note_) {
+          note_("keys will not connect by themselves through " + path + ": " +
+                reply.error().detail);
+        }
+        loop_.After(again_, [this, &objects, path] {
+          if (registered_ == path) registered_.clear();
+          Register(objects);
+        });
+      },
+      std::chrono::milliseconds(30000));
 }
 
 }  // namespace keyferry::device
