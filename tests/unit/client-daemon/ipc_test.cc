@@ -137,7 +137,7 @@ TEST_CASE("a key that does not answer a relay is told as a time-out") {
   Peer peer(rig.path);
   peer.Send(R"({"op":"relay","login":"alice"})");
   REQUIRE_FALSE(peer.Read().empty());
-  rig.key.faults.never_answer_times = 1;
+  rig.key.Trouble([](auto& faults) { faults.never_answer_times = 1; });
   peer.Send(Datagram(FrameCommand::kInfo));
   CHECK(peer.Read() ==
         Datagram(FrameCommand::kError, {static_cast<std::uint8_t>(FrameError::kTimeout)}));
@@ -273,7 +273,7 @@ TEST_CASE("a program that dies while the key waits for its touch frees the key")
     Peer peer(rig.path);
     peer.Send(R"({"op":"relay","login":"alice"})");
     CHECK(peer.ReadText().find("\"ok\":true") != std::string::npos);
-    rig.key.faults.touch_for_ever = true;
+    rig.key.Trouble([](auto& faults) { faults.touch_for_ever = true; });
     peer.Send(Datagram(FrameCommand::kMsg, Bytes(40)));
     CHECK(peer.Read() == Datagram(FrameCommand::kKeepalive, {2}));
     CHECK(rig.Ask(R"({"op":"status"})").find("for login of alice") != std::string::npos);

@@ -144,7 +144,7 @@ TEST_CASE("status names the program that waits for a touch, until it is done") {
   REQUIRE(rig.Until(kUsb, Stands("active")));
   auto relay = rig.workstation->OpenRelayFor("alice", kAsker);
   REQUIRE(relay);
-  key.faults.touch_for_ever = true;
+  key.Trouble([](auto& faults) { faults.touch_for_ever = true; });
   std::thread waiting([&] {
     CHECK_FALSE(relay->link->Transact(
         static_cast<std::uint8_t>(protocol::FrameCommand::kMsg), Bytes(40),

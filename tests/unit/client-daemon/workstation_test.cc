@@ -191,13 +191,13 @@ TEST_CASE("a key that is pulled out in mid-delivery gets its job when it is back
   rig.workstation->OnKey(rig.KeyEventOf(key));
   rig.Attach(kA, key);
   rig.NextPost(Post::kKeys);
-  key.faults.never_answer = true;
+  key.Trouble([](auto& faults) { faults.never_answer = true; });
   rig.workstation->OnJob(rig.Job(key, 1));
   while (key.messages < 2) std::this_thread::yield();
   key.Unplug();
   rig.Remove(kA);
   CHECK(rig.NextPost(Post::kKeys).keys.empty());
-  key.faults.never_answer = false;
+  key.Trouble([](auto& faults) { faults.never_answer = false; });
   key.PlugIn();
   rig.Attach(kA, key);
   rig.NextPost(Post::kReceipt);
@@ -247,7 +247,7 @@ TEST_CASE("an unsigned refusal is told once and not repeated for ever") {
   rig.workstation->OnJob(rig.Job(key, 1));
   rig.Attach(kA, key);
   CHECK(rig.NextPost(Post::kJobProblem).code == "key_storage_fault");
-  key.faults.refuse.reset();
+  key.Trouble([](auto& faults) { faults.refuse.reset(); });
   rig.workstation->OnJob(rig.Job(key, 2));  // something changed: both are tried
   CHECK(protocol::Receipt::Parse(rig.NextPost(Post::kReceipt).bytes)->seq == 1);
   CHECK(protocol::Receipt::Parse(rig.NextPost(Post::kReceipt).bytes)->seq == 2);

@@ -48,11 +48,17 @@ class FakeKey {
   std::unique_ptr<device::Transport> Connect();
   void Unplug();  // every transport fails from now on
   void PlugIn();
+  // Other faults from now on, while somebody may be talking to it.
+  template <typename Change>
+  void Trouble(Change change) {
+    const std::scoped_lock lock(mutex_);
+    change(faults);
+  }
   // Sends a report nobody asked for, to every transport.
   void Spill(const protocol::Report& report);
 
   protocol::Transport transport = protocol::Transport::kSocket;  // of the hop prologue
-  Faults faults;  // set between calls, or under the key's own answers
+  Faults faults;  // set before anybody connects, or between one's own calls; else by Trouble
   protocol::Info info;
   protocol::KeyStatus status;
   protocol::Id account_id{};
