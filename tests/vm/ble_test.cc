@@ -91,6 +91,35 @@ TEST_CASE("ble: any one notification is lost", "[ble]") {
   CHECK(desk.Releases(desk.seq()));
 }
 
+// With a small ATT MTU job and receipt are many fragments; what comes before them in a delivery is
+// pulled apart at the largest one ("pulled out at every frame of a delivery").
+TEST_CASE("ble: in fragments, pulled out at every one of a job and its receipt", "[ble]") {
+  Desk& desk = Desk::On(test::BleRoad());
+  for (const std::string direction : {"in", "out"}) {
+    int frame = 0;
+    for (bool pulled = true; pulled;) {
+      ++frame;
+      const std::string fault = "unplug:" + direction + ":" + std::to_string(frame);
+      INFO(fault);
+      REQUIRE(frame < 50);
+      desk.Seal();
+      {
+        const auto client = desk.Connect();
+        REQUIRE(client);
+        REQUIRE(desk.Open(*client));
+        desk.Control("faults " + fault);
+        pulled = !client->PutJob(desk.job());
+        CHECK(pulled != desk.Plugged());
+      }
+      desk.Control("faults ");
+      if (pulled) desk.Control("plug");
+      desk.CheckOnce(desk.Deliver());
+    }
+    CHECK(frame > 2);
+  }
+  CHECK(desk.Releases(desk.seq()));
+}
+
 TEST_CASE("ble: the connection is lost, between deliveries and in one", "[ble]") {
   Desk& desk = Desk::On(test::BleRoad());
   Survives(desk, [&] {

@@ -32,7 +32,8 @@ const RUNS = {
     'ble: enrol*,ble: a key*,ble: pulled*,ble: an ATT*,ble: any*'),
   'ble-faults': guest(['--timeout', '420'], 'with-ble', plain('vm_roads'), '-r', 'lines',
     'ble: enrol*,ble: the connection*,ble: the computer*,ble: somebody*,ble: bluetoothd*,ble: another*,ble: answers*'),
-  'ble-mtu-100': guest(['--timeout', '420'], 'with-ble', '--mtu', '100', plain('vm_roads'), '-r', 'lines', 'ble: enrol*,ble: any*'),
+  'ble-mtu-100': guest(['--timeout', '420'], 'with-ble', '--mtu', '100', plain('vm_roads'), '-r', 'lines',
+    'ble: enrol*,ble: any*,ble: in fragments*'),
 };
 
 const logs = fs.mkdtempSync(path.join(os.tmpdir(), 'keyferry-vm-'));
