@@ -1,5 +1,7 @@
 // Several password sources: the server killed around each write, a slapd that goes away, a bad network before it. Looks at both directories.
 import fs from 'node:fs';
+import path from 'node:path';
+import { scan } from '../../scripts/lib/demo/canary.mjs';
 import { ldapBind } from '../../scripts/lib/demo/login.mjs';
 import { FIRST_PASSWORD, linked } from '../../scripts/lib/demo/slapd.mjs';
 import { Company, poll } from './company.mjs';
@@ -201,6 +203,11 @@ export async function severalSources(withCompany, test) {
       await company.quiet();
       await company.check();
       return broken.slice(0, 60);
+    });
+    await test('sources: no released password in any file', async () => {
+      const { files, hits } = scan(['server', 'daemon', 'agent', 'logs', 'lab'].map((name) => company.path(name)), [...company.released]);
+      if (hits.length) throw new Error(`${hits[0].encoding} in ${path.basename(hits[0].file)} and ${hits.length - 1} more`);
+      return `${company.released.size} passwords, ${files} files`;
     });
     await test('sources: the audit trail is whole', () => company.checkAudit());
   }, LinkedCompany);

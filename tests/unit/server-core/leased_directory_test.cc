@@ -53,5 +53,19 @@ TEST_CASE("without a lease no change begins, and one that was never pinned is no
   CHECK(l.fake->writes == 0);
 }
 
+TEST_CASE("what a linked source is asked beforehand needs no lease, and reaches the directory") {
+  Leased l;
+  const auto target = l.directory->Pin(l.alice, {});
+  REQUIRE(target);
+  l.tenure = 0;
+  const auto found = l.directory->FindBy(PersonKey::kLogin, "alice");
+  REQUIRE(found);
+  REQUIRE(found->size() == 1);
+  CHECK(found->front().id == l.alice);
+  CHECK(l.directory->MayWrite(*target, l.alice, {}));
+  l.fake->no_rights = true;
+  CHECK_FALSE(l.directory->MayWrite(*target, l.alice, {}));
+}
+
 }  // namespace
 }  // namespace keyferry::server::testing
