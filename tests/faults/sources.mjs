@@ -19,9 +19,11 @@ const PLACES = [
   ['server.source.pinned', 'not_set'],
   ['server.source.before_commit', 'not_set'],  // of the attempt
   ['server.source.attempted', 'not_set'],
-  ['server.directory.before_send:2', 'not_set'],
-  ['server.directory.sent:2', null],
-  ['server.directory.answered:2', 'confirmed'],
+  // The first request is slapd's trial (No-Op), before anything is stored: who asks again begins the change. The second is the first directory's password.
+  ['server.directory.answered', 'confirmed'],
+  ['server.directory.before_send:3', 'not_set'],
+  ['server.directory.sent:3', null],
+  ['server.directory.answered:3', 'confirmed'],
   ['server.source.set', 'confirmed'],
   ['server.source.before_commit:2', 'confirmed'],  // of the outcome
   ['server.source.confirmed', 'confirmed'],
