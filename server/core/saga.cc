@@ -323,7 +323,7 @@ Result<ChangeStore::Begun> Saga::Begin(const Actor& actor, ChangeRecord draft,
       return claimed;
     }
     begun = *std::move(claimed);
-    behind.insert(behind.end(), begun.behind.begin(), begun.behind.end());
+    if (!LeaveOut(begun.behind, behind)) return begun;
     auto fresh = FreshKeys(draft.account, behind);
     if (!fresh) return tl::unexpected(std::move(fresh.error()));
     keys = *std::move(fresh);
@@ -345,6 +345,17 @@ Result<std::vector<JobRecord>> Saga::SealSets(const ChangeRecord& change,
     }
   }
   return jobs;
+}
+
+bool Saga::LeaveOut(const std::vector<ChangeStore::Behind>& behind,
+                    std::vector<DeviceId>& without) {
+  constexpr std::int64_t kAnswerMillis = 60'000;  // a key that takes longer is not about to answer
+  for (const ChangeStore::Behind& key : behind) {
+    const bool here = !ports_.presence.Sightings(key.device).empty();
+    if (here && ports_.clock.UnixMillis() - key.handed < kAnswerMillis) return false;
+    without.push_back(key.device);
+  }
+  return true;
 }
 
 Result<std::vector<KeyRecord>> Saga::FreshKeys(const AccountId& account,

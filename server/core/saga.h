@@ -107,13 +107,16 @@ class Saga final : public ChangeService {
   static PasswordPolicy Strictest(PasswordPolicy policy, const std::vector<Chosen>& chosen);
   Result<SecureBytes> MakePassword(const PasswordPolicy& policy);
   // Claims the change durably; seals again when a key's row moved meanwhile, and leaves out those
-  // that are behind as long as another one is active.
+  // that are behind as long as another one is active. One that is here and may answer at any moment
+  // is not left out: kKeyBehind.
   Result<ChangeStore::Begun> Begin(const Actor& actor, ChangeRecord draft,
                                    std::vector<KeyRecord> keys, const SecureBytes& password);
   // One SET a key, held; the first is `first`.
   Result<std::vector<JobRecord>> SealSets(const ChangeRecord& change,
                                           const std::vector<KeyRecord>& keys, const JobId& first,
                                           const SecureBytes& password);
+  // Adds those to `without`; false when an answer of one of them is due any moment.
+  bool LeaveOut(const std::vector<ChangeStore::Behind>& behind, std::vector<DeviceId>& without);
   // The account's keys to seal for as they are now, without those.
   Result<std::vector<KeyRecord>> FreshKeys(const AccountId& account,
                                            const std::vector<DeviceId>& without);

@@ -274,8 +274,9 @@ Result<std::optional<ChangeRow>> Saga::RecordAttempt(const ChangeRecord& change,
         Audit(change, "password.attempt", "ok", "The key is prepared. " + change.reason));
     if (!attempted) return tl::unexpected(std::move(attempted.error()));
     if (attempted->claim == ChangeStore::Claim::kBegun) return std::move(attempted->row);
-    // One that is behind does not keep the others from the new password.
-    without.insert(without.end(), attempted->behind.begin(), attempted->behind.end());
+    // One that is behind does not keep the others from the new password, unless it is about to
+    // answer: then that is what drives the change on.
+    if (!LeaveOut(attempted->behind, without)) break;
   }
   return std::nullopt;
 }

@@ -37,10 +37,14 @@ class ChangeStore {
     // HOLD would make it a replay before there is a newer one.
     kKeyBehind,
   };
+  struct Behind {
+    DeviceId device;
+    std::int64_t handed = 0;  // when the newest of the jobs that it has not answered went out
+  };
   struct Begun {
     Claim claim = Claim::kBegun;
     ChangeRow row;
-    std::vector<DeviceId> behind;  // kKeyBehind: the keys of which that is true
+    std::vector<Behind> behind;  // kKeyBehind: the keys of which that is true
   };
   struct Confirmed {
     bool seq_taken = false;  // as Claim::kSeqTaken, for the COMMIT: nothing was written

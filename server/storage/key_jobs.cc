@@ -83,7 +83,12 @@ ChangeStore::Begun ClaimKeys(soci::session& sql, const std::vector<JobRecord>& j
     }
     KEYFERRY_FAILPOINT("server.begin.numbered");
     if (MayStillPass(sql, job.enrolment, Signed(job.base_seq)) >= 2) {
-      begun.behind.push_back(job.device);
+      begun.behind.push_back(
+          {job.device,
+           SelectNumber(sql,
+                        "SELECT COALESCE(MAX(handed), 0) FROM jobs WHERE enrolment_id = :enrolment "
+                        "AND handed > 0 AND receipt_ctr = 0 AND state <> 'refused'",
+                        job.enrolment.Hex())});
     }
   }
   if (!begun.behind.empty()) {

@@ -42,11 +42,16 @@ export function rounds() {
     ...later.map((failpoint) => ({ name: `${failpoint}, at delivery`, failpoint, mode: 'at_delivery', refused: REFUSED_AT_DELIVERY.test(failpoint) }))];
 }
 
-/** One life of a password that the key is prepared with first. */
-async function lifeAtDelivery(company, dead) {
+/** One life of a password that a key is prepared with first: with both plugged in the second one, `alone` the first. */
+async function lifeAtDelivery(company, dead, alone) {
   const open = [];
+  if (alone) await company.secondControl('unplug');
   const answer = await company.post({ mode: 'at_delivery' });
   if (answer.status === 0 || answer.status === 504) open.push(answer);
+  if (alone) {
+    await poll(async () => dead() || (await company.changes().catch(() => [])).some((c) => !company.before.has(c.id) && jobs(c).includes('delivered')), 8000);
+    await company.secondControl('plug');
+  }
   await poll(async () => dead() || (await company.changes().catch(() => [])).some((c) => !company.before.has(c.id)
     && (c.state === 'failed' || reached(c))), 8000);
   if (!dead()) await poll(async () => dead(), 1000);  // what comes after: the DROP of a refused one
@@ -89,7 +94,7 @@ export async function killAt(company, { failpoint, mode, refused }) {
   let open, reached;
   if (refused) await company.strictPolicy(true);
   try {
-    open = await (mode === 'now' ? life : lifeAtDelivery)(company, dead);
+    open = await (mode === 'now' ? life : lifeAtDelivery)(company, dead, program === 'key');
     reached = dead();
     await company.rearm(program);
     if (!reached) throw new Error('never reached');
