@@ -28,7 +28,7 @@ struct TransportInfo {
 };
 
 // The one seam between the host and whatever carries reports to a key: hardware, simulator, a
-// test's scripted key, a fuzzer. Four functions, no knowledge of commands. Errors:
+// test's scripted key, a fuzzer. Four functions to write, no knowledge of commands. Errors:
 //   kDeadline     nothing could be read (written) in time; the transport is still good
 //   kUnavailable  the key is gone or Cancel was called; every later call fails the same way
 //   kIo           the operating system refused; treat as gone

@@ -43,8 +43,14 @@ Result<void> Pair() {
   options.adapter = "hci0";
   const auto pairing = device::Pairing::Open(options);
   if (!pairing) return tl::unexpected(pairing.error());
-  const auto found = (*pairing)->Search(std::chrono::seconds(60));
-  if (!found) return tl::unexpected(found.error());
+  // Begun anew now and then, as a person does: on a busy machine an adapter of the guest has missed
+  // an advertisement for as long as it listened.
+  Result<std::vector<device::BluetoothKey>> found;
+  for (int i = 0; i < 6; ++i) {
+    found = (*pairing)->Search(std::chrono::seconds(20));
+    if (!found) return tl::unexpected(found.error());
+    if (!found->empty()) break;
+  }
   if (found->size() != 1) {
     return Fail(ErrorCode::kUnavailable,
                 std::to_string(found->size()) + " keys advertise, not one.");
