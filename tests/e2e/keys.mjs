@@ -18,11 +18,13 @@ export function keyTests({ stack, test, signIn, axe, picture, admin }) {
   /** Logs in with the key that is left when the other one is unplugged; what it released has to be what the directory takes. */
   const loginWithout = async (control, who) => {
     await control('unplug');
+    await stack.daemonSees(1);
     const { ok, output } = await login(stack.pamService, stack.employee.login, [PIN], stack.env);
     assert(ok, `${who} does not log in: ${output.trim().split('\n').pop()}`);
     const password = sink.take();
     assert(await ldapBind(stack.dc, stack.employee.upn, password), `the directory refuses what ${who} gives`);
     await control('plug');
+    await stack.daemonSees(2);
     return password;
   };
   const firstControl = (command) => stack.keyControl(command), secondControl = (command) => stack.secondControl(command);

@@ -24,6 +24,14 @@ export const withSecondPort = (Base) => class extends Base {
     return until('the workstation sees the second key', async () => (await this.api.must('GET', '/api/v1/keys/unassigned')).keys[0]);
   }
 
+  /** Waits until the daemon has noticed that so many keys are plugged in. */
+  daemonSees(count) {
+    return until(`the daemon sees ${count} keys`, async () => {
+      const { code, stdout } = await run(this.program('keyferry'), ['status', '--json', '--socket', this.daemonSocket]);
+      return code === 0 && JSON.parse(stdout).keys.length === count;
+    });
+  }
+
   /** While the first key is unplugged: there `pin set` knows which one is meant. */
   async setSecondPin(code) {
     await this.keyControl('unplug');
