@@ -126,6 +126,7 @@ try {
         await picture(page, `${name}-${scheme}`);
       }
     }
+    await stack.api.must('DELETE', `/api/v1/policies/${policy.id}`);
   });
 
   await test('security headers stand on every answer, errors too', async (page) => {
@@ -268,7 +269,7 @@ try {
     await page.getByRole('link', { name: stack.employee.display_name }).waitFor();
   });
   await test('a key is suspended, resumed and deactivated on its page; the real wipe comes back as a receipt', async (page) => {
-    const [{ device }] = (await stack.api.must('GET', '/api/v1/keys')).keys;
+    const { device } = (await stack.api.must('GET', '/api/v1/keys')).keys.find(({ state }) => state === 'active');
     const key = async () => stack.api.must('GET', `/api/v1/keys/${device}`);
     const step = async (name) => {
       await page.goto(`${stack.pageUrl}keys/${device}`);
