@@ -35,6 +35,7 @@
 
 #include "server/http/connection_count.h"
 #include "server/http/event_queue.h"
+#include "server/http/first_look.h"
 #include "server/http/target.h"
 
 namespace keyferry::server {
@@ -73,6 +74,8 @@ struct WipingAllocator {
 };
 using Buffer = beast::basic_flat_buffer<WipingAllocator<char>>;
 using Parser = http::request_parser<http::buffer_body>;
+
+std::string_view Text(boost::string_view text) { return {text.data(), text.size()}; }
 
 std::string RandomHex() {
   unsigned char bytes[8];
@@ -224,7 +227,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     request.id = RandomHex();
     request.address = address_;
     request.certificate = certificate_;
-    NoteProgram(parser.get(), request);
+    NoteProgram(Text(parser.get().target()), request);
     const int refused = Accept(parser, request);
     if (refused != 0) co_return co_await Refuse(request, refused);
 
@@ -247,15 +250,6 @@ class Connection : public std::enable_shared_from_this<Connection> {
     co_return co_await Answer(std::move(request), keep);
   }
 
-  // Programs are answered as programs, also when their request is refused before its path is read.
-  static void NoteProgram(const Parser::value_type& header, Request& request) {
-    const auto target = header.target();
-    for (const char* root : {"api", "workstation"}) {
-      const std::string start = "/" + std::string(root) + "/";
-      if (target.substr(0, start.size()) == boost::string_view(start)) request.path = {root};
-    }
-  }
-
   // Why the listener itself refuses a header that could be read; 0 = it does not.
   int Accept(const Parser& parser, Request& request) {
     const auto& header = parser.get();
@@ -275,7 +269,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     }
     const std::string_view host = request.Header("host");
     if (host.empty()) return 400;
-    if (!IsOurs(host)) return 421;
+    if (!IsHostOf(host, endpoint_->options.hosts)) return 421;
     request.host = host;
     const auto target_text = header.target();
     auto target = ParseTarget(std::string_view(target_text.data(), target_text.size()));
@@ -290,19 +284,6 @@ class Connection : public std::enable_shared_from_this<Connection> {
     if (length > limits_.body_bytes) return 413;
     if (length > 0 && *method != Method::kPost) return 400;
     return 0;
-  }
-
-  bool IsOurs(std::string_view host) const {
-    std::string_view name = host;
-    const std::size_t colon = host.rfind(':');
-    if (colon != std::string_view::npos && host.back() != ']') name = host.substr(0, colon);
-    const auto& hosts = endpoint_->options.hosts;
-    return std::any_of(hosts.begin(), hosts.end(), [name](const std::string& known) {
-      return known.size() == name.size() &&
-             std::equal(known.begin(), known.end(), name.begin(), [](char a, char b) {
-               return a == static_cast<char>(std::tolower(static_cast<unsigned char>(b)));
-             });
-    });
   }
 
   // A header or body that broke off, broke the rules or a bound.
@@ -325,7 +306,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     Request request;
     request.id = RandomHex();
     request.address = address_;
-    NoteProgram(parser.get(), request);
+    NoteProgram(Text(parser.get().target()), request);
     co_return co_await Refuse(request, status, ec.message());
   }
 
