@@ -34,6 +34,18 @@ struct Page {
   std::string next;  // a cursor, empty on the last page
 };
 
+// The page that begins at `from`.
+template <typename View, typename IdOf>
+Page<View> CutFrom(typename std::vector<View>::iterator from, std::vector<View>& views,
+                   const PageRequest& wanted, std::string_view list, IdOf id) {
+  const auto left = static_cast<std::size_t>(views.end() - from);
+  const auto end = from + static_cast<std::ptrdiff_t>(std::min(left, wanted.limit));
+  Page<View> page;
+  if (left > wanted.limit) page.next = MakeCursor(list, id(*(end - 1)));
+  page.views.assign(std::make_move_iterator(from), std::make_move_iterator(end));
+  return page;
+}
+
 // One page of a list that lies in memory, ordered by `id` (a function View → text): what comes and
 // goes meanwhile moves nothing else to another page.
 template <typename View, typename IdOf>
@@ -46,12 +58,7 @@ Page<View> CutById(std::vector<View> views, const PageRequest& wanted, std::stri
     from = std::find_if(views.begin(), views.end(),
                         [&](const View& view) { return id(view) > wanted.after; });
   }
-  const auto left = static_cast<std::size_t>(views.end() - from);
-  const auto end = from + static_cast<std::ptrdiff_t>(std::min(left, wanted.limit));
-  Page<View> page;
-  if (left > wanted.limit) page.next = MakeCursor(list, id(*(end - 1)));
-  page.views.assign(std::make_move_iterator(from), std::make_move_iterator(end));
-  return page;
+  return CutFrom(from, views, wanted, list, id);
 }
 
 // The same of a list that is in order already and from which nothing disappears. kInvalidArgument:
@@ -68,12 +75,7 @@ Result<Page<View>> CutInOrder(std::vector<View> views, const PageRequest& wanted
     }
     ++from;
   }
-  const auto left = static_cast<std::size_t>(views.end() - from);
-  const auto end = from + static_cast<std::ptrdiff_t>(std::min(left, wanted.limit));
-  Page<View> page;
-  if (left > wanted.limit) page.next = MakeCursor(list, id(*(end - 1)));
-  page.views.assign(std::make_move_iterator(from), std::make_move_iterator(end));
-  return page;
+  return CutFrom(from, views, wanted, list, id);
 }
 
 }  // namespace keyferry::server
