@@ -111,18 +111,23 @@ export async function faultyChange(company, kind, n) {
   return met ? claimed : null;
 }
 
+/** A fault at the first request of a change, at the second … until one has no more; `change(n)` gives null then, else what is claimed. */
+export async function atEachRequest(change) {
+  const claims = [];
+  for (let n = 1; n <= 12; ++n) {
+    const claimed = await change(n);
+    if (claimed === null) break;
+    claims.push(claimed);
+  }
+  if (claims.length < 2) throw new Error('the proxy saw no change');
+  return `at each of ${claims.length} requests: ${[...new Set(claims)].map((c) => `${claims.filter((x) => x === c).length} ${c}`).join(', ')}`;
+}
+
 export async function badNetwork(withCompany, test) {
   await withCompany(async (company) => {
     for (const kind of Object.keys(KINDS)) {
       await test(`network before the directory: ${kind}`, async () => {
-        const claims = [];
-        for (let n = 1; n <= 12; ++n) {
-          const claimed = await faultyChange(company, kind, n);
-          if (claimed === null) break;
-          claims.push(claimed);
-        }
-        if (claims.length < 2) throw new Error('the proxy saw no change');
-        return `at each of ${claims.length} requests: ${[...new Set(claims)].map((c) => `${claims.filter((x) => x === c).length} ${c}`).join(', ')}`;
+        return atEachRequest((n) => faultyChange(company, kind, n));
       });
     }
   }, FarCompany);
