@@ -168,7 +168,7 @@ export async function contractTest({ stack, test }) {
     await must('GET', `/api/v1/tokens/${id}`);
     await must('POST', `/api/v1/tokens/${id}/revoke`);
     for (const part of ['keys', 'preflight']) await must('GET', `/api/v1/employees/${stack.employee.id}/${part}`);
-    for (const path of ['/api/v1/presence', '/api/v1/health', '/api/v1/openapi.json', '/api/v1/problems/conflict']) await must('GET', path);
+    for (const path of ['/api/v1/presence', '/api/v1/sources', '/api/v1/health', '/api/v1/openapi.json', '/api/v1/problems/conflict']) await must('GET', path);
     const [change] = (await must('GET', `/api/v1/employees/${stack.employee.id}/changes`)).changes;
     await must('GET', `/api/v1/changes/${change.id}`);
     // What a test with one workstation and one key cannot do without ending its own stack is in the unit tests.
