@@ -13,9 +13,20 @@ namespace {
 namespace json = boost::json;
 
 json::object WhoAmI(const Session& session) {
-  return {{"login", session.actor.login},         {"display_name", session.actor.display_name},
-          {"role", RoleName(session.actor.role)}, {"csrf", session.csrf},
-          {"expires", session.expires * 1000},    {"idle_until", session.idle_until * 1000}};
+  json::array roles, rights;
+  for (const Role role : kAllRoles) {
+    if (session.actor.roles.Has(role)) roles.emplace_back(Name(role));
+  }
+  for (const RightInfo& info : AllRights()) {
+    if (May(session.actor.roles, info.right)) rights.emplace_back(info.name);
+  }
+  return {{"login", session.actor.login},
+          {"display_name", session.actor.display_name},
+          {"roles", std::move(roles)},
+          {"rights", std::move(rights)},
+          {"csrf", session.csrf},
+          {"expires", session.expires * 1000},
+          {"idle_until", session.idle_until * 1000}};
 }
 
 Response SignIn(Services& services, Request& request) {
@@ -48,13 +59,13 @@ class Health {
 };
 
 void AddSessionRoutes(Router& router, Services& services) {
-  Route sign_in = Writing("/session", Access::kPublic, "", Body::kForm,
+  Route sign_in = Writing("/session", Access::kPublic, Body::kForm,
                           [&services](Request& request) { return SignIn(services, request); });
   sign_in.form = {{"name", 256, false, true}, {"password", 1024, true, true}};
   router.Add(std::move(sign_in));
-  router.Add(Reading("/session", Access::kSignedIn, "",
+  router.Add(Reading("/session", Right::kSession,
                      [](Request& request) { return Ok(WhoAmI(*request.session)); }));
-  Route sign_out = Reading("/session", Access::kSignedIn, "", [&services](Request& request) {
+  Route sign_out = Reading("/session", Right::kSession, [&services](Request& request) {
     services.sessions.SignOut(request.session_token);
     return std::move(Response::NoContent()
                          .With("Set-Cookie", EndedSessionCookie())
@@ -66,13 +77,13 @@ void AddSessionRoutes(Router& router, Services& services) {
 
 void AddPublicRoutes(Router& router, Services& services) {
   auto health = std::make_shared<Health>();
-  router.Add(Reading("/health", Access::kPublic, "", [&services, health](Request& request) {
+  router.Add(Reading("/health", Access::kPublic, [&services, health](Request& request) {
     const bool ok = health->DirectoryAnswers(services, request);
     return Ok({{"status", ok ? "ok" : "degraded"}, {"directory", ok ? "ok" : "unavailable"}});
   }));
-  router.Add(Reading("/openapi.json", Access::kPublic, "",
+  router.Add(Reading("/openapi.json", Access::kPublic,
                      [](Request&) { return Response::Json(std::string(OpenApiDocument())); }));
-  router.Add(Reading("/problems/{name}", Access::kPublic, "", [](Request& request) {
+  router.Add(Reading("/problems/{name}", Access::kPublic, [](Request& request) {
     const ProblemType* const type = FindProblemType(request.captures[0]);
     if (type == nullptr) return NoSuchThing(request);
     return Ok({{"code", type->name}, {"status", type->status}, {"meaning", type->meaning}});

@@ -113,23 +113,23 @@ Response ShowCheckUp(Services& services) {
 }  // namespace
 
 void AddAuditRoutes(Router& router, Services& services) {
-  router.Add(Reading("/audit", Access::kAdministrator, "audit:read",
+  router.Add(Reading("/audit", Right::kAuditRead,
                      [&services](Request& request) { return ListAudit(services, request); },
                      {"cursor", "limit"}));
-  router.Add(Reading("/audit/export", Access::kAdministrator, "audit:read",
+  router.Add(Reading("/audit/export", Right::kAuditExport,
                      [&services](Request& request) { return ExportAudit(services, request); },
                      {"format", "cursor", "limit"}));
-  Route verify = Reading("/audit/verification", Access::kAdministrator, "audit:read",
+  Route verify = Reading("/audit/verification", Right::kAuditRead,
                          [&services](Request& request) { return VerifyAudit(services, request); });
   verify.slow = true;
   router.Add(std::move(verify));
-  router.Add(Reading("/check-up", Access::kAdministrator, "check_up:read",
+  router.Add(Reading("/check-up", Right::kCheckUpRead,
                      [&services](Request&) { return ShowCheckUp(services); }));
-  Route look = Writing("/check-up", Access::kAdministrator, "check_up:write", Body::kNone,
-                       Once(services, [&services](Request&) {
-                         services.check_up.Run();
-                         return ShowCheckUp(services);
-                       }));
+  Route look =
+      Writing("/check-up", Right::kCheckUpWrite, Body::kNone, Once(services, [&services](Request&) {
+                services.check_up.Run();
+                return ShowCheckUp(services);
+              }));
   look.slow = true;
   router.Add(std::move(look));
 }

@@ -72,11 +72,10 @@ std::optional<Response> Guard::Check(Request& request, const Route& route) const
     return Refuse(request, 403, ErrorCode::kPermissionDenied,
                   "This request came from another site and was refused.");
   }
-  switch (route.access) {
+  switch (route.needs.access) {
     case Access::kPublic:
       return CheckBody(request, route);
-    case Access::kSignedIn:
-    case Access::kAdministrator:
+    case Access::kPerson:
       return CheckPerson(request, route);
     case Access::kWorkstation: {
       if (!request.certificate) {
@@ -107,7 +106,7 @@ std::optional<Response> Guard::FindToken(Request& request, const Route& route) c
   }
   const std::string_view secret = BearerToken(request);
   const std::string what = std::string(Name(route.method)) + " " + route.pattern;
-  const auto verdict = services_.tokens.Judge(secret, route.scope, what, request.address);
+  const auto verdict = services_.tokens.Judge(secret, route.scope(), what, request.address);
   if (!verdict) {
     services_.report(request, verdict.error());
     return Problem(request, verdict.error());
@@ -126,7 +125,7 @@ std::optional<Response> Guard::FindToken(Request& request, const Route& route) c
       return ProblemOf(request, "token_owner_gone",
                        "Who made this token may not use this server any more.");
     case TokenVerdict::kMissingScope:
-      return MissingScope(request, route.scope);
+      return MissingScope(request, route.scope());
     case TokenVerdict::kRateLimited: {
       Response response =
           ProblemOf(request, "rate_limited", "Too many requests with this token; slow down.");
@@ -136,7 +135,7 @@ std::optional<Response> Guard::FindToken(Request& request, const Route& route) c
       return response;
     }
   }
-  if (*route.scope == '\0') {
+  if (*route.scope() == '\0') {
     return ProblemOf(request, "session_required",
                      "Tokens may not do this; sign in as a person instead.");
   }
@@ -178,11 +177,9 @@ std::optional<Response> Guard::CheckPerson(Request& request, const Route& route)
   if (auto refused = by_token ? FindToken(request, route) : FindSession(request, route)) {
     return refused;
   }
-  const Role role = request.session->actor.role;
-  const bool allowed =
-      route.access == Access::kAdministrator ? role == Role::kAdministrator : role != Role::kNone;
-  if (!allowed) {
-    return Refuse(request, 403, ErrorCode::kPermissionDenied, "Only administrators may do this.");
+  if (!route.needs.right || !May(request.session->actor.roles, *route.needs.right)) {
+    return Refuse(request, 403, ErrorCode::kPermissionDenied,
+                  "You are not allowed to do this; ask an administrator.");
   }
   if (auto refused = CheckBody(request, route)) return refused;
   if (IsUnsafe(route.method) && !request.token) {

@@ -64,26 +64,23 @@ Handler WithId(Services& services, Handle handle) {
   };
 }
 
-// A GET under /api/v1 that a token needs `scope` for. `query`: the names it knows.
-inline Route Reading(const char* pattern, Access access, const char* scope, Handler handler,
+// A GET under /api/v1. `query`: the names it knows.
+inline Route Reading(const char* pattern, Needs needs, Handler handler,
                      std::vector<std::string> query = {}) {
   Route route;
   route.pattern = std::string("/api/v1") + pattern;
-  route.access = access;
-  route.scope = scope;
+  route.needs = needs;
   route.handler = std::move(handler);
   route.query = std::move(query);
   return route;
 }
 
 // A POST that changes something; the handler stands behind Once where it is wanted.
-inline Route Writing(const char* pattern, Access access, const char* scope, Body body,
-                     Handler handler) {
+inline Route Writing(const char* pattern, Needs needs, Body body, Handler handler) {
   Route route;
   route.method = Method::kPost;
   route.pattern = std::string("/api/v1") + pattern;
-  route.access = access;
-  route.scope = scope;
+  route.needs = needs;
   route.handler = std::move(handler);
   route.body = body;
   return route;

@@ -76,7 +76,7 @@ Response BeginEnrolment(Services& services, Request& request) {
 
 void AddStep(Router& router, Services& services, KeyStep step, const char* pattern) {
   router.Add(Writing(
-      pattern, Access::kSignedIn, "keys:write", Body::kJson,
+      pattern, RightOf(step), Body::kJson,
       Once(services,
            WithId<DeviceId>(services, [step](Services& all, Request& request, const DeviceId& id) {
              JsonReader in(request.body.span());
@@ -91,24 +91,24 @@ void AddStep(Router& router, Services& services, KeyStep step, const char* patte
 }  // namespace
 
 void AddKeyRoutes(Router& router, Services& services) {
-  router.Add(Reading("/keys", Access::kSignedIn, "keys:read",
+  router.Add(Reading("/keys", Right::kKeysRead,
                      [&services](Request& request) {
                        return PageById(services, request, "keys", services.keys.List(),
                                        [](const KeyView& key) { return key.device.Hex(); });
                      },
                      {"cursor", "limit"}));
-  router.Add(Reading("/keys/unassigned", Access::kAdministrator, "keys:read",
+  router.Add(Reading("/keys/unassigned", Right::kEnrolmentsRead,
                      [&services](Request& request) {
                        return PageById(services, request, "keys", services.keys.Unassigned(),
                                        [](const NewKeyView& key) { return key.device.Hex(); });
                      },
                      {"cursor", "limit"}));
   router.Add(
-      Reading("/keys/{device}", Access::kSignedIn, "keys:read",
+      Reading("/keys/{device}", Right::kKeysRead,
               WithId<DeviceId>(services, [](Services& all, Request& request, const DeviceId& id) {
                 return One(all, request, all.keys.Get(id));
               })));
-  router.Add(Reading("/presence", Access::kAdministrator, "keys:read",
+  router.Add(Reading("/presence", Right::kEnrolmentsRead,
                      [&services](Request& request) { return ShowPresence(services, request); },
                      {"cursor", "limit"}));
   AddStep(router, services, KeyStep::kSuspend, "/keys/{device}/suspend");
@@ -116,10 +116,10 @@ void AddKeyRoutes(Router& router, Services& services) {
   AddStep(router, services, KeyStep::kCompromise, "/keys/{device}/compromise");
   AddStep(router, services, KeyStep::kDeactivate, "/keys/{device}/deactivate");
   router.Add(Writing(
-      "/enrolments", Access::kAdministrator, "keys:write", Body::kJson,
+      "/enrolments", Right::kKeysWrite, Body::kJson,
       Once(services, [&services](Request& request) { return BeginEnrolment(services, request); })));
   router.Add(Reading(
-      "/enrolments/{id}", Access::kAdministrator, "keys:read",
+      "/enrolments/{id}", Right::kEnrolmentsRead,
       WithId<EnrolmentId>(services, [](Services& all, Request& request, const EnrolmentId& id) {
         return One(all, request, all.keys.Enrolment(id));
       })));

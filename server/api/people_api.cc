@@ -132,15 +132,15 @@ Response ChangePassword(Services& services, Request& request, const AccountId& a
 }  // namespace
 
 void AddPeopleRoutes(Router& router, Services& services) {
-  router.Add(Reading("/employees", Access::kSignedIn, "people:read",
+  router.Add(Reading("/employees", Right::kPeopleRead,
                      [&services](Request& request) { return ListEmployees(services, request); },
                      {"query", "cursor", "limit"}));
   router.Add(
-      Reading("/employees/{id}", Access::kSignedIn, "people:read",
+      Reading("/employees/{id}", Right::kPeopleRead,
               WithId<AccountId>(services, [](Services& all, Request& request, const AccountId& id) {
                 return One(all, request, all.directory.Get(id));
               })));
-  router.Add(Reading("/employees/{id}/keys", Access::kSignedIn, "keys:read",
+  router.Add(Reading("/employees/{id}/keys", Right::kKeysRead,
                      WithId<AccountId>(services,
                                        [](Services& all, Request& request, const AccountId& id) {
                                          return PageById(
@@ -148,17 +148,17 @@ void AddPeopleRoutes(Router& router, Services& services) {
                                              [](const KeyView& key) { return key.device.Hex(); });
                                        }),
                      {"cursor", "limit"}));
-  router.Add(Reading("/employees/{id}/preflight", Access::kSignedIn, "changes:read",
+  router.Add(Reading("/employees/{id}/preflight", Right::kChangesRead,
                      WithId<AccountId>(services, ShowPreflight)));
-  Route change = Writing("/employees/{id}/password", Access::kSignedIn, "changes:write",
-                         Body::kFormOrJson, WithId<AccountId>(services, ChangePassword));
+  Route change = Writing("/employees/{id}/password", Right::kChangesWrite, Body::kFormOrJson,
+                         WithId<AccountId>(services, ChangePassword));
   change.form = {{"generate", 5}, {"password", 1024, true},
                  {"reason", 500}, {"must_change", 5},
                  {"mode", 16},    {"sources", kMostSources * (kSourceBytes + 1)},
                  {"csrf", 128}};
   change.slow = true;
   router.Add(std::move(change));
-  router.Add(Reading("/employees/{id}/changes", Access::kSignedIn, "changes:read",
+  router.Add(Reading("/employees/{id}/changes", Right::kChangesRead,
                      WithId<AccountId>(services,
                                        [](Services& all, Request& request, const AccountId& id) {
                                          return PageInOrder(all, request, "changes",
@@ -168,10 +168,10 @@ void AddPeopleRoutes(Router& router, Services& services) {
                                                             });
                                        }),
                      {"cursor", "limit"}));
-  router.Add(Reading("/sources", Access::kSignedIn, "changes:read",
+  router.Add(Reading("/sources", Right::kChangesRead,
                      [&services](Request&) { return ListSources(services); }));
   router.Add(
-      Reading("/changes/{id}", Access::kSignedIn, "changes:read",
+      Reading("/changes/{id}", Right::kChangesRead,
               WithId<ChangeId>(services, [](Services& all, Request& request, const ChangeId& id) {
                 return One(all, request, all.changes.Get(id));
               })));

@@ -79,23 +79,23 @@ std::string DayTime(std::int64_t minutes) {
 }
 
 void AddPolicyRoutes(Router& router, Services& services) {
-  router.Add(Reading("/policies", Access::kAdministrator, "policies:read",
+  router.Add(Reading("/policies", Right::kPoliciesRead,
                      [&services](Request& request) {
                        return PageById(services, request, "policies", services.rotation->List(),
                                        [](const RotationPolicy& policy) { return policy.name; });
                      },
                      {"cursor", "limit"}));
-  router.Add(Writing("/policies", Access::kAdministrator, "policies:write", Body::kJson,
+  router.Add(Writing("/policies", Right::kPoliciesWrite, Body::kJson,
                      Once(services, [&services](Request& request) {
                        return PutPolicy(services, request, {}, 201);
                      })));
   router.Add(Writing(
-      "/policies/{id}", Access::kAdministrator, "policies:write", Body::kJson,
+      "/policies/{id}", Right::kPoliciesWrite, Body::kJson,
       Once(services, WithPolicy(services, [](Services& all, Request& request, const PolicyId& id) {
              return PutPolicy(all, request, id, 200);
            }))));
   Route remove =
-      Reading("/policies/{id}", Access::kAdministrator, "policies:write",
+      Reading("/policies/{id}", Right::kPoliciesWrite,
               WithPolicy(services, [](Services& all, Request& request, const PolicyId& id) {
                 return Done(all, request, all.rotation->Remove(request.session->actor, id));
               }));
@@ -103,7 +103,7 @@ void AddPolicyRoutes(Router& router, Services& services) {
   router.Add(std::move(remove));
   // Changes nothing, so that a token which may only read can ask.
   Route preview = Writing(
-      "/policies/preview", Access::kAdministrator, "policies:read", Body::kJson,
+      "/policies/preview", Right::kPoliciesRead, Body::kJson,
       Once(services, [&services](Request& request) { return PreviewPolicy(services, request); }));
   preview.slow = true;
   router.Add(std::move(preview));

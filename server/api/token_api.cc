@@ -25,21 +25,21 @@ Response CreateToken(Services& services, Request& request) {
 }  // namespace
 
 void AddTokenRoutes(Router& router, Services& services) {
-  router.Add(Reading("/tokens", Access::kAdministrator, "",
+  router.Add(Reading("/tokens", Right::kTokensRead,
                      [&services](Request& request) {
                        return PageInOrder(services, request, "tokens", services.tokens.List(),
                                           [](const TokenView& token) { return token.id.Hex(); });
                      },
                      {"cursor", "limit"}));
   router.Add(
-      Reading("/tokens/{id}", Access::kAdministrator, "",
+      Reading("/tokens/{id}", Right::kTokensRead,
               WithId<TokenId>(services, [](Services& all, Request& request, const TokenId& id) {
                 return One(all, request, all.tokens.Get(id));
               })));
   router.Add(Writing(
-      "/tokens", Access::kAdministrator, "", Body::kJson,
+      "/tokens", Right::kTokensWrite, Body::kJson,
       Once(services, [&services](Request& request) { return CreateToken(services, request); })));
-  router.Add(Writing("/tokens/{id}/revoke", Access::kAdministrator, "", Body::kNone,
+  router.Add(Writing("/tokens/{id}/revoke", Right::kTokensWrite, Body::kNone,
                      Once(services, WithId<TokenId>(services, [](Services& all, Request& request,
                                                                  const TokenId& id) {
                             return One(all, request, all.tokens.Revoke(request.session->actor, id));

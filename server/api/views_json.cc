@@ -6,18 +6,6 @@ namespace keyferry::server {
 
 namespace json = boost::json;
 
-const char* RoleName(Role role) {
-  switch (role) {
-    case Role::kAdministrator:
-      return "administrator";
-    case Role::kHelpDesk:
-      return "help_desk";
-    case Role::kNone:
-      return "none";
-  }
-  return "none";
-}
-
 const char* EnrolmentName(EnrolmentState state) {
   switch (state) {
     case EnrolmentState::kWaiting:

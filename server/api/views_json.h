@@ -29,7 +29,6 @@ boost::json::object ToJson(const AuditView& row);
 boost::json::object ToJson(const TokenView& token);
 boost::json::object ToJson(const RotationPolicy& policy);
 boost::json::object ToJson(const RotationCandidate& member);
-const char* RoleName(Role role);
 const char* EnrolmentName(EnrolmentState state);
 
 }  // namespace keyferry::server

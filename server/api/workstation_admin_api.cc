@@ -46,15 +46,15 @@ Response ApproveMatching(Services& services, Request& request) {
 
 void AddWorkstationAdminRoutes(Router& router, Services& services,
                                std::function<void(const WorkstationId&)> end_stream) {
-  router.Add(Reading("/workstations", Access::kAdministrator, "workstations:read",
+  router.Add(Reading("/workstations", Right::kWorkstationsRead,
                      [&services](Request& request) {
                        return PageById(services, request, "workstations",
                                        services.workstations.List(), IdOf);
                      },
                      {"cursor", "limit"}));
-  router.Add(Reading("/workstations/{id}", Access::kAdministrator, "workstations:read",
+  router.Add(Reading("/workstations/{id}", Right::kWorkstationsRead,
                      WithId<WorkstationId>(services, ShowWorkstation)));
-  router.Add(Reading("/workstation-matches", Access::kAdministrator, "workstations:read",
+  router.Add(Reading("/workstation-matches", Right::kWorkstationsRead,
                      [&services](Request& request) {
                        return PageById(
                            services, request, "workstations",
@@ -62,13 +62,13 @@ void AddWorkstationAdminRoutes(Router& router, Services& services,
                            [](const WorkstationMatch& match) { return IdOf(match.workstation); });
                      },
                      {"cursor", "limit"}));
-  router.Add(Writing("/workstation-matches/approve", Access::kAdministrator, "workstations:write",
-                     Body::kJson, Once(services, [&services](Request& request) {
+  router.Add(Writing("/workstation-matches/approve", Right::kWorkstationsWrite, Body::kJson,
+                     Once(services, [&services](Request& request) {
                        return ApproveMatching(services, request);
                      })));
   const auto decide = [&](const char* pattern, auto step) {
     router.Add(Writing(
-        pattern, Access::kAdministrator, "workstations:write", Body::kNone,
+        pattern, Right::kWorkstationsWrite, Body::kNone,
         Once(services, WithId<WorkstationId>(services, [step](Services& all, Request& request,
                                                               const WorkstationId& id) {
                return Done(all, request, step(all, request, id));

@@ -18,7 +18,7 @@ class Desk final : public TokenDesk {
         tokens_(MakeTokenService({*store_, *directory_, clock_, OsRandom()}, TokensOf(config),
                                  SessionsOf(config))) {
     console_.login = "console";
-    console_.role = Role::kAdministrator;
+    console_.roles = Role::kAdministrator;
   }
   TokenService& tokens() override { return *tokens_; }
   const Actor& console() const override { return console_; }

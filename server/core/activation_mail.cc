@@ -16,8 +16,8 @@ class OutboxActivationMail final : public ActivationMail {
 
   Result<std::string> Send(const Actor& actor, const AccountId& account,
                            std::string_view code) override {
-    if (actor.role != Role::kAdministrator) {
-      return Fail(ErrorCode::kPermissionDenied, "Only administrators may do this.");
+    if (!May(actor.roles, Right::kKeysWrite)) {
+      return Fail(ErrorCode::kPermissionDenied, "You are not allowed to do this.");
     }
     const auto detail = ports_.directory.Get(account);
     if (!detail) return tl::unexpected(detail.error());

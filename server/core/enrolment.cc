@@ -79,8 +79,9 @@ Result<EnrolmentStarted> BeginEnrolment(const CorePorts& ports, const KeyConfig&
                                         const Actor& actor, const AccountId& account,
                                         const DeviceId& device, const WorkstationId& workstation,
                                         const std::optional<DeviceId>& replaces) {
-  if (actor.role != Role::kAdministrator) {
-    return Fail(ErrorCode::kPermissionDenied, "Only administrators can enrol keys.");
+  if (!May(actor.roles, Right::kKeysWrite)) {
+    return Fail(ErrorCode::kPermissionDenied,
+                "You are not allowed to enrol keys; ask an administrator.");
   }
   auto person = ports.directory.Get(account);
   if (!person) return tl::unexpected(std::move(person.error()));

@@ -52,10 +52,6 @@ std::string Objection(const KeyRecord& key, KeyStep step) {
   return {};
 }
 
-bool MayTake(Role role, KeyStep step) {
-  return role == Role::kAdministrator || (role == Role::kHelpDesk && step == KeyStep::kSuspend);
-}
-
 Result<KeyRecord> Find(const CorePorts& ports, const DeviceId& device) {
   auto found = ports.store.FindKey(device);
   if (!found) return tl::unexpected(std::move(found.error()));
@@ -67,7 +63,7 @@ Result<KeyRecord> Find(const CorePorts& ports, const DeviceId& device) {
 
 Result<void> StepKey(const CorePorts& ports, const Actor& actor, const DeviceId& device,
                      KeyStep step, std::string_view reason) {
-  if (!MayTake(actor.role, step)) {
+  if (!May(actor.roles, RightOf(step))) {
     return Fail(ErrorCode::kPermissionDenied,
                 "You are not allowed to do this with keys; ask an administrator.");
   }

@@ -36,6 +36,11 @@ enum class KeyStep {
   kDeactivate,  // active, suspended → deactivated
 };
 
+// What it takes to take a step.
+inline Right RightOf(KeyStep step) {
+  return step == KeyStep::kSuspend ? Right::kKeysSuspend : Right::kKeysWrite;
+}
+
 // What a key has of the newest password that the directory took.
 enum class KeyPassword {
   kNone,     // none was ever brought to it: the next one that is set will be

@@ -84,7 +84,7 @@ Result<bool> IsDelivered(const CorePorts& ports, const AccountId& account,
 Result<Clearance> Clear(const CorePorts& ports, const Actor& actor, const AccountId& account,
                         bool respect_min_age, Purpose purpose) {
   Clearance clearance;
-  if (actor.role == Role::kNone) {
+  if (!May(actor.roles, Right::kChangesWrite)) {
     return Refuse(std::move(clearance), ErrorCode::kPermissionDenied,
                   "You are not allowed to change other people's passwords.");
   }

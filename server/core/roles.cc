@@ -39,10 +39,11 @@ bool MemberOf(const std::vector<std::string>& groups, const std::vector<std::str
 
 }  // namespace
 
-Role RoleOf(const std::vector<std::string>& group_dns, const SessionConfig& config) {
-  if (MemberOf(group_dns, config.administrator_groups)) return Role::kAdministrator;
-  if (MemberOf(group_dns, config.help_desk_groups)) return Role::kHelpDesk;
-  return Role::kNone;
+Roles RolesOf(const std::vector<std::string>& group_dns, const SessionConfig& config) {
+  Roles roles;
+  if (MemberOf(group_dns, config.administrator_groups)) roles |= Role::kAdministrator;
+  if (MemberOf(group_dns, config.help_desk_groups)) roles |= Role::kHelpDesk;
+  return roles;
 }
 
 }  // namespace keyferry::server

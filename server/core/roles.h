@@ -8,6 +8,6 @@
 namespace keyferry::server {
 
 // What members of these groups may (DNs, nested memberships resolved).
-Role RoleOf(const std::vector<std::string>& group_dns, const SessionConfig& config);
+Roles RolesOf(const std::vector<std::string>& group_dns, const SessionConfig& config);
 
 }  // namespace keyferry::server

@@ -65,7 +65,7 @@ std::string DateOf(std::int64_t when) {
 Actor ActorOf(const RotationPolicy& policy) {
   Actor actor;
   actor.login = "policy " + policy.name;
-  actor.role = Role::kAdministrator;
+  actor.roles = Role::kAdministrator;
   return actor;
 }
 
@@ -76,7 +76,8 @@ class DefaultRotationService final : public RotationService {
   Result<std::vector<RotationPolicy>> List() override { return ports_.core.store.Policies(); }
 
   Result<RotationPolicy> Put(const Actor& actor, RotationPolicy policy) override {
-    if (auto allowed = CheckRole(actor); !allowed) return tl::unexpected(allowed.error());
+    if (auto allowed = CheckRight(actor, Right::kPoliciesWrite); !allowed)
+      return tl::unexpected(allowed.error());
     if (auto checked = CheckPolicy(policy); !checked) return tl::unexpected(checked.error());
     const auto known = Find(policy.id);
     if (!known) return tl::unexpected(known.error());
@@ -110,7 +111,7 @@ class DefaultRotationService final : public RotationService {
   }
 
   Result<void> Remove(const Actor& actor, const PolicyId& id) override {
-    if (auto allowed = CheckRole(actor); !allowed) return allowed;
+    if (auto allowed = CheckRight(actor, Right::kPoliciesWrite); !allowed) return allowed;
     const auto known = Find(id);
     if (!known) return tl::unexpected(known.error());
     if (!*known) return Fail(ErrorCode::kNotFound, "There is no such policy.");
@@ -119,7 +120,8 @@ class DefaultRotationService final : public RotationService {
   }
 
   Result<RotationPreview> Preview(const Actor& actor, const RotationPolicy& policy) override {
-    if (auto allowed = CheckRole(actor); !allowed) return tl::unexpected(allowed.error());
+    if (auto allowed = CheckRight(actor, Right::kPoliciesRead); !allowed)
+      return tl::unexpected(allowed.error());
     if (auto checked = CheckPolicy(policy); !checked) return tl::unexpected(checked.error());
     return Look(policy, kShown, true);
   }
@@ -133,9 +135,9 @@ class DefaultRotationService final : public RotationService {
   }
 
  private:
-  Result<void> CheckRole(const Actor& actor) const {
-    if (actor.role == Role::kAdministrator) return {};
-    return Fail(ErrorCode::kPermissionDenied, "Only administrators may do this.");
+  Result<void> CheckRight(const Actor& actor, Right right) const {
+    if (May(actor.roles, right)) return {};
+    return Fail(ErrorCode::kPermissionDenied, "You are not allowed to do this.");
   }
 
   Result<std::optional<RotationPolicy>> Find(const PolicyId& id) {

@@ -141,7 +141,7 @@ bool Saga::Prepare(const ChangeRow& row) {
   actor.id = change.actor;
   actor.login = change.actor_login;
   actor.address = change.address;
-  actor.role = Role::kAdministrator;
+  actor.roles = Role::kAdministrator;
   auto clearance = Clear(ports_, actor, change.account, config_.respect_min_age, Purpose::kLook);
   if (!clearance) {
     Log(ports_, "change " + change.id.Hex(), clearance.error());

@@ -7,17 +7,16 @@
 #include "protocol/result.h"
 #include "protocol/secure/secure_bytes.h"
 #include "server/core/ids.h"
+#include "server/core/rights.h"
 
 namespace keyferry::server {
-
-enum class Role { kNone, kHelpDesk, kAdministrator };
 
 // Who is acting: a signed-in person, as every service call gets it.
 struct Actor {
   AccountId id;
   std::string login;
   std::string display_name;
-  Role role = Role::kNone;
+  Roles roles;
   std::string address;  // client IP address, for the audit row
 };
 

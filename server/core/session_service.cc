@@ -152,8 +152,8 @@ class DefaultSessionService final : public SessionService {
     actor.login = facts.person->login;
     actor.display_name = facts.person->display_name;
     actor.address = std::string(address);
-    actor.role = RoleOf(facts.group_dns, config_);
-    if (actor.role == Role::kNone) {
+    actor.roles = RolesOf(facts.group_dns, config_);
+    if (actor.roles.empty()) {
       const auto audited = ports_.store.AppendAudit(
           AuditOf(ports_.clock, actor, "signin", actor.login, "denied", "In no permitted group."));
       if (!audited) return tl::unexpected(audited.error());

@@ -106,7 +106,7 @@ class Allowance {
 class DefaultTokenService final : public TokenService {
  public:
   DefaultTokenService(const TokenPorts& ports, TokenConfig config, SessionConfig roles)
-      : ports_(ports), config_(config), roles_(std::move(roles)) {}
+      : ports_(ports), config_(config), config_roles_(std::move(roles)) {}
 
   Result<std::vector<TokenView>> List() override {
     const auto records = ports_.store.Tokens();
@@ -124,7 +124,7 @@ class DefaultTokenService final : public TokenService {
   }
 
   Result<TokenIssued> Create(const Actor& actor, const TokenRequest& request) override {
-    if (actor.role != Role::kAdministrator) {
+    if (!May(actor.roles, Right::kTokensWrite)) {
       return Fail(ErrorCode::kPermissionDenied, "Only administrators may make tokens.");
     }
     if (auto checked = CheckTokenRequest(request, config_.max_days); !checked) {
@@ -153,7 +153,7 @@ class DefaultTokenService final : public TokenService {
   }
 
   Result<TokenView> Revoke(const Actor& actor, const TokenId& id) override {
-    if (actor.role != Role::kAdministrator) {
+    if (!May(actor.roles, Right::kTokensWrite)) {
       return Fail(ErrorCode::kPermissionDenied, "Only administrators may revoke tokens.");
     }
     const auto view = Get(id);
@@ -175,12 +175,12 @@ class DefaultTokenService final : public TokenService {
     if (!*record) return verdict;
     const TokenRecord& token = **record;
     verdict.token = ViewOfToken(token);
-    auto role = Weigh(token, scope, verdict);
-    if (!role) return tl::unexpected(role.error());
+    auto roles = Weigh(token, scope, verdict);
+    if (!roles) return tl::unexpected(roles.error());
     verdict.actor.id = token.owner;
     verdict.actor.login = "token " + token.name;
     verdict.actor.display_name = token.name;
-    verdict.actor.role = *role;
+    verdict.actor.roles = *roles;
     verdict.actor.address = std::string(address);
     if (auto noted = Note(token, verdict, scope, what, address); !noted) {
       return tl::unexpected(noted.error());
@@ -190,30 +190,30 @@ class DefaultTokenService final : public TokenService {
 
  private:
   // Sets verdict.kind; the role where it is allowed.
-  Result<Role> Weigh(const TokenRecord& token, std::string_view scope, TokenVerdict& verdict) {
+  Result<Roles> Weigh(const TokenRecord& token, std::string_view scope, TokenVerdict& verdict) {
     verdict.kind = TokenVerdict::kRevoked;
-    if (token.revoked != 0) return Role::kNone;
+    if (token.revoked != 0) return Roles();
     verdict.kind = TokenVerdict::kExpired;
-    if (ports_.clock.UnixMillis() >= token.expires) return Role::kNone;
+    if (ports_.clock.UnixMillis() >= token.expires) return Roles();
     verdict.kind = TokenVerdict::kRateLimited;
     verdict.retry_seconds =
         allowance_.Take(token.id, config_.requests_per_minute, ports_.clock.Now());
-    if (verdict.retry_seconds != 0) return Role::kNone;
+    if (verdict.retry_seconds != 0) return Roles();
     verdict.kind = TokenVerdict::kMissingScope;
     const std::vector<std::string>& scopes = verdict.token.scopes;
     if (!scope.empty() && std::find(scopes.begin(), scopes.end(), scope) == scopes.end()) {
-      return Role::kNone;
+      return Roles();
     }
     verdict.kind = TokenVerdict::kOwnerGone;
-    auto role = RoleNow(token);
-    if (!role || *role == Role::kNone) return role;
+    auto roles = RolesNow(token);
+    if (!roles || roles->empty()) return roles;
     verdict.kind = TokenVerdict::kAllowed;
-    return role;
+    return roles;
   }
 
   // What the token's maker may now. Made on the console: by who has the server itself.
-  Result<Role> RoleNow(const TokenRecord& token) {
-    if (token.owner == AccountId{}) return Role::kAdministrator;
+  Result<Roles> RolesNow(const TokenRecord& token) {
+    if (token.owner == AccountId{}) return Roles(Role::kAdministrator);
     const auto now = ports_.clock.Now();
     std::optional<Known> known;
     {
@@ -221,17 +221,17 @@ class DefaultTokenService final : public TokenService {
       const auto found = known_.find(token.owner);
       if (found != known_.end()) known = found->second;
     }
-    if (known && now - known->at < kRoleFresh) return known->role;
+    if (known && now - known->at < kRoleFresh) return known->roles;
     const auto groups = ports_.directory.GroupsOf(token.owner);
     if (!groups && groups.error().code != ErrorCode::kNotFound) {
-      if (known && now - known->at < kRoleGood) return known->role;
+      if (known && now - known->at < kRoleGood) return known->roles;
       return tl::unexpected(groups.error());
     }
-    const Role role = groups ? RoleOf(*groups, roles_) : Role::kNone;
+    const Roles roles = groups ? RolesOf(*groups, config_roles_) : Roles();
     const std::lock_guard lock(mutex_);
     if (known_.size() > kMaxTokenMemory) known_.clear();
-    known_[token.owner] = {role, now};
-    return role;
+    known_[token.owner] = {roles, now};
+    return roles;
   }
 
   Result<void> Note(const TokenRecord& token, const TokenVerdict& verdict, std::string_view scope,
@@ -279,10 +279,10 @@ class DefaultTokenService final : public TokenService {
 
   const TokenPorts ports_;
   const TokenConfig config_;
-  const SessionConfig roles_;
+  const SessionConfig config_roles_;
   Allowance allowance_;
   struct Known {
-    Role role = Role::kNone;
+    Roles roles;
     steady_clock::time_point at;
   };
   std::mutex mutex_;

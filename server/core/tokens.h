@@ -13,25 +13,25 @@
 
 namespace keyferry::server {
 
-// What a token of the API may be allowed. A scope allows nothing that `least` may not do anyway.
+// What a token of the API may be allowed: the rights that name it (rights.h), as far as the token's
+// maker has them.
 struct TokenScope {
   const char* name;
-  Role least;        // the role that it takes to use it
   const char* what;  // a sentence
 };
 inline constexpr TokenScope kTokenScopes[] = {
-    {"people:read", Role::kHelpDesk, "Search employees and read their accounts."},
-    {"changes:read", Role::kHelpDesk, "Read password changes and where they are on their way."},
-    {"changes:write", Role::kHelpDesk, "Set new passwords."},
-    {"keys:read", Role::kHelpDesk, "Read keys and where they are seen."},
-    {"keys:write", Role::kHelpDesk, "Suspend, resume, enrol keys and take them out of use."},
-    {"workstations:read", Role::kAdministrator, "Read workstations."},
-    {"workstations:write", Role::kAdministrator, "Approve and revoke workstations."},
-    {"policies:read", Role::kAdministrator, "Read rotation policies and whom they would reach."},
-    {"policies:write", Role::kAdministrator, "Change rotation policies, which set passwords."},
-    {"audit:read", Role::kAdministrator, "Read, export and verify the audit log."},
-    {"check_up:read", Role::kAdministrator, "Read what the check-up found."},
-    {"check_up:write", Role::kAdministrator, "Let the check-up look again."},
+    {"people:read", "Search employees and read their accounts."},
+    {"changes:read", "Read password changes and where they are on their way."},
+    {"changes:write", "Set new passwords."},
+    {"keys:read", "Read keys and where they are seen."},
+    {"keys:write", "Suspend, resume, enrol keys and take them out of use."},
+    {"workstations:read", "Read workstations."},
+    {"workstations:write", "Approve and revoke workstations."},
+    {"policies:read", "Read rotation policies and whom they would reach."},
+    {"policies:write", "Change rotation policies, which set passwords."},
+    {"audit:read", "Read, export and verify the audit log."},
+    {"check_up:read", "Read what the check-up found."},
+    {"check_up:write", "Let the check-up look again."},
 };
 const TokenScope* FindScope(std::string_view name);  // null = there is none
 
@@ -73,7 +73,7 @@ struct TokenVerdict {
   Kind kind = kUnknown;
   TokenView token;  // but for kUnknown
   // kAllowed. `login` is "token NAME"; `id` its maker's, so that nobody changes their own account
-  // through a token; `role` what its maker may now.
+  // through a token; `roles` what its maker is now.
   Actor actor;
   std::int64_t retry_seconds = 0;  // kRateLimited
 };

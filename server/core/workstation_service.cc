@@ -106,7 +106,7 @@ class DefaultWorkstationService final : public WorkstationService {
   }
 
   Result<std::vector<WorkstationMatch>> Matches(const Actor& actor) override {
-    if (auto allowed = CheckRole(actor); !allowed) return tl::unexpected(allowed.error());
+    if (auto allowed = CheckRight(actor); !allowed) return tl::unexpected(allowed.error());
     const auto matched = MatchComputers(ports_);
     if (!matched) return tl::unexpected(matched.error());
     std::vector<WorkstationMatch> out;
@@ -119,7 +119,7 @@ class DefaultWorkstationService final : public WorkstationService {
 
   Result<std::vector<WorkstationDecision>> ApproveMatching(
       const Actor& actor, std::span<const WorkstationId> ids) override {
-    if (auto allowed = CheckRole(actor); !allowed) return tl::unexpected(allowed.error());
+    if (auto allowed = CheckRight(actor); !allowed) return tl::unexpected(allowed.error());
     auto matched = MatchComputers(ports_);
     if (!matched) return tl::unexpected(std::move(matched.error()));
     std::vector<WorkstationDecision> out;
@@ -315,9 +315,9 @@ class DefaultWorkstationService final : public WorkstationService {
     return {};
   }
 
-  Result<void> CheckRole(const Actor& actor) {
-    if (actor.role == Role::kAdministrator) return {};
-    return Fail(ErrorCode::kPermissionDenied, "Only administrators can decide on workstations.");
+  Result<void> CheckRight(const Actor& actor, Right right = Right::kWorkstationsWrite) {
+    if (May(actor.roles, right)) return {};
+    return Fail(ErrorCode::kPermissionDenied, "You are not allowed to decide on workstations.");
   }
 
   // `computer`: the account by which it is approved; nothing: by its fingerprint.
@@ -367,7 +367,7 @@ class DefaultWorkstationService final : public WorkstationService {
   }
 
   Result<WorkstationRecord> Administered(const Actor& actor, const WorkstationId& id) {
-    if (auto allowed = CheckRole(actor); !allowed) return tl::unexpected(allowed.error());
+    if (auto allowed = CheckRight(actor); !allowed) return tl::unexpected(allowed.error());
     auto found = ports_.store.FindWorkstation(id);
     if (!found) return tl::unexpected(std::move(found.error()));
     if (!*found) return Fail(ErrorCode::kNotFound, "There is no such workstation.");

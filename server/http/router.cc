@@ -57,7 +57,7 @@ std::optional<std::size_t> Router::Find(const Request& request, std::string& all
   int best_captures = 0;
   for (std::size_t i = 0; i < routes_.size(); ++i) {
     const Route& route = routes_[i];
-    if (route.access == Access::kUndeclared || !route.handler) continue;
+    if (route.needs.access == Access::kUndeclared || !route.handler) continue;
     const int captures = Match(segments_[i], request.path);
     if (captures < 0) continue;
     if (route.method != wanted) {
@@ -107,7 +107,7 @@ Response Router::Dispatch(Request& request) const {
   try {
     if (guard_) {
       if (auto refused = guard_(request, route)) return std::move(*refused);
-    } else if (route.access != Access::kPublic) {
+    } else if (route.needs.access != Access::kPublic) {
       return ErrorResponse(request, 403,
                            Error{ErrorCode::kPermissionDenied, "Nobody may do this.", {}, 0});
     }

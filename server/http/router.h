@@ -7,17 +7,28 @@
 #include <vector>
 
 #include "protocol/result.h"
+#include "server/core/rights.h"
 #include "server/http/message.h"
 
 namespace keyferry::server {
 
-// Who may call a route. A route that does not say is never called (404).
+// Who may call a route.
 enum class Access {
   kUndeclared,
-  kPublic,         // anybody
-  kSignedIn,       // a session of any role
-  kAdministrator,  // a session of an administrator
-  kWorkstation,    // an approved workstation, by its client certificate
+  kPublic,       // anybody
+  kPerson,       // a session, or a token of the API, with a right
+  kWorkstation,  // an approved workstation, by its client certificate
+};
+
+// What a route needs: a right of core/rights.h, or one of the other ways in. A route that does not
+// say is never called (404).
+struct Needs {
+  Needs() = default;
+  Needs(Right what) : access(Access::kPerson), right(what) {}
+  Needs(Access other) : access(other == Access::kPerson ? Access::kUndeclared : other) {}
+
+  Access access = Access::kUndeclared;
+  std::optional<Right> right;  // for kPerson, and there always
 };
 
 // What body a route takes; anything else is refused before the handler runs.
@@ -28,7 +39,7 @@ using Handler = std::function<Response(Request&)>;
 struct Route {
   Method method = Method::kGet;
   std::string pattern;  // "/employees/{id}": literal segments and whole-segment captures
-  Access access = Access::kUndeclared;
+  Needs needs;
   Handler handler;
   std::vector<std::string> query = {};  // query names that it knows; others → 400
   Body body = Body::kNone;
@@ -36,8 +47,9 @@ struct Route {
   // Waits for a write of the directory. Such requests have threads of their own, so that no page
   // waits behind them.
   bool slow = false;
-  // What a token of the API needs for it (core/tokens.h). Empty: it is for people only.
-  const char* scope = "";
+
+  // What a token of the API needs for it (core/tokens.h). Empty: it takes no tokens.
+  const char* scope() const { return needs.right ? InfoOf(*needs.right).scope : ""; }
 };
 
 // Matches whole segments, byte for byte; literal segments win over captures. Filled at start, then

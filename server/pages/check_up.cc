@@ -69,11 +69,11 @@ Response ShowReport(const PageContext& context, const Request& request) {
 }  // namespace
 
 void AddCheckUpPage(Router& router, const PageContext& context) {
-  router.Add({Method::kGet, "/check-up", Access::kAdministrator,
+  router.Add({Method::kGet, "/check-up", Right::kCheckUpRead,
               [context](Request& request) { return ShowReport(context, request); }});
   router.Add({Method::kPost,
               "/check-up",
-              Access::kAdministrator,
+              Right::kCheckUpWrite,
               [context](Request&) {
                 context.services.check_up.Run();
                 return Response::SeeOther("/check-up");

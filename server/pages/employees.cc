@@ -130,7 +130,6 @@ Response ShowPerson(const PageContext& context, Request& request, const AccountI
     if (!part->empty()) subtitle += " · " + *part;
   }
   Put(data, "subtitle", subtitle);
-  PutFlag(data, "can_enrol", request.session->actor.role == Role::kAdministrator);
 
   const ChangeView* const newest = changes->empty() ? nullptr : &changes->front();
   data["notices"] = Notices(catalog, newest, *keys);
@@ -157,10 +156,10 @@ Response ShowPerson(const PageContext& context, Request& request, const AccountI
 void AddEmployeePages(Router& router, const PageContext& context) {
   router.Add({Method::kGet,
               "/employees",
-              Access::kSignedIn,
+              Right::kPeopleRead,
               [context](Request& request) { return ListPeople(context, request); },
               {"query", "cursor"}});
-  router.Add({Method::kGet, "/employees/{id}", Access::kSignedIn,
+  router.Add({Method::kGet, "/employees/{id}", Right::kPeopleRead,
               PageWithId<AccountId>(context, ShowPerson)});
 }
 

@@ -25,14 +25,14 @@ Response Follow(const PageContext& context, std::vector<std::string> topics) {
 
 void AddEventRoutes(Router& router, const PageContext& context) {
   router.Add(
-      {Method::kGet, "/events/accounts/{id}", Access::kSignedIn,
+      {Method::kGet, "/events/accounts/{id}", Right::kChangesRead,
        PageWithId<AccountId>(context, [](const PageContext& page, Request&, const AccountId& id) {
          return Follow(page, {"account/" + id.Hex(), "keys"});
        })});
-  router.Add({Method::kGet, "/events/keys", Access::kSignedIn, [context](Request&) {
+  router.Add({Method::kGet, "/events/keys", Right::kKeysRead, [context](Request&) {
                 return Follow(context, {"keys", "jobs"});
               }});
-  router.Add({Method::kGet, "/events/workstations", Access::kAdministrator, [context](Request&) {
+  router.Add({Method::kGet, "/events/workstations", Right::kWorkstationsRead, [context](Request&) {
                 return Follow(context, {"workstations", "keys"});
               }});
 }

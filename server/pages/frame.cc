@@ -2,10 +2,19 @@
 
 #include <sodium.h>
 
+#include <algorithm>
+#include <utility>
+
 #include "server/api/problem.h"
 #include "server/pages/pages.h"
 
 namespace keyferry::server {
+namespace {
+
+constexpr std::pair<Role, const char*> kRoleTexts[] = {
+    {Role::kHelpDesk, "role.help_desk"}, {Role::kAdministrator, "role.administrator"}};
+
+}  // namespace
 
 std::string RandomToken() {
   unsigned char bytes[16];
@@ -24,13 +33,20 @@ Data Frame(const PageContext& context, const Request& request, std::string_view 
   PutMaybe(data, "stream", stream);
   PutFlag(data, "refresh", false);
   data["me"] = Data(false);
+  for (const RightInfo& info : AllRights()) {
+    std::string flag = std::string("may_") + info.name;
+    std::replace(flag.begin(), flag.end(), ':', '_');
+    PutFlag(data, flag.c_str(), request.session && May(request.session->actor.roles, info.right));
+  }
   if (request.session) {
     const Actor& actor = request.session->actor;
-    const bool admin = actor.role == Role::kAdministrator;
     Data me;
     Put(me, "name", actor.display_name.empty() ? actor.login : actor.display_name);
-    Put(me, "role", context.catalog.Text(admin ? "role.administrator" : "role.help_desk"));
-    PutFlag(me, "admin", admin);
+    std::string roles;
+    for (const auto& [role, text] : kRoleTexts) {
+      if (actor.roles.Has(role)) roles += (roles.empty() ? "" : ", ") + context.catalog.Text(text);
+    }
+    Put(me, "role", roles);
     for (const char* place :
          {"employees", "keys", "workstations", "policies", "audit", "check_up", "tokens"}) {
       PutFlag(me, (std::string("at_") + place).c_str(), at == place);
@@ -117,7 +133,7 @@ Router::ErrorPage MakeErrorPage(Services& services, const Catalog& catalog) {
 void AddPageRoutes(Router& router, Services& services, const Catalog& catalog,
                    std::shared_ptr<WorkstationStreams> streams) {
   const PageContext context{services, catalog};
-  router.Add({Method::kGet, "/", Access::kSignedIn,
+  router.Add({Method::kGet, "/", Right::kPeopleRead,
               [](Request&) { return Response::SeeOther("/employees"); }});
   router.Add(
       {Method::kGet, "/assets/{version}/{file}", Access::kPublic, [context](Request& request) {

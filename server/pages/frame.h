@@ -15,7 +15,8 @@ struct PageContext {
 };
 
 // The data of the layout around a page. `at` names the current entry of the menu; `stream` is the
-// event stream that keeps the page live (empty = none).
+// event stream that keeps the page live (empty = none). For each right there is a flag whether
+// the person has it: "may_keys_write".
 Data Frame(const PageContext& context, const Request& request, std::string_view title,
            std::string_view at, std::string_view stream = {});
 

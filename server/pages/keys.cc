@@ -23,7 +23,7 @@ Response ListKeys(const PageContext& context, Request& request) {
   PutFlag(data, "any", !keys->empty());
   data["keys"] = std::move(list);
   PutFlag(data, "new_any", false);
-  if (request.session->actor.role == Role::kAdministrator) {
+  if (May(request.session->actor.roles, Right::kEnrolmentsRead)) {
     const auto fresh = context.services.keys.Unassigned();
     if (!fresh) return ShowFailure(context, request, fresh.error());
     PutFlag(data, "new_any", !fresh->empty());
@@ -51,9 +51,9 @@ std::string FirmwareWords(std::uint32_t version) {
 }
 
 // What the page offers; the service decides.
-bool IsOffered(const KeyView& key, Role role, KeyStep step) {
+bool IsOffered(const KeyView& key, Roles roles, KeyStep step) {
   if (IsOutOfUse(key.state) || key.state == KeyState::kReserved) return false;
-  if (role != Role::kAdministrator && step != KeyStep::kSuspend) return false;
+  if (!May(roles, RightOf(step))) return false;
   if (step == KeyStep::kSuspend) return key.state == KeyState::kActive;
   if (step == KeyStep::kResume) return key.state == KeyState::kSuspended && key.alarm.empty();
   return true;
@@ -81,7 +81,7 @@ Response ShowKey(const PageContext& context, const Request& request, const Devic
   Data steps = List();
   bool any = false;
   for (const StepChoice& choice : kSteps) {
-    if (!IsOffered(*key, request.session->actor.role, choice.step)) continue;
+    if (!IsOffered(*key, request.session->actor.roles, choice.step)) continue;
     Data row;
     Put(row, "name", choice.name);
     Put(row, "text", catalog.Text(choice.text));
@@ -263,28 +263,28 @@ Response Enrol(const PageContext& context, Request& request, const AccountId& id
 }  // namespace
 
 void AddKeyPages(Router& router, const PageContext& context) {
-  router.Add({Method::kGet, "/keys", Access::kSignedIn,
+  router.Add({Method::kGet, "/keys", Right::kKeysRead,
               [context](Request& request) { return ListKeys(context, request); }});
-  router.Add({Method::kGet, "/keys/{id}", Access::kSignedIn,
+  router.Add({Method::kGet, "/keys/{id}", Right::kKeysRead,
               PageWithId<DeviceId>(
                   context, [](const PageContext& page, Request& request, const DeviceId& id) {
                     return ShowKey(page, request, id, {}, 200);
                   })});
   router.Add({Method::kPost,
               "/keys/{id}/step",
-              Access::kSignedIn,
+              Right::kKeysSuspend,
               PageWithId<DeviceId>(context, StepKeyPage),
               {},
               Body::kForm,
               {CsrfField(), {"step", 16}, {"reason", 800}}});
-  router.Add({Method::kGet, "/employees/{id}/key", Access::kAdministrator,
+  router.Add({Method::kGet, "/employees/{id}/key", Right::kKeysWrite,
               PageWithId<AccountId>(
                   context, [](const PageContext& page, Request& request, const AccountId& id) {
                     return ShowPicker(page, request, id, "", 200);
                   })});
   router.Add({Method::kPost,
               "/employees/{id}/key",
-              Access::kAdministrator,
+              Right::kKeysWrite,
               PageWithId<AccountId>(context, Enrol),
               {},
               Body::kForm,
@@ -293,7 +293,7 @@ void AddKeyPages(Router& router, const PageContext& context) {
                {"workstation", 32, false, true},
                {"replace", 32},
                {"mail", 8}}});
-  router.Add({Method::kGet, "/enrolments/{id}", Access::kAdministrator,
+  router.Add({Method::kGet, "/enrolments/{id}", Right::kEnrolmentsRead,
               PageWithId<EnrolmentId>(
                   context, [](const PageContext& page, Request& request, const EnrolmentId& id) {
                     return ShowEnrolment(page, request, id, "");

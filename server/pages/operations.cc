@@ -120,20 +120,20 @@ Response ListAudit(const PageContext& context, const Request& request) {
 
 void AddOperationPages(Router& router, const PageContext& context,
                        std::function<void(const WorkstationId&)> end_stream) {
-  router.Add({Method::kGet, "/workstations", Access::kAdministrator,
+  router.Add({Method::kGet, "/workstations", Right::kWorkstationsRead,
               [context](Request& request) { return ListWorkstations(context, request, "", 200); }});
-  router.Add({Method::kGet, "/workstations/matches", Access::kAdministrator,
+  router.Add({Method::kGet, "/workstations/matches", Right::kWorkstationsRead,
               [context](Request& request) { return ShowMatches(context, request, "", 200); }});
   router.Add({Method::kPost,
               "/workstations/matches",
-              Access::kAdministrator,
+              Right::kWorkstationsWrite,
               [context](Request& request) { return ApproveMatches(context, request); },
               {},
               Body::kForm,
               {CsrfField(), {"ids", kMaxIds, false, true}}});
   router.Add({Method::kPost,
               "/workstations/{id}/approve",
-              Access::kAdministrator,
+              Right::kWorkstationsWrite,
               PageWithId<WorkstationId>(
                   context,
                   [](const PageContext& page, Request& request, const WorkstationId& id) {
@@ -146,7 +146,7 @@ void AddOperationPages(Router& router, const PageContext& context,
               {CsrfField()}});
   router.Add({Method::kPost,
               "/workstations/{id}/allow-login",
-              Access::kAdministrator,
+              Right::kWorkstationsWrite,
               PageWithId<WorkstationId>(
                   context,
                   [](const PageContext& page, Request& request, const WorkstationId& id) {
@@ -159,7 +159,7 @@ void AddOperationPages(Router& router, const PageContext& context,
               {CsrfField()}});
   router.Add({Method::kPost,
               "/workstations/{id}/revoke",
-              Access::kAdministrator,
+              Right::kWorkstationsWrite,
               PageWithId<WorkstationId>(
                   context,
                   [end_stream](const PageContext& page, Request& request, const WorkstationId& id) {
@@ -172,7 +172,7 @@ void AddOperationPages(Router& router, const PageContext& context,
               {CsrfField()}});
   router.Add({Method::kGet,
               "/audit",
-              Access::kAdministrator,
+              Right::kAuditRead,
               [context](Request& request) { return ListAudit(context, request); },
               {"before"}});
 }

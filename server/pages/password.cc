@@ -68,7 +68,7 @@ Response ShowForm(const PageContext& context, const Request& request, const Acco
   PutMaybe(data, "refused", preflight->allowed ? std::string() : preflight->reason);
   PutMaybe(data, "note", preflight->allowed ? preflight->note : std::string());
   PutFlag(data, "can_enrol",
-          request.session->actor.role == Role::kAdministrator && !preflight->device);
+          May(request.session->actor.roles, Right::kKeysWrite) && !preflight->device);
   Put(data, "once", RandomToken());
   PutFlag(data, "typing_allowed", preflight->typing_allowed);
   PutFlag(data, "at_delivery", entered.at_delivery);
@@ -165,7 +165,7 @@ Response Save(const PageContext& context, Request& request, const AccountId& id)
 }  // namespace
 
 void AddPasswordPages(Router& router, const PageContext& context) {
-  router.Add({Method::kGet, "/employees/{id}/password", Access::kSignedIn,
+  router.Add({Method::kGet, "/employees/{id}/password", Right::kChangesWrite,
               PageWithId<AccountId>(
                   context, [](const PageContext& page, Request& request, const AccountId& id) {
                     return ShowForm(page, request, id, Entered{}, 200);
@@ -181,7 +181,7 @@ void AddPasswordPages(Router& router, const PageContext& context) {
   for (std::size_t i = 0; i < kMostSources; ++i) fields.push_back({SourceField(i), kSourceBytes});
   router.Add({Method::kPost,
               "/employees/{id}/password",
-              Access::kSignedIn,
+              Right::kChangesWrite,
               PageWithId<AccountId>(context, Save),
               {},
               Body::kForm,

@@ -183,20 +183,20 @@ void AddPolicyPages(Router& router, const PageContext& context) {
   const std::vector<FormField> fields = {CsrfField(),    {"name", 64},   {"group", 1024},
                                          {"age", 8},     {"from", 8},    {"until", 8},
                                          {"notify", 64}, {"enabled", 8}, {"do", 8}};
-  router.Add({Method::kGet, "/policies", Access::kAdministrator,
+  router.Add({Method::kGet, "/policies", Right::kPoliciesRead,
               [context](Request& request) { return ListPolicies(context, request); }});
-  router.Add({Method::kGet, "/policies/new", Access::kAdministrator, [context](Request& request) {
+  router.Add({Method::kGet, "/policies/new", Right::kPoliciesWrite, [context](Request& request) {
                 RotationPolicy policy;
                 policy.notify_days = {14, 3};
                 policy.window_from = 8 * 60;
                 policy.window_until = 18 * 60;
                 return ShowPolicy(context, request, policy, false, {});
               }});
-  router.Add({Method::kGet, "/policies/{id}", Access::kAdministrator,
+  router.Add({Method::kGet, "/policies/{id}", Right::kPoliciesRead,
               PageWithId<PolicyId>(context, ShowStored)});
   router.Add({Method::kPost,
               "/policies",
-              Access::kAdministrator,
+              Right::kPoliciesWrite,
               [context](Request& request) { return SavePolicy(context, request, PolicyId{}); },
               {},
               Body::kForm,
@@ -204,7 +204,7 @@ void AddPolicyPages(Router& router, const PageContext& context) {
               true});
   router.Add({Method::kPost,
               "/policies/{id}",
-              Access::kAdministrator,
+              Right::kPoliciesWrite,
               PageWithId<PolicyId>(context, SavePolicy),
               {},
               Body::kForm,
@@ -212,7 +212,7 @@ void AddPolicyPages(Router& router, const PageContext& context) {
               true});
   router.Add({Method::kPost,
               "/policies/{id}/remove",
-              Access::kAdministrator,
+              Right::kPoliciesWrite,
               PageWithId<PolicyId>(
                   context,
                   [](const PageContext& page, Request& request, const PolicyId& id) {

@@ -47,7 +47,7 @@ void AddSignInRoutes(Router& router, const PageContext& context) {
               {{"name", 256, false, true}, {"password", 1024, true, true}, {"next", 2048}}});
   router.Add({Method::kPost,
               "/sign-out",
-              Access::kSignedIn,
+              Right::kSession,
               [context](Request& request) {
                 context.services.sessions.SignOut(request.session_token);
                 return std::move(Response::SeeOther("/sign-in")

@@ -124,20 +124,20 @@ Response RevokeToken(const PageContext& context, Request& request, const TokenId
 }  // namespace
 
 void AddTokenPage(Router& router, const PageContext& context) {
-  router.Add({Method::kGet, "/tokens", Access::kAdministrator,
+  router.Add({Method::kGet, "/tokens", Right::kTokensRead,
               [context](Request& request) { return ShowTokens(context, request, {}, {}, 200); }});
   std::vector<FormField> fields = {CsrfField(), {"name", 200}, {"days", 10}};
   for (const TokenScope& scope : kTokenScopes) fields.push_back({FieldOf(scope), 2});
   router.Add({Method::kPost,
               "/tokens",
-              Access::kAdministrator,
+              Right::kTokensWrite,
               [context](Request& request) { return MakeToken(context, request); },
               {},
               Body::kForm,
               std::move(fields)});
   router.Add({Method::kPost,
               "/tokens/{id}/revoke",
-              Access::kAdministrator,
+              Right::kTokensWrite,
               PageWithId<TokenId>(context, RevokeToken),
               {},
               Body::kForm,

@@ -17,14 +17,13 @@ struct SessionColumns {
         soci::into(csrf), soci::into(created), soci::into(expires), soci::into(idle_until);
   }
   Session Read() const {
-    if (role < 0 || role > static_cast<long long>(Role::kAdministrator)) {
+    Session session;
+    if (!Roles::FromBits(role, &session.actor.roles)) {
       throw DamagedRow("role " + std::to_string(role));
     }
-    Session session;
     session.actor.id = ReadId<AccountId>(actor);
     session.actor.login = login;
     session.actor.display_name = display_name;
-    session.actor.role = static_cast<Role>(role);
     session.csrf = csrf;
     session.created = created;
     session.expires = expires;
@@ -61,7 +60,7 @@ Result<void> SqlStore::AddSession(const StoredSession& stored, std::int64_t now,
       Execute(t.sql, "DELETE FROM failures WHERE counter = :counter", counter);
     }
     const Session& session = stored.session;
-    const long long role = static_cast<long long>(session.actor.role), created = session.created,
+    const long long role = session.actor.roles.bits(), created = session.created,
                     expires = session.expires, idle_until = session.idle_until;
     Execute(t.sql,
             "INSERT INTO sessions (token_hash, actor_id, login, display_name, role, csrf, created, "

@@ -45,7 +45,7 @@ RealServer::RealServer(std::int64_t certificate_days) {
   journal = MakeRequestJournal(*store, clock);
   admin.id = directory.Add("boss");
   admin.login = "boss";
-  admin.role = Role::kAdministrator;
+  admin.roles = Role::kAdministrator;
 
   services_ = std::make_unique<Services>(Services{*sessions,
                                                   *changes,

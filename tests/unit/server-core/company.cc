@@ -62,7 +62,7 @@ Company::Company(ChangeConfig config, KeyConfig keys_config)
   session_config.help_desk_groups = {"CN=Help Desk,OU=Groups,DC=corp,DC=example"};
   admin.id = directory.Add("boss");
   admin.login = "boss";
-  admin.role = Role::kAdministrator;
+  admin.roles = Role::kAdministrator;
   admin.address = "192.0.2.1";
   alice = directory.Add("alice");
   Start();

@@ -196,7 +196,7 @@ TEST_CASE("who may enrol what") {
     return k.keys->BeginEnrolment(actor, account, key, workstation, std::nullopt).error().code;
   };
   Actor helper = k.admin;
-  helper.role = Role::kHelpDesk;
+  helper.roles = Role::kHelpDesk;
   CHECK(code(helper, k.alice, device, k.kiosk->id) == ErrorCode::kPermissionDenied);
   CHECK(code(k.admin, AccountId{}, device, k.kiosk->id) == ErrorCode::kNotFound);
   CHECK(code(k.admin, k.alice, DeviceId{}, k.kiosk->id) == ErrorCode::kConflict);

@@ -122,13 +122,13 @@ TEST_CASE("a key that another replaced is wiped when it is seen again") {
 TEST_CASE("who may step, and with what words") {
   Drawer d;
   Actor desk = d.admin;
-  desk.role = Role::kHelpDesk;
+  desk.roles = Role::kHelpDesk;
   for (const KeyStep step : {KeyStep::kCompromise, KeyStep::kDeactivate, KeyStep::kResume}) {
     CHECK(d.Step(desk, step).error().code == ErrorCode::kPermissionDenied);
   }
   CHECK(d.Step(desk, KeyStep::kSuspend));
   Actor nobody = d.admin;
-  nobody.role = Role::kNone;
+  nobody.roles = Role::kNone;
   CHECK(d.Step(nobody, KeyStep::kSuspend).error().code == ErrorCode::kPermissionDenied);
   CHECK(d.keys->Step(d.admin, d.Device(), KeyStep::kResume, "").error().code ==
         ErrorCode::kInvalidArgument);

@@ -155,7 +155,7 @@ TEST_CASE("a policy's preview says who is due, who is not, who is skipped, and c
   r.policy.group_dn = "cn=other";
   CHECK(r.rotation->Preview(r.admin, r.policy).error().code == ErrorCode::kNotFound);
   Actor helper = r.admin;
-  helper.role = Role::kHelpDesk;
+  helper.roles = Role::kHelpDesk;
   CHECK(r.rotation->Preview(helper, r.policy).error().code == ErrorCode::kPermissionDenied);
   CHECK(r.rotation->Put(helper, r.policy).error().code == ErrorCode::kPermissionDenied);
 }

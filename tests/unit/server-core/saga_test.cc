@@ -113,7 +113,7 @@ TEST_CASE("preflight refuses with a sentence and an audit row, and leaves the di
     word = "own password";
   }
   SECTION("no role") {
-    actor.role = Role::kNone;
+    actor.roles = Role::kNone;
     word = "not allowed";
   }
   SECTION("no key") {
@@ -416,7 +416,7 @@ TEST_CASE("help desk may change passwords; the page's live topic is told") {
   const auto subscription = office.bus->Subscribe(
       "account/" + office.alice.Hex(), [&](const BusEvent& event) { told.push_back(event.name); });
   Actor helper = office.admin;
-  helper.role = Role::kHelpDesk;
+  helper.roles = Role::kHelpDesk;
   REQUIRE(office.changes->Start(helper, office.Request(office.alice, "request-0001")));
   const std::size_t after_change = told.size();
   CHECK(after_change >= 2);

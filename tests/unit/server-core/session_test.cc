@@ -33,7 +33,7 @@ TEST_CASE("a member of the group signs in and out") {
   const auto signed_in = door.Try("boss", "right");
   REQUIRE(signed_in);
   CHECK(signed_in->token.size() == 43);
-  CHECK(signed_in->session.actor.role == Role::kAdministrator);
+  CHECK(signed_in->session.actor.roles == Role::kAdministrator);
   const auto session = door.sessions->Find(signed_in->token, "192.0.2.10");
   REQUIRE(session);
   CHECK(session->actor.login == "boss");
@@ -53,7 +53,7 @@ TEST_CASE("roles come from groups") {
   alice.password = "right";
   CHECK(door.Code("alice", "right") == ErrorCode::kPermissionDenied);
   alice.groups = {"CN=Help Desk,OU=Groups,DC=corp,DC=example"};
-  CHECK(door.Try("alice", "right")->session.actor.role == Role::kHelpDesk);
+  CHECK(door.Try("alice", "right")->session.actor.roles == Role::kHelpDesk);
   alice.groups = {"CN=Help Desk,OU=Groups,DC=corp,DC=example,DC=evil"};
   CHECK(door.Code("alice", "right") == ErrorCode::kPermissionDenied);
 }

@@ -51,7 +51,7 @@ TEST_CASE("a token does what its scopes say until it is revoked") {
   CHECK(verdict->kind == Kind::kAllowed);
   CHECK(verdict->actor.login == "token robot");
   CHECK(verdict->actor.id == desk.admin.id);  // so that its maker's own account is refused to it
-  CHECK(verdict->actor.role == Role::kAdministrator);
+  CHECK(verdict->actor.roles == Role::kAdministrator);
   CHECK(verdict->actor.address == "192.0.2.7");
   CHECK(desk.Last().actor == "token robot");
   CHECK(desk.Last().action == "token.use");
@@ -123,11 +123,11 @@ TEST_CASE("a token ends by itself, and its life has bounds") {
 TEST_CASE("a token may no more than who made it may now") {
   Desk desk;
   const TokenIssued issued = desk.Make("robot");
-  CHECK(desk.tokens->Judge(issued.secret, "", "x", "")->actor.role == Role::kAdministrator);
+  CHECK(desk.tokens->Judge(issued.secret, "", "x", "")->actor.roles == Role::kAdministrator);
   auto& boss = desk.directory.At(desk.admin.id);
   boss.groups = {"CN=Help Desk,OU=Groups,DC=corp,DC=example"};
   desk.clock.Advance(std::chrono::seconds(61));
-  CHECK(desk.tokens->Judge(issued.secret, "", "x", "")->actor.role == Role::kHelpDesk);
+  CHECK(desk.tokens->Judge(issued.secret, "", "x", "")->actor.roles == Role::kHelpDesk);
   boss.groups = {};
   desk.clock.Advance(std::chrono::seconds(61));
   CHECK(desk.Judge(issued.secret) == Kind::kOwnerGone);
@@ -145,7 +145,7 @@ TEST_CASE("a token may no more than who made it may now") {
   CHECK(desk.Judge(issued.secret) == Kind::kOwnerGone);
 
   Actor help;
-  help.role = Role::kHelpDesk;
+  help.roles = Role::kHelpDesk;
   CHECK(desk.tokens->Create(help, {"x", {"people:read"}, 1}).error().code ==
         ErrorCode::kPermissionDenied);
   CHECK(desk.tokens->Revoke(help, issued.token.id).error().code == ErrorCode::kPermissionDenied);

@@ -38,7 +38,7 @@ TEST_CASE("a workstation waits for approval and then gets its certificates") {
   CHECK_FALSE(c.workstations->Connected(registered->id, {}));
 
   Actor helper = c.admin;
-  helper.role = Role::kHelpDesk;
+  helper.roles = Role::kHelpDesk;
   CHECK(c.workstations->Approve(helper, registered->id).error().code ==
         ErrorCode::kPermissionDenied);
   REQUIRE(c.workstations->Approve(c.admin, registered->id));
@@ -314,7 +314,7 @@ TEST_CASE("a login agent with another key than the certified one waits for an ad
   CHECK(Base64Member(desk->Named("hello").back(), "login_cert") == before);
 
   Actor helper = c.admin;
-  helper.role = Role::kHelpDesk;
+  helper.roles = Role::kHelpDesk;
   CHECK(c.workstations->AllowLogin(helper, desk->id).error().code == ErrorCode::kPermissionDenied);
   desk->Forget();
   REQUIRE(c.workstations->AllowLogin(c.admin, desk->id));
@@ -388,7 +388,7 @@ TEST_CASE("workstations are approved together by their computer accounts") {
   CHECK_THAT(MatchOf(c, alone), Catch::Contains("in no domain"));
 
   Actor helper = c.admin;
-  helper.role = Role::kHelpDesk;
+  helper.roles = Role::kHelpDesk;
   const std::vector<WorkstationId> all = {
       one, two, twin, other_twin, disabled, controller, foreign, unknown, alone, WorkstationId{}};
   CHECK(c.workstations->Matches(helper).error().code == ErrorCode::kPermissionDenied);

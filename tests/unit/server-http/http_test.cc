@@ -187,7 +187,7 @@ TEST_CASE("the router matches whole segments and is closed by default") {
   undeclared.pattern = "/secret";
   undeclared.handler = [](Request&) { return Said("secret"); };
   router.Add(undeclared);
-  router.Add({Method::kGet, "/mine", Access::kSignedIn, [](Request&) { return Said("mine"); }});
+  router.Add({Method::kGet, "/mine", Right::kSession, [](Request&) { return Said("mine"); }});
   router.Add({Method::kGet, "/throws", Access::kPublic,
               [](Request&) -> Response { throw std::runtime_error("inner detail"); }});
   const auto ask = [&router](Method method, const std::string& target) {

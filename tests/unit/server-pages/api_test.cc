@@ -117,7 +117,7 @@ TEST_CASE("the session: who am I, token, end") {
   in.headers.erase("sec-fetch-site");
   const Response made = api.Send(std::move(in));
   CHECK(made.status == 201);
-  CHECK(made.body.find("right") == std::string::npos);
+  CHECK(made.body.find("\"right\"") == std::string::npos);
   CHECK(made.headers[0].first == "Set-Cookie");
   Request end = api.Get("/api/v1/session");
   end.method = Method::kDelete;

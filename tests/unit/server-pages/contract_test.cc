@@ -72,7 +72,8 @@ struct Contract : World {
     request.method = route.method;
     request.headers["x-keyferry-csrf"] = kCsrf;
     request.headers["idempotency-key"] = "12345678";
-    if (route.access == Access::kPublic) request.headers["authorization"] = "Bearer poll-token";
+    if (route.needs.access == Access::kPublic)
+      request.headers["authorization"] = "Bearer poll-token";
     return request;
   }
   Response Json(const Route& route, const json::value& body) const {
@@ -157,18 +158,17 @@ TEST_CASE("openapi.json says who may call a route, with which parameters and fie
     REQUIRE(operation != nullptr);
     CHECK(ids.insert(operation->at("operationId").as_string().c_str()).second);
 
-    const std::string role = operation->at("x-role").as_string().c_str();
-    CHECK((role == "anybody") == (route.access == Access::kPublic));
+    const std::string right = operation->at("x-right").as_string().c_str();
+    CHECK(right == (route.needs.right ? Name(*route.needs.right) : "anybody"));
     const json::array& security = operation->at("security").as_array();
     const auto* const scope = operation->if_contains("x-scope");
-    CHECK((scope == nullptr ? std::string() : scope->as_string().c_str()) == route.scope);
-    CHECK(security.size() == (route.access == Access::kPublic ? 0u : scope == nullptr ? 1u : 2u));
+    CHECK((scope == nullptr ? std::string() : scope->as_string().c_str()) == route.scope());
+    CHECK(security.size() == (route.needs.access == Access::kPublic ? 0u
+                              : scope == nullptr                    ? 1u
+                                                                    : 2u));
     if (scope != nullptr) {
       CHECK(security[1].at("token").as_array()[0] == *scope);
-      REQUIRE(FindScope(route.scope) != nullptr);
-      if (FindScope(route.scope)->least == Role::kAdministrator) {
-        CHECK(route.access == Access::kAdministrator);
-      }
+      CHECK(FindScope(route.scope()) != nullptr);
     }
 
     std::set<std::string> in_path, in_query, in_header;
@@ -186,7 +186,7 @@ TEST_CASE("openapi.json says who may call a route, with which parameters and fie
       captures.insert(route.pattern.substr(at + 1, route.pattern.find('}', at) - at - 1));
     }
     CHECK(in_path == captures);
-    const bool keyed = route.method == Method::kPost && route.access != Access::kPublic;
+    const bool keyed = route.method == Method::kPost && route.needs.access != Access::kPublic;
     CHECK(in_header ==
           (keyed ? std::set<std::string>{"Idempotency-Key"} : std::set<std::string>{}));
 
@@ -310,7 +310,7 @@ TEST_CASE("problems are as openapi.json says, and of types that are listed") {
       bad.push_back(api.As(route));
       bad.back().method = Method::kDelete;
     }
-    if (route.access != Access::kPublic) {
+    if (route.needs.access != Access::kPublic) {
       bad.push_back(api.As(route));
       bad.back().headers.erase("cookie");
       bad.push_back(api.As(route));

@@ -351,7 +351,7 @@ Result<TokenVerdict> FakeTokens::Judge(std::string_view secret, std::string_view
     out.kind = TokenVerdict::kMissingScope;
   }
   out.retry_seconds = 7;
-  out.actor = {MakeId<AccountId>(0xAA), "token robot", "robot", role, std::string(address)};
+  out.actor = {MakeId<AccountId>(0xAA), "token robot", "robot", roles, std::string(address)};
   return out;
 }
 

@@ -139,13 +139,13 @@ struct FakeTokens final : TokenService {
   Result<TokenView> Get(const TokenId& id) override;
   Result<TokenIssued> Create(const Actor& actor, const TokenRequest& request) override;
   Result<TokenView> Revoke(const Actor& actor, const TokenId& id) override;
-  // Looks at `scopes`, `role` and `verdict` for kSecret; kUnknown for anything else.
+  // Looks at `scopes`, `roles` and `verdict` for kSecret; kUnknown for anything else.
   Result<TokenVerdict> Judge(std::string_view secret, std::string_view scope, std::string_view what,
                              std::string_view address) override;
   static constexpr char kSecret[] = "kft_0123456789012345678901234567890123456789abc";
   std::vector<TokenView> tokens;
   std::vector<std::string> scopes;
-  Role role = Role::kAdministrator;
+  Roles roles = Role::kAdministrator;
   TokenVerdict::Kind verdict = TokenVerdict::kAllowed;
   std::vector<std::string> calls;
 };

@@ -1,0 +1,85 @@
+#include "server/core/rights.h"
+
+#include <iterator>
+
+namespace keyferry::server {
+namespace {
+
+constexpr Roles kAdmin = Role::kAdministrator;
+constexpr Roles kEach = Role::kAdministrator | Role::kHelpDesk;
+
+// The matrix. A right that no role is named at is nobody's.
+constexpr RightInfo kRights[] = {
+    {Right::kSession, "session", "", kEach, "See one's own session and end it."},
+    {Right::kPeopleRead, "people:read", "people:read", kEach,
+     "Search employees and read their accounts."},
+    {Right::kChangesRead, "changes:read", "changes:read", kEach,
+     "Read password changes and where they are on their way."},
+    {Right::kChangesWrite, "changes:write", "changes:write", kEach, "Set new passwords."},
+    {Right::kKeysRead, "keys:read", "keys:read", kEach, "Read keys and where they are seen."},
+    {Right::kKeysSuspend, "keys:suspend", "keys:write", kEach, "Suspend keys."},
+    {Right::kKeysWrite, "keys:write", "keys:write", kAdmin,
+     "Enrol and resume keys and take them out of use."},
+    {Right::kEnrolmentsRead, "enrolments:read", "keys:read", kAdmin,
+     "Read enrolments, and keys that belong to nobody yet."},
+    {Right::kWorkstationsRead, "workstations:read", "workstations:read", kAdmin,
+     "Read workstations."},
+    {Right::kWorkstationsWrite, "workstations:write", "workstations:write", kAdmin,
+     "Approve and revoke workstations."},
+    {Right::kPoliciesRead, "policies:read", "policies:read", kAdmin,
+     "Read rotation policies and whom they would reach."},
+    {Right::kPoliciesWrite, "policies:write", "policies:write", kAdmin,
+     "Change rotation policies, which set passwords."},
+    {Right::kAuditRead, "audit:read", "audit:read", kAdmin, "Read and verify the audit log."},
+    {Right::kAuditExport, "audit:export", "audit:read", kAdmin, "Export the audit log."},
+    {Right::kCheckUpRead, "check_up:read", "check_up:read", kAdmin,
+     "Read what the check-up found."},
+    {Right::kCheckUpWrite, "check_up:write", "check_up:write", kAdmin,
+     "Let the check-up look again."},
+    {Right::kTokensRead, "tokens:read", "", kAdmin, "Read which tokens there are."},
+    {Right::kTokensWrite, "tokens:write", "", kAdmin, "Make tokens and revoke them."},
+};
+
+constexpr bool InOrder() {
+  for (std::size_t i = 0; i < std::size(kRights); ++i) {
+    if (kRights[i].right != static_cast<Right>(i)) return false;
+  }
+  return true;
+}
+static_assert(InOrder() && std::size(kRights) == static_cast<std::size_t>(Right::kTokensWrite) + 1);
+
+}  // namespace
+
+const char* Name(Role role) {
+  switch (role) {
+    case Role::kHelpDesk:
+      return "help_desk";
+    case Role::kAdministrator:
+      return "administrator";
+    case Role::kNone:
+      break;
+  }
+  return "none";
+}
+
+std::string Names(Roles roles) {
+  std::string out;
+  for (const Role role : kAllRoles) {
+    if (roles.Has(role)) out += (out.empty() ? "" : ", ") + std::string(Name(role));
+  }
+  return out.empty() ? Name(Role::kNone) : out;
+}
+
+bool Roles::FromBits(long long bits, Roles* roles) {
+  Roles known;
+  for (const Role role : kAllRoles) known |= role;
+  if (bits < 0 || (bits & ~static_cast<long long>(known.bits_)) != 0) return false;
+  roles->bits_ = static_cast<std::uint8_t>(bits);
+  return true;
+}
+
+std::span<const RightInfo> AllRights() { return kRights; }
+
+const RightInfo& InfoOf(Right right) { return kRights[static_cast<std::size_t>(right)]; }
+
+}  // namespace keyferry::server
