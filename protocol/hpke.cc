@@ -54,14 +54,24 @@ bool KemSecret(const Secret<32>& dh, const X25519Public& enc, const X25519Public
   return LabeledExpand(kKemSuite, prk, Text("shared_secret"), context, shared.bytes);
 }
 
+bool SenderKeys(const HpkeSender& sender, const X25519Public& recipient, ByteView info,
+                HpkeKeys& keys) {
+  Secret<32> shared;
+  return KemSecret(sender.dh, sender.enc, recipient, shared) && KeySchedule(shared, info, keys);
+}
+
 }  // namespace
+
+bool MakeHpkeSender(const X25519Private& ephemeral, const X25519Public& recipient,
+                    HpkeSender& sender) {
+  return X25519DerivePublic(ephemeral, sender.enc) && X25519Agree(ephemeral, recipient, sender.dh);
+}
 
 bool HpkeSenderKeys(const X25519Pair& ephemeral, const X25519Public& recipient, ByteView info,
                     HpkeKeys& keys) {
-  Secret<32> dh;
-  Secret<32> shared;
-  return X25519Agree(ephemeral.priv, recipient, dh) &&
-         KemSecret(dh, ephemeral.pub, recipient, shared) && KeySchedule(shared, info, keys);
+  HpkeSender sender{ephemeral.pub, {}};
+  return X25519Agree(ephemeral.priv, recipient, sender.dh) &&
+         SenderKeys(sender, recipient, info, keys);
 }
 
 bool HpkeReceiverKeys(const X25519Pair& recipient, const X25519Public& enc, ByteView info,
@@ -70,6 +80,13 @@ bool HpkeReceiverKeys(const X25519Pair& recipient, const X25519Public& enc, Byte
   Secret<32> shared;
   return X25519Agree(recipient.priv, enc, dh) && KemSecret(dh, enc, recipient.pub, shared) &&
          KeySchedule(shared, info, keys);
+}
+
+bool HpkeSeal(const HpkeSender& sender, const X25519Public& recipient, ByteView info, ByteView aad,
+              ByteView plaintext, MutableBytes ct) {
+  HpkeKeys keys;
+  return SenderKeys(sender, recipient, info, keys) &&
+         AeadSeal(keys.key, keys.base_nonce.bytes, aad, plaintext, ct);
 }
 
 bool HpkeSeal(const X25519Pair& ephemeral, const X25519Public& recipient, ByteView info,

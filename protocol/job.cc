@@ -136,6 +136,15 @@ Parsed<OpenedJob> OpenJob(const ParsedJob& job, const X25519Pair& recipient) {
 std::size_t SealJob(JobHeader header, ByteView body, const X25519Public& recipient,
                     const P256Private& signer, const Kid& signer_kid,
                     const X25519Private& ephemeral, MutableBytes out) {
+  HpkeSender sender;
+  return MakeHpkeSender(ephemeral, recipient, sender)
+             ? SealJob(header, body, recipient, signer, signer_kid, sender, out)
+             : 0;
+}
+
+std::size_t SealJob(JobHeader header, ByteView body, const X25519Public& recipient,
+                    const P256Private& signer, const Kid& signer_kid, const HpkeSender& sender,
+                    MutableBytes out) {
   const std::size_t bucket = BucketFor(body.size());
   if (bucket == 0 || out.size() < kJobOverhead + bucket + kTagSize) return 0;
   header.issuer_kid = signer_kid;
@@ -144,15 +153,15 @@ std::size_t SealJob(JobHeader header, ByteView body, const X25519Public& recipie
 
   Secret<kMaxBucket> plaintext;
   Writer(plaintext.span()).U16(static_cast<std::uint16_t>(body.size())).Put(body);
-  X25519Public enc{};
   const MutableBytes ct = out.subspan(kJobHeaderSize + kX25519Size, header.ct_len);
-  if (!HpkeSeal(ephemeral, recipient, JobInfo(header), header_bytes, plaintext.view().first(bucket),
-                enc, ct))
+  if (!HpkeSeal(sender, recipient, JobInfo(header), header_bytes, plaintext.view().first(bucket),
+                ct)) {
     return 0;
+  }
   Signature signature{};
-  if (!P256SignHash(signer, SignedHash(header_bytes, enc, ct), signature)) return 0;
+  if (!P256SignHash(signer, SignedHash(header_bytes, sender.enc, ct), signature)) return 0;
   Writer writer(out);
-  writer.Put(header_bytes).Put(enc);
+  writer.Put(header_bytes).Put(sender.enc);
   Writer(out.subspan(kJobHeaderSize + kX25519Size + header.ct_len)).Put(signature);
   return kJobOverhead + header.ct_len;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "protocol/crypto.h"
+#include "protocol/hpke.h"
 #include "protocol/info.h"
 
 // The sealed job (PROTOCOL.md section 2): header(96) || enc(32) || ct(ct_len) || sig(64).
@@ -80,6 +81,10 @@ Parsed<OpenedJob> OpenJob(const ParsedJob& job, const X25519Private& recipient);
 std::size_t SealJob(JobHeader header, ByteView body, const X25519Public& recipient,
                     const P256Private& signer, const Kid& signer_kid,
                     const X25519Private& ephemeral, MutableBytes out);
+// With an ephemeral key that was already agreed with `recipient` (hpke.h).
+std::size_t SealJob(JobHeader header, ByteView body, const X25519Public& recipient,
+                    const P256Private& signer, const Kid& signer_kid, const HpkeSender& sender,
+                    MutableBytes out);
 
 // SET_PASSWORD: login_len(1) || login || password.
 struct SetPasswordBody {

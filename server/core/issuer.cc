@@ -1,5 +1,7 @@
 #include "server/core/issuer.h"
 
+#include <sodium.h>
+
 #include <algorithm>
 #include <string>
 #include <utility>
@@ -26,6 +28,14 @@ tl::unexpected<Error> Primitive(const char* what) {
 template <std::size_t N>
 Bytes ToVector(const std::array<std::uint8_t, N>& bytes) {
   return Bytes(bytes.begin(), bytes.end());
+}
+
+// libsodium's X25519 gives the same bytes as mbedTLS's in a tenth of the time, and a server seals a
+// job for every key of everybody.
+bool Agree(const protocol::X25519Private& ephemeral, const protocol::X25519Public& recipient,
+           protocol::HpkeSender& sender) {
+  return crypto_scalarmult_base(sender.enc.data(), ephemeral.bytes.data()) == 0 &&
+         crypto_scalarmult(sender.dh.bytes.data(), ephemeral.bytes.data(), recipient.data()) == 0;
 }
 
 }  // namespace
@@ -176,10 +186,12 @@ Result<SealedJob> Issuer::Seal(const SealRequest& request, JobType type,
   header.base_seq = request.base_seq;
   header.created = static_cast<std::uint64_t>(request.created);
   header.job_id = request.job.bytes;
+  protocol::HpkeSender sender;
+  if (!Agree(ephemeral, request.recipient_pub, sender)) return Primitive("X25519");
   SealedJob sealed;
   sealed.bytes.resize(protocol::kMaxJobSize);
   const std::size_t size = protocol::SealJob(header, body, request.recipient_pub, Scalar(private_),
-                                             kid_, ephemeral, sealed.bytes);
+                                             kid_, sender, sealed.bytes);
   if (size == 0) return Primitive("SealJob");
   sealed.bytes.resize(size);
   sealed.hash = protocol::JobHash(sealed.bytes);

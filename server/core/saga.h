@@ -131,6 +131,8 @@ class Saga final : public ChangeService {
   AuditEntry Audit(const ChangeRecord& change, std::string_view action, std::string_view outcome,
                    std::string_view detail) const;
   Result<ChangeView> Attempt(const ChangeRow& row, SecureBytes password, std::uint64_t tenure);
+  // The first directory has the password: the linked sources get it, and it is forgotten.
+  ChangeView Applied(const ChangeRow& row, SecureBytes password);
   // One look at the directory for an attempt that nobody drives any more. `superseding`: a new
   // change waits for this one, so an outcome that can never be known need not stay open.
   void Settle(const ChangeRow& row, bool superseding);

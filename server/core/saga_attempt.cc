@@ -61,9 +61,7 @@ Result<ChangeView> Saga::Attempt(const ChangeRow& row, SecureBytes password, std
                   "will deliver it to the key as soon as it can.",
                   confirmed.error().detail);
     }
-    WriteSources(*confirmed, password);
-    password.Clear();
-    return View(*confirmed);
+    return Applied(*confirmed, std::move(password));
   }
   if (SurelyUnchanged(set.error().code)) {
     KEYFERRY_FAILPOINT("server.change.refused");
@@ -81,11 +79,7 @@ Result<ChangeView> Saga::Attempt(const ChangeRow& row, SecureBytes password, std
   if (evidence == Evidence::kApplied) {
     auto confirmed = Confirm(row, Audit(change, "password.set", "ok",
                                         "The answer was lost; the directory's record shows it."));
-    if (confirmed) {
-      WriteSources(*confirmed, password);
-      password.Clear();
-      return View(*confirmed);
-    }
+    if (confirmed) return Applied(*confirmed, std::move(password));
     Log(ports_, "password.set " + change.id.Hex(), confirmed.error());
   } else {
     MarkUnknown(
@@ -93,6 +87,14 @@ Result<ChangeView> Saga::Attempt(const ChangeRow& row, SecureBytes password, std
         Audit(change, "password.set", OutcomeName(ErrorCode::kOutcomeUnknown), kUnknownReason));
   }
   return Fail(ErrorCode::kOutcomeUnknown, kUnknownReason, set.error().detail);
+}
+
+ChangeView Saga::Applied(const ChangeRow& row, SecureBytes password) {
+  // A change that was begun here cannot go to a source that is not configured here.
+  if (ports_.sources.empty()) return ViewOf(row);
+  WriteSources(row, password);
+  password.Clear();
+  return View(row);
 }
 
 Evidence Saga::Look(Directory& directory, const ChangeRecord& change, const ChangeTarget& target,
