@@ -28,6 +28,8 @@ std::string NormalisedDn(std::string_view dn) {
   return out;
 }
 
+}  // namespace
+
 bool MemberOf(const std::vector<std::string>& groups, const std::vector<std::string>& wanted) {
   for (const std::string& want : wanted) {
     for (const std::string& group : groups) {
@@ -37,14 +39,10 @@ bool MemberOf(const std::vector<std::string>& groups, const std::vector<std::str
   return false;
 }
 
-}  // namespace
-
 Roles RolesOf(const std::vector<std::string>& group_dns, const SessionConfig& config) {
   Roles roles;
   if (MemberOf(group_dns, config.administrator_groups)) roles |= Role::kAdministrator;
   if (MemberOf(group_dns, config.help_desk_groups)) roles |= Role::kHelpDesk;
-  if (MemberOf(group_dns, config.key_officer_groups)) roles |= Role::kKeyOfficer;
-  if (MemberOf(group_dns, config.auditor_groups)) roles |= Role::kAuditor;
   return roles;
 }
 

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,6 +10,7 @@
 #include "server/core/audit.h"
 #include "server/core/audit_checkpoint.h"
 #include "server/core/directory.h"
+#include "server/core/help_desk_records.h"
 #include "server/core/records.h"
 #include "server/core/sources.h"
 #include "server/core/upkeep_store.h"
@@ -277,11 +277,6 @@ class SessionStore {
   virtual Result<void> RenewSession(const Hash32& token_hash, std::int64_t idle_until) = 0;
   virtual Result<void> EndSession(const Hash32& token_hash, const AuditEntry& audit) = 0;
 
-  // Remembers `value` under `name` and writes the audit row that `audit` makes of the value before
-  // it (empty = none), in one transaction; does neither when it is the same. Empty = forget it.
-  virtual Result<void> Notice(std::string_view name, std::string_view value,
-                              const std::function<AuditEntry(std::string_view before)>& audit) = 0;
-
   // Counters are named "account/HEX", "name/…" or "address/…"; unknown ones are zero.
   virtual Result<FailureCount> FindFailures(std::string_view counter) = 0;
   struct FailureRule {
@@ -383,7 +378,8 @@ class Store : public ChangeStore,
               public ApiStore,
               public AuditStore,
               public RestoreStore,
-              public UpkeepStore {
+              public UpkeepStore,
+              public HelpDeskStore {
  public:
   ~Store() override = default;
   // The root that all keys in this database trust, once a server of that root has opened it.

@@ -10,24 +10,6 @@ namespace {
 constexpr std::size_t kPeopleOnAPage = 25;
 constexpr std::size_t kChangesOnAPage = 20;
 
-// For the query part of an address.
-std::string Encode(std::string_view text) {
-  static constexpr char kDigits[] = "0123456789ABCDEF";
-  std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if ((byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z') ||
-        (byte >= 'A' && byte <= 'Z') || byte == '-' || byte == '_') {
-      out += c;
-    } else {
-      out += '%';
-      out += kDigits[byte >> 4];
-      out += kDigits[byte & 15];
-    }
-  }
-  return out;
-}
-
 Data NoKey(const Catalog& catalog) { return Badge("", "key", catalog.Text("employees.key_none")); }
 
 struct OwnKeys {
@@ -88,10 +70,11 @@ Response ListPeople(const PageContext& context, Request& request) {
     }
     count = page->people.size();
     more = !page->next.empty();
-    const std::string search = query.empty() ? "" : "query=" + Encode(query);
+    const std::string search = query.empty() ? "" : "query=" + UrlEncoded(query);
     if (more) {
       Put(data, "next",
-          "/employees?" + search + (search.empty() ? "" : "&") + "cursor=" + Encode(page->next));
+          "/employees?" + search + (search.empty() ? "" : "&") +
+              "cursor=" + UrlEncoded(page->next));
     }
     if (!request.Query("cursor").empty()) {
       Put(data, "first", "/employees" + (search.empty() ? search : "?" + search));

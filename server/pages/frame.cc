@@ -12,10 +12,7 @@ namespace keyferry::server {
 namespace {
 
 constexpr std::pair<Role, const char*> kRoleTexts[] = {
-    {Role::kHelpDesk, "role.help_desk"},
-    {Role::kKeyOfficer, "role.key_officer"},
-    {Role::kAuditor, "role.auditor"},
-    {Role::kAdministrator, "role.administrator"}};
+    {Role::kHelpDesk, "role.help_desk"}, {Role::kAdministrator, "role.administrator"}};
 
 }  // namespace
 
@@ -25,6 +22,23 @@ std::string RandomToken() {
   char hex[33];
   sodium_bin2hex(hex, sizeof hex, bytes, sizeof bytes);
   return hex;
+}
+
+std::string UrlEncoded(std::string_view text) {
+  static constexpr char kDigits[] = "0123456789ABCDEF";
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if ((byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z') ||
+        (byte >= 'A' && byte <= 'Z') || byte == '-' || byte == '_') {
+      out += c;
+    } else {
+      out += '%';
+      out += kDigits[byte >> 4];
+      out += kDigits[byte & 15];
+    }
+  }
+  return out;
 }
 
 Data Frame(const PageContext& context, const Request& request, std::string_view title,
@@ -50,8 +64,10 @@ Data Frame(const PageContext& context, const Request& request, std::string_view 
       if (actor.roles.Has(role)) roles += (roles.empty() ? "" : ", ") + context.catalog.Text(text);
     }
     Put(me, "role", roles);
-    for (const char* place :
-         {"employees", "keys", "workstations", "policies", "audit", "check_up", "tokens"}) {
+    PutFlag(me, "desk",
+            context.services.help_desk != nullptr && May(actor.roles, Right::kChangesWrite));
+    for (const char* place : {"employees", "help_desk", "keys", "workstations", "policies", "audit",
+                              "check_up", "tokens"}) {
       PutFlag(me, (std::string("at_") + place).c_str(), at == place);
     }
     data["me"] = std::move(me);
@@ -156,6 +172,7 @@ void AddPageRoutes(Router& router, Services& services, const Catalog& catalog,
   AddCheckUpPage(router, context);
   if (services.rotation != nullptr) AddPolicyPages(router, context);
   AddTokenPage(router, context);
+  if (services.help_desk != nullptr) AddHelpDeskPages(router, context);
   AddOperationPages(router, context, [streams](const WorkstationId& id) { streams->Close(id); });
   AddEventRoutes(router, context);
 }
