@@ -41,6 +41,8 @@ const std::vector<std::string>& FirstKeys() {
       "directory.connections",
       "directory.administrator_groups",
       "directory.help_desk_groups",
+      "directory.key_officer_groups",
+      "directory.auditor_groups",
       "directory.protected_groups",
       "directory.prefer_pdc",
       "directory.default_policy",
@@ -267,6 +269,8 @@ class Parser {
         reader_.Number("directory.settle_seconds", directory.settle_seconds, 2, 3600);
     directory.administrator_groups = reader_.Texts("directory.administrator_groups", true);
     directory.help_desk_groups = reader_.Texts("directory.help_desk_groups", false);
+    directory.key_officer_groups = reader_.Texts("directory.key_officer_groups", false);
+    directory.auditor_groups = reader_.Texts("directory.auditor_groups", false);
   }
 
   Result<void> ReadSource(ConfigReader& reader) {

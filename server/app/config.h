@@ -50,6 +50,8 @@ struct ServerConfig {
     std::int64_t settle_seconds = 60;
     std::vector<std::string> administrator_groups;
     std::vector<std::string> help_desk_groups;
+    std::vector<std::string> key_officer_groups;
+    std::vector<std::string> auditor_groups;
   } directory;
   // A block [[source]].
   struct Source : Ldap {

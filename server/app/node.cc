@@ -64,6 +64,8 @@ Result<NodeLink::Self> DescribeNode(const ServerConfig& config) {
       {"directory.people_dn", DigestOf(directory.people_dn)},
       {"directory.administrator_groups", DigestOf(directory.administrator_groups)},
       {"directory.help_desk_groups", DigestOf(directory.help_desk_groups)},
+      {"directory.key_officer_groups", DigestOf(directory.key_officer_groups)},
+      {"directory.auditor_groups", DigestOf(directory.auditor_groups)},
       {"directory.protected_groups", DigestOf(directory.protected_groups)},
       {"passwords.minimum_age", config.passwords.minimum_age},
   };

@@ -82,6 +82,8 @@ SessionConfig SessionsOf(const ServerConfig& config) {
   SessionConfig out;
   out.administrator_groups = config.directory.administrator_groups;
   out.help_desk_groups = config.directory.help_desk_groups;
+  out.key_officer_groups = config.directory.key_officer_groups;
+  out.auditor_groups = config.directory.auditor_groups;
   out.idle_seconds = config.sessions.idle_minutes * 60;
   out.absolute_seconds = config.sessions.absolute_hours * 3600;
   out.failures_per_account = static_cast<std::uint32_t>(config.sessions.failures_per_account);

@@ -6,7 +6,11 @@ namespace keyferry::server {
 namespace {
 
 constexpr Roles kAdmin = Role::kAdministrator;
-constexpr Roles kEach = Role::kAdministrator | Role::kHelpDesk;
+constexpr Roles kEach = Role::kAdministrator | Role::kHelpDesk | Role::kKeyOfficer | Role::kAuditor;
+constexpr Roles kReader = Role::kAdministrator | Role::kAuditor;
+constexpr Roles kDesk = Role::kAdministrator | Role::kHelpDesk;
+constexpr Roles kKeys = Role::kAdministrator | Role::kKeyOfficer;
+constexpr Roles kKeysSeen = kKeys | Role::kAuditor;
 
 // The matrix. A right that no role is named at is nobody's.
 constexpr RightInfo kRights[] = {
@@ -15,28 +19,28 @@ constexpr RightInfo kRights[] = {
      "Search employees and read their accounts."},
     {Right::kChangesRead, "changes:read", "changes:read", kEach,
      "Read password changes and where they are on their way."},
-    {Right::kChangesWrite, "changes:write", "changes:write", kEach, "Set new passwords."},
+    {Right::kChangesWrite, "changes:write", "changes:write", kDesk, "Set new passwords."},
     {Right::kKeysRead, "keys:read", "keys:read", kEach, "Read keys and where they are seen."},
-    {Right::kKeysSuspend, "keys:suspend", "keys:write", kEach, "Suspend keys."},
-    {Right::kKeysWrite, "keys:write", "keys:write", kAdmin,
+    {Right::kKeysSuspend, "keys:suspend", "keys:write", kKeys | Role::kHelpDesk, "Suspend keys."},
+    {Right::kKeysWrite, "keys:write", "keys:write", kKeys,
      "Enrol and resume keys and take them out of use."},
-    {Right::kEnrolmentsRead, "enrolments:read", "keys:read", kAdmin,
+    {Right::kEnrolmentsRead, "enrolments:read", "keys:read", kKeysSeen,
      "Read enrolments, and keys that belong to nobody yet."},
-    {Right::kWorkstationsRead, "workstations:read", "workstations:read", kAdmin,
+    {Right::kWorkstationsRead, "workstations:read", "workstations:read", kKeysSeen,
      "Read workstations."},
-    {Right::kWorkstationsWrite, "workstations:write", "workstations:write", kAdmin,
+    {Right::kWorkstationsWrite, "workstations:write", "workstations:write", kKeys,
      "Approve and revoke workstations."},
-    {Right::kPoliciesRead, "policies:read", "policies:read", kAdmin,
+    {Right::kPoliciesRead, "policies:read", "policies:read", kReader,
      "Read rotation policies and whom they would reach."},
     {Right::kPoliciesWrite, "policies:write", "policies:write", kAdmin,
      "Change rotation policies, which set passwords."},
-    {Right::kAuditRead, "audit:read", "audit:read", kAdmin, "Read and verify the audit log."},
-    {Right::kAuditExport, "audit:export", "audit:read", kAdmin, "Export the audit log."},
-    {Right::kCheckUpRead, "check_up:read", "check_up:read", kAdmin,
+    {Right::kAuditRead, "audit:read", "audit:read", kReader, "Read and verify the audit log."},
+    {Right::kAuditExport, "audit:export", "audit:read", kReader, "Export the audit log."},
+    {Right::kCheckUpRead, "check_up:read", "check_up:read", kReader,
      "Read what the check-up found."},
     {Right::kCheckUpWrite, "check_up:write", "check_up:write", kAdmin,
      "Let the check-up look again."},
-    {Right::kTokensRead, "tokens:read", "", kAdmin, "Read which tokens there are."},
+    {Right::kTokensRead, "tokens:read", "", kReader, "Read which tokens there are."},
     {Right::kTokensWrite, "tokens:write", "", kAdmin, "Make tokens and revoke them."},
 };
 
@@ -56,6 +60,10 @@ const char* Name(Role role) {
       return "help_desk";
     case Role::kAdministrator:
       return "administrator";
+    case Role::kAuditor:
+      return "auditor";
+    case Role::kKeyOfficer:
+      return "key_officer";
     case Role::kNone:
       break;
   }

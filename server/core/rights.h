@@ -15,8 +15,11 @@ enum class Role : std::uint8_t {
   kNone = 0,
   kHelpDesk = 1,
   kAdministrator = 2,
+  kAuditor = 4,     // reads everything, changes nothing
+  kKeyOfficer = 8,  // keys and workstations; no passwords
 };
-inline constexpr Role kAllRoles[] = {Role::kHelpDesk, Role::kAdministrator};
+inline constexpr Role kAllRoles[] = {Role::kAdministrator, Role::kHelpDesk, Role::kKeyOfficer,
+                                     Role::kAuditor};
 const char* Name(Role role);  // "help_desk"
 
 // The roles of one person: what any of them may, the person may.

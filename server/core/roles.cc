@@ -43,6 +43,8 @@ Roles RolesOf(const std::vector<std::string>& group_dns, const SessionConfig& co
   Roles roles;
   if (MemberOf(group_dns, config.administrator_groups)) roles |= Role::kAdministrator;
   if (MemberOf(group_dns, config.help_desk_groups)) roles |= Role::kHelpDesk;
+  if (MemberOf(group_dns, config.key_officer_groups)) roles |= Role::kKeyOfficer;
+  if (MemberOf(group_dns, config.auditor_groups)) roles |= Role::kAuditor;
   return roles;
 }
 

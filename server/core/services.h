@@ -47,6 +47,8 @@ struct CorePorts {
 struct SessionConfig {
   std::vector<std::string> administrator_groups;  // DNs; membership may be nested
   std::vector<std::string> help_desk_groups;
+  std::vector<std::string> key_officer_groups;
+  std::vector<std::string> auditor_groups;
   std::int64_t idle_seconds = 15 * 60;
   std::int64_t absolute_seconds = 8 * 3600;
   std::uint32_t failures_per_account = 10;  // of one run, then the counter blocks

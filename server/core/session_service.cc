@@ -153,6 +153,15 @@ class DefaultSessionService final : public SessionService {
     actor.display_name = facts.person->display_name;
     actor.address = std::string(address);
     actor.roles = RolesOf(facts.group_dns, config_);
+    const auto noticed = ports_.store.Notice(
+        "roles/" + actor.id.Hex(), actor.roles.empty() ? std::string() : Names(actor.roles),
+        [&](std::string_view before) {
+          return AuditOf(ports_.clock, actor, "roles.change", actor.login, "ok",
+                         "By groups of the directory, from " +
+                             (before.empty() ? std::string("none") : std::string(before)) + " to " +
+                             Names(actor.roles) + ".");
+        });
+    if (!noticed) return tl::unexpected(noticed.error());
     if (actor.roles.empty()) {
       const auto audited = ports_.store.AppendAudit(
           AuditOf(ports_.clock, actor, "signin", actor.login, "denied", "In no permitted group."));

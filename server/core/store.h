@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -276,6 +277,11 @@ class SessionStore {
   virtual Result<std::optional<Session>> FindSession(const Hash32& token_hash) = 0;
   virtual Result<void> RenewSession(const Hash32& token_hash, std::int64_t idle_until) = 0;
   virtual Result<void> EndSession(const Hash32& token_hash, const AuditEntry& audit) = 0;
+
+  // Remembers `value` under `name` and writes the audit row that `audit` makes of the value before
+  // it (empty = none), in one transaction; does neither when it is the same. Empty = forget it.
+  virtual Result<void> Notice(std::string_view name, std::string_view value,
+                              const std::function<AuditEntry(std::string_view before)>& audit) = 0;
 
   // Counters are named "account/HEX", "name/…" or "address/…"; unknown ones are zero.
   virtual Result<FailureCount> FindFailures(std::string_view counter) = 0;

@@ -12,7 +12,10 @@ namespace keyferry::server {
 namespace {
 
 constexpr std::pair<Role, const char*> kRoleTexts[] = {
-    {Role::kHelpDesk, "role.help_desk"}, {Role::kAdministrator, "role.administrator"}};
+    {Role::kHelpDesk, "role.help_desk"},
+    {Role::kKeyOfficer, "role.key_officer"},
+    {Role::kAuditor, "role.auditor"},
+    {Role::kAdministrator, "role.administrator"}};
 
 }  // namespace
 

@@ -225,6 +225,10 @@ const std::vector<Migration>& Migrations() {
        {
            "ALTER TABLE enrolments ADD COLUMN replaces TEXT NOT NULL DEFAULT ''",
        }},
+      {"what was noticed last",
+       {
+           "CREATE TABLE noticed (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL)",
+       }},
       {"help desk",
        {
            R"(CREATE TABLE help_desk_requests (

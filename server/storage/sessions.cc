@@ -32,6 +32,15 @@ struct SessionColumns {
   }
 };
 
+struct ValueColumn {
+  std::string value;
+  template <typename Prepared>
+  void Into(Prepared& p) {
+    p, soci::into(value);
+  }
+  std::string Read() const { return value; }
+};
+
 struct FailureColumns {
   long long failures = 0, first = 0, blocked_until = 0;
   template <typename Prepared>
@@ -99,6 +108,24 @@ Result<void> SqlStore::EndSession(const Hash32& token_hash, const AuditEntry& au
     t.commit =
         Execute(t.sql, "DELETE FROM sessions WHERE token_hash = :hash", ToHex(token_hash)) != 0;
     if (t.commit) AppendChained(t.sql, audit);
+    return {};
+  });
+}
+
+Result<void> SqlStore::Notice(std::string_view name, std::string_view value,
+                              const std::function<AuditEntry(std::string_view before)>& audit) {
+  return database_.Write([&](Transaction& t) -> Result<void> {
+    const std::string key(name), now(value);
+    const std::string before =
+        FirstOf(Select<ValueColumn>(t.sql, "SELECT value FROM noticed WHERE name = :name", key))
+            .value_or("");
+    t.commit = before != now;
+    if (!t.commit) return {};
+    Execute(t.sql, "DELETE FROM noticed WHERE name = :name", key);
+    if (!now.empty()) {
+      Execute(t.sql, "INSERT INTO noticed (name, value) VALUES (:name, :value)", key, now);
+    }
+    AppendChained(t.sql, audit(before));
     return {};
   });
 }

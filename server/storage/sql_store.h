@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -144,6 +145,8 @@ class SqlStore final : public Store {
   Result<void> RenewSession(const Hash32& token_hash, std::int64_t idle_until) override;
   Result<void> EndSession(const Hash32& token_hash, const AuditEntry& audit) override;
   Result<FailureCount> FindFailures(std::string_view counter) override;
+  Result<void> Notice(std::string_view name, std::string_view value,
+                      const std::function<AuditEntry(std::string_view before)>& audit) override;
   Result<void> AddFailure(const std::vector<FailureRule>& rules, std::int64_t now,
                           const AuditEntry& audit) override;
 

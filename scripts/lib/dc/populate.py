@@ -37,11 +37,11 @@ PEOPLE = [
     ("employee", "francois.lefevre", "François", "Lefèvre", "Chef", "Facilities"),
     ("employee", "nguyen.van.anh", "Văn Anh", "Nguyễn", "Designer", "Marketing"),
     ("employee", "ahmet.yilmaz", "Ahmet", "Yılmaz", "Machinist", "Production"),
-    ("employee", "marta.silva", "Marta", "da Silva e Souza", "Controller", "Finance"),
+    ("auditor", "marta.silva", "Marta", "da Silva e Souza", "Controller", "Finance"),
     ("employee", "kwame.mensah", "Kwame", "Mensah", "Nurse", "Health and Safety"),
     ("employee", "dmytro.bondar", "Дмитро", "Бондар", "Analyst", "Finance"),
     ("employee", "iryna.savchuk", "Ірина", "Савчук", "Recruiter", "Human Resources"),
-    ("employee", "jurgen.grosz", "Jürgen", "Groß", "Electrician", "Facilities"),
+    ("key_officer", "jurgen.grosz", "Jürgen", "Groß", "Key officer", "Facilities"),
     ("employee", "aoife.nidhomhnaill", "Aoife", "Ní Dhomhnaill", "Writer", "Marketing"),
     ("employee", "sam.comma", "Sam", "Comma, Jr.", "Courier", "Logistics"),
 ]
@@ -123,7 +123,7 @@ def populate(domain):
     domain.delegate(people_ou, service)
 
     groups = {}
-    for name in ("Keyferry Administrators", "Keyferry Help Desk"):
+    for name in ("Keyferry Administrators", "Keyferry Help Desk", "Keyferry Key Officers", "Keyferry Auditors"):
         groups[name] = domain.add(f"CN={name},{group_ou}", objectClass="group", sAMAccountName=name)
 
     facts = []
@@ -138,6 +138,10 @@ def populate(domain):
             domain.add_member(groups["Keyferry Administrators"], dn)
         elif role == "help_desk":
             domain.add_member(groups["Keyferry Help Desk"], dn)
+        elif role == "key_officer":
+            domain.add_member(groups["Keyferry Key Officers"], dn)
+        elif role == "auditor":
+            domain.add_member(groups["Keyferry Auditors"], dn)
         elif role == "protected":
             domain.add_member(f"CN=Domain Admins,CN=Users,{domain.base}", dn)
         elif role == "disabled":
@@ -152,7 +156,8 @@ def populate(domain):
 
     return {"people_dn": people_ou, "groups_dn": group_ou, "service_login": "svc-keyferry", "service_dn": service,
             "service_upn": f"svc-keyferry@{domain.realm}", "service_password": service_password,
-            "administrators_group": groups["Keyferry Administrators"], "help_desk_group": groups["Keyferry Help Desk"], "people": facts}
+            "administrators_group": groups["Keyferry Administrators"], "help_desk_group": groups["Keyferry Help Desk"],
+            "key_officers_group": groups["Keyferry Key Officers"], "auditors_group": groups["Keyferry Auditors"], "people": facts}
 
 
 def main():

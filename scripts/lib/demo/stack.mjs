@@ -129,7 +129,7 @@ bind_name = "${this.dc.service_upn}"
 password_file = "${this.path('server', 'directory-password')}"
 administrator_groups = ["${this.dc.administrators_group}"]
 help_desk_groups = ["${this.dc.help_desk_group}"]
-
+${this.dc.auditors_group ? `key_officer_groups = ["${this.dc.key_officers_group}"]\nauditor_groups = ["${this.dc.auditors_group}"]\n` : ''}
 [passwords]
 allow_typing = true
 

@@ -60,6 +60,8 @@ Company::Company(ChangeConfig config, KeyConfig keys_config)
   attestation = MakeAttestationVerifier({{maker.ca_pem}, {simulator_maker.ca_pem}, false});
   session_config.administrator_groups = {"CN=Keyferry Admins,OU=Groups,DC=corp,DC=example"};
   session_config.help_desk_groups = {"CN=Help Desk,OU=Groups,DC=corp,DC=example"};
+  session_config.key_officer_groups = {"CN=Key Officers,OU=Groups,DC=corp,DC=example"};
+  session_config.auditor_groups = {"CN=Auditors,OU=Groups,DC=corp,DC=example"};
   admin.id = directory.Add("boss");
   admin.login = "boss";
   admin.roles = Role::kAdministrator;

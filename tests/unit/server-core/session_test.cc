@@ -58,6 +58,38 @@ TEST_CASE("roles come from groups") {
   CHECK(door.Code("alice", "right") == ErrorCode::kPermissionDenied);
 }
 
+TEST_CASE("who is in several groups has each role, and every change of roles is in the audit log") {
+  Door door;
+  auto& alice = door.directory.At(door.alice);
+  alice.password = "right";
+  const auto changes = [&door] {
+    std::vector<std::string> out;
+    const auto rows = door.audit->List(0, 100);
+    for (const AuditView& row : rows.value()) {
+      if (row.action == "roles.change") out.insert(out.begin(), row.target + ": " + row.detail);
+    }
+    return out;
+  };
+  CHECK(door.Code("alice", "right") == ErrorCode::kPermissionDenied);
+  CHECK(changes().empty());
+  alice.groups = {"CN=Auditors,OU=Groups,DC=corp,DC=example"};
+  CHECK(door.Try("alice", "right")->session.actor.roles == Role::kAuditor);
+  CHECK(door.Try("alice", "right"));
+  alice.groups.push_back("cn=key officers,ou=groups,dc=corp,dc=example");
+  const auto both = door.Try("alice", "right");
+  REQUIRE(both);
+  CHECK(both->session.actor.roles == (Role::kAuditor | Role::kKeyOfficer));
+  CHECK(door.sessions->Find(both->token, "")->actor.roles == both->session.actor.roles);
+  door.Restart();
+  alice.groups.clear();
+  CHECK(door.Code("alice", "right") == ErrorCode::kPermissionDenied);
+  CHECK(door.Code("alice", "right") == ErrorCode::kPermissionDenied);
+  CHECK(changes() == std::vector<std::string>{
+                         "alice: By groups of the directory, from none to auditor.",
+                         "alice: By groups of the directory, from auditor to key_officer, auditor.",
+                         "alice: By groups of the directory, from key_officer, auditor to none."});
+}
+
 TEST_CASE("wrong name, wrong password and locked look alike and come on the beat") {
   Door door;
   door.directory.At(door.alice).detail.state.locked = true;

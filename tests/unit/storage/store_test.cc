@@ -22,6 +22,30 @@ AuditEntry Line(int number) {
 
 }  // namespace
 
+TEST_CASE("what is noticed is kept, and each change of it has its audit row") {
+  Company c;
+  std::vector<std::string> before;
+  const auto notice = [&](std::string_view name, std::string_view value) {
+    REQUIRE(c.store->Notice(name, value, [&](std::string_view old) {
+      before.emplace_back(old);
+      return Line(static_cast<int>(before.size()));
+    }));
+  };
+  const std::uint64_t rows = c.store->AuditHead()->number;
+  notice("roles/1", "");
+  CHECK(before.empty());
+  notice("roles/1", "auditor");
+  notice("roles/1", "auditor");
+  notice("roles/2", "help_desk");
+  c.Restart();
+  notice("roles/1", "auditor");
+  notice("roles/1", "it's \"another\"");
+  notice("roles/1", "");
+  notice("roles/1", "");
+  CHECK(before == std::vector<std::string>{"", "", "auditor", "it's \"another\""});
+  CHECK(c.store->AuditHead()->number == rows + 4);
+}
+
 TEST_CASE("rows of linked sources move from state to state, once, each with its audit row") {
   Company c;
   ChangeRecord change;
