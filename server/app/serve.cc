@@ -46,7 +46,8 @@ constexpr std::chrono::seconds kReadAuditEvery{1};
 
 Result<std::unique_ptr<Catalog>> LoadCatalog(const ServerConfig& config) {
   const bool open_ldap = config.directory.kind == "openldap";
-  return Catalog::Load(WebFolder(config), open_ldap ? "OpenLDAP" : "Active Directory");
+  return Catalog::Load(WebFolder(config), open_ldap ? "OpenLDAP" : "Active Directory",
+                       config.own_web_dir);
 }
 
 ChangeConfig ChangesOf(const ServerConfig& config) {
@@ -79,34 +80,6 @@ WorkstationConfig WorkstationsOf(const ServerConfig& config) {
   out.certificate_days = config.workstations.certificate_days;
   out.max_pending = static_cast<std::size_t>(config.workstations.max_pending);
   out.max_per_address_hour = static_cast<std::size_t>(config.workstations.max_per_address_hour);
-  return out;
-}
-
-HelpDeskConfig HelpDeskOf(const ServerConfig& config) {
-  const auto& desk = config.help_desk;
-  HelpDeskConfig out;
-  out.request_seconds = desk.request_minutes * 60;
-  out.attempts = static_cast<std::uint32_t>(desk.attempts);
-  out.resets_per_day = static_cast<std::uint32_t>(desk.resets_per_day);
-  out.needed_points = static_cast<std::uint32_t>(desk.verification_points);
-  out.needed_methods = static_cast<std::uint32_t>(desk.verification_methods);
-  for (std::size_t i = 0; i < out.points.size(); ++i) {
-    out.points[i] = static_cast<std::uint32_t>(desk.points[i]);
-  }
-  out.personal_data.clear();
-  for (int i = 0; i <= static_cast<int>(kLastPersonalField); ++i) {
-    const auto field = static_cast<PersonalField>(i);
-    if (std::find(desk.personal_data.begin(), desk.personal_data.end(), Name(field)) !=
-        desk.personal_data.end()) {
-      out.personal_data.push_back(field);
-    }
-  }
-  // Those who work here are privileged themselves.
-  out.privileged_groups = desk.privileged_groups;
-  for (const auto* groups :
-       {&config.directory.administrator_groups, &config.directory.help_desk_groups}) {
-    out.privileged_groups.insert(out.privileged_groups.end(), groups->begin(), groups->end());
-  }
   return out;
 }
 
@@ -179,10 +152,7 @@ class Parts {
     if (!link_) return;
     link_->Start({offer_, std::move(orphaned), [this](std::string_view line) { log_.Info(line); }});
   }
-  void EndUpkeep() {
-    help_desk_.reset();
-    upkeep_.reset();
-  }
+  void EndUpkeep() { upkeep_.reset(); }
   void Leave() {
     if (link_) link_->Stop();
   }
@@ -212,8 +182,7 @@ class Parts {
                       return VerifyAuditLog(config, *store_, {});
                     },
                     &upkeep_->rotation(),
-                    upkeep_->activation_mail(),
-                    help_desk_.get()};
+                    upkeep_->activation_mail()};
   }
 
  private:
@@ -289,8 +258,6 @@ class Parts {
     auto upkeep = Upkeep::Make(config, ports, *changes_, log_);
     if (!upkeep) return tl::unexpected(upkeep.error());
     upkeep_ = std::move(*upkeep);
-    help_desk_ = MakeHelpDeskService({ports, *changes_, upkeep_->outbox(), upkeep_->templates()},
-                                     HelpDeskOf(config));
     return {};
   }
 
@@ -317,7 +284,6 @@ class Parts {
   std::unique_ptr<AuditService> audit_;
   std::unique_ptr<CheckUp> check_up_;
   std::unique_ptr<Upkeep> upkeep_;
-  std::unique_ptr<HelpDeskService> help_desk_;
 };
 
 std::shared_ptr<Router> MakeRouter(Services& services, const Catalog& catalog) {
@@ -347,13 +313,20 @@ ListenerOptions ListenerOf(const ServerConfig& config, const char* name,
   return options;
 }
 
-void WaitForEnd() {
-  sigset_t ends;
-  sigemptyset(&ends);
-  sigaddset(&ends, SIGINT);
-  sigaddset(&ends, SIGTERM);
-  int signal = 0;
-  while (sigwait(&ends, &signal) != 0) {
+// Until SIGINT or SIGTERM; SIGHUP reads the pages anew.
+void WaitForEnd(Catalog& catalog, Log& log) {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&signals, signal);
+  for (;;) {
+    int signal = 0;
+    if (sigwait(&signals, &signal) != 0) continue;
+    if (signal != SIGHUP) return;
+    if (const auto read = catalog.Reload(); !read) {
+      log.Problem("The pages stay as they were: " + read.error().message);
+    } else {
+      log.Info("read the pages anew");
+    }
   }
 }
 
@@ -372,6 +345,9 @@ Result<void> Serve(const ServerConfig& config) {
   if (!parts) return failed(parts.error());
   auto catalog = LoadCatalog(config);
   if (!catalog) return failed(catalog.error());
+  if (const auto& problem = (*catalog)->problem()) {
+    log.Problem("The pages are shown as shipped: " + problem->message);
+  }
   auto identity = LoadIdentity(config, SystemClock().UnixSeconds());
   if (!identity) return failed(identity.error());
   if (identity->renewed) log.Info("made a new server certificate");
@@ -427,7 +403,7 @@ Result<void> Serve(const ServerConfig& config) {
     std::printf("ready %s\n", url.c_str());
     std::fflush(stdout);
     sd_notify(0, "READY=1");
-    WaitForEnd();
+    WaitForEnd(**catalog, log);
     sd_notify(0, "STOPPING=1");
     log.Info("ending");
     server->Stop(kGrace);
@@ -460,7 +436,8 @@ bool CheckConfig(const ServerConfig& config) {
   const auto attestation = LoadAttestation(config);
   say("CA of the keys' makers", attestation ? nullptr : &attestation.error());
   const auto catalog = LoadCatalog(config);
-  say("pages", catalog ? nullptr : &catalog.error());
+  const Error* own = catalog && (*catalog)->problem() ? &*(*catalog)->problem() : nullptr;
+  say("pages", catalog ? own : &catalog.error());
   const auto ask = [&say](const ServerConfig::Ldap& settings, const char* section,
                           const std::string& what) {
     auto directory = OpenDirectory(settings, section);

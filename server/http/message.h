@@ -54,7 +54,7 @@ struct Request {
 };
 
 // Header names that reach handlers; a request that repeats one of them is refused.
-extern const std::array<std::string_view, 14> kKeptHeaders;
+extern const std::array<std::string_view, 15> kKeptHeaders;
 
 // The writing end of one text/event-stream. Thread-safe; nothing here blocks. At most 256 events or
 // 1 MiB wait for the peer; a peer that is slower loses its stream (it reconnects and gets the

@@ -22,4 +22,7 @@ struct Target {
 // without control characters; at most 8, names unique.
 Result<Target> ParseTarget(std::string_view target);
 
+// A name or value of a query, percent-encoded so that ParseTarget gives it back.
+std::string QueryText(std::string_view text);
+
 }  // namespace keyferry::server

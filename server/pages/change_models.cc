@@ -121,7 +121,7 @@ Data SourceData(const Catalog& catalog, const SourceView& source, std::int64_t b
   Put(data, "state", Name(source.state));
   data["badge"] = SourceBadge(catalog, source.state);
   data["when"] = TimeOnDay(source.confirmed, begun);
-  PutMaybe(data, "error", source.error);
+  PutMaybe(data, "error", catalog.Say(source.error));
   return data;
 }
 
@@ -203,7 +203,7 @@ Data RoadData(const Catalog& catalog, const ChangeView& change, const KeyDeliver
     Data name;
     Put(name, "short", ShortKey(key.device));
     name["badge"] = JobBadge(catalog, key.state);
-    PutMaybe(name, "problem", key.has() ? std::string() : key.last_error);
+    PutMaybe(name, "problem", key.has() ? std::string() : catalog.Say(key.last_error));
     data["named"] = std::move(name);
   }
   const bool leads = key.device == change.device;
@@ -280,8 +280,9 @@ Data AheadNotice(const Catalog& catalog, const ChangeView& change,
     lines = {catalog.Text("employee.ahead_what", {TimeWords(change.ad_set)}),
              at.empty() ? catalog.Text("employee.ahead_away")
                         : catalog.Text("employee.ahead_here", {at}),
-             only->last_error.empty() ? std::string()
-                                      : catalog.Text("employee.ahead_problem", {only->last_error})};
+             only->last_error.empty()
+                 ? std::string()
+                 : catalog.Text("employee.ahead_problem", {catalog.Say(only->last_error)})};
     return Notice("warn", "clock", catalog.Text("employee.ahead"), lines);
   }
   lines.push_back(catalog.Text("employee.ahead_keys_what", {TimeWords(change.ad_set)}));
@@ -291,7 +292,8 @@ Data AheadNotice(const Catalog& catalog, const ChangeView& change,
     lines.push_back(at.empty() ? catalog.Text("employee.ahead_key_away", {name})
                                : catalog.Text("employee.ahead_key_here", {name, at}));
     if (!key.last_error.empty()) {
-      lines.push_back(catalog.Text("employee.ahead_key_problem", {name, key.last_error}));
+      lines.push_back(
+          catalog.Text("employee.ahead_key_problem", {name, catalog.Say(key.last_error)}));
     }
   }
   return Notice(
@@ -315,7 +317,7 @@ void AddLeftOut(const Catalog& catalog, const ChangeView& change, const std::vec
     for (const KeyDelivery& of : change.keys) {
       if (of.device == key.device && IsLost(of) && !of.last_error.empty() &&
           *key.password != KeyPassword::kNewest) {
-        lines.push_back(of.last_error);
+        lines.push_back(catalog.Say(of.last_error));
       }
     }
   }
@@ -355,7 +357,7 @@ Data Notices(const Catalog& catalog, const ChangeView* newest, const std::vector
   Data notices = List();
   for (const KeyView& key : keys) {
     if (key.alarm.empty()) continue;
-    notices << Notice("bad", "alert", catalog.Text("employee.alarm"), {key.alarm});
+    notices << Notice("bad", "alert", catalog.Text("employee.alarm"), {catalog.Say(key.alarm)});
   }
   if (newest == nullptr) return notices;
   if (newest->incident) {
@@ -369,30 +371,31 @@ Data Notices(const Catalog& catalog, const ChangeView* newest, const std::vector
         newest->state == ChangeState::kIntent ? std::pair{"employee.waits", "employee.waits_what"}
         : newest->prepared != 0 ? std::pair{"employee.prepared", "employee.prepared_what"}
                                 : std::pair{"employee.preparing", "employee.preparing_what"};
-    notices << Notice("info", "clock", catalog.Text(text),
-                      {catalog.Text(what),
-                       newest->state == ChangeState::kIntent && newest->expires != 0
-                           ? catalog.Text("employee.waits_until", {TimeWords(newest->expires)})
-                           : std::string(),
-                       newest->last_error.empty()
-                           ? std::string()
-                           : catalog.Text("employee.ahead_problem", {newest->last_error})});
+    notices << Notice(
+        "info", "clock", catalog.Text(text),
+        {catalog.Text(what),
+         newest->state == ChangeState::kIntent && newest->expires != 0
+             ? catalog.Text("employee.waits_until", {TimeWords(newest->expires)})
+             : std::string(),
+         newest->last_error.empty()
+             ? std::string()
+             : catalog.Text("employee.ahead_problem", {catalog.Say(newest->last_error)})});
   } else if (newest->state == ChangeState::kUnknown || newest->state == ChangeState::kAttempt) {
     notices << Notice("warn", "clock", catalog.Text("employee.checking"),
                       {catalog.Text("employee.checking_what")});
   } else if (newest->state == ChangeState::kFailed) {
     notices << Notice("bad", "alert", catalog.Text("employee.failed"),
-                      {newest->error, newest->incident ? std::string()
-                                      : newest->mode == ChangeMode::kAtDelivery
-                                          ? catalog.Text("employee.failed_both")
-                                          : catalog.Text("employee.failed_what")});
+                      {catalog.Say(newest->error), newest->incident ? std::string()
+                                                   : newest->mode == ChangeMode::kAtDelivery
+                                                       ? catalog.Text("employee.failed_both")
+                                                       : catalog.Text("employee.failed_what")});
   } else if (IsAhead(*newest)) {
     notices << AheadNotice(catalog, *newest, keys);
   } else if (newest->ad_set != 0 && count.has == 0 &&
              (newest->job_state == JobState::kRefused ||
               newest->job_state == JobState::kCancelled)) {
     notices << Notice("bad", "alert", catalog.Text("employee.refused"),
-                      {newest->last_error, catalog.Text("employee.refused_what")});
+                      {catalog.Say(newest->last_error), catalog.Text("employee.refused_what")});
     refused = true;
   }
   if (!refused) AddLeftOut(catalog, *newest, keys, notices);
@@ -404,7 +407,7 @@ Data Notices(const Catalog& catalog, const ChangeView* newest, const std::vector
     notices << Notice(not_set ? "bad" : "warn", not_set ? "alert" : "clock",
                       catalog.Text(not_set ? "employee.source_not_set" : "employee.source_unknown",
                                    {source.name}),
-                      {source.error});
+                      {catalog.Say(source.error)});
   }
   return notices;
 }

@@ -1,6 +1,7 @@
 #include <map>
 
 #include "server/api/problem.h"
+#include "server/http/target.h"
 #include "server/pages/frame.h"
 #include "server/pages/models.h"
 
@@ -10,6 +11,7 @@ namespace {
 constexpr std::size_t kPeopleOnAPage = 25;
 constexpr std::size_t kChangesOnAPage = 20;
 
+// For the query part of an address.
 Data NoKey(const Catalog& catalog) { return Badge("", "key", catalog.Text("employees.key_none")); }
 
 struct OwnKeys {
@@ -70,18 +72,17 @@ Response ListPeople(const PageContext& context, Request& request) {
     }
     count = page->people.size();
     more = !page->next.empty();
-    const std::string search = query.empty() ? "" : "query=" + UrlEncoded(query);
+    const std::string search = query.empty() ? "" : "query=" + QueryText(query);
     if (more) {
       Put(data, "next",
-          "/employees?" + search + (search.empty() ? "" : "&") +
-              "cursor=" + UrlEncoded(page->next));
+          "/employees?" + search + (search.empty() ? "" : "&") + "cursor=" + QueryText(page->next));
     }
     if (!request.Query("cursor").empty()) {
       Put(data, "first", "/employees" + (search.empty() ? search : "?" + search));
     }
   } else {
     services.report(request, page.error());
-    Put(data, "problem", page.error().message);
+    Put(data, "problem", catalog.Say(page.error().message));
   }
   PutFlag(data, "any", count != 0);
   data["people"] = std::move(people);
@@ -125,7 +126,7 @@ Response ShowPerson(const PageContext& context, Request& request, const AccountI
   data["account_badges"] = AccountBadges(catalog, detail->state);
   std::string why = detail->state.is_protected ? detail->state.protected_reason : std::string();
   if (!detail->state.protected_advice.empty()) why += ". " + detail->state.protected_advice;
-  PutMaybe(data, "protected_reason", why);
+  PutMaybe(data, "protected_reason", catalog.Say(why));
   Data key_list = List();
   for (const KeyView& key : *keys) key_list << KeyData(catalog, key);
   PutFlag(data, "has_keys", !keys->empty());

@@ -5,7 +5,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "server/api/guard.h"
 #include "server/api/problem.h"
+#include "server/http/target.h"
+#include "server/pages/language.h"
 #include "server/pages/pages.h"
 
 namespace keyferry::server {
@@ -17,6 +20,44 @@ constexpr std::pair<Role, const char*> kRoleTexts[] = {
     {Role::kAuditor, "role.auditor"},
     {Role::kAdministrator, "role.administrator"}};
 
+// Where a reader who takes another language comes back to: this page, if it can be asked for again.
+std::string Here(const Request& request) {
+  if (request.method != Method::kGet) return "/";
+  std::string here = request.PathText();
+  char mark = '?';
+  for (const auto& [name, value] : request.query) {
+    here += mark + QueryText(name) + "=" + QueryText(value);
+    mark = '&';
+  }
+  return here;
+}
+
+void PutLanguages(const PageContext& context, const Request& request, Data& data) {
+  Data languages = List();
+  for (const Catalog::LanguageName& language : context.catalog.Languages()) {
+    Data one;
+    Put(one, "tag", language.tag);
+    Put(one, "name", language.name);
+    PutFlag(one, "current", language.tag == context.catalog.Text("lang"));
+    languages << one;
+  }
+  data["languages"] = std::move(languages);
+  Put(data, "here", Here(request));
+}
+
+Response ChangeLanguage(Request& request) {
+  Response response = Response::SeeOther(SafeNext(request.form->Text("next")));
+  return std::move(response.With("Set-Cookie", LanguageCookie(request.form->Text("language"))));
+}
+
+Handler InLanguage(const Catalog& catalog, Handler handler) {
+  return [&catalog, handler = std::move(handler)](Request& request) {
+    const Catalog::Speaking speaking(catalog, request.Cookie(kLanguageCookie),
+                                     request.Header("accept-language"));
+    return handler(request);
+  };
+}
+
 }  // namespace
 
 std::string RandomToken() {
@@ -27,23 +68,6 @@ std::string RandomToken() {
   return hex;
 }
 
-std::string UrlEncoded(std::string_view text) {
-  static constexpr char kDigits[] = "0123456789ABCDEF";
-  std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if ((byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z') ||
-        (byte >= 'A' && byte <= 'Z') || byte == '-' || byte == '_') {
-      out += c;
-    } else {
-      out += '%';
-      out += kDigits[byte >> 4];
-      out += kDigits[byte & 15];
-    }
-  }
-  return out;
-}
-
 Data Frame(const PageContext& context, const Request& request, std::string_view title,
            std::string_view at, std::string_view stream) {
   Data data;
@@ -52,6 +76,7 @@ Data Frame(const PageContext& context, const Request& request, std::string_view 
   PutFlag(data, "font", context.catalog.HasAsset("inter-latin-wght-normal.woff2"));
   PutMaybe(data, "stream", stream);
   PutFlag(data, "refresh", false);
+  PutLanguages(context, request, data);
   data["me"] = Data(false);
   for (const RightInfo& info : AllRights()) {
     std::string flag = std::string("may_") + info.name;
@@ -67,10 +92,8 @@ Data Frame(const PageContext& context, const Request& request, std::string_view 
       if (actor.roles.Has(role)) roles += (roles.empty() ? "" : ", ") + context.catalog.Text(text);
     }
     Put(me, "role", roles);
-    PutFlag(me, "desk",
-            context.services.help_desk != nullptr && May(actor.roles, Right::kChangesWrite));
-    for (const char* place : {"employees", "help_desk", "keys", "workstations", "policies", "audit",
-                              "check_up", "tokens"}) {
+    for (const char* place :
+         {"employees", "keys", "workstations", "policies", "audit", "check_up", "tokens"}) {
       PutFlag(me, (std::string("at_") + place).c_str(), at == place);
     }
     data["me"] = std::move(me);
@@ -128,7 +151,7 @@ Response ShowError(const PageContext& context, const Request& request, int statu
   Data data = Frame(context, request, catalog.Text(heading), "");
   Put(data, "kind", catalog.Text("error.kind", {std::to_string(status)}));
   Put(data, "heading", catalog.Text(heading));
-  Put(data, "message", error.message);
+  Put(data, "message", catalog.Say(error.message));
   PutMaybe(data, "next_step", *next == '\0' ? std::string() : catalog.Text(next));
   PutMaybe(data, "id", request.id);
   return Show(context, request, "error", data, status);
@@ -148,26 +171,35 @@ Router::ErrorPage MakeErrorPage(Services& services, const Catalog& catalog) {
   return [&services, &catalog](const Request& request, int status, const Error& error) {
     if (status >= 500) services.report(request, error);
     if (IsApi(request)) return ProblemOfStatus(request, status, error);
+    const Catalog::Speaking speaking(catalog, request.Cookie(kLanguageCookie),
+                                     request.Header("accept-language"));
     return ShowError(PageContext{services, catalog}, request, status, error);
   };
 }
 
-void AddPageRoutes(Router& router, Services& services, const Catalog& catalog,
+void AddPageRoutes(Router& all, Services& services, const Catalog& catalog,
                    std::shared_ptr<WorkstationStreams> streams) {
   const PageContext context{services, catalog};
+  Router router;
   router.Add({Method::kGet, "/", Right::kPeopleRead,
               [](Request&) { return Response::SeeOther("/employees"); }});
   router.Add(
       {Method::kGet, "/assets/{version}/{file}", Access::kPublic, [context](Request& request) {
-         const auto* const asset =
-             context.catalog.FindAsset(request.captures[0], request.captures[1]);
-         if (asset == nullptr) return ShowNotFound(context, request);
+         const auto asset = context.catalog.FindAsset(request.captures[0], request.captures[1]);
+         if (!asset) return ShowNotFound(context, request);
          Response response;
          response.content_type = asset->content_type;
          response.shared_body = asset->body;
          response.cacheable = true;
          return response;
        }});
+  router.Add({Method::kPost,
+              "/language",
+              Access::kPublic,
+              ChangeLanguage,
+              {},
+              Body::kForm,
+              {{"language", 35, false, true}, {"next", 2048}}});
   AddSignInRoutes(router, context);
   AddEmployeePages(router, context);
   AddPasswordPages(router, context);
@@ -175,9 +207,12 @@ void AddPageRoutes(Router& router, Services& services, const Catalog& catalog,
   AddCheckUpPage(router, context);
   if (services.rotation != nullptr) AddPolicyPages(router, context);
   AddTokenPage(router, context);
-  if (services.help_desk != nullptr) AddHelpDeskPages(router, context);
   AddOperationPages(router, context, [streams](const WorkstationId& id) { streams->Close(id); });
   AddEventRoutes(router, context);
+  for (Route route : router.routes()) {
+    route.handler = InLanguage(catalog, std::move(route.handler));
+    all.Add(std::move(route));
+  }
 }
 
 }  // namespace keyferry::server

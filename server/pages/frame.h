@@ -34,9 +34,6 @@ Response ShowNotFound(const PageContext& context, const Request& request);
 // 32 random hex digits: the idempotency key of one form.
 std::string RandomToken();
 
-// For the query part of an address.
-std::string UrlEncoded(std::string_view text);
-
 // The routes of each page.
 void AddSignInRoutes(Router& router, const PageContext& context);
 void AddEmployeePages(Router& router, const PageContext& context);
@@ -47,7 +44,6 @@ void AddOperationPages(Router& router, const PageContext& context,
 void AddPolicyPages(Router& router, const PageContext& context);
 void AddCheckUpPage(Router& router, const PageContext& context);
 void AddTokenPage(Router& router, const PageContext& context);
-void AddHelpDeskPages(Router& router, const PageContext& context);
 void AddEventRoutes(Router& router, const PageContext& context);
 
 // A handler whose first capture is an identifier; anything else there is a page "not found".

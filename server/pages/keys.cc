@@ -118,7 +118,7 @@ Response StepKeyPage(const PageContext& context, Request& request, const DeviceI
   if (done) return Response::SeeOther("/keys/" + device.Hex());
   context.services.report(request, done.error());
   if (done.error().code == ErrorCode::kNotFound) return ShowNotFound(context, request);
-  entered.problem = done.error().message;
+  entered.problem = context.catalog.Say(done.error().message);
   return ShowKey(context, request, device, entered, HttpStatus(done.error().code));
 }
 
@@ -241,7 +241,7 @@ Response Enrol(const PageContext& context, Request& request, const AccountId& id
                                                     *workstation, replaces);
   if (!begun) {
     context.services.report(request, begun.error());
-    return ShowPicker(context, request, id, begun.error().message, 409);
+    return ShowPicker(context, request, id, context.catalog.Say(begun.error().message), 409);
   }
   std::string mailed, mail_problem;
   if (request.form->Has("mail") && context.services.activation_mail != nullptr) {
@@ -251,7 +251,8 @@ Response Enrol(const PageContext& context, Request& request, const AccountId& id
       mailed = context.catalog.Text("enrolment.mailed", {*sent});
     } else {
       context.services.report(request, sent.error());
-      mail_problem = context.catalog.Text("enrolment.not_mailed", {sent.error().message});
+      mail_problem =
+          context.catalog.Text("enrolment.not_mailed", {context.catalog.Say(sent.error().message)});
     }
   }
   Response response =

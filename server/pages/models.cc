@@ -169,7 +169,7 @@ void PutKey(const Catalog& catalog, Data& data, const KeyView& key) {
   Put(data, "pin", catalog.Text(key.pin_set ? "employee.pin_set" : "employee.pin_missing"));
   Put(data, "last_seq", std::to_string(key.last_seq));
   PutMaybe(data, "password", key.password ? PasswordWords(catalog, *key.password) : std::string());
-  PutMaybe(data, "note", key.note);
+  PutMaybe(data, "note", catalog.Say(key.note));
   PutMaybe(data, "alarm", key.alarm);
   PutMaybe(data, "state_reason", key.state_reason);
   PutFlag(data, "simulator", key.simulator);

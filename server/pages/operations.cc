@@ -89,7 +89,8 @@ Response AfterDecision(const PageContext& context, const Request& request,
                        const Result<void>& done) {
   if (done) return Response::SeeOther("/workstations");
   context.services.report(request, done.error());
-  return ListWorkstations(context, request, done.error().message, HttpStatus(done.error().code));
+  return ListWorkstations(context, request, context.catalog.Say(done.error().message),
+                          HttpStatus(done.error().code));
 }
 
 Response ListAudit(const PageContext& context, const Request& request) {

@@ -42,7 +42,8 @@ void PutSources(const Catalog& catalog, Data& data, const std::vector<SourceChoi
     Put(row, "field", SourceField(i));
     Put(row, "name", source.name);
     Put(row, "hint",
-        possible ? catalog.Text("password.source_login", {source.login}) : source.refusal);
+        possible ? catalog.Text("password.source_login", {source.login})
+                 : catalog.Say(source.refusal));
     PutFlag(row, "possible", possible);
     PutFlag(row, "ticked", possible && ticked);
     list << row;
@@ -65,8 +66,8 @@ Response ShowForm(const PageContext& context, const Request& request, const Acco
   Put(data, "display_name", row["display_name"].string_value());
   Put(data, "intro",
       catalog.Text("password.intro", {row["display_name"].string_value(), person.login}));
-  PutMaybe(data, "refused", preflight->allowed ? std::string() : preflight->reason);
-  PutMaybe(data, "note", preflight->allowed ? preflight->note : std::string());
+  PutMaybe(data, "refused", preflight->allowed ? std::string() : catalog.Say(preflight->reason));
+  PutMaybe(data, "note", preflight->allowed ? catalog.Say(preflight->note) : std::string());
   PutFlag(data, "can_enrol",
           May(request.session->actor.roles, Right::kKeysWrite) && !preflight->device);
   Put(data, "once", RandomToken());
@@ -96,12 +97,12 @@ Response ShowForm(const PageContext& context, const Request& request, const Acco
 // Which part of the form an error of the service belongs to.
 void Explain(const Catalog& catalog, const Error& error, Entered& entered) {
   if (error.code == ErrorCode::kUnavailable || error.code == ErrorCode::kDeadline) {
-    entered.problem = catalog.Text("password.down", {error.message});
+    entered.problem = catalog.Text("password.down", {catalog.Say(error.message)});
   } else if (entered.typing && (error.code == ErrorCode::kPolicyRefused ||
                                 error.code == ErrorCode::kInvalidArgument)) {
-    entered.typed_problem = error.message;
+    entered.typed_problem = catalog.Say(error.message);
   } else {
-    entered.problem = error.message;
+    entered.problem = catalog.Say(error.message);
   }
 }
 

@@ -42,7 +42,7 @@ Data CandidateData(const Catalog& catalog, const RotationCandidate& one) {
   Put(row, "display_name", one.display_name);
   Put(row, "login", one.login);
   row["due"] = Time(one.due * 1000);
-  PutMaybe(row, "reason", one.reason);
+  PutMaybe(row, "reason", catalog.Say(one.reason));
   switch (one.verdict) {
     case Verdict::kDue:
       row["badge"] = Badge("warn", "clock", catalog.Text("policy.due"));
@@ -91,7 +91,7 @@ Response ShowPolicy(const PageContext& context, const Request& request,
     const auto looked = context.services.rotation->Preview(request.session->actor, policy);
     if (!looked) {
       context.services.report(request, looked.error());
-      if (problem.empty()) problem = looked.error().message;
+      if (problem.empty()) problem = context.catalog.Say(looked.error().message);
       status = std::max(status, HttpStatus(looked.error().code));
     } else {
       auto members = looked->members;
@@ -173,7 +173,7 @@ Response SavePolicy(const PageContext& context, Request& request, const PolicyId
   const auto stored = context.services.rotation->Put(request.session->actor, policy);
   if (stored) return Response::SeeOther("/policies");
   context.services.report(request, stored.error());
-  return ShowPolicy(context, request, policy, false, stored.error().message,
+  return ShowPolicy(context, request, policy, false, context.catalog.Say(stored.error().message),
                     HttpStatus(stored.error().code));
 }
 

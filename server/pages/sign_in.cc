@@ -22,7 +22,8 @@ Response SignIn(const PageContext& context, Request& request) {
   if (!signed_in) {
     const Error& error = signed_in.error();
     context.services.report(request, error);
-    return ShowForm(context, request, next, name, error.message, HttpStatus(error.code));
+    return ShowForm(context, request, next, name, context.catalog.Say(error.message),
+                    HttpStatus(error.code));
   }
   request.session = std::move(signed_in->session);  // for the access log
   return std::move(Response::SeeOther(next).With("Set-Cookie", SessionCookie(signed_in->token)));

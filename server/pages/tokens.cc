@@ -103,7 +103,7 @@ Response MakeToken(const PageContext& context, Request& request) {
   auto issued = context.services.tokens.Create(request.session->actor, wanted);
   if (!issued) {
     context.services.report(request, issued.error());
-    entered.problem = issued.error().message;
+    entered.problem = context.catalog.Say(issued.error().message);
     return ShowTokens(context, request, entered, {}, HttpStatus(issued.error().code));
   }
   Response response = ShowTokens(context, request, {}, issued->secret, 200);
@@ -117,7 +117,7 @@ Response RevokeToken(const PageContext& context, Request& request, const TokenId
   if (revoked.error().code == ErrorCode::kNotFound) return ShowNotFound(context, request);
   context.services.report(request, revoked.error());
   EnteredToken entered;
-  entered.problem = revoked.error().message;
+  entered.problem = context.catalog.Say(revoked.error().message);
   return ShowTokens(context, request, entered, {}, HttpStatus(revoked.error().code));
 }
 

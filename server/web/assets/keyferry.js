@@ -22,8 +22,8 @@ function refresh(url = document.body.dataset.refresh ?? location.href, then = ()
 
 /** Times arrive in UTC; people think in their own. */
 function localTimes(root = document) {
-  const long = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
-  const short = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' });
+  const long = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: 'medium', timeStyle: 'medium' });
+  const short = new Intl.DateTimeFormat(document.documentElement.lang, { timeStyle: 'medium' });
   for (const element of root.querySelectorAll('time[datetime]:not([data-local])')) {
     const time = new Date(element.dateTime);
     if (Number.isNaN(time.getTime())) continue;
