@@ -10,6 +10,7 @@
 #include "server/core/directory.h"
 #include "server/core/event_bus.h"
 #include "server/core/finding.h"
+#include "server/core/help_desk.h"
 #include "server/core/keys.h"
 #include "server/core/request_journal.h"
 #include "server/core/rotation.h"
@@ -42,6 +43,7 @@ struct Services {
   std::function<Result<std::string>()> verify_audit;
   RotationService* rotation = nullptr;        // null: no policies here
   ActivationMail* activation_mail = nullptr;  // null: codes go on paper only
+  HelpDeskService* help_desk = nullptr;       // null: no help desk here
 };
 
 }  // namespace keyferry::server

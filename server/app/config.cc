@@ -85,6 +85,17 @@ const std::vector<std::string>& FirstKeys() {
       "mail.from",
       "mail.user",
       "mail.password_file",
+      "help_desk.request_minutes",
+      "help_desk.attempts",
+      "help_desk.resets_per_day",
+      "help_desk.verification_points",
+      "help_desk.verification_methods",
+      "help_desk.points_in_person",
+      "help_desk.points_call_back",
+      "help_desk.points_mail_code",
+      "help_desk.points_personal_data",
+      "help_desk.personal_data",
+      "help_desk.privileged_groups",
       "log.level",
       "log.file",
   };
@@ -377,6 +388,7 @@ class Parser {
 
     ReadAudit();
     ReadMail();
+    ReadHelpDesk();
 
     config_.log.level = reader_.OneOf("log.level", config_.log.level,
                                       {"trace", "debug", "info", "warning", "error"});
@@ -409,6 +421,42 @@ class Parser {
     if (mail.tls == "none" && !mail.user.empty()) {
       reader_.Complain("mail.user", "is not sent without TLS: set mail.tls.");
     }
+  }
+
+  void ReadHelpDesk() {
+    auto& desk = config_.help_desk;
+    desk.request_minutes = reader_.Number("help_desk.request_minutes", desk.request_minutes, 2, 60);
+    desk.attempts = reader_.Number("help_desk.attempts", desk.attempts, 1, 10);
+    desk.resets_per_day = reader_.Number("help_desk.resets_per_day", desk.resets_per_day, 1, 100);
+    desk.verification_points =
+        reader_.Number("help_desk.verification_points", desk.verification_points, 1, 20);
+    desk.verification_methods =
+        reader_.Number("help_desk.verification_methods", desk.verification_methods, 1, 4);
+    std::int64_t points = 0, methods = 0;
+    std::size_t place = 0;
+    for (const char* key : {"help_desk.points_in_person", "help_desk.points_call_back",
+                            "help_desk.points_mail_code", "help_desk.points_personal_data"}) {
+      std::int64_t& one = desk.points[place++];
+      one = reader_.Number(key, one, 0, 10);
+      points += one;
+      if (one != 0) ++methods;
+    }
+    if (points < desk.verification_points || methods < desk.verification_methods) {
+      reader_.Complain("help_desk.verification_points",
+                       "cannot be reached: the allowed verifications (help_desk.points_…) together "
+                       "do not suffice, so nobody could be served.");
+    }
+    const auto fields = reader_.Texts("help_desk.personal_data", false);
+    if (!fields.empty()) desk.personal_data = fields;
+    for (const std::string& field : desk.personal_data) {
+      if (field == "employee_id" || field == "mail" || field == "title" || field == "department") {
+        continue;
+      }
+      reader_.Complain(
+          "help_desk.personal_data",
+          "holds \"" + field + "\"; it may hold employee_id, mail, title and department.");
+    }
+    desk.privileged_groups = reader_.Texts("help_desk.privileged_groups", false);
   }
 
   void ReadAudit() {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -120,6 +121,18 @@ struct ServerConfig {
     std::string user;
     std::filesystem::path password_file;
   } mail;
+
+  struct {
+    std::int64_t request_minutes = 10;
+    std::int64_t attempts = 3;
+    std::int64_t resets_per_day = 3;
+    std::int64_t verification_points = 2;
+    std::int64_t verification_methods = 1;
+    // Points of each method, 0 = not allowed; in the order of HelpDeskMethod.
+    std::array<std::int64_t, 4> points{3, 2, 1, 1};
+    std::vector<std::string> personal_data{"employee_id"};
+    std::vector<std::string> privileged_groups;
+  } help_desk;
 
   struct {
     std::string level = "info";

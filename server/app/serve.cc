@@ -83,6 +83,35 @@ WorkstationConfig WorkstationsOf(const ServerConfig& config) {
   return out;
 }
 
+HelpDeskConfig HelpDeskOf(const ServerConfig& config) {
+  const auto& desk = config.help_desk;
+  HelpDeskConfig out;
+  out.request_seconds = desk.request_minutes * 60;
+  out.attempts = static_cast<std::uint32_t>(desk.attempts);
+  out.resets_per_day = static_cast<std::uint32_t>(desk.resets_per_day);
+  out.needed_points = static_cast<std::uint32_t>(desk.verification_points);
+  out.needed_methods = static_cast<std::uint32_t>(desk.verification_methods);
+  for (std::size_t i = 0; i < out.points.size(); ++i) {
+    out.points[i] = static_cast<std::uint32_t>(desk.points[i]);
+  }
+  out.personal_data.clear();
+  for (int i = 0; i <= static_cast<int>(kLastPersonalField); ++i) {
+    const auto field = static_cast<PersonalField>(i);
+    if (std::find(desk.personal_data.begin(), desk.personal_data.end(), Name(field)) !=
+        desk.personal_data.end()) {
+      out.personal_data.push_back(field);
+    }
+  }
+  // Those who work here are privileged themselves.
+  out.privileged_groups = desk.privileged_groups;
+  for (const auto* groups :
+       {&config.directory.administrator_groups, &config.directory.help_desk_groups,
+        &config.directory.key_officer_groups, &config.directory.auditor_groups}) {
+    out.privileged_groups.insert(out.privileged_groups.end(), groups->begin(), groups->end());
+  }
+  return out;
+}
+
 std::string UrlOf(const std::string& name, std::uint16_t port) {
   const bool v6 = name.find(':') != std::string::npos;
   return "https://" + (v6 ? "[" + name + "]" : name) + ":" + std::to_string(port);
@@ -152,7 +181,10 @@ class Parts {
     if (!link_) return;
     link_->Start({offer_, std::move(orphaned), [this](std::string_view line) { log_.Info(line); }});
   }
-  void EndUpkeep() { upkeep_.reset(); }
+  void EndUpkeep() {
+    help_desk_.reset();
+    upkeep_.reset();
+  }
   void Leave() {
     if (link_) link_->Stop();
   }
@@ -182,7 +214,8 @@ class Parts {
                       return VerifyAuditLog(config, *store_, {});
                     },
                     &upkeep_->rotation(),
-                    upkeep_->activation_mail()};
+                    upkeep_->activation_mail(),
+                    help_desk_.get()};
   }
 
  private:
@@ -258,6 +291,8 @@ class Parts {
     auto upkeep = Upkeep::Make(config, ports, *changes_, log_);
     if (!upkeep) return tl::unexpected(upkeep.error());
     upkeep_ = std::move(*upkeep);
+    help_desk_ = MakeHelpDeskService({ports, *changes_, upkeep_->outbox(), upkeep_->templates()},
+                                     HelpDeskOf(config));
     return {};
   }
 
@@ -284,6 +319,7 @@ class Parts {
   std::unique_ptr<AuditService> audit_;
   std::unique_ptr<CheckUp> check_up_;
   std::unique_ptr<Upkeep> upkeep_;
+  std::unique_ptr<HelpDeskService> help_desk_;
 };
 
 std::shared_ptr<Router> MakeRouter(Services& services, const Catalog& catalog) {

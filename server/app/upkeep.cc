@@ -43,7 +43,11 @@ Result<MailTemplates> ReadTemplates(const std::filesystem::path& folder) {
   if (!expires) return tl::unexpected(expires.error());
   auto code = ReadTemplate(folder / "activation_code.txt", {"name", "login", "code"});
   if (!code) return tl::unexpected(code.error());
+  auto help =
+      ReadTemplate(folder / "help_desk_code.txt", {"name", "login", "agent", "minutes", "code"});
+  if (!help) return tl::unexpected(help.error());
   out.password_expires = *std::move(expires);
+  out.help_desk_code = *std::move(help);
   out.activation_code = *std::move(code);
   return out;
 }
@@ -76,6 +80,8 @@ class DefaultUpkeep final : public Upkeep {
 
   RotationService& rotation() override { return *rotation_; }
   ActivationMail* activation_mail() override { return mailer_ ? activation_.get() : nullptr; }
+  MailOutbox& outbox() override { return outbox_; }
+  const MailTemplates& templates() override { return templates_; }
   void Start() override {
     clock_ = std::make_unique<Background>(kUpkeepEvery, [this] { Tick(); });
   }

@@ -20,6 +20,8 @@ class Upkeep {
   virtual ~Upkeep() = default;  // ends its thread
   virtual RotationService& rotation() = 0;
   virtual ActivationMail* activation_mail() = 0;  // null without a mail server
+  virtual MailOutbox& outbox() = 0;
+  virtual const MailTemplates& templates() = 0;
   virtual void Start() = 0;
 };
 

@@ -30,6 +30,7 @@ std::string FillSubject(const MailTemplate& mail, const MailValues& values);
 struct MailTemplates {
   MailTemplate password_expires;  // name, login, days, date
   MailTemplate activation_code;   // name, login, code
+  MailTemplate help_desk_code;    // name, login, agent, minutes, code
 };
 
 }  // namespace keyferry::server

@@ -28,6 +28,8 @@ std::string NormalisedDn(std::string_view dn) {
   return out;
 }
 
+}  // namespace
+
 bool MemberOf(const std::vector<std::string>& groups, const std::vector<std::string>& wanted) {
   for (const std::string& want : wanted) {
     for (const std::string& group : groups) {
@@ -36,8 +38,6 @@ bool MemberOf(const std::vector<std::string>& groups, const std::vector<std::str
   }
   return false;
 }
-
-}  // namespace
 
 Roles RolesOf(const std::vector<std::string>& group_dns, const SessionConfig& config) {
   Roles roles;

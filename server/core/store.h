@@ -11,6 +11,7 @@
 #include "server/core/audit.h"
 #include "server/core/audit_checkpoint.h"
 #include "server/core/directory.h"
+#include "server/core/help_desk_records.h"
 #include "server/core/records.h"
 #include "server/core/sources.h"
 #include "server/core/upkeep_store.h"
@@ -383,7 +384,8 @@ class Store : public ChangeStore,
               public ApiStore,
               public AuditStore,
               public RestoreStore,
-              public UpkeepStore {
+              public UpkeepStore,
+              public HelpDeskStore {
  public:
   ~Store() override = default;
   // The root that all keys in this database trust, once a server of that root has opened it.

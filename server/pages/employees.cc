@@ -11,7 +11,6 @@ namespace {
 constexpr std::size_t kPeopleOnAPage = 25;
 constexpr std::size_t kChangesOnAPage = 20;
 
-// For the query part of an address.
 Data NoKey(const Catalog& catalog) { return Badge("", "key", catalog.Text("employees.key_none")); }
 
 struct OwnKeys {

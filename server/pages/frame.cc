@@ -92,8 +92,10 @@ Data Frame(const PageContext& context, const Request& request, std::string_view 
       if (actor.roles.Has(role)) roles += (roles.empty() ? "" : ", ") + context.catalog.Text(text);
     }
     Put(me, "role", roles);
-    for (const char* place :
-         {"employees", "keys", "workstations", "policies", "audit", "check_up", "tokens"}) {
+    PutFlag(me, "desk",
+            context.services.help_desk != nullptr && May(actor.roles, Right::kChangesWrite));
+    for (const char* place : {"employees", "help_desk", "keys", "workstations", "policies", "audit",
+                              "check_up", "tokens"}) {
       PutFlag(me, (std::string("at_") + place).c_str(), at == place);
     }
     data["me"] = std::move(me);
@@ -207,6 +209,7 @@ void AddPageRoutes(Router& all, Services& services, const Catalog& catalog,
   AddCheckUpPage(router, context);
   if (services.rotation != nullptr) AddPolicyPages(router, context);
   AddTokenPage(router, context);
+  if (services.help_desk != nullptr) AddHelpDeskPages(router, context);
   AddOperationPages(router, context, [streams](const WorkstationId& id) { streams->Close(id); });
   AddEventRoutes(router, context);
   for (Route route : router.routes()) {

@@ -229,6 +229,27 @@ const std::vector<Migration>& Migrations() {
        {
            "CREATE TABLE noticed (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL)",
        }},
+      {"help desk",
+       {
+           R"(CREATE TABLE help_desk_requests (
+  number @ID@, request_id TEXT NOT NULL UNIQUE, agent_id TEXT NOT NULL, agent_login TEXT NOT NULL,
+  account_id TEXT NOT NULL, login TEXT NOT NULL, display_name TEXT NOT NULL,
+  process TEXT NOT NULL, reason TEXT NOT NULL, ticket TEXT NOT NULL, state TEXT NOT NULL,
+  error TEXT NOT NULL, privileged BIGINT NOT NULL, change_id TEXT NOT NULL, acts BIGINT NOT NULL,
+  version BIGINT NOT NULL, opened BIGINT NOT NULL, expires BIGINT NOT NULL,
+  acted BIGINT NOT NULL, closed BIGINT NOT NULL))",
+           // One open request a person, whatever the number of agents and servers.
+           R"(CREATE UNIQUE INDEX help_desk_open ON help_desk_requests (account_id)
+  WHERE state IN ('identified', 'verifying', 'verified', 'acting', 'acted'))",
+           "CREATE INDEX help_desk_account ON help_desk_requests (account_id, process)",
+           R"(CREATE INDEX help_desk_agent ON help_desk_requests (agent_id)
+  WHERE state IN ('identified', 'verifying', 'verified', 'acting', 'acted'))",
+           R"(CREATE TABLE help_desk_attempts (
+  number @ID@, request_id TEXT NOT NULL, method TEXT NOT NULL, state TEXT NOT NULL,
+  salt TEXT NOT NULL, code_hash TEXT NOT NULL, created BIGINT NOT NULL,
+  expires BIGINT NOT NULL))",
+           "CREATE INDEX help_desk_attempts_request ON help_desk_attempts (request_id)",
+       }},
   };
   return migrations;
 }

@@ -14,7 +14,7 @@
 namespace keyferry::server {
 
 // The Store port over SQL. One .cc a part: changes, sources, jobs, held, keys, enrolments,
-// workstations, sessions, api, audit, restore, upkeep.
+// help_desk, workstations, sessions, api, audit, restore, upkeep.
 class SqlStore final : public Store {
  public:
   // `node`: this server among others on the database (node_link.h); empty where it is the only one.
@@ -163,6 +163,15 @@ class SqlStore final : public Store {
   Result<void> AnswerRequest(std::string_view principal, const Hash32& key,
                              const StoredAnswer& answer) override;
   Result<void> ForgetRequest(std::string_view principal, const Hash32& key) override;
+
+  Result<Opened> OpenHelpDesk(const HelpDeskRequest& request, const AuditEntry& audit) override;
+  Result<std::optional<HelpDeskRequest>> FindHelpDesk(const HelpDeskId& id) override;
+  Result<std::optional<HelpDeskRequest>> OpenHelpDeskOf(const AccountId& account) override;
+  Result<std::vector<HelpDeskRequest>> OpenHelpDeskBy(const AccountId& agent) override;
+  Result<std::vector<HelpDeskAttempt>> HelpDeskAttempts(const HelpDeskId& id) override;
+  Result<Stepped> StepHelpDesk(const Step& step) override;
+  Result<std::uint32_t> CountHelpDesk(const AccountId& account, HelpDeskProcess process,
+                                      std::int64_t since) override;
 
   Result<void> AppendAudit(const AuditEntry& audit) override;
   Result<std::vector<Row>> AuditBefore(std::uint64_t before, std::size_t limit) override;

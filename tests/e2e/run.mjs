@@ -13,11 +13,13 @@ import { must, run } from '../../scripts/lib/demo/processes.mjs';
 import { withSecondPort } from '../../scripts/lib/demo/second_key.mjs';
 import { linked } from '../../scripts/lib/demo/slapd.mjs';
 import { ROOT, Stack, until } from '../../scripts/lib/demo/stack.mjs';
+import { withMail } from '../support/smtp/mail_server.mjs';
+import { helpDeskTests, withBusyHelpDesk } from './help_desk.mjs';
 import { keyTests } from './keys.mjs';
 import { sourceTests } from './sources.mjs';
 
 const { values: options } = parseArgs({ options: { preset: { type: 'string', default: 'release' }, screenshots: { type: 'string' }, only: { type: 'string' } } });
-const stack = new (linked(withSecondPort(Stack)))({ preset: options.preset });
+const stack = new (withBusyHelpDesk(withMail(linked(withSecondPort(Stack)))))({ preset: options.preset });
 let passed = 0, failed = 0, browser = null;
 
 async function test(name, body) {
@@ -251,6 +253,7 @@ try {
     assert(code !== 0 && (stdout + stderr).includes(String(stack.services.daemon.pid)), `exit ${code}: ${stdout}${stderr}`);
   });
 
+  for (const run of helpDeskTests({ stack, test, signIn, axe, picture })) await run();
   for (const run of keyTests({ stack, test, signIn, axe, picture, admin })) await run();
   for (const run of sourceTests({ stack, test, signIn, axe, picture, admin })) await run();
   for (const run of apiTests({ stack, test, signIn, axe, picture, admin })) await run();

@@ -1,50 +1,17 @@
 // Rotation by policy and mails on real parts: a domain controller, a key, and a mail server.
-import { spawn } from 'node:child_process';
 import path from 'node:path';
-import readline from 'node:readline';
 import { ldapBind } from '../../scripts/lib/demo/login.mjs';
 import { must, run } from '../../scripts/lib/demo/processes.mjs';
-import { ROOT, UIDS } from '../../scripts/lib/demo/stack.mjs';
+import { UIDS } from '../../scripts/lib/demo/stack.mjs';
+import { withMail } from '../support/smtp/mail_server.mjs';
 import { Company, poll } from './company.mjs';
 
 function assert(condition, message) { if (!condition) throw new Error(message); }
 
-/** aiosmtpd, which keeps what it took. */
-class MailServer {
-  constructor() { this.mails = []; this.port = 0; }
-
-  async start() {
-    this.child = spawn('/usr/bin/python3', [path.join(ROOT, 'tests/support/smtp/smtp_server.py'), '--port', String(this.port)], { stdio: ['pipe', 'pipe', 'inherit'] });
-    const lines = readline.createInterface({ input: this.child.stdout });
-    await new Promise((resolve, reject) => {
-      this.child.on('exit', () => reject(new Error('the mail server ended')));
-      lines.on('line', (line) => {
-        const ready = /^ready (\d+)$/.exec(line);
-        if (ready) { this.port = Number(ready[1]); resolve(); } else this.mails.push(JSON.parse(line));
-      });
-    });
-  }
-
-  async stop() {
-    if (!this.child || this.child.exitCode !== null) return;
-    const gone = new Promise((resolve) => { this.child.on('exit', resolve); });
-    this.child.stdin.end();
-    await gone;
-  }
-}
-
-class MailingCompany extends Company {
-  constructor(options) { super(options); this.mail = new MailServer(); }
-
-  async start() { await this.mail.start(); await super.start(); }
-  async stop() { await super.stop(); await this.mail.stop(); }
+class MailingCompany extends withMail(Company) {
   async employeeDn() {
     const text = await must('ldbsearch', ['-H', path.join(this.path('dc'), 'private', 'sam.ldb'), `(sAMAccountName=${this.employee.login})`, 'dn']);
     return /^dn: (.*)$/m.exec(text)[1];
-  }
-
-  serverConfig() {
-    return `${super.serverConfig()}\n[mail]\nhost = "127.0.0.1"\nport = ${this.mail.port}\ntls = "none"\nfrom = "keyferry@corp.example"\n`;
   }
 }
 

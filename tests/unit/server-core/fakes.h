@@ -111,8 +111,15 @@ class FakeDirectory final : public Directory {
                                   const SecureBytes& password) override;
   // Somebody sets this password with another tool.
   void OtherTool(const AccountId& id, const std::string& password, bool elsewhere = false);
-  Result<void> Unlock(const AccountId&, const AccountId&) override { return {}; }
-  Result<void> RequireChange(const AccountId&, const AccountId&, bool) override { return {}; }
+  Result<void> Unlock(const AccountId&, const AccountId&) override {
+    ++unlocks;
+    return {};
+  }
+  Result<void> RequireChange(const AccountId&, const AccountId&, bool) override {
+    ++requires_change;
+    return {};
+  }
+  std::atomic<int> unlocks{0}, requires_change{0};
   Result<void> Ping() override { return {}; }
   Result<std::vector<Computer>> FindComputers(std::span<const std::string> names) override;
   std::vector<Computer> computers;

@@ -118,6 +118,39 @@ void AddWorkstations(World& world) {
   world.workstations.workstations[2].connected = false;
 }
 
+void AddHelpDesk(World& world) {
+  HelpDeskView& view = world.help_desk.view;
+  HelpDeskRequest& request = view.request;
+  const Person& person = world.directory.people[0].person;
+  request.id = MakeId<HelpDeskId>(0xD5);
+  request.agent_login = "henry.desk";
+  request.account = person.id;
+  request.login = person.login;
+  request.display_name = person.display_name;
+  request.process = HelpDeskProcess::kReset;
+  request.reason = "forgot it on holiday";
+  request.ticket = "INC-1";
+  request.state = HelpDeskState::kVerifying;
+  request.version = 3;
+  request.opened = world.clock.UnixMillis();
+  request.expires = request.opened + 600'000;
+  view.needed_points = 2;
+  view.needed_methods = 1;
+  for (int i = 0; i <= static_cast<int>(kLastHelpDeskMethod); ++i) {
+    HelpDeskOffer offer;
+    offer.method = static_cast<HelpDeskMethod>(i);
+    offer.points = 1;
+    offer.left = 3;
+    offer.sends_left = 3;
+    view.offers.push_back(offer);
+  }
+  view.offers[1].shown = person.phone;
+  view.offers[2].shown = person.mail;
+  view.offers[2].sent = request.opened;
+  view.offers[2].sent_until = request.expires;
+  view.offers[3].fields = {PersonalField::kEmployeeId, PersonalField::kDepartment};
+}
+
 void AddAudit(World& world) {
   constexpr const char* kActions[][4] = {
       {"alice.admin", "password.set", "anna.kovalenko", "New password set in Active Directory."},
@@ -215,6 +248,7 @@ void Populate(World& world) {
   world.changes.preflight.seen_at = "front-desk-2";
   AddWorkstations(world);
   AddAudit(world);
+  AddHelpDesk(world);
   world.check_up.report.at = world.clock.UnixMillis();
   world.check_up.report.findings = {
       {Finding::Status::kOk, "database: whole", "", ""},

@@ -177,6 +177,28 @@ struct FakeActivationMail final : ActivationMail {
   std::vector<std::string> calls;
 };
 
+struct FakeHelpDesk final : HelpDeskService {
+  Result<HelpDeskRequest> Open(const Actor& actor, const HelpDeskOpening& opening) override;
+  Result<HelpDeskView> Get(const Actor& actor, const HelpDeskId& id) override;
+  Result<std::vector<HelpDeskRequest>> Mine(const Actor& actor) override;
+  Result<void> Choose(const Actor& actor, const HelpDeskId& id, std::uint64_t version,
+                      HelpDeskProcess process) override;
+  Result<void> SendCode(const Actor& actor, const HelpDeskId& id, std::uint64_t version) override;
+  Result<bool> Verify(const Actor& actor, const HelpDeskId& id, std::uint64_t version,
+                      HelpDeskAnswer answer) override;
+  Result<void> Act(const Actor& actor, const HelpDeskId& id, std::uint64_t version) override;
+  Result<void> Confirm(const Actor& actor, const HelpDeskId& id, std::uint64_t version) override;
+  Result<void> Cancel(const Actor& actor, const HelpDeskId& id, std::uint64_t version) override;
+  HelpDeskView view;  // of the one request that there is
+  bool right = true;  // what Verify says
+  std::optional<Error> error;
+  std::vector<std::string> calls;
+
+ private:
+  Result<void> Step(const char* name, const Actor& actor, const HelpDeskId& id,
+                    std::uint64_t version);
+};
+
 struct FakeAudit final : AuditService {
   Result<std::vector<AuditView>> List(std::uint64_t before, std::size_t limit) override;
   Result<AuditExtract> Export(AuditFormat format, std::uint64_t after, std::size_t limit,
@@ -229,6 +251,7 @@ struct World {
   FakeJournal journal;
   FakeRotation rotation;
   FakeActivationMail activation_mail;
+  FakeHelpDesk help_desk;
   std::optional<Error> audit_damage;
   std::vector<Error> reported;
   std::mutex reported_mutex;

@@ -59,6 +59,7 @@ std::string ThingOf(const World& world, const std::string& pattern) {
   if (begins("/workstations/")) return MakeId<WorkstationId>(11).Hex();
   if (begins("/policies/")) return MakeId<PolicyId>(0x90).Hex();
   if (begins("/tokens/")) return MakeId<TokenId>(0x70).Hex();
+  if (begins("/help-desk/requests/")) return MakeId<HelpDeskId>(0xD5).Hex();
   return "nothing";
 }
 
@@ -133,8 +134,8 @@ struct Floor : World {
     for (const std::string& call : tokens.calls)
       if (call.rfind("judge ", 0) == 0) ++judged;
     return changes.started.size() + keys.calls.size() + workstations.calls.size() +
-           rotation.calls.size() + activation_mail.calls.size() + tokens.calls.size() - judged +
-           static_cast<std::size_t>(check_up.runs);
+           rotation.calls.size() + help_desk.calls.size() + activation_mail.calls.size() +
+           tokens.calls.size() - judged + static_cast<std::size_t>(check_up.runs);
   }
 
   mutable int asked = 1000;

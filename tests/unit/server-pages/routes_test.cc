@@ -108,6 +108,7 @@ TEST_CASE("help desk reaches nothing that is for administrators") {
   CHECK(world.keys.calls.empty());
   CHECK(world.workstations.calls.empty());
   CHECK(world.rotation.calls.empty());
+  CHECK(world.help_desk.calls.empty());
   const Response page =
       world.Send(As(world,
                     *std::find_if(world.browser->routes().begin(), world.browser->routes().end(),
@@ -159,6 +160,7 @@ TEST_CASE("a change of state needs this site and the session's token") {
   CHECK(world.keys.calls.empty());
   CHECK(world.workstations.calls.empty());
   CHECK(world.rotation.calls.empty());
+  CHECK(world.help_desk.calls.empty());
   CHECK(world.workstations.registered.empty());
   CHECK(world.sessions.sign_ins == 0);
   CHECK(world.sessions.sessions.size() == 2);
@@ -175,6 +177,7 @@ TEST_CASE("no GET changes anything") {
   CHECK(world.keys.calls.empty());
   CHECK(world.workstations.calls.empty());
   CHECK(world.rotation.calls.empty());
+  CHECK(world.help_desk.calls.empty());
 }
 
 TEST_CASE("a body of another kind than the route takes is refused") {
@@ -225,6 +228,7 @@ TEST_CASE("workstation routes: no certificate, revoked, and nothing for browsers
   }
   CHECK(world.workstations.calls.empty());
   CHECK(world.rotation.calls.empty());
+  CHECK(world.help_desk.calls.empty());
   CHECK(world.keys.calls.empty());
 }
 

@@ -56,6 +56,8 @@ TEST_CASE("a database from when a person had one key goes on with several") {
   CHECK(store.NewestConfirmed(key.account)->value().change.id == (*history)[0].change.id);
   CHECK(store.TakeReady(key.device, 1)->value().id == (*history)[0].change.job);
   CHECK(store.FindEnrolment(key.enrolment)->value().replaces == DeviceId{});
+  REQUIRE(store.OpenHelpDeskOf(key.account));
+  CHECK_FALSE(store.OpenHelpDeskOf(key.account)->has_value());
 
   EnrolmentRecord next = store.FindEnrolment(key.enrolment)->value();
   next.id.bytes.fill(7);

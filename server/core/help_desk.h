@@ -1,0 +1,162 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "server/core/changes.h"
+#include "server/core/help_desk_records.h"
+#include "server/core/mail.h"
+#include "server/core/mail_template.h"
+#include "server/core/services.h"
+
+namespace keyferry::server {
+
+// What a caller may be asked for, as the directory has it.
+enum class PersonalField { kEmployeeId, kMail, kTitle, kDepartment };
+inline constexpr PersonalField kLastPersonalField = PersonalField::kDepartment;
+const char* Name(PersonalField field);
+
+// What an agent saw of a person who stands before them.
+enum class SeenDocument { kBadge, kIdentityCard, kPassport };
+inline constexpr SeenDocument kLastSeenDocument = SeenDocument::kPassport;
+const char* Name(SeenDocument document);
+
+struct HelpDeskConfig {
+  std::int64_t request_seconds = 600;  // life of a request, and of a code
+  std::uint32_t attempts = 3;        // failed ones of one verification; then the request is closed
+  std::uint32_t resets_per_day = 3;  // of a person and process, in a rolling 24 h
+  std::uint32_t needed_points = 2;
+  std::uint32_t needed_methods = 1;  // different ones
+  // By HelpDeskMethod; 0 = not allowed.
+  std::array<std::uint32_t, 4> points{3, 2, 1, 1};
+  std::vector<PersonalField> personal_data{PersonalField::kEmployeeId};
+  // DNs. Members, nested ones too, are privileged: no sum of call-back, mail code and personal data
+  // suffices for them.
+  std::vector<std::string> privileged_groups;
+};
+
+// What the agent gives to a method.
+struct HelpDeskAnswer {
+  HelpDeskMethod method = HelpDeskMethod::kInPerson;
+  std::optional<SeenDocument> seen;  // in person
+  bool reached = false;              // call-back: the person answered
+  SecureBytes code;                  // by mail; blanks in it do not count
+  std::vector<std::pair<PersonalField, std::string>> personal;  // as the caller said it
+};
+
+// One method as the agent's page shows it. Nothing of it is what the caller has to prove.
+struct HelpDeskOffer {
+  HelpDeskMethod method = HelpDeskMethod::kInPerson;
+  std::uint32_t points = 0;
+  bool passed = false;
+  std::uint32_t wrong = 0;      // failed attempts
+  std::uint32_t left = 0;       // attempts that are left
+  std::string unavailable;      // why it cannot be used for this person, a sentence; else empty
+  std::string shown;            // call-back: the number to call; mail: where the code goes
+  std::int64_t sent = 0;        // mail: when the code that is out was made, 0 = none is out
+  std::int64_t sent_until = 0;  // … and until when it is good
+  std::uint32_t sends_left = 0;
+  std::vector<PersonalField> fields;  // personal data: what to ask for
+};
+
+struct HelpDeskView {
+  HelpDeskRequest request;
+  std::uint32_t points = 0, needed_points = 0;
+  std::uint32_t methods = 0, needed_methods = 0;
+  // A privileged person, and nothing has been proven yet that suffices for one.
+  bool needs_strong = false;
+  std::vector<HelpDeskOffer> offers;  // of methods that the policy allows
+  std::string directory_problem;      // the directory cannot be asked; what is known stands
+};
+
+struct HelpDeskOpening {
+  AccountId account;
+  std::string reason;  // 3…300 bytes of printable UTF-8
+  std::string ticket;  // 1…40 of A-Z a-z 0-9 - _ . / #
+};
+
+// Error::detail of a kConflict: the request is not (any more) where this step begins, by a second
+// click, another tab or another server. Nothing was done; Get tells where it stands.
+inline constexpr char kMovedDetail[] = "help desk request moved on";
+
+// The help desk's flow: Identify → Process → Verify → Reset → Confirm, each step once and none
+// without the one before. `version` of a step is the one that the agent's page showed
+// (HelpDeskRequest::version): of several that name the same one, one is carried out. Every step
+// leaves a row with reason and ticket in the audit log, in the transaction of the step. A request
+// belongs to the agent who opened it; nobody opens one for themselves. Thread-safe; blocks on
+// database, directory and mail server.
+//
+// Errors beside those of the ports: kInvalidArgument; kNotFound; kPermissionDenied (another's
+// request, one's own account); kConflict with kMovedDetail, or because somebody else serves this
+// person, or because the step does not fit the account; kRateLimited: the rolling limit, or no more
+// codes.
+class HelpDeskService {
+ public:
+  virtual ~HelpDeskService() = default;
+  // The agent's own open request for this person is returned as it is, in place of a second one.
+  virtual Result<HelpDeskRequest> Open(const Actor& actor, const HelpDeskOpening& opening) = 0;
+  // Closes it when its time is over.
+  virtual Result<HelpDeskView> Get(const Actor& actor, const HelpDeskId& id) = 0;
+  // The agent's own that are open.
+  virtual Result<std::vector<HelpDeskRequest>> Mine(const Actor& actor) = 0;
+  virtual Result<void> Choose(const Actor& actor, const HelpDeskId& id, std::uint64_t version,
+                              HelpDeskProcess process) = 0;
+  // Sends what a method sends, in place of what it sent before.
+  virtual Result<void> SendCode(const Actor& actor, const HelpDeskId& id,
+                                std::uint64_t version) = 0;
+  // True when it was right. A wrong answer is an attempt.
+  virtual Result<bool> Verify(const Actor& actor, const HelpDeskId& id, std::uint64_t version,
+                              HelpDeskAnswer answer) = 0;
+  // Carries it out. An error leaves directory and request as they were: it may be tried again. One
+  // that a dying server left half done is taken up where it is.
+  virtual Result<void> Act(const Actor& actor, const HelpDeskId& id, std::uint64_t version) = 0;
+  // What the agent told the caller is the end of it.
+  virtual Result<void> Confirm(const Actor& actor, const HelpDeskId& id, std::uint64_t version) = 0;
+  virtual Result<void> Cancel(const Actor& actor, const HelpDeskId& id, std::uint64_t version) = 0;
+};
+
+// What it stands on beside the core's ports. All outlives it.
+struct HelpDeskPorts {
+  CorePorts core;
+  ChangeService& changes;
+  MailOutbox& outbox;
+  const MailTemplates& templates;
+};
+std::unique_ptr<HelpDeskService> MakeHelpDeskService(const HelpDeskPorts& ports,
+                                                     HelpDeskConfig config);
+
+// One way to prove who a caller is. Stateless: what it has to remember is in the attempts.
+struct HelpDeskCase {
+  const HelpDeskRequest& request;
+  const PersonDetail& person;
+  const std::vector<HelpDeskAttempt>& attempts;
+  std::int64_t now = 0;
+};
+class HelpDeskVerification {
+ public:
+  virtual ~HelpDeskVerification() = default;
+  // `unavailable`, `shown` and `fields`, and of what was sent.
+  virtual void Describe(const HelpDeskCase& about, HelpDeskOffer& offer) const = 0;
+  // Whether the answer is right. An error is no attempt: kInvalidArgument = the answer is not one.
+  virtual Result<bool> Check(const HelpDeskCase& about, const HelpDeskAnswer& answer) const = 0;
+  // For the audit log: how it was proven, without what was asked or answered.
+  virtual std::string Words(const HelpDeskCase& about, const HelpDeskAnswer& answer) const = 0;
+};
+// The method's one object.
+std::unique_ptr<HelpDeskVerification> MakeVerification(HelpDeskMethod method,
+                                                       const HelpDeskConfig& config, bool can_mail);
+
+// A code for a mail: the attempt that waits for it, and the code in groups of four.
+struct MailCode {
+  HelpDeskAttempt attempt;
+  SecureBytes code;
+};
+Result<MailCode> MakeMailCode(protocol::RandomSource& random, std::int64_t now, std::int64_t until);
+
+}  // namespace keyferry::server

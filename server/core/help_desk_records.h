@@ -1,0 +1,128 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "protocol/result.h"
+#include "server/core/ids.h"
+#include "server/core/records.h"
+
+// The rows of the help desk flow (help_desk.h). Times are Unix milliseconds, 0 = not yet.
+namespace keyferry::server {
+
+using HelpDeskId = Id16<struct HelpDeskTag>;  // one request of a caller
+
+// What a caller asks for.
+enum class HelpDeskProcess {
+  kNone,        // not chosen yet
+  kReset,       // a new password, made by the server, to the caller's key
+  kUnlock,      // the account's lock-out ends
+  kMustChange,  // the password must be changed at the next sign-in
+};
+
+// Identify → Process → Verify → Reset → Confirm. Open: kIdentified … kActed.
+enum class HelpDeskState {
+  kIdentified,  // person, reason and ticket are known
+  kVerifying,   // the process is chosen; proofs are missing
+  kVerified,    // the proofs suffice
+  kActing,      // being carried out: the directory may be asked at any moment
+  kActed,       // carried out; the agent has not confirmed yet
+  kDone,
+  kCancelled,  // by its agent
+  kExpired,    // out of time
+  kBlocked,    // too many failed attempts of one verification
+};
+inline bool IsOpen(HelpDeskState state) { return state <= HelpDeskState::kActed; }
+
+// The closed list of ways in which a caller proves who they are.
+enum class HelpDeskMethod {
+  kInPerson,      // stands before the agent, who saw a document
+  kCallBack,      // answered at the directory's telephone number
+  kMailCode,      // knows a code that went to the directory's mail address
+  kPersonalData,  // knows attributes that the directory has
+};
+inline constexpr HelpDeskMethod kLastHelpDeskMethod = HelpDeskMethod::kPersonalData;
+
+enum class HelpDeskAttemptState {
+  kWaiting,  // something was sent; no right answer yet
+  kPassed,
+  kWrong,
+  kVoid,  // replaced by a newer one, or it could not be sent
+};
+
+const char* Name(HelpDeskProcess process);
+const char* Name(HelpDeskState state);
+const char* Name(HelpDeskMethod method);
+const char* Name(HelpDeskAttemptState state);
+
+struct HelpDeskRequest {
+  HelpDeskId id;
+  AccountId agent;
+  std::string agent_login;
+  AccountId account;
+  std::string login, display_name;
+  HelpDeskProcess process = HelpDeskProcess::kNone;
+  std::string reason, ticket;
+  HelpDeskState state = HelpDeskState::kIdentified;
+  std::string error;  // why the last try to carry it out failed, or why it is closed; a sentence
+  bool privileged = false;
+  ChangeId change;            // of a reset that was begun; zero = none
+  std::uint32_t acts = 0;     // how often carrying it out was begun
+  std::uint64_t version = 1;  // moves with every step
+  std::int64_t opened = 0;
+  std::int64_t expires = 0;
+  std::int64_t acted = 0;  // carried out, or being carried out, since then
+  std::int64_t closed = 0;
+};
+
+struct HelpDeskAttempt {
+  std::uint64_t number = 0;  // set by the store
+  HelpDeskMethod method = HelpDeskMethod::kInPerson;
+  HelpDeskAttemptState state = HelpDeskAttemptState::kWaiting;
+  std::string salt, hash;  // of a code that is out, hex; else empty
+  std::int64_t created = 0;
+  std::int64_t expires = 0;  // of a code
+};
+
+class HelpDeskStore {
+ public:
+  struct Opened {
+    bool fresh = true;
+    HelpDeskRequest row;  // else the one that the account has open
+  };
+  // Everything that one step changes: stored only if the row is still at `version` of `next` and in
+  // state `from`; it gets the next version.
+  struct Step {
+    HelpDeskRequest next;
+    HelpDeskState from = HelpDeskState::kIdentified;
+    std::optional<HelpDeskAttempt> add;
+    // Attempts of this request with these numbers get this state; their codes are erased.
+    std::vector<std::uint64_t> decided;
+    HelpDeskAttemptState decided_as = HelpDeskAttemptState::kVoid;
+    // At most `most` requests of the account and process may have been carried out or blocked
+    // since; this one does not count.
+    struct Quota {
+      std::uint32_t most = 0;
+      std::int64_t since = 0;
+    };
+    std::optional<Quota> quota;
+    std::vector<AuditEntry> audits;
+  };
+  enum class Stepped { kDone, kMoved, kQuota };
+
+  virtual ~HelpDeskStore() = default;
+  virtual Result<Opened> OpenHelpDesk(const HelpDeskRequest& request, const AuditEntry& audit) = 0;
+  virtual Result<std::optional<HelpDeskRequest>> FindHelpDesk(const HelpDeskId& id) = 0;
+  virtual Result<std::optional<HelpDeskRequest>> OpenHelpDeskOf(const AccountId& account) = 0;
+  // Open ones of one agent, oldest first.
+  virtual Result<std::vector<HelpDeskRequest>> OpenHelpDeskBy(const AccountId& agent) = 0;
+  virtual Result<std::vector<HelpDeskAttempt>> HelpDeskAttempts(const HelpDeskId& id) = 0;
+  virtual Result<Stepped> StepHelpDesk(const Step& step) = 0;
+  // Requests of the account and process that were carried out or blocked since.
+  virtual Result<std::uint32_t> CountHelpDesk(const AccountId& account, HelpDeskProcess process,
+                                              std::int64_t since) = 0;
+};
+
+}  // namespace keyferry::server

@@ -1,0 +1,212 @@
+#include <string>
+
+#include "server/storage/rows.h"
+#include "server/storage/sql_store.h"
+
+namespace keyferry::server {
+namespace {
+
+struct HelpDeskColumns {
+  static constexpr const char* kList =
+      "request_id, agent_id, agent_login, account_id, login, display_name, process, reason, "
+      "ticket, state, error, privileged, change_id, acts, version, opened, expires, acted, closed";
+
+  std::string id, agent, agent_login, account, login, display_name, process, reason, ticket, state,
+      error, change;
+  long long privileged = 0, acts = 0, version = 0, opened = 0, expires = 0, acted = 0, closed = 0;
+
+  template <typename Prepared>
+  void Into(Prepared& p) {
+    p, soci::into(id), soci::into(agent), soci::into(agent_login), soci::into(account),
+        soci::into(login), soci::into(display_name), soci::into(process), soci::into(reason),
+        soci::into(ticket), soci::into(state), soci::into(error), soci::into(privileged),
+        soci::into(change), soci::into(acts), soci::into(version), soci::into(opened),
+        soci::into(expires), soci::into(acted), soci::into(closed);
+  }
+  HelpDeskRequest Read() const {
+    HelpDeskRequest out;
+    out.id = ReadId<HelpDeskId>(id);
+    out.agent = ReadId<AccountId>(agent);
+    out.agent_login = agent_login;
+    out.account = ReadId<AccountId>(account);
+    out.login = login;
+    out.display_name = display_name;
+    out.process = ReadState(process, HelpDeskProcess::kMustChange);
+    out.reason = reason;
+    out.ticket = ticket;
+    out.state = ReadState(state, HelpDeskState::kBlocked);
+    out.error = error;
+    out.privileged = privileged != 0;
+    out.change = ReadOptionalId<ChangeId>(change);
+    out.acts = static_cast<std::uint32_t>(acts);
+    out.version = Unsigned(version);
+    out.opened = opened;
+    out.expires = expires;
+    out.acted = acted;
+    out.closed = closed;
+    return out;
+  }
+};
+
+struct HelpDeskAttemptColumns {
+  std::string method, state, salt, hash;
+  long long number = 0, created = 0, expires = 0;
+
+  template <typename Prepared>
+  void Into(Prepared& p) {
+    p, soci::into(number), soci::into(method), soci::into(state), soci::into(salt),
+        soci::into(hash), soci::into(created), soci::into(expires);
+  }
+  HelpDeskAttempt Read() const {
+    HelpDeskAttempt out;
+    out.number = Unsigned(number);
+    out.method = ReadState(method, kLastHelpDeskMethod);
+    out.state = ReadState(state, HelpDeskAttemptState::kVoid);
+    out.salt = salt;
+    out.hash = hash;
+    out.created = created;
+    out.expires = expires;
+    return out;
+  }
+};
+
+// As the index help_desk_open has it.
+constexpr const char* kOpenHelpDesk =
+    "state IN ('identified', 'verifying', 'verified', 'acting', 'acted')";
+
+std::string SelectHelpDesk(const std::string& rest) {
+  return std::string("SELECT ") + HelpDeskColumns::kList + " FROM help_desk_requests " + rest;
+}
+
+long long CountCarriedOut(soci::session& sql, const AccountId& account, HelpDeskProcess process,
+                          std::int64_t since, const HelpDeskId& but) {
+  const long long moment = since;
+  const std::string name = Name(process), id = but.Hex();
+  return SelectNumber(
+      sql,
+      "SELECT COUNT(*) FROM help_desk_requests WHERE account_id = :account AND process = :process "
+      "AND (acted > :since OR (state = 'blocked' AND closed > :same)) AND request_id <> :id",
+      account.Hex(), name, moment, moment, id);
+}
+
+}  // namespace
+
+Result<HelpDeskStore::Opened> SqlStore::OpenHelpDesk(const HelpDeskRequest& request,
+                                                     const AuditEntry& audit) {
+  return database_.Write([&](Transaction& t) -> Result<Opened> {
+    const auto found = FirstOf(Select<HelpDeskColumns>(
+        t.sql, SelectHelpDesk(std::string("WHERE account_id = :account AND ") + kOpenHelpDesk),
+        request.account.Hex()));
+    if (found) {
+      t.commit = false;
+      return Opened{false, *found};
+    }
+    const std::string process = Name(request.process), state = Name(request.state);
+    const long long privileged = request.privileged ? 1 : 0, acts = request.acts,
+                    version = Signed(request.version), opened = request.opened,
+                    expires = request.expires;
+    Execute(t.sql,
+            "INSERT INTO help_desk_requests (request_id, agent_id, agent_login, account_id, login, "
+            "display_name, process, reason, ticket, state, error, privileged, change_id, acts, "
+            "version, opened, expires, acted, closed) VALUES (:id, :agent, :agent_login, :account, "
+            ":login, :display_name, :process, :reason, :ticket, :state, '', :privileged, '', "
+            ":acts, :version, :opened, :expires, 0, 0)",
+            request.id.Hex(), request.agent.Hex(), request.agent_login, request.account.Hex(),
+            request.login, request.display_name, process, request.reason, request.ticket, state,
+            privileged, acts, version, opened, expires);
+    AppendChained(t.sql, audit);
+    return Opened{true, request};
+  });
+}
+
+Result<std::optional<HelpDeskRequest>> SqlStore::FindHelpDesk(const HelpDeskId& id) {
+  return database_.Read([&](soci::session& sql) -> Result<std::optional<HelpDeskRequest>> {
+    return FirstOf(
+        Select<HelpDeskColumns>(sql, SelectHelpDesk("WHERE request_id = :id"), id.Hex()));
+  });
+}
+
+Result<std::optional<HelpDeskRequest>> SqlStore::OpenHelpDeskOf(const AccountId& account) {
+  return database_.Read([&](soci::session& sql) -> Result<std::optional<HelpDeskRequest>> {
+    return FirstOf(Select<HelpDeskColumns>(
+        sql, SelectHelpDesk(std::string("WHERE account_id = :account AND ") + kOpenHelpDesk),
+        account.Hex()));
+  });
+}
+
+Result<std::vector<HelpDeskRequest>> SqlStore::OpenHelpDeskBy(const AccountId& agent) {
+  return database_.Read([&](soci::session& sql) -> Result<std::vector<HelpDeskRequest>> {
+    return Select<HelpDeskColumns>(sql,
+                                   SelectHelpDesk(std::string("WHERE agent_id = :agent AND ") +
+                                                  kOpenHelpDesk + " ORDER BY number"),
+                                   agent.Hex());
+  });
+}
+
+Result<std::vector<HelpDeskAttempt>> SqlStore::HelpDeskAttempts(const HelpDeskId& id) {
+  return database_.Read([&](soci::session& sql) -> Result<std::vector<HelpDeskAttempt>> {
+    return Select<HelpDeskAttemptColumns>(
+        sql,
+        "SELECT number, method, state, salt, code_hash, created, expires FROM help_desk_attempts "
+        "WHERE request_id = :id ORDER BY number",
+        id.Hex());
+  });
+}
+
+Result<HelpDeskStore::Stepped> SqlStore::StepHelpDesk(const Step& step) {
+  return database_.Write([&](Transaction& t) -> Result<Stepped> {
+    const HelpDeskRequest& next = step.next;
+    const std::string id = next.id.Hex();
+    if (step.quota && CountCarriedOut(t.sql, next.account, next.process, step.quota->since,
+                                      next.id) >= step.quota->most) {
+      t.commit = false;
+      return Stepped::kQuota;
+    }
+    const std::string process = Name(next.process), state = Name(next.state),
+                      from = Name(step.from), change = WriteOptionalId(next.change);
+    const long long acts = next.acts, version = Signed(next.version), after = version + 1,
+                    acted = next.acted, closed = next.closed;
+    if (Execute(t.sql,
+                "UPDATE help_desk_requests SET process = :process, state = :state, error = :error, "
+                "change_id = :change, acts = :acts, version = :after, acted = :acted, closed = "
+                ":closed WHERE request_id = :id AND version = :version AND state = :from",
+                process, state, next.error, change, acts, after, acted, closed, id, version,
+                from) == 0) {
+      t.commit = false;
+      return Stepped::kMoved;
+    }
+    for (const std::uint64_t number : step.decided) {
+      const std::string as = Name(step.decided_as);
+      const long long which = Signed(number);
+      Execute(t.sql,
+              "UPDATE help_desk_attempts SET state = :state, salt = '', code_hash = '' WHERE "
+              "number = :number AND request_id = :id",
+              as, which, id);
+    }
+    if (step.add) {
+      const HelpDeskAttempt& add = *step.add;
+      const std::string method = Name(add.method), what = Name(add.state);
+      const long long created = add.created, expires = add.expires;
+      Execute(t.sql,
+              "INSERT INTO help_desk_attempts (request_id, method, state, salt, code_hash, "
+              "created, expires) VALUES (:id, :method, :state, :salt, :hash, :created, :expires)",
+              id, method, what, add.salt, add.hash, created, expires);
+    }
+    // What is closed needs no codes any more.
+    if (!IsOpen(next.state)) {
+      Execute(t.sql,
+              "UPDATE help_desk_attempts SET salt = '', code_hash = '' WHERE request_id = :id", id);
+    }
+    for (const AuditEntry& audit : step.audits) AppendChained(t.sql, audit);
+    return Stepped::kDone;
+  });
+}
+
+Result<std::uint32_t> SqlStore::CountHelpDesk(const AccountId& account, HelpDeskProcess process,
+                                              std::int64_t since) {
+  return database_.Read([&](soci::session& sql) -> Result<std::uint32_t> {
+    return static_cast<std::uint32_t>(CountCarriedOut(sql, account, process, since, HelpDeskId{}));
+  });
+}
+
+}  // namespace keyferry::server

@@ -1,0 +1,257 @@
+// The help desk: an agent serves callers on real parts, from the search to the key; and what happens when the caller lies, the time runs out, two tabs race or the
+// directory goes away.
+import path from 'node:path';
+import { openBrowser } from '../../scripts/lib/demo/browser.mjs';
+import { Api } from '../../scripts/lib/demo/api.mjs';
+import { must } from '../../scripts/lib/demo/processes.mjs';
+import { ROOT, UIDS, until } from '../../scripts/lib/demo/stack.mjs';
+import { textOf } from '../support/smtp/mail_server.mjs';
+
+function assert(condition, message) { if (!condition) throw new Error(message); }
+
+/** A stack whose help desk may serve a person as often as these tests do. */
+export const withBusyHelpDesk = (Base) => class extends Base {
+  serverConfig() { return `${super.serverConfig()}\n[help_desk]\nresets_per_day = 50\n`; }
+};
+
+export function helpDeskTests({ stack, test, signIn, axe, picture }) {
+  const agent = stack.account.bind(stack, 'help_desk');
+  const caller = () => stack.employee;
+  const changes = async (id = caller().id) => (await stack.api.must('GET', `/api/v1/employees/${id}/changes`)).changes;
+  const audited = async (ticket) => (await stack.api.must('GET', '/api/v1/audit')).rows.filter(({ action, detail }) => action.startsWith('help_desk.') && detail.includes(`Ticket ${ticket}:`));
+
+  /** Runs `body` with a page of the agent's own browser. */
+  const asAgent = async (body, options = {}) => {
+    const own = await openBrowser(stack, options);
+    try {
+      const page = await own.newPage();
+      await page.emulateMedia({ reducedMotion: 'reduce' });
+      await signIn(page, agent());
+      await body(page, own);
+    } finally {
+      await own.close();
+    }
+  };
+  const begin = async (page, ticket, person = caller()) => {
+    await page.goto(`${stack.pageUrl}help-desk/new?ticket=${ticket}&user=${person.id}`);
+    await page.getByLabel('Reason').fill('e2e: forgot it');
+    await page.getByRole('button', { name: 'Begin' }).click();
+    await page.getByRole('button', { name: 'Go on to verification' }).waitFor();
+  };
+  const choose = async (page, what) => {
+    await page.getByText(what, { exact: true }).click();
+    await page.getByRole('button', { name: 'Go on to verification' }).click();
+    await page.getByRole('heading', { name: 'Verify the caller' }).waitFor();
+  };
+  const inPerson = async (page) => {
+    await page.getByText('Company badge').click();
+    await page.getByRole('button', { name: 'I have seen it' }).click();
+    await page.getByRole('heading', { name: 'The caller is verified' }).waitFor();
+  };
+  const method = (page, name) => page.locator(`[data-method="${name}"]`);
+  const cancel = async (page) => {
+    await page.getByRole('button', { name: 'Cancel the request' }).click();
+    await page.getByRole('heading', { name: 'You cancelled this request' }).waitFor();
+  };
+  /** The form's fields as the page has them, to be sent once more outside of it. */
+  const fieldsOf = (page, action) => page.locator(`form[action$="/${action}"]`).first().evaluate((form) => Object.fromEntries(new FormData(form)));
+  const sender = async (own) => {
+    const api = new Api(stack.pageUrl, stack.publicCa);
+    api.cookie = (await own.cookies()).filter((c) => c.name.startsWith('__Host-')).map((c) => `${c.name}=${c.value}`).join('; ');
+    return (url, form) => api.request('POST', url, { form });
+  };
+
+  return [
+    () => test('help desk: a caller is found, verified by mail and number, and gets a new password on the key', () => asAgent(async (page) => {
+      const before = (await changes()).length;
+      await page.getByRole('link', { name: 'Help desk', exact: true }).click();
+      await page.getByRole('heading', { name: 'Who is calling?' }).waitFor();
+      await axe(page, 'help desk');
+      await picture(page, 'help-desk');
+      await page.getByRole('searchbox').fill(caller().employee_id);  // results come while typing
+      await page.getByRole('link', { name: caller().display_name }).waitFor();
+      await axe(page, 'help desk with results');
+      await picture(page, 'help-desk-found');
+      await page.getByRole('link', { name: caller().display_name }).click();
+      await page.getByLabel('Ticket number').fill('no blanks!');
+      await page.getByLabel('Reason').fill('e2e: forgot it');
+      await page.getByRole('button', { name: 'Begin' }).click();
+      await page.getByRole('alert').waitFor();
+      await axe(page, 'a bad ticket number');
+      await picture(page, 'help-desk-bad-ticket');
+      await page.getByLabel('Ticket number').fill('E2E-1');
+      await page.getByRole('button', { name: 'Begin' }).click();
+      await page.getByRole('button', { name: 'Go on to verification' }).waitFor();
+      await axe(page, 'choice of the process');
+      await picture(page, 'help-desk-process');
+      await choose(page, 'New password to the key');
+      await axe(page, 'verification');
+      await picture(page, 'help-desk-verify');
+
+      const mails = stack.mail.mails.length;
+      await page.getByRole('button', { name: 'Send the code' }).click();
+      const mail = await until('the code is mailed', async () => stack.mail.mails[mails]);
+      const text = textOf(mail), code = /([0-9]{4}) ([0-9]{4})/.exec(text);
+      assert(mail.to[0].startsWith(`${caller().login}@`) && code && text.includes(caller().login), `the mail is ${text}`);
+      assert(/Liam/.test(text), 'the mail does not name the agent');
+      await page.getByLabel('Code that the caller reads out').waitFor();
+      assert(!(await page.content()).includes(code[1] + code[2]) && !(await page.content()).includes(code[0]), 'the agent sees the code');
+      await page.getByLabel('Code that the caller reads out').fill(code[0]);
+      await method(page, 'mail_code').getByRole('button', { name: 'Check' }).click();
+      await method(page, 'mail_code').getByText('Passed').waitFor();
+      assert(!(await page.content()).includes(caller().employee_id), 'the page has what the caller has to know');
+      await page.getByLabel('Employee number').fill('wrong');
+      await method(page, 'personal_data').getByRole('button', { name: 'Check' }).click();
+      await method(page, 'personal_data').getByRole('alert').waitFor();
+      await method(page, 'personal_data').getByText('2 attempts left').waitFor();
+      await axe(page, 'a wrong answer');
+      await picture(page, 'help-desk-wrong');
+      await page.getByLabel('Employee number').fill(caller().employee_id.toLowerCase());
+      await method(page, 'personal_data').getByRole('button', { name: 'Check' }).click();
+      await page.getByRole('heading', { name: 'The caller is verified' }).waitFor();
+      assert((await changes()).length === before, 'something was changed before it was asked for');
+      await axe(page, 'verified');
+      await picture(page, 'help-desk-verified');
+      await page.getByRole('button', { name: 'New password to the key' }).click();
+      await page.getByRole('heading', { name: 'Carried out' }).waitFor();
+      await axe(page, 'carried out');
+      await picture(page, 'help-desk-acted');
+      const [change] = await changes();
+      assert(change.reason === 'E2E-1: e2e: forgot it' && change.ad_set !== 0, `the change is ${JSON.stringify(change)}`);
+      await page.getByRole('button', { name: 'The caller knows' }).click();
+      await page.getByRole('heading', { name: 'Done' }).waitFor();
+      await axe(page, 'done');
+      await picture(page, 'help-desk-done');
+      assert((await changes()).length === before + 1, 'not one change');
+      await until('the key has it', async () => (await changes())[0].state === 'done');
+      const rows = await audited('E2E-1');
+      const words = rows.map(({ action, outcome }) => `${action.slice(10)} ${outcome}`).reverse().join(', ');
+      assert(words === 'open ok, process ok, code ok, verify ok, verify wrong, verify ok, verified ok, act ok, acted ok, done ok', words);
+      assert(rows.every(({ actor }) => actor === agent().login), 'another actor');
+      assert(!JSON.stringify(rows).includes(code[0]), 'the audit log has the code');
+    })),
+
+    () => test('help desk: three failed attempts block the request, and the page says what to do', () => asAgent(async (page) => {
+      const before = (await changes()).length;
+      await begin(page, 'E2E-2');
+      await choose(page, 'New password to the key');
+      for (let i = 0; i < 3; i += 1) {
+        await page.getByLabel('Employee number').fill(`E${i}`);
+        await method(page, 'personal_data').getByRole('button', { name: 'Check' }).click();
+        await page.getByText('That was not right').or(page.getByRole('heading', { name: 'This request is blocked' })).first().waitFor();
+      }
+      await page.getByRole('heading', { name: 'This request is blocked' }).waitFor();
+      assert(await page.locator('main form').count() === 0, 'there is something left to send');
+      await axe(page, 'blocked');
+      await picture(page, 'help-desk-blocked');
+      assert((await audited('E2E-2'))[0].action === 'help_desk.blocked', 'not audited');
+      assert((await changes()).length === before, 'a change was made');
+    })),
+
+    () => test('help desk: two tabs and double submits change once; the other is shown where it stands', () => asAgent(async (page, own) => {
+      const before = (await changes()).length;
+      await begin(page, 'E2E-3');
+      await choose(page, 'New password to the key');
+      const second = await own.newPage();
+      await second.emulateMedia({ reducedMotion: 'reduce' });
+      await second.addInitScript(() => { window.EventSource = class { addEventListener() {} close() {} }; });  // a tab that nobody keeps up to date
+      await second.goto(page.url());
+      await inPerson(page);
+      await second.getByText('Company badge').click();
+      await second.getByRole('button', { name: 'I have seen it' }).click();
+      await second.getByRole('alert').getByText('has gone on meanwhile').waitFor();
+      await second.getByRole('heading', { name: 'The caller is verified' }).waitFor();
+      await axe(second, 'gone on in another tab');
+      await picture(second, 'help-desk-other-tab');
+      const fields = await fieldsOf(page, 'act');
+      const send = await sender(own);
+      const url = `${page.url()}/act`;
+      const answers = await Promise.all([1, 2, 3].map(() => send(url, fields)));
+      answers.push(await send(url, fields));
+      const statuses = answers.map(({ status }) => status).sort().join(' ');
+      assert(statuses === '303 409 409 409', statuses);
+      assert((await changes()).length === before + 1, 'not one change');
+      await page.reload();
+      await page.getByRole('button', { name: 'The caller knows' }).click();
+      await page.getByRole('heading', { name: 'Done' }).waitFor();
+      await page.goBack();  // the back button
+      await page.getByRole('heading', { name: 'Done' }).waitFor();
+      assert((await changes()).length === before + 1, 'the back button changed something');
+    })),
+
+    () => test('help desk: another agent neither goes on nor begins anew; the agent finds the request again', () => asAgent(async (page, own) => {
+      await begin(page, 'E2E-4');
+      const url = page.url();
+      const answer = await stack.api.request('GET', url, { headers: { Accept: 'text/html' } });  // the administrator
+      assert(answer.status === 403 && /belongs to liam\.desk/.test(answer.body), `the administrator gets ${answer.status}`);
+      const other = await stack.api.request('POST', '/help-desk/requests', { form: { csrf: stack.api.csrf, account: caller().id, reason: 'e2e', ticket: 'E2E-5' } });
+      assert(other.status === 409 && /liam\.desk is serving this person/.test(other.body), `the administrator's request: ${other.status}`);
+      await page.goto(`${stack.pageUrl}help-desk`);
+      await page.getByRole('heading', { name: 'Your open requests' }).waitFor();
+      await axe(page, 'own open requests');
+      await page.getByRole('link', { name: caller().display_name }).click();
+      await page.waitForURL(url);
+      await cancel(page);
+      await axe(page, 'cancelled');
+      const self = await (await sender(own))(`${stack.pageUrl}help-desk/requests`, { csrf: await page.locator('input[name="csrf"]').first().inputValue(), account: agent().id, reason: 'e2e', ticket: 'E2E-6' });
+      assert(self.status === 403 && /Nobody serves themselves/.test(self.body), `oneself: ${self.status}`);
+    })),
+
+    () => test('help desk: a request runs out of time while the server is away; nothing is changed', () => asAgent(async (page) => {
+      const before = (await changes()).length;
+      await begin(page, 'E2E-7');
+      await choose(page, 'New password to the key');
+      await inPerson(page);
+      await stack.services.server.stop();
+      const file = path.join(stack.path('server', 'state'), 'keyferry.db');
+      await must('/usr/bin/python3', ['-c', 'import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute("UPDATE help_desk_requests SET expires = 1 WHERE state = \'verified\'"); c.commit(); c.close()', file], { uid: UIDS.server });
+      await stack.services.server.start();
+      await until('the workstation is back', async () => (await stack.api.must('GET', '/api/v1/workstations')).workstations.some(({ connected }) => connected));
+      await page.getByRole('button', { name: 'New password to the key' }).click();
+      await page.getByRole('heading', { name: 'The time for this request is over' }).waitFor();
+      await axe(page, 'expired');
+      await picture(page, 'help-desk-expired');
+      assert((await changes()).length === before, 'a change was made');
+      assert((await audited('E2E-7'))[0].action === 'help_desk.expired', 'not audited');
+    })),
+
+    () => test('help desk: the directory goes away in mid-flow; the request is kept and goes on', () => asAgent(async (page) => {
+      const other = stack.account('employee_without_key');
+      await begin(page, 'E2E-8', other);
+      await choose(page, 'Unlock the account');
+      await must(path.join(ROOT, 'scripts/dc'), ['stop', stack.path('dc')]);
+      await page.reload();
+      await page.getByRole('heading', { name: 'Active Directory does not answer' }).waitFor();
+      await axe(page, 'directory down in mid-flow');
+      await picture(page, 'help-desk-directory-down');
+      await must(path.join(ROOT, 'scripts/dc'), ['start', stack.path('dc')], { timeout: 60000 });
+      await until('the directory answers', async () => { await page.reload(); return await page.getByRole('heading', { name: 'Active Directory does not answer' }).count() === 0; });
+      await inPerson(page);
+      await page.getByRole('button', { name: 'Unlock the account' }).click();
+      await page.getByRole('heading', { name: 'Carried out' }).waitFor();
+      await page.getByRole('button', { name: 'The caller knows' }).click();
+      await page.getByRole('heading', { name: 'Done' }).waitFor();
+    })),
+
+    () => test('help desk: the flow works without script, on a phone, in the dark', () => asAgent(async (page) => {
+      await page.setViewportSize({ width: 390, height: 844 });
+      await page.emulateMedia({ colorScheme: 'dark', reducedMotion: 'reduce' });
+      await page.goto(`${stack.pageUrl}help-desk`);
+      await page.getByRole('searchbox').fill('Anna');
+      await page.getByRole('button', { name: 'Search' }).click();
+      await page.getByRole('link', { name: stack.account('employee_without_key').display_name }).click();
+      await page.getByLabel('Ticket number').fill('E2E-9');
+      await page.getByLabel('Reason').fill('e2e: no script');
+      await page.getByRole('button', { name: 'Begin' }).click();
+      await choose(page, 'Unlock the account');
+      const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+      assert(overflow <= 0, `the page scrolls sideways by ${overflow} px`);
+      await picture(page, 'help-desk-verify-phone');
+      await page.getByText('+380 44 555').waitFor();  // the directory's number
+      await page.getByRole('button', { name: 'The person answered' }).click();
+      await page.getByRole('button', { name: 'Unlock the account' }).click();
+      await page.getByRole('button', { name: 'The caller knows' }).click();
+      await page.getByRole('heading', { name: 'Done' }).waitFor();
+    }, { javaScriptEnabled: false })),
+  ];
+}

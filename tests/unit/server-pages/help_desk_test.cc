@@ -1,0 +1,268 @@
+// The pages of the help desk: what each state shows, and what a form does.
+#include <catch2/catch.hpp>
+#include <fstream>
+#include <regex>
+#include <set>
+#include <sstream>
+
+#include "fake_services.h"
+
+using namespace keyferry;
+using namespace keyferry::server;
+using fake::World;
+
+namespace {
+
+using State = HelpDeskState;
+
+bool Has(const Response& response, const std::string& part) {
+  return response.body.find(part) != std::string::npos;
+}
+
+struct Counter : World {
+  Counter() : World(KEYFERRY_WEB_DIR) { fake::Populate(*this); }
+  HelpDeskRequest& request() { return help_desk.view.request; }
+  std::string At() { return "/help-desk/requests/" + request().id.Hex(); }
+  Response Page() { return Send(Get(At())); }
+  Response Step(const std::string& step, const std::string& form) {
+    return Send(Post(At() + "/" + step, std::string("csrf=") + kCsrf + "&version=3" + form));
+  }
+};
+
+std::vector<State> EveryState() {
+  std::vector<State> out;
+  for (int i = 0; i <= static_cast<int>(State::kBlocked); ++i) out.push_back(static_cast<State>(i));
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("each state of a request has its page: what is done, what is next, nothing else to do") {
+  const std::map<State, std::set<std::string>> forms = {
+      {State::kIdentified, {"process", "cancel"}},
+      {State::kVerifying, {"verify", "code", "cancel"}},
+      {State::kVerified, {"act", "cancel"}},
+      {State::kActing, {"act"}},
+      {State::kActed, {"confirm"}},
+  };
+  static const std::regex kForm("action=\"/help-desk/requests/[0-9a-f]{32}/([a-z]+)\"");
+  static const std::regex kInline(
+      R"(<style|\sstyle=|\son\w+=|<script(?! type="module" src="/assets/)|(src|href|action)="(?!/|#))");
+  for (const State state : EveryState()) {
+    INFO(Name(state));
+    Counter counter;
+    counter.request().state = state;
+    if (state == State::kIdentified) counter.request().process = HelpDeskProcess::kNone;
+    if (!IsOpen(state)) counter.request().error = "The cause, in a sentence.";
+    const Response page = counter.Page();
+    CHECK(page.status == 200);
+    CHECK(page.body.size() < 100 * 1024);
+    CHECK_FALSE(Has(page, "{{"));
+    CHECK_FALSE(std::regex_search(page.body, kInline));
+    CHECK(Has(page, "INC-1"));
+    CHECK(Has(page, "forgot it on holiday"));
+    CHECK_FALSE(Has(page, "help_desk_"));  // a text that is missing shows its key
+    std::set<std::string> found;
+    for (std::sregex_iterator it(page.body.begin(), page.body.end(), kForm), end; it != end; ++it) {
+      found.insert((*it)[1]);
+    }
+    const auto expected = forms.find(state);
+    CHECK(found == (expected == forms.end() ? std::set<std::string>{} : expected->second));
+    CHECK(Has(page, "aria-current=\"step\"") == IsOpen(state));
+    CHECK(Has(page, "data-stream=\"/events/accounts/") == true);
+    if (!IsOpen(state)) {
+      CHECK(Has(page, "The cause, in a sentence.") == (state != State::kDone));
+      CHECK(Has(page, "href=\"/help-desk\""));
+    }
+    // Time left is there while time counts, also without script.
+    CHECK(Has(page, "10 minutes") == (state < State::kActing));
+  }
+}
+
+TEST_CASE("every text that is made from a name is there, and no other") {
+  const auto catalog = Catalog::Load(KEYFERRY_WEB_DIR);
+  REQUIRE(catalog);
+  std::set<std::string> wanted;
+  for (const State state : EveryState()) {
+    wanted.insert(std::string("help_desk_state.") + Name(state));
+    if (!IsOpen(state)) wanted.insert(std::string("help_desk_closed.") + Name(state));
+    if (!IsOpen(state) && state != State::kDone) {
+      wanted.insert(std::string("help_desk_closed.") + Name(state) + "_next");
+    }
+  }
+  for (int i = 1; i <= static_cast<int>(HelpDeskProcess::kMustChange); ++i) {
+    const std::string name = Name(static_cast<HelpDeskProcess>(i));
+    for (const std::string& key :
+         {"help_desk_process." + name, "help_desk_process." + name + "_hint",
+          "help_desk_act." + name, "help_desk_acted." + name}) {
+      wanted.insert(key);
+    }
+  }
+  for (int i = 0; i <= static_cast<int>(kLastHelpDeskMethod); ++i) {
+    const std::string name = Name(static_cast<HelpDeskMethod>(i));
+    wanted.insert("help_desk_method." + name);
+    wanted.insert("help_desk_method." + name + "_hint");
+  }
+  for (int i = 0; i <= static_cast<int>(kLastSeenDocument); ++i) {
+    wanted.insert(std::string("help_desk_document.") + Name(static_cast<SeenDocument>(i)));
+  }
+  for (int i = 0; i <= static_cast<int>(kLastPersonalField); ++i) {
+    wanted.insert(std::string("help_desk_field.") + Name(static_cast<PersonalField>(i)));
+  }
+  for (const char* step :
+       {"identify", "process", "verify", "carry_out", "confirm", "done", "now", "later"}) {
+    wanted.insert(std::string("help_desk_step.") + step);
+  }
+  for (const std::string& key : wanted) {
+    INFO(key);
+    CHECK((*catalog)->HasText(key));
+  }
+  std::ifstream in(std::string(KEYFERRY_WEB_DIR) + "/strings/en.toml");
+  std::string table, line;
+  static const std::regex kTable("\\[([a-z_]+)\\]"), kLine("^([a-z_0-9]+) = \".*");
+  while (std::getline(in, line)) {
+    std::smatch match;
+    if (std::regex_match(line, match, kTable)) table = match[1];
+    if (table.rfind("help_desk_", 0) != 0 || !std::regex_match(line, match, kLine)) continue;
+    INFO(table << "." << match[1]);
+    CHECK(wanted.count(table + "." + match[1].str()) == 1);
+  }
+}
+
+TEST_CASE("the steps of the forms reach the service as they were sent") {
+  Counter counter;
+  const auto location = [](const Response& response) {
+    return response.headers.empty() ? std::string() : response.headers[0].second;
+  };
+  const Response opened = counter.Send(
+      counter.Post("/help-desk/requests", std::string("csrf=") + World::kCsrf +
+                                              "&account=01010101010101010101010101010101&reason="
+                                              "forgot+it&ticket=INC-7"));
+  CHECK(opened.status == 303);
+  CHECK(location(opened) == counter.At());
+  for (const auto& [step, form] : std::vector<std::pair<std::string, std::string>>{
+           {"process", "&process=unlock"},
+           {"code", ""},
+           {"verify", "&method=in_person&seen=passport"},
+           {"verify", "&method=call_back&reached=no"},
+           {"verify", "&method=mail_code&code=1234+5678"},
+           {"verify", "&method=personal_data&employee_id=E+1&department=Sales"},
+           {"act", ""},
+           {"confirm", ""},
+           {"cancel", ""}}) {
+    const Response response = counter.Step(step, form);
+    INFO(step << form);
+    CHECK(response.status == 303);
+    CHECK(location(response) == counter.At());
+  }
+  CHECK(counter.help_desk.calls ==
+        std::vector<std::string>{
+            "open alice.admin 01010101010101010101010101010101 INC-7 forgot it",
+            "choose unlock alice.admin 3", "send alice.admin 3",
+            "verify in_person seen passport alice.admin 3", "verify call_back alice.admin 3",
+            "verify mail_code code 1234 5678 alice.admin 3",
+            "verify personal_data employee_id=E 1 department=Sales alice.admin 3",
+            "act alice.admin 3", "confirm alice.admin 3", "cancel alice.admin 3"});
+}
+
+TEST_CASE("damaged forms do nothing") {
+  Counter counter;
+  for (const auto& [step, form] : std::vector<std::pair<std::string, std::string>>{
+           {"process", "&process=none-such"},
+           {"process", ""},
+           {"verify", "&method=voice"},
+           {"verify", "&method=call_back"},
+           {"verify", "&method=call_back&reached=maybe"},
+           {"verify", "&method=in_person&seen=badge&points=9"},
+           {"verify", "&method=in_person&method=call_back"},
+           {"act", "&process=reset"},
+           {"act", "&account=01"}}) {
+    INFO(step << form);
+    CHECK(counter.Step(step, form).status == 400);
+  }
+  for (const char* version : {"", "x", "-1", "3x", " 3", "99999999999999999999", "0x3"}) {
+    INFO(version);
+    const Response response = counter.Send(counter.Post(
+        counter.At() + "/act", std::string("csrf=") + World::kCsrf + "&version=" + version));
+    CHECK(response.status == 400);
+  }
+  CHECK(counter.help_desk.calls.empty());
+}
+
+TEST_CASE(
+    "a wrong proof, a step that came too late, a service that cannot: said where it belongs") {
+  Counter counter;
+  counter.help_desk.right = false;
+  Response page = counter.Step("verify", "&method=personal_data&employee_id=1&department=x");
+  CHECK(page.status == 422);
+  CHECK(Has(page, "id=\"problem-personal_data\""));
+  CHECK_FALSE(Has(page, "id=\"problem-in_person\""));
+  // What was typed does not come back, and what is right is nowhere.
+  CHECK_FALSE(Has(page, "value=\"x\""));
+  CHECK_FALSE(Has(page, counter.directory.people[0].person.employee_id));
+
+  counter.help_desk.error = Error{ErrorCode::kConflict, "Gone on meanwhile.", kMovedDetail, 0};
+  page = counter.Step("act", "");
+  CHECK(page.status == 409);
+  CHECK(Has(page, "Gone on meanwhile."));
+  CHECK(Has(page, "INC-1"));
+  counter.help_desk.error = Error{ErrorCode::kUnavailable, "The directory is away.", {}, 0};
+  page = counter.Step("act", "");
+  CHECK(page.status == 503);
+  CHECK(Has(page, "The directory is away."));
+  CHECK(Has(page, "INC-1"));
+  counter.help_desk.error = Error{ErrorCode::kPermissionDenied, "It belongs to liam.", {}, 0};
+  page = counter.Step("act", "");
+  CHECK(page.status == 403);
+  CHECK(Has(page, "It belongs to liam."));
+  CHECK_FALSE(Has(page, "INC-1"));
+  counter.help_desk.error = Error{ErrorCode::kConflict, "Liam is serving this person.", {}, 0};
+  page = counter.Send(
+      counter.Post("/help-desk/requests", std::string("csrf=") + World::kCsrf +
+                                              "&account=01010101010101010101010101010101&reason="
+                                              "forgot+it&ticket=INC-7"));
+  CHECK(page.status == 409);
+  CHECK(Has(page, "Liam is serving this person."));
+  CHECK(Has(page, "value=\"INC-7\""));  // kept
+}
+
+TEST_CASE("a link out of a ticket fills in and does nothing") {
+  Counter counter;
+  const std::string id = counter.directory.people[0].person.id.Hex();
+  Response page = counter.Send(counter.Get("/help-desk/new?ticket=INC-9&user=" + id));
+  CHECK(page.status == 200);
+  CHECK(Has(page, "value=\"INC-9\""));
+  CHECK(Has(page, "action=\"/help-desk/requests\""));
+  page = counter.Send(counter.Get("/help-desk/new?ticket=INC-9&user=nobody"));
+  CHECK(page.status == 404);
+  CHECK(Has(page, "value=\"INC-9\""));
+  CHECK(counter.Send(counter.Get("/help-desk/new")).status == 200);
+  CHECK(counter.Send(counter.Get("/help-desk/new?reason=x")).status == 400);
+  page = counter.Send(counter.Get("/help-desk?query=a&ticket=%22%3E%3Cb%3E%26user%3Dx"));
+  CHECK_FALSE(Has(page, "<b>"));
+  CHECK(Has(page, "&amp;ticket=%22%3E%3Cb%3E%26user%3Dx"));
+  CHECK(counter.help_desk.calls.empty());
+}
+
+TEST_CASE("hostile names, reasons and tickets stay text") {
+  for (const std::string& hostile :
+       {std::string("<script>alert(1)</script>"), std::string("\"><img src=x onerror=alert(1)>"),
+        std::string("' onmouseover='alert(1)"), std::string("</title><svg/onload=alert(1)>")}) {
+    for (const State state : EveryState()) {
+      Counter counter;
+      HelpDeskRequest& request = counter.request();
+      request.state = state;
+      request.display_name = request.login = request.reason = request.ticket = request.error =
+          hostile;
+      for (HelpDeskOffer& offer : counter.help_desk.view.offers) offer.shown = hostile;
+      counter.help_desk.view.directory_problem = hostile;
+      for (const std::string& address : {counter.At(), std::string("/help-desk")}) {
+        const Response page = counter.Send(counter.Get(address));
+        CHECK(page.status == 200);
+        CHECK_FALSE(Has(page, hostile));
+        CHECK_FALSE(Has(page, "<img"));
+        CHECK_FALSE(Has(page, "alert(1)>"));
+      }
+    }
+  }
+}
