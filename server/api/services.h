@@ -10,7 +10,6 @@
 #include "server/core/directory.h"
 #include "server/core/event_bus.h"
 #include "server/core/finding.h"
-#include "server/core/help_desk.h"
 #include "server/core/keys.h"
 #include "server/core/request_journal.h"
 #include "server/core/rotation.h"
@@ -20,6 +19,8 @@
 #include "server/http/message.h"
 
 namespace keyferry::server {
+
+class HelpDeskService;
 
 // What API and pages may call. Everything outlives the routers that were built from it.
 struct Services {

@@ -85,6 +85,7 @@ const std::vector<std::string>& FirstKeys() {
       "mail.from",
       "mail.user",
       "mail.password_file",
+      "help_desk.required",
       "help_desk.request_minutes",
       "help_desk.attempts",
       "help_desk.resets_per_day",
@@ -425,6 +426,7 @@ class Parser {
 
   void ReadHelpDesk() {
     auto& desk = config_.help_desk;
+    desk.required = reader_.Flag("help_desk.required", desk.required);
     desk.request_minutes = reader_.Number("help_desk.request_minutes", desk.request_minutes, 2, 60);
     desk.attempts = reader_.Number("help_desk.attempts", desk.attempts, 1, 10);
     desk.resets_per_day = reader_.Number("help_desk.resets_per_day", desk.resets_per_day, 1, 100);

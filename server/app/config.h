@@ -123,6 +123,7 @@ struct ServerConfig {
   } mail;
 
   struct {
+    bool required = true;
     std::int64_t request_minutes = 10;
     std::int64_t attempts = 3;
     std::int64_t resets_per_day = 3;

@@ -25,6 +25,8 @@
 #include "server/app/state.h"
 #include "server/app/upkeep.h"
 #include "server/app/web_folder.h"
+#include "server/core/desk_bound_changes.h"
+#include "server/core/help_desk.h"
 #include "server/core/offer.h"
 #include "server/core/services.h"
 #include "server/http/listener.h"
@@ -192,7 +194,7 @@ class Parts {
   Services MakeServices(const ServerConfig& config) {
     Log& log = log_;
     return Services{*sessions_,
-                    *changes_,
+                    bound_changes_ ? *bound_changes_ : *changes_,
                     *keys_,
                     *workstations_,
                     *audit_,
@@ -291,6 +293,7 @@ class Parts {
     auto upkeep = Upkeep::Make(config, ports, *changes_, log_);
     if (!upkeep) return tl::unexpected(upkeep.error());
     upkeep_ = std::move(*upkeep);
+    if (config.help_desk.required) bound_changes_ = MakeDeskBoundChanges(ports, *changes_);
     help_desk_ = MakeHelpDeskService({ports, *changes_, upkeep_->outbox(), upkeep_->templates()},
                                      HelpDeskOf(config));
     return {};
@@ -320,6 +323,8 @@ class Parts {
   std::unique_ptr<CheckUp> check_up_;
   std::unique_ptr<Upkeep> upkeep_;
   std::unique_ptr<HelpDeskService> help_desk_;
+  std::unique_ptr<ChangeService>
+      bound_changes_;  // what pages and API get, where callers are verified
 };
 
 std::shared_ptr<Router> MakeRouter(Services& services, const Catalog& catalog) {

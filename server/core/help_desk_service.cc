@@ -126,10 +126,11 @@ class DefaultHelpDesk final : public HelpDeskService {
       if (!closed) return tl::unexpected(closed.error());
       if (*closed) continue;
       if (opened->row.agent == actor.id) return std::move(opened->row);
-      return Fail(ErrorCode::kConflict,
-                  Presentable(opened->row.agent_login, 64) +
-                      " is serving this person at this moment; wait until that request is closed, "
-                      "or its ten minutes or so are over.");
+      return Fail(
+          ErrorCode::kConflict,
+          Presentable(opened->row.agent_login, 64) +
+              " is serving this person at this moment; wait until that request is closed or "
+              "out of time.");
     }
   }
 

@@ -52,13 +52,12 @@ Response ShowIdentify(const PageContext& context, const Request& request,
             "/help-desk/new?user=" + person.id.Hex() +
                 (ticket.empty() ? "" : "&ticket=" + QueryText(ticket)));
         Put(row, "mail", person.mail);
-        Put(row, "employee_id", person.employee_id);
         people << row;
       }
       count = found->people.size();
     } else {
       services.report(request, found.error());
-      trouble = found.error().message;
+      trouble = catalog.Say(found.error().message);
       status = HttpStatus(found.error().code);
     }
   }
@@ -81,7 +80,6 @@ Response ShowOpening(const PageContext& context, const Request& request, const P
   for (const char* name : {"id", "display_name", "initials", "tint", "login"}) {
     Put(data, name, row[name].string_value());
   }
-  data["contact"] = ContactData(catalog, person);
   Put(data, "reason", entered.reason);
   Put(data, "ticket", entered.ticket);
   PutMaybe(data, "problem", entered.problem);
@@ -133,7 +131,7 @@ Response OpenRequest(const PageContext& context, Request& request) {
   context.services.report(request, opened.error());
   const auto detail = context.services.directory.Get(*account);
   if (!detail) return ShowFailure(context, request, detail.error());
-  entered.problem = opened.error().message;
+  entered.problem = context.catalog.Say(opened.error().message);
   const int status = HttpStatus(opened.error().code);
   return ShowOpening(context, request, detail->person, entered, status == 400 ? 422 : status);
 }

@@ -84,7 +84,9 @@ Data MethodData(const Catalog& catalog, const HelpDeskOffer& offer, const StepPr
                      ? Badge("warn", "alert",
                              catalog.Text("help_desk.attempts_left", {std::to_string(offer.left)}))
                      : Badge("", "clock", catalog.Text("help_desk.open"));
-  PutMaybe(row, "unavailable", offer.passed ? std::string() : offer.unavailable);
+  PutMaybe(
+      row, "unavailable",
+      offer.passed || offer.unavailable.empty() ? std::string() : catalog.Say(offer.unavailable));
   const bool usable = !offer.passed && offer.unavailable.empty();
   PutFlag(row, "usable", usable);
   PutMaybe(row, "problem",
@@ -141,17 +143,20 @@ void PutClosed(const Catalog& catalog, Data& data, const HelpDeskRequest& reques
   Put(data, "closed_tone", good ? "ok" : request.state == State::kBlocked ? "bad" : "warn");
   Put(data, "closed_icon", good ? "check" : "alert");
   Put(data, "closed_heading", catalog.Text(Key("help_desk_closed", Name(request.state))));
-  PutMaybe(data, "closed_why", good ? std::string() : request.error);
+  PutMaybe(data, "closed_why",
+           good || request.error.empty() ? std::string() : catalog.Say(request.error));
   const std::string next = Key("help_desk_closed", Name(request.state)) + "_next";
   PutMaybe(data, "closed_next", catalog.HasText(next) ? catalog.Text(next) : std::string());
 }
 
 Response ShowRequest(const PageContext& context, const Request& request, const HelpDeskId& id,
-                     const StepProblem& problem = {}, int status = 200) {
+                     StepProblem problem = {}, int status = 200) {
   const Catalog& catalog = context.catalog;
   const auto view = context.services.help_desk->Get(request.session->actor, id);
   if (!view) return ShowFailure(context, request, view.error());
   const HelpDeskRequest& row = view->request;
+  // The methods may be gone from the page by now.
+  if (row.state != State::kVerifying) problem.method.reset();
   const std::string name = row.display_name.empty() ? row.login : row.display_name;
   Data data = Frame(context, request, catalog.Text("help_desk.request_title", {name}), "help_desk",
                     "/events/accounts/" + row.account.Hex());
@@ -181,9 +186,11 @@ Response ShowRequest(const PageContext& context, const Request& request, const H
                    {std::to_string(left)}));
 
   PutMaybe(data, "problem", problem.method ? std::string() : problem.text);
-  PutMaybe(data, "directory_problem", view->directory_problem);
+  PutMaybe(data, "directory_problem",
+           view->directory_problem.empty() ? std::string() : catalog.Say(view->directory_problem));
   PutMaybe(data, "last_error",
-           IsOpen(row.state) && problem.text.empty() ? row.error : std::string());
+           IsOpen(row.state) && problem.text.empty() && !row.error.empty() ? catalog.Say(row.error)
+                                                                           : std::string());
   PutFlag(data, "choosing", row.state == State::kIdentified);
   PutProcesses(catalog, data);
   PutFlag(data, "verifying", row.state == State::kVerifying);
@@ -221,7 +228,8 @@ Response After(const PageContext& context, const Request& request, const HelpDes
     return ShowError(context, request, HttpStatus(error.code), error);
   }
   const int status = HttpStatus(error.code);
-  return ShowRequest(context, request, id, {error.message, method}, status == 400 ? 422 : status);
+  return ShowRequest(context, request, id, {context.catalog.Say(error.message), method},
+                     status == 400 ? 422 : status);
 }
 
 // The version that the page showed; nothing: the form is damaged.

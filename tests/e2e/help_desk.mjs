@@ -197,6 +197,17 @@ export function helpDeskTests({ stack, test, signIn, axe, picture }) {
       assert(self.status === 403 && /Nobody serves themselves/.test(self.body), `oneself: ${self.status}`);
     })),
 
+    () => test('help desk: an agent sets no password past the flow, neither by page nor by form', () => asAgent(async (page, own) => {
+      const before = (await changes()).length;
+      await page.goto(`${stack.employeeUrl}/password`);
+      await page.getByRole('alert').getByText('for verified callers only').waitFor();
+      assert(await page.getByRole('button', { name: 'Save' }).count() === 0, 'there is a Save button');
+      const csrf = await page.locator('input[name="csrf"]').first().inputValue();
+      const { status } = await (await sender(own))(`${stack.employeeUrl}/password`, { csrf, once: 'past-the-flow-1', mode: 'generate', reason: 'e2e' });
+      assert(status === 403, `the form was answered by ${status}`);
+      assert((await changes()).length === before, 'a change was made');
+    })),
+
     () => test('help desk: a request runs out of time while the server is away; nothing is changed', () => asAgent(async (page) => {
       const before = (await changes()).length;
       await begin(page, 'E2E-7');

@@ -1,5 +1,6 @@
 // How a caller proves who they are, and what does not.
 #include "help_desk_rig.h"
+#include "server/core/desk_bound_changes.h"
 
 using namespace keyferry;
 using namespace keyferry::server;
@@ -105,6 +106,37 @@ TEST_CASE("what the policy does not allow does not exist") {
   CHECK(desk.Row(id).state == State::kVerifying);
   REQUIRE(desk.Verify(id, Desk::Told("E 4711")).value());
   CHECK(desk.Row(id).state == State::kVerified);
+}
+
+TEST_CASE("agents set passwords for verified callers only, administrators as ever") {
+  Desk desk;
+  const CorePorts ports{*desk.store,
+                        desk.directory,
+                        desk.clock,
+                        OsRandom(),
+                        *desk.bus,
+                        *desk.issuer,
+                        desk.ca,
+                        *desk.attestation,
+                        desk.waiter,
+                        *desk.presence,
+                        [](std::string_view) {}};
+  const auto bound = MakeDeskBoundChanges(ports, *desk.changes);
+  const auto refused = bound->Check(desk.agent, desk.alice);
+  REQUIRE(refused);
+  CHECK_FALSE(refused->allowed);
+  const std::uint64_t before = desk.AuditHead();
+  CHECK(bound->Start(desk.agent, desk.Request(desk.alice, "request-1")).error().code ==
+        ErrorCode::kPermissionDenied);
+  CHECK(desk.directory.writes == 0);
+  const auto rows = desk.store->AuditAfter(before, 10);
+  REQUIRE(rows->size() == 1);
+  CHECK(rows->front().entry.action == "password.set");
+  CHECK(rows->front().entry.outcome == "denied");
+  CHECK(rows->front().entry.actor == "agent");
+  CHECK(bound->Check(desk.admin, desk.alice)->allowed);
+  REQUIRE(bound->Start(desk.admin, desk.Request(desk.alice, "request-2")));
+  CHECK(desk.directory.writes == 1);
 }
 
 TEST_CASE("for privileged people no voice, mail or knowledge suffices") {

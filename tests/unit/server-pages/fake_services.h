@@ -10,6 +10,7 @@
 #include "server/api/guard.h"
 #include "server/api/services.h"
 #include "server/api/workstation_api.h"
+#include "server/core/help_desk.h"
 #include "server/http/router.h"
 #include "server/pages/pages.h"
 

@@ -206,6 +206,12 @@ TEST_CASE(
   CHECK(page.status == 409);
   CHECK(Has(page, "Gone on meanwhile."));
   CHECK(Has(page, "INC-1"));
+  // Also where the method's place on the page is gone.
+  counter.request().state = State::kVerified;
+  page = counter.Step("verify", "&method=in_person&seen=badge");
+  CHECK(page.status == 409);
+  CHECK(Has(page, "Gone on meanwhile."));
+  counter.request().state = State::kVerifying;
   counter.help_desk.error = Error{ErrorCode::kUnavailable, "The directory is away.", {}, 0};
   page = counter.Step("act", "");
   CHECK(page.status == 503);
@@ -237,6 +243,10 @@ TEST_CASE("a link out of a ticket fills in and does nothing") {
   CHECK(page.status == 404);
   CHECK(Has(page, "value=\"INC-9\""));
   CHECK(counter.Send(counter.Get("/help-desk/new")).status == 200);
+  // What a caller may be asked for is not on the way there.
+  const std::string number = counter.directory.people[0].person.employee_id;
+  CHECK_FALSE(Has(counter.Send(counter.Get("/help-desk/new?user=" + id)), number));
+  CHECK_FALSE(Has(counter.Send(counter.Get("/help-desk?query=a")), number));
   CHECK(counter.Send(counter.Get("/help-desk/new?reason=x")).status == 400);
   page = counter.Send(counter.Get("/help-desk?query=a&ticket=%22%3E%3Cb%3E%26user%3Dx"));
   CHECK_FALSE(Has(page, "<b>"));
