@@ -170,6 +170,13 @@ void Hmac::Final(Bytes<kHashSize>& out) {
   out = outer_.Update(out).Final();
 }
 
+bool HmacSha1(ByteView key, ByteView data, Bytes<20>& out) {
+  constexpr std::size_t kBlock = 64;
+  if (key.size() > kBlock) return false;
+  return mbedtls_md_hmac(mbedtls_md_info_from_type(MBEDTLS_MD_SHA1), key.data(), key.size(),
+                         data.data(), data.size(), out.data()) == 0;
+}
+
 Secret<kHashSize> HkdfExtract(ByteView salt, ByteView ikm) {
   Secret<kHashSize> prk;
   Hmac(salt).Update(ikm).Final(prk.bytes);

@@ -66,6 +66,11 @@ class Hmac {
   Sha256 outer_;
 };
 
+// HMAC-SHA-1 (RFC 2104) of a key of at most 64 bytes, for one-time codes (RFC 4226), which are made
+// of it; for nothing else. False, and nothing written, for a longer key or when the primitive
+// fails.
+bool HmacSha1(ByteView key, ByteView data, Bytes<20>& out);
+
 Secret<kHashSize> HkdfExtract(ByteView salt, ByteView ikm);      // RFC 5869
 bool HkdfExpand(ByteView prk, ByteView info, MutableBytes out);  // RFC 5869, out ≤ 8160 bytes
 

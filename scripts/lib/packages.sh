@@ -3,11 +3,11 @@
 
 PACKAGES_BUILD="build-essential cmake ninja-build ccache pkg-config git ca-certificates
   libboost1.81-dev libboost-json1.81-dev libboost-url1.81-dev libssl-dev libmbedtls-dev libldap-dev libsoci-dev libsqlite3-dev libpq-dev
-  libsodium-dev libspdlog-dev libfmt-dev libcli11-dev libtomlplusplus-dev libexpected-dev libkainjow-mustache-dev libcurl4-openssl-dev
+  libsodium-dev libqrencode-dev libspdlog-dev libfmt-dev libcli11-dev libtomlplusplus-dev libexpected-dev libkainjow-mustache-dev libcurl4-openssl-dev
   libpam0g-dev libsystemd-dev libhidapi-dev libusb-1.0-0-dev libudev-dev libsdbus-c++-dev catch2 librapidcheck-dev libumockdev-dev"
 PACKAGES_DEMO="samba samba-ad-dc samba-ad-provision samba-dsdb-modules samba-vfs-modules winbind krb5-user ldb-tools tdb-tools ldap-utils
   libpam-krb5 pamtester openssl curl jq procps util-linux iproute2"
-PACKAGES_CHECK="postgresql python3-aiosmtpd slapd slapd-contrib chromium libnss3-tools gdb"
+PACKAGES_CHECK="sqlite3 postgresql python3-aiosmtpd slapd slapd-contrib chromium libnss3-tools gdb"
 PACKAGES_VM="qemu-system-x86 seabios busybox-static cpio xz-utils e2fsprogs kmod usbip usbutils udev dbus bluez bluez-test-tools"
 PACKAGES_TEST="postgresql python3-aiosmtpd slapd slapd-contrib libpam-wrapper umockdev python3 dbus python3-dbus python3-dbusmock python3-gi"
 PACKAGES_LINT="clang-format"

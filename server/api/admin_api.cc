@@ -10,33 +10,6 @@
 namespace keyferry::server {
 namespace {
 
-namespace json = boost::json;
-
-json::object WhoAmI(const Session& session) {
-  json::array roles, rights;
-  for (const Role role : kAllRoles) {
-    if (session.actor.roles.Has(role)) roles.emplace_back(Name(role));
-  }
-  for (const RightInfo& info : AllRights()) {
-    if (May(session.actor.roles, info.right)) rights.emplace_back(info.name);
-  }
-  return {{"login", session.actor.login},
-          {"display_name", session.actor.display_name},
-          {"roles", std::move(roles)},
-          {"rights", std::move(rights)},
-          {"csrf", session.csrf},
-          {"expires", session.expires * 1000},
-          {"idle_until", session.idle_until * 1000}};
-}
-
-Response SignIn(Services& services, Request& request) {
-  const SecureBytes password = request.form->TakeSecret("password");
-  auto signed_in = services.sessions.SignIn(request.form->Text("name"), password, request.address);
-  if (!signed_in) return Answer(services, request, signed_in.error());
-  Response response = Ok(WhoAmI(signed_in->session), 201);
-  return std::move(response.With("Set-Cookie", SessionCookie(signed_in->token)));
-}
-
 // Whether the directory answers. Anybody may ask, so it is looked up at most every five seconds.
 class Health {
  public:
@@ -57,23 +30,6 @@ class Health {
   std::optional<std::chrono::steady_clock::time_point> asked_;
   bool answers_ = false;
 };
-
-void AddSessionRoutes(Router& router, Services& services) {
-  Route sign_in = Writing("/session", Access::kPublic, Body::kForm,
-                          [&services](Request& request) { return SignIn(services, request); });
-  sign_in.form = {{"name", 256, false, true}, {"password", 1024, true, true}};
-  router.Add(std::move(sign_in));
-  router.Add(Reading("/session", Right::kSession,
-                     [](Request& request) { return Ok(WhoAmI(*request.session)); }));
-  Route sign_out = Reading("/session", Right::kSession, [&services](Request& request) {
-    services.sessions.SignOut(request.session_token);
-    return std::move(Response::NoContent()
-                         .With("Set-Cookie", EndedSessionCookie())
-                         .With("Clear-Site-Data", "\"cache\", \"storage\""));
-  });
-  sign_out.method = Method::kDelete;
-  router.Add(std::move(sign_out));
-}
 
 void AddPublicRoutes(Router& router, Services& services) {
   auto health = std::make_shared<Health>();

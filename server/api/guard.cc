@@ -18,6 +18,15 @@ std::string MediaType(std::string_view header) {
   return type;
 }
 
+// A request at the help desk sets nothing until its last step but one: the others go on with
+// whatever proof there is.
+bool AsksForProof(const Route& route) {
+  constexpr std::string_view kRequests = "/help-desk/requests", kAct = "/act";
+  const std::string_view pattern = route.pattern;
+  if (pattern.rfind(kRequests, 0) == 0 && !pattern.ends_with(kAct)) return false;
+  return route.WantsProof();
+}
+
 }  // namespace
 
 bool ConstantTimeEquals(std::string_view a, std::string_view b) {
@@ -148,9 +157,10 @@ std::optional<Response> Guard::FindToken(Request& request, const Route& route) c
 
 std::optional<Response> Guard::FindSession(Request& request, const Route& route) const {
   request.session_token = std::string(request.Cookie(kSessionCookie));
-  Result<Session> session = request.session_token.empty()
-                                ? Fail(ErrorCode::kUnauthenticated, "Please sign in first.")
-                                : services_.sessions.Find(request.session_token, request.address);
+  Result<Session> session =
+      request.session_token.empty() ? Fail(ErrorCode::kUnauthenticated, "Please sign in first.")
+      : route.incomplete ? services_.sessions.FindIncomplete(request.session_token, request.address)
+                         : services_.sessions.Find(request.session_token, request.address);
   if (!session) {
     const Error& error = session.error();
     if (error.code != ErrorCode::kUnauthenticated) {
@@ -192,6 +202,26 @@ std::optional<Response> Guard::CheckPerson(Request& request, const Route& route)
                     "This form is no longer valid. Please reload the page and try again.");
     }
   }
+  return CheckProof(request, route);
+}
+
+std::optional<Response> Guard::CheckProof(Request& request, const Route& route) const {
+  if (!AsksForProof(route) || request.token) return std::nullopt;
+  SecureBytes code = request.form ? request.form->TakeSecret(kStepUpField) : SecureBytes();
+  if (!services_.factors->NeedsStepUp(*request.session)) return std::nullopt;
+  if (IsApi(request)) {
+    return ProblemOf(request, "step_up_required",
+                     "Prove your second factor anew first: POST /api/v1/session/step-up.");
+  }
+  if (code.empty()) return step_up_page_(request, route, {}, 403);
+  auto proven = services_.factors->Prove(request.session_token, *request.session, code);
+  if (!proven) {
+    services_.report(request, proven.error());
+    return step_up_page_(request, route, proven.error().message, HttpStatus(proven.error().code));
+  }
+  request.session_token = std::move(proven->token);
+  request.session = std::move(proven->session);
+  request.renewed_cookie = SessionCookie(request.session_token);
   return std::nullopt;
 }
 
@@ -222,7 +252,9 @@ std::optional<Response> Guard::CheckBody(Request& request, const Route& route) c
       break;
   }
   if (!is_form) return std::nullopt;
-  auto form = ParseForm(request.body.span(), route.form);
+  std::vector<FormField> fields = route.form;
+  if (AsksForProof(route) && !IsApi(request)) fields.push_back({kStepUpField, 64, true});
+  auto form = ParseForm(request.body.span(), fields);
   request.body.Clear();
   if (!form) return error_page_(request, 400, form.error());
   request.form = std::move(*form);

@@ -16,10 +16,20 @@ namespace keyferry::server {
 // form's `csrf` field. A token of the API stands for a session under /api alone, never beside a
 // cookie, and on routes that name a scope it has: no browser sends one by itself, so it needs no
 // CSRF token. Thread-safe; blocks (session lookup).
+//
+// A route that wants a fresh proof of the second factor gets it first: of the API by a problem
+// (step_up_required); of a page by another page in its place, which asks for the code and sends the
+// form once more with it (`kStepUpField`), but for passwords, which are typed again.
 class Guard {
  public:
-  Guard(Services& services, Router::ErrorPage error_page)
-      : services_(services), error_page_(std::move(error_page)) {}
+  // Renders the page that asks; `problem` of the code that was given, or empty.
+  using StepUpPage =
+      std::function<Response(Request&, const Route&, std::string_view problem, int status)>;
+
+  Guard(Services& services, Router::ErrorPage error_page, StepUpPage step_up_page)
+      : services_(services),
+        error_page_(std::move(error_page)),
+        step_up_page_(std::move(step_up_page)) {}
 
   std::optional<Response> Check(Request& request, const Route& route) const;
 
@@ -29,11 +39,16 @@ class Guard {
   std::optional<Response> FindSession(Request& request, const Route& route) const;
   std::optional<Response> FindToken(Request& request, const Route& route) const;
   std::optional<Response> CheckBody(Request& request, const Route& route) const;
+  std::optional<Response> CheckProof(Request& request, const Route& route) const;
   Response Refuse(const Request& request, int status, ErrorCode code, std::string message) const;
 
   Services& services_;
   Router::ErrorPage error_page_;
+  StepUpPage step_up_page_;
 };
+
+// The field of a form that carries the code of a step-up.
+inline constexpr char kStepUpField[] = "step_up_code";
 
 // False when the browser says that another site caused this request.
 bool IsSameOrigin(const Request& request);

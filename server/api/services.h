@@ -13,6 +13,7 @@
 #include "server/core/keys.h"
 #include "server/core/request_journal.h"
 #include "server/core/rotation.h"
+#include "server/core/second_factor.h"
 #include "server/core/session.h"
 #include "server/core/tokens.h"
 #include "server/core/workstations.h"
@@ -45,6 +46,7 @@ struct Services {
   RotationService* rotation = nullptr;        // null: no policies here
   ActivationMail* activation_mail = nullptr;  // null: codes go on paper only
   HelpDeskService* help_desk = nullptr;       // null: no help desk here
+  SecondFactor* factors = nullptr;            // null where nobody signs in
 };
 
 }  // namespace keyferry::server

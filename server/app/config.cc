@@ -52,6 +52,9 @@ const std::vector<std::string>& FirstKeys() {
       "sessions.failures_per_account",
       "sessions.failures_per_address",
       "sessions.block_minutes",
+      "sessions.grace_minutes",
+      "sign_in.second_factor",
+      "sign_in.step_up_minutes",
       "passwords.length",
       "passwords.allow_typing",
       "passwords.wait_days",
@@ -341,6 +344,12 @@ class Parser {
         reader_.Number("sessions.failures_per_address", sessions.failures_per_address, 1, 10000);
     sessions.block_minutes =
         reader_.Number("sessions.block_minutes", sessions.block_minutes, 1, 1440);
+    sessions.grace_minutes =
+        reader_.Number("sessions.grace_minutes", sessions.grace_minutes, 1, 720);
+    config_.sign_in.second_factor = reader_.OneOf(
+        "sign_in.second_factor", config_.sign_in.second_factor, {"required", "optional", "off"});
+    config_.sign_in.step_up_minutes =
+        reader_.Number("sign_in.step_up_minutes", config_.sign_in.step_up_minutes, 1, 720);
 
     config_.passwords.length =
         reader_.Number("passwords.length", config_.passwords.length, 12, 128);

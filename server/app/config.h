@@ -68,7 +68,13 @@ struct ServerConfig {
     std::int64_t failures_per_account = 10;
     std::int64_t failures_per_address = 50;
     std::int64_t block_minutes = 15;
+    std::int64_t grace_minutes = 15;
   } sessions;
+
+  struct {
+    std::string second_factor = "required";
+    std::int64_t step_up_minutes = 10;
+  } sign_in;
 
   struct {
     std::int64_t length = 24;

@@ -13,6 +13,7 @@
 #include "server/app/backup.h"
 #include "server/app/config.h"
 #include "server/app/doctor.h"
+#include "server/app/factor_desk.h"
 #include "server/app/log.h"
 #include "server/app/serve.h"
 #include "server/app/state.h"
@@ -190,6 +191,13 @@ int main(int argc, char** argv) {
   CLI::App* const token_revoke = add(token, "revoke", "End a token's life");
   std::string token_id;
   token_revoke->add_option("id", token_id, "Its identifier")->required();
+  CLI::App* const factor = app.add_subcommand(
+      "factor", "Second factors; on SQLite while the server is stopped, else on the page");
+  factor->require_subcommand(1);
+  CLI::App* const factor_reset =
+      add(factor, "reset", "Take a person's second factor away; it is set up anew");
+  std::string factor_login;
+  factor_reset->add_option("LOGIN", factor_login, "The person's login")->required();
   std::string state;
   init->add_option("--state", state, "State folder, instead of server.state_dir");
   CLI11_PARSE(app, argc, argv);
@@ -219,6 +227,7 @@ int main(int argc, char** argv) {
     if (exporting->parsed()) return Export(*config, wanted);
     if (token_create->parsed()) return MakeToken(*config, token_wanted);
     if (token_list->parsed()) return ListTokens(*config);
+    if (factor_reset->parsed()) return Tell(ResetFactorOf(*config, factor_login));
     if (token_revoke->parsed()) return RevokeToken(*config, token_id);
     if (run->parsed()) {
       const auto done = Serve(*config);

@@ -67,6 +67,7 @@ Result<NodeLink::Self> DescribeNode(const ServerConfig& config) {
       {"directory.key_officer_groups", DigestOf(directory.key_officer_groups)},
       {"directory.auditor_groups", DigestOf(directory.auditor_groups)},
       {"directory.protected_groups", DigestOf(directory.protected_groups)},
+      {"sign_in.second_factor", config.sign_in.second_factor},
       {"passwords.minimum_age", config.passwords.minimum_age},
   };
   for (const auto& [name, text] : texts) self.shared.emplace_back(name, text);
@@ -77,6 +78,8 @@ Result<NodeLink::Self> DescribeNode(const ServerConfig& config) {
       {"sessions.failures_per_account", sessions.failures_per_account},
       {"sessions.failures_per_address", sessions.failures_per_address},
       {"sessions.block_minutes", sessions.block_minutes},
+      {"sessions.grace_minutes", sessions.grace_minutes},
+      {"sign_in.step_up_minutes", config.sign_in.step_up_minutes},
       {"passwords.length", config.passwords.length},
       {"passwords.allow_typing", config.passwords.allow_typing},
       {"passwords.history", config.passwords.history},

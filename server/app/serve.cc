@@ -217,7 +217,8 @@ class Parts {
                     },
                     &upkeep_->rotation(),
                     upkeep_->activation_mail(),
-                    help_desk_.get()};
+                    help_desk_.get(),
+                    factors_.get()};
   }
 
  private:
@@ -282,6 +283,7 @@ class Parts {
                           std::move(sources)};
     offer_ = [ports](const std::vector<DeviceId>& devices) { OfferHere(ports, devices); };
     sessions_ = MakeSessionService(ports, SessionsOf(config));
+    factors_ = MakeSecondFactor(ports, SessionsOf(config));
     tokens_ = MakeTokenService({*store_, *directory_, clock_, OsRandom()}, TokensOf(config),
                                SessionsOf(config));
     journal_ = MakeRequestJournal(*store_, clock_);
@@ -313,6 +315,7 @@ class Parts {
   std::unique_ptr<EventBus> bus_;                   // without a link
   std::unique_ptr<Waiter> waiter_;
   std::unique_ptr<SessionService> sessions_;
+  std::unique_ptr<SecondFactor> factors_;
   std::unique_ptr<TokenService> tokens_;
   std::unique_ptr<RequestJournal> journal_;
   std::mutex verifying_;  // one reads the whole audit log at a time
@@ -330,7 +333,7 @@ class Parts {
 std::shared_ptr<Router> MakeRouter(Services& services, const Catalog& catalog) {
   auto router = std::make_shared<Router>();
   const auto page = MakeErrorPage(services, catalog);
-  const auto guard = std::make_shared<Guard>(services, page);
+  const auto guard = std::make_shared<Guard>(services, page, MakeStepUpPage(services, catalog));
   router->SetErrorPage(page);
   router->SetGuard(
       [guard](Request& request, const Route& route) { return guard->Check(request, route); });

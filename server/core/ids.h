@@ -58,6 +58,7 @@ using ChangeId = Id16<struct ChangeTag>;            // UUID of one password chan
 using WorkstationId = Id16<struct WorkstationTag>;  // UUID, also the host_id of its HostCerts
 using EnrolmentId = Id16<struct EnrolmentTag>;      // UUID of one enrolment of a key
 using PolicyId = Id16<struct PolicyTag>;            // UUID of a rotation policy
+using SessionId = Id16<struct SessionTag>;          // a session; never its cookie
 using TokenId = Id16<struct TokenTag>;              // an API token; never the token itself
 
 }  // namespace keyferry::server

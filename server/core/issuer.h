@@ -80,6 +80,8 @@ class Issuer {
   Result<void> ChallengeKey(const WorkstationId& workstation,
                             const std::array<std::uint8_t, 32>& login_noise_pub, std::uint64_t span,
                             protocol::X25519Private& key) const;
+  // The key that second factors are sealed with in the database. Derived like ChallengeKey.
+  Result<void> FactorKey(protocol::Secret<32>& key) const;
   // EnrolGrant, 204 bytes.
   Result<Bytes> Grant(const GrantRequest& request) const;
   // The sealed job; only the key can open it. `password` is 1…256 bytes of UTF-8 and is not kept.

@@ -42,6 +42,8 @@ constexpr RightInfo kRights[] = {
      "Let the check-up look again."},
     {Right::kTokensRead, "tokens:read", "", kReader, "Read which tokens there are."},
     {Right::kTokensWrite, "tokens:write", "", kAdmin, "Make tokens and revoke them."},
+    {Right::kSignInsWrite, "sign_ins:write", "", kAdmin,
+     "See and end other people's sessions and reset their second factors."},
 };
 
 constexpr bool InOrder() {
@@ -50,7 +52,8 @@ constexpr bool InOrder() {
   }
   return true;
 }
-static_assert(InOrder() && std::size(kRights) == static_cast<std::size_t>(Right::kTokensWrite) + 1);
+static_assert(InOrder() &&
+              std::size(kRights) == static_cast<std::size_t>(Right::kSignInsWrite) + 1);
 
 }  // namespace
 
@@ -87,6 +90,19 @@ bool Roles::FromBits(long long bits, Roles* roles) {
 }
 
 std::span<const RightInfo> AllRights() { return kRights; }
+
+bool WantsProof(Right right) {
+  switch (right) {
+    case Right::kChangesWrite:
+    case Right::kKeysSuspend:
+    case Right::kKeysWrite:
+    case Right::kAuditExport:
+    case Right::kTokensWrite:
+      return true;
+    default:
+      return false;
+  }
+}
 
 const RightInfo& InfoOf(Right right) { return kRights[static_cast<std::size_t>(right)]; }
 

@@ -70,6 +70,7 @@ enum class Right : std::uint8_t {
   kCheckUpWrite,
   kTokensRead,
   kTokensWrite,
+  kSignInsWrite,
 };
 
 struct RightInfo {
@@ -81,6 +82,9 @@ struct RightInfo {
 };
 std::span<const RightInfo> AllRights();  // in the order of the enum
 const RightInfo& InfoOf(Right right);
+// Whether a person who uses it, in more than reading, proves the second factor anew first where the
+// last proof is old; for kAuditExport reading too.
+bool WantsProof(Right right);
 inline const char* Name(Right right) { return InfoOf(right).name; }
 inline bool May(Roles roles, Right right) { return roles.Meets(InfoOf(right).roles); }
 

@@ -18,6 +18,7 @@
 #include "server/core/issuer.h"
 #include "server/core/keys.h"
 #include "server/core/presence.h"
+#include "server/core/second_factor.h"
 #include "server/core/session.h"
 #include "server/core/sources.h"
 #include "server/core/store.h"
@@ -44,6 +45,13 @@ struct CorePorts {
   std::vector<LinkedSource> sources{};  // 0…4
 };
 
+// Whether people who may sign in here need a second factor.
+enum class FactorPolicy {
+  kRequired,  // everybody; who has none sets it up at the next sign-in
+  kOptional,  // who has set one up is asked for it
+  kOff,       // nobody is asked
+};
+
 struct SessionConfig {
   std::vector<std::string> administrator_groups;  // DNs; membership may be nested
   std::vector<std::string> help_desk_groups;
@@ -57,8 +65,13 @@ struct SessionConfig {
   std::int64_t block_seconds = 15 * 60;
   // Every answer that is not a success comes at a whole multiple of this after the question.
   std::chrono::milliseconds answer_floor{500};
+  FactorPolicy second_factor = FactorPolicy::kRequired;
+  std::int64_t step_up_seconds = 10 * 60;  // how long a proof of the second factor is fresh
+  std::int64_t grace_seconds = 15 * 60;    // sessions outlive an absent directory by that much
 };
 std::unique_ptr<SessionService> MakeSessionService(const CorePorts& ports, SessionConfig config);
+
+std::unique_ptr<SecondFactor> MakeSecondFactor(const CorePorts& ports, SessionConfig config);
 
 struct TokenConfig {
   std::int64_t max_days = 366;

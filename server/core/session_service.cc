@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "server/core/audit_entry.h"
+#include "server/core/beat.h"
 #include "server/core/encoding.h"
 #include "server/core/roles.h"
 #include "server/core/services.h"
@@ -60,29 +61,31 @@ class DefaultSessionService final : public SessionService {
       : ports_(ports), config_(std::move(config)) {}
 
   Result<SignedIn> SignIn(std::string_view name, const SecureBytes& password,
-                          std::string_view address) override {
+                          std::string_view address, std::string_view browser) override {
     const auto asked = ports_.clock.Now();
-    auto signed_in = Try(name, password, address);
-    if (!signed_in) {
-      // Whatever took its time inside, the answer comes on a beat.
-      const auto floor = std::max(config_.answer_floor, std::chrono::milliseconds(1));
-      const auto spent = ports_.clock.Now() - asked;
-      ports_.waiter.Until(asked + (spent / floor + 1) * floor);
-    }
+    auto signed_in = Try(name, password, address, browser);
+    if (!signed_in) WaitForBeat(ports_.clock, ports_.waiter, asked, config_.answer_floor);
     return signed_in;
   }
 
-  Result<Session> Find(std::string_view token, std::string_view address) override {
-    if (token.size() != kTokenSize) return Fail(ErrorCode::kUnauthenticated, kEnded);
-    const Hash32 hash = Sha256(token);
-    auto found = ports_.store.FindSession(hash);
-    if (!found) return tl::unexpected(std::move(found.error()));
-    const std::int64_t now = ports_.clock.UnixSeconds();
-    if (!*found || now >= (*found)->expires || now >= (*found)->idle_until) {
+  Result<Session> FindIncomplete(std::string_view token, std::string_view address) override {
+    auto session = Look(token, address);
+    if (session && session->stage == SessionStage::kComplete) {
       return Fail(ErrorCode::kUnauthenticated, kEnded);
     }
-    Session session = **std::move(found);
-    session.actor.address = std::string(address);
+    return session;
+  }
+
+  Result<Session> Find(std::string_view token, std::string_view address) override {
+    auto looked = Look(token, address);
+    if (!looked) return looked;
+    if (looked->stage != SessionStage::kComplete) {
+      return Fail(ErrorCode::kUnauthenticated, "Please finish signing in first.");
+    }
+    const Hash32 hash = Sha256(token);
+    Session session = *std::move(looked);
+    if (auto may = CheckPerson(hash, session); !may) return tl::unexpected(std::move(may.error()));
+    const std::int64_t now = ports_.clock.UnixSeconds();
     // Renewed in steps, so that reading pages does not write to the disk each time.
     const std::int64_t idle_until = std::min(now + config_.idle_seconds, session.expires);
     if (idle_until - session.idle_until >= std::max<std::int64_t>(config_.idle_seconds / 15, 1)) {
@@ -102,11 +105,87 @@ class DefaultSessionService final : public SessionService {
     if (!ended && ports_.log) ports_.log("sign-out: " + ended.error().message);
   }
 
+  Result<std::vector<Session>> List() override {
+    return ports_.store.Sessions(ports_.clock.UnixSeconds());
+  }
+
+  Result<void> End(const Actor& actor, const SessionId& id) override {
+    const auto all = List();
+    if (!all) return tl::unexpected(all.error());
+    const auto found = std::find_if(all->begin(), all->end(),
+                                    [&id](const Session& session) { return session.id == id; });
+    // To who may not end it a session of somebody else is none.
+    if (found == all->end() ||
+        (found->actor.id != actor.id && !May(actor.roles, Right::kSignInsWrite))) {
+      return Fail(ErrorCode::kNotFound, "This session has ended already.");
+    }
+    const auto ended = ports_.store.EndSessions(
+        found->actor.id, id, std::nullopt,
+        AuditOf(ports_.clock, actor, "session.end", found->actor.login, "ok", {}));
+    if (!ended) return tl::unexpected(ended.error());
+    return {};
+  }
+
+  Result<std::size_t> EndOthers(const Actor& actor, const SessionId& kept) override {
+    return ports_.store.EndSessions(actor.id, std::nullopt, kept,
+                                    AuditOf(ports_.clock, actor, "session.end", actor.login, "ok",
+                                            "All but the one that asked."));
+  }
+
  private:
   static constexpr std::size_t kTokenSize = 43;  // 32 bytes in base64url
+  static constexpr std::int64_t kIncompleteSeconds = 10 * 60;
+  static constexpr std::int64_t kCheckSeconds = 60;
+  static constexpr std::size_t kBrowserBytes = 200;
 
-  Result<SignedIn> Try(std::string_view name, const SecureBytes& password,
-                       std::string_view address) {
+  Result<Session> Look(std::string_view token, std::string_view address) {
+    if (token.size() != kTokenSize) return Fail(ErrorCode::kUnauthenticated, kEnded);
+    auto found = ports_.store.FindSession(Sha256(token));
+    if (!found) return tl::unexpected(std::move(found.error()));
+    const std::int64_t now = ports_.clock.UnixSeconds();
+    if (!*found || now >= (*found)->expires || now >= (*found)->idle_until) {
+      return Fail(ErrorCode::kUnauthenticated, kEnded);
+    }
+    Session session = **std::move(found);
+    session.actor.address = std::string(address);
+    return session;
+  }
+
+  // Whether the session's person still has its role, by what the directory said within the last
+  // minute. One request asks; those beside it go on meanwhile with what is known, unless that is
+  // older than the grace.
+  Result<void> CheckPerson(const Hash32& hash, const Session& session) {
+    const std::int64_t now = ports_.clock.UnixSeconds();
+    const bool stale = now - session.checked >= config_.grace_seconds;
+    // A clock that was put back asks too.
+    const bool due = now - session.asked >= kCheckSeconds || now < session.asked;
+    if (!due && !stale) return {};
+    if (due) {
+      const auto mine = ports_.store.ClaimSessionCheck(hash, session.asked, now);
+      if (!mine) return tl::unexpected(mine.error());
+      if (!*mine && !stale) return {};
+    }
+    const auto groups = ports_.directory.GroupsOf(session.actor.id);
+    if (!groups && groups.error().code != ErrorCode::kNotFound) {
+      if (ports_.log) ports_.log("session check: " + groups.error().message);
+      if (!stale) return {};
+      return Fail(ErrorCode::kUnavailable,
+                  "The directory has not answered for a while, so it cannot be told whether you "
+                  "may still use this server; try again in a moment.");
+    }
+    if (groups && RolesOf(*groups, config_) == session.actor.roles) {
+      return ports_.store.NoteSessionCheck(hash, now);
+    }
+    const auto ended = ports_.store.EndSession(
+        hash, AuditBySystem(ports_.clock, "session.end", session.actor.login, "ok",
+                            groups ? "The person's role has changed."
+                                   : "The account is gone, disabled or past its end."));
+    if (!ended) return tl::unexpected(ended.error());
+    return Fail(ErrorCode::kUnauthenticated, kEnded);
+  }
+
+  Result<SignedIn> Try(std::string_view name, const SecureBytes& password, std::string_view address,
+                       std::string_view browser) {
     if (name.empty() || name.size() > kMaxName || !IsPrintableUtf8(name) ||
         password.size() > kMaxTypedPassword) {
       return Fail(ErrorCode::kUnauthenticated, kWrong);
@@ -142,11 +221,21 @@ class DefaultSessionService final : public SessionService {
       if (!counted) return tl::unexpected(counted.error());
       return Fail(ErrorCode::kUnauthenticated, kWrong);
     }
-    return Admit(*facts, address, {name_counter, account_counter});
+    return Admit(*facts, address, browser, {name_counter, account_counter});
+  }
+
+  // What the person owes after the password.
+  Result<SessionStage> StageOf(const AccountId& account) {
+    if (config_.second_factor == FactorPolicy::kOff) return SessionStage::kComplete;
+    const auto factor = ports_.store.FindFactor(account);
+    if (!factor) return tl::unexpected(factor.error());
+    if (*factor && (*factor)->confirmed != 0) return SessionStage::kCodeOwed;
+    return config_.second_factor == FactorPolicy::kRequired ? SessionStage::kSetUpOwed
+                                                            : SessionStage::kComplete;
   }
 
   Result<SignedIn> Admit(const SignInFacts& facts, std::string_view address,
-                         const std::vector<std::string>& counters) {
+                         std::string_view browser, const std::vector<std::string>& counters) {
     Actor actor;
     actor.id = facts.person->id;
     actor.login = facts.person->login;
@@ -176,14 +265,26 @@ class DefaultSessionService final : public SessionService {
     SignedIn signed_in;
     signed_in.token = ToBase64Url(token);
     Session& session = signed_in.session;
+    if (!ports_.random.Fill(session.id.bytes)) {
+      return Fail(ErrorCode::kInternal, "The system gave no random numbers.");
+    }
+    const auto stage = StageOf(actor.id);
+    if (!stage) return tl::unexpected(stage.error());
+    session.stage = *stage;
     session.actor = actor;
     session.csrf = ToBase64Url(csrf);
-    session.created = ports_.clock.UnixSeconds();
-    session.expires = session.created + config_.absolute_seconds;
-    session.idle_until = std::min(session.created + config_.idle_seconds, session.expires);
-    const auto added =
-        ports_.store.AddSession({Sha256(signed_in.token), session}, session.created, counters,
-                                AuditOf(ports_.clock, actor, "signin", actor.login, "ok", {}));
+    session.created = session.checked = session.asked = ports_.clock.UnixSeconds();
+    session.address = Presentable(address, 64);
+    session.browser = Presentable(browser, kBrowserBytes);
+    const bool complete = session.stage == SessionStage::kComplete;
+    session.expires = session.created + (complete ? config_.absolute_seconds : kIncompleteSeconds);
+    session.idle_until = complete
+                             ? std::min(session.created + config_.idle_seconds, session.expires)
+                             : session.expires;
+    const auto added = ports_.store.AddSession(
+        {Sha256(signed_in.token), session}, session.created, counters,
+        AuditOf(ports_.clock, actor, complete ? "signin" : "signin.password", actor.login, "ok",
+                complete ? "" : "The second factor is asked for."));
     if (!added) return tl::unexpected(added.error());
     return signed_in;
   }

@@ -11,6 +11,7 @@
 #include "server/core/audit.h"
 #include "server/core/audit_checkpoint.h"
 #include "server/core/directory.h"
+#include "server/core/factor_store.h"
 #include "server/core/help_desk_records.h"
 #include "server/core/records.h"
 #include "server/core/sources.h"
@@ -277,6 +278,17 @@ class SessionStore {
   virtual Result<std::optional<Session>> FindSession(const Hash32& token_hash) = 0;
   virtual Result<void> RenewSession(const Hash32& token_hash, std::int64_t idle_until) = 0;
   virtual Result<void> EndSession(const Hash32& token_hash, const AuditEntry& audit) = 0;
+  // Sessions that have not ended at `now` (Unix seconds), oldest first.
+  virtual Result<std::vector<Session>> Sessions(std::int64_t now) = 0;
+  // Those of `account` but `kept`, or where `only` is given that one; their number.
+  virtual Result<std::size_t> EndSessions(const AccountId& account,
+                                          const std::optional<SessionId>& only,
+                                          const std::optional<SessionId>& kept,
+                                          const AuditEntry& audit) = 0;
+  // sessions.asked `former` → `now`: false when somebody else asks the directory already.
+  virtual Result<bool> ClaimSessionCheck(const Hash32& token_hash, std::int64_t former,
+                                         std::int64_t now) = 0;
+  virtual Result<void> NoteSessionCheck(const Hash32& token_hash, std::int64_t now) = 0;
 
   // Remembers `value` under `name` and writes the audit row that `audit` makes of the value before
   // it (empty = none), in one transaction; does neither when it is the same. Empty = forget it.
@@ -381,6 +393,7 @@ class Store : public ChangeStore,
               public KeyStore,
               public WorkstationStore,
               public SessionStore,
+              public FactorStore,
               public ApiStore,
               public AuditStore,
               public RestoreStore,

@@ -4,10 +4,11 @@
 
 namespace keyferry::server {
 
-const std::array<std::string_view, 15> kKeptHeaders = {
-    "accept", "accept-language", "authorization",  "content-type",      "cookie",
-    "host",   "idempotency-key", "if-none-match",  "keyferry-protocol", "keyferry-version",
-    "origin", "sec-fetch-dest",  "sec-fetch-mode", "sec-fetch-site",    "x-keyferry-csrf"};
+const std::array<std::string_view, 16> kKeptHeaders = {
+    "accept",         "accept-language", "authorization",  "content-type",      "cookie",
+    "host",           "idempotency-key", "if-none-match",  "keyferry-protocol", "keyferry-version",
+    "origin",         "sec-fetch-dest",  "sec-fetch-mode", "sec-fetch-site",    "user-agent",
+    "x-keyferry-csrf"};
 
 const char* Name(Method method) {
   switch (method) {

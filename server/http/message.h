@@ -43,6 +43,7 @@ struct Request {
   std::optional<Session> session;     // routes for signed-in people
   std::string session_token;          // its cookie, or the token of the API that stands for it
   std::optional<TokenId> token;       // … which is this one
+  std::string renewed_cookie;         // Set-Cookie of a session that was renewed on the way
   std::optional<WorkstationId> workstation;  // routes for workstations
   std::optional<Form> form;                  // routes that take a form, parsed
 
@@ -54,7 +55,7 @@ struct Request {
 };
 
 // Header names that reach handlers; a request that repeats one of them is refused.
-extern const std::array<std::string_view, 15> kKeptHeaders;
+extern const std::array<std::string_view, 16> kKeptHeaders;
 
 // The writing end of one text/event-stream. Thread-safe; nothing here blocks. At most 256 events or
 // 1 MiB wait for the peer; a peer that is slower loses its stream (it reconnects and gets the

@@ -111,7 +111,9 @@ Response Router::Dispatch(Request& request) const {
       return ErrorResponse(request, 403,
                            Error{ErrorCode::kPermissionDenied, "Nobody may do this.", {}, 0});
     }
-    return route.handler(request);
+    Response response = route.handler(request);
+    if (!request.renewed_cookie.empty()) response.With("Set-Cookie", request.renewed_cookie);
+    return response;
   } catch (const std::exception& failure) {
     return ErrorResponse(
         request, 500,

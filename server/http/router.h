@@ -47,7 +47,17 @@ struct Route {
   // Waits for a write of the directory. Such requests have threads of their own, so that no page
   // waits behind them.
   bool slow = false;
+  // Of a session that still owes its second factor, and of no other (SessionStage).
+  bool incomplete = false;
+  // Wants a fresh proof of the second factor from people, beside the routes whose right does
+  // (core/rights.h).
+  bool step_up = false;
 
+  bool WantsProof() const {
+    if (!needs.right) return false;
+    return step_up || (server::WantsProof(*needs.right) &&
+                       (method != Method::kGet || *needs.right == Right::kAuditExport));
+  }
   // What a token of the API needs for it (core/tokens.h). Empty: it takes no tokens.
   const char* scope() const { return needs.right ? InfoOf(*needs.right).scope : ""; }
 };

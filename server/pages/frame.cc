@@ -83,7 +83,8 @@ Data Frame(const PageContext& context, const Request& request, std::string_view 
     std::replace(flag.begin(), flag.end(), ':', '_');
     PutFlag(data, flag.c_str(), request.session && May(request.session->actor.roles, info.right));
   }
-  if (request.session) {
+  if (request.session) Put(data, "csrf", request.session->csrf);
+  if (request.session && request.session->stage == SessionStage::kComplete) {
     const Actor& actor = request.session->actor;
     Data me;
     Put(me, "name", actor.display_name.empty() ? actor.login : actor.display_name);
@@ -99,7 +100,6 @@ Data Frame(const PageContext& context, const Request& request, std::string_view 
       PutFlag(me, (std::string("at_") + place).c_str(), at == place);
     }
     data["me"] = std::move(me);
-    Put(data, "csrf", request.session->csrf);
   }
   return data;
 }
@@ -203,6 +203,8 @@ void AddPageRoutes(Router& all, Services& services, const Catalog& catalog,
               Body::kForm,
               {{"language", 35, false, true}, {"next", 2048}}});
   AddSignInRoutes(router, context);
+  AddFactorPages(router, context);
+  AddSessionPages(router, context);
   AddEmployeePages(router, context);
   AddPasswordPages(router, context);
   AddKeyPages(router, context);

@@ -31,11 +31,17 @@ Response ShowError(const PageContext& context, const Request& request, int statu
 Response ShowFailure(const PageContext& context, const Request& request, const Error& error);
 Response ShowNotFound(const PageContext& context, const Request& request);
 
+// Fresh recovery codes, on this one page; `next` is where it goes on.
+Response ShowRecoveryCodes(const PageContext& context, const Request& request,
+                           const std::vector<SecureBytes>& codes, const std::string& next);
+
 // 32 random hex digits: the idempotency key of one form.
 std::string RandomToken();
 
 // The routes of each page.
 void AddSignInRoutes(Router& router, const PageContext& context);
+void AddFactorPages(Router& router, const PageContext& context);
+void AddSessionPages(Router& router, const PageContext& context);
 void AddEmployeePages(Router& router, const PageContext& context);
 void AddPasswordPages(Router& router, const PageContext& context);
 void AddKeyPages(Router& router, const PageContext& context);

@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "server/api/guard.h"
 #include "server/api/services.h"
 #include "server/api/workstation_api.h"
 #include "server/http/router.h"
@@ -13,6 +14,9 @@ namespace keyferry::server {
 // it. They call the same services as the API. `services` and `catalog` outlive the router.
 void AddPageRoutes(Router& router, Services& services, const Catalog& catalog,
                    std::shared_ptr<WorkstationStreams> streams);
+
+// The page that asks for the second factor before a form of a guarded route goes on.
+Guard::StepUpPage MakeStepUpPage(Services& services, const Catalog& catalog);
 
 // Errors that no handler answered: a page for people, problem+json under /api and /workstation.
 Router::ErrorPage MakeErrorPage(Services& services, const Catalog& catalog);

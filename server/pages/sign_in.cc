@@ -18,7 +18,8 @@ Response SignIn(const PageContext& context, Request& request) {
   const std::string next = SafeNext(request.form->Text("next"));
   const std::string_view name = request.form->Text("name");
   const SecureBytes password = request.form->TakeSecret("password");
-  auto signed_in = context.services.sessions.SignIn(name, password, request.address);
+  auto signed_in = context.services.sessions.SignIn(name, password, request.address,
+                                                    request.Header("user-agent"));
   if (!signed_in) {
     const Error& error = signed_in.error();
     context.services.report(request, error);
@@ -26,7 +27,14 @@ Response SignIn(const PageContext& context, Request& request) {
                     HttpStatus(error.code));
   }
   request.session = std::move(signed_in->session);  // for the access log
-  return std::move(Response::SeeOther(next).With("Set-Cookie", SessionCookie(signed_in->token)));
+  std::string target = next;
+  if (request.session->stage != SessionStage::kComplete) {
+    target =
+        request.session->stage == SessionStage::kCodeOwed ? "/sign-in/code" : "/sign-in/set-up";
+    // Forms carry it from here on; an address that needs escapes is not worth any.
+    if (next.find_first_of("?&=%#+") == std::string::npos) target += "?next=" + next;
+  }
+  return std::move(Response::SeeOther(target).With("Set-Cookie", SessionCookie(signed_in->token)));
 }
 
 }  // namespace

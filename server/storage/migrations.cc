@@ -250,6 +250,25 @@ const std::vector<Migration>& Migrations() {
   expires BIGINT NOT NULL))",
            "CREATE INDEX help_desk_attempts_request ON help_desk_attempts (request_id)",
        }},
+      {"second factors, sessions that are checked",
+       {
+           // Who is signed in proves the second factor first.
+           "DELETE FROM sessions",
+           "ALTER TABLE sessions ADD COLUMN session_id TEXT NOT NULL DEFAULT ''",
+           "ALTER TABLE sessions ADD COLUMN stage BIGINT NOT NULL DEFAULT 0",
+           "ALTER TABLE sessions ADD COLUMN proven BIGINT NOT NULL DEFAULT 0",
+           "ALTER TABLE sessions ADD COLUMN checked BIGINT NOT NULL DEFAULT 0",
+           "ALTER TABLE sessions ADD COLUMN asked BIGINT NOT NULL DEFAULT 0",
+           "ALTER TABLE sessions ADD COLUMN address TEXT NOT NULL DEFAULT ''",
+           "ALTER TABLE sessions ADD COLUMN browser TEXT NOT NULL DEFAULT ''",
+           "CREATE INDEX sessions_actor ON sessions (actor_id)",
+           R"(CREATE TABLE factors (
+  account_id TEXT NOT NULL PRIMARY KEY, login TEXT NOT NULL, sealed TEXT NOT NULL,
+  created BIGINT NOT NULL, confirmed BIGINT NOT NULL, last_step BIGINT NOT NULL,
+  recovery_salt TEXT NOT NULL))",
+           R"(CREATE TABLE recovery_codes (
+  account_id TEXT NOT NULL, code_hash TEXT NOT NULL, PRIMARY KEY (account_id, code_hash)))",
+       }},
   };
   return migrations;
 }

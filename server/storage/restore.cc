@@ -1,6 +1,7 @@
 // What a database that was put back from a backup has to learn anew.
 #include "server/core/after_restore.h"
 #include "server/core/audit_entry.h"
+#include "server/core/totp.h"
 #include "server/storage/job_rows.h"
 #include "server/storage/key_rows.h"
 #include "server/storage/sql_store.h"
@@ -66,6 +67,12 @@ Result<void> SqlStore::BeginAnew(const RestoreRecord& restore, std::string_view 
             "next_seq + :jump",
             now, kJump - 1, kJump);
     t.sql << "DELETE FROM sessions";
+    // Codes that were used since the backup work no second time: those of the app are spent up to
+    // the newest that there can be, recovery codes are made anew.
+    const long long newest_step = restore.time / 1000 / kTotpStepSeconds + kTotpWindow;
+    Execute(t.sql, "UPDATE factors SET last_step = :step WHERE last_step < :same", newest_step,
+            newest_step);
+    t.sql << "DELETE FROM recovery_codes";
     t.sql << "DELETE FROM nodes";
     t.sql << "DELETE FROM presence";
     t.sql << "DELETE FROM events";

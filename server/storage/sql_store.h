@@ -144,6 +144,26 @@ class SqlStore final : public Store {
   Result<std::optional<Session>> FindSession(const Hash32& token_hash) override;
   Result<void> RenewSession(const Hash32& token_hash, std::int64_t idle_until) override;
   Result<void> EndSession(const Hash32& token_hash, const AuditEntry& audit) override;
+  Result<std::vector<Session>> Sessions(std::int64_t now) override;
+  Result<std::size_t> EndSessions(const AccountId& account, const std::optional<SessionId>& only,
+                                  const std::optional<SessionId>& kept,
+                                  const AuditEntry& audit) override;
+  Result<bool> ClaimSessionCheck(const Hash32& token_hash, std::int64_t former,
+                                 std::int64_t now) override;
+  Result<void> NoteSessionCheck(const Hash32& token_hash, std::int64_t now) override;
+
+  Result<std::optional<FactorRecord>> FindFactor(const AccountId& account) override;
+  Result<std::vector<FactorRecord>> Factors() override;
+  Result<void> ProposeFactor(const FactorRecord& factor) override;
+  Result<bool> ConfirmFactor(const FactorRecord& factor, const std::vector<std::string>& recovery,
+                             const SessionSwap& swap, const AuditEntry& audit) override;
+  Result<bool> SpendProof(const Proof& proof, const SessionSwap& swap, const std::string& counter,
+                          const AuditEntry& audit) override;
+  Result<bool> ReplaceRecovery(const AccountId& account, std::string_view salt,
+                               const std::vector<std::string>& recovery,
+                               const AuditEntry& audit) override;
+  Result<bool> ResetFactor(const AccountId& account, const std::string& counter,
+                           const AuditEntry& audit) override;
   Result<FailureCount> FindFailures(std::string_view counter) override;
   Result<void> Notice(std::string_view name, std::string_view value,
                       const std::function<AuditEntry(std::string_view before)>& audit) override;

@@ -7,19 +7,24 @@ import { parseArgs } from 'node:util';
 import { AxeBuilder } from '@axe-core/playwright';
 import { Api } from '../../scripts/lib/demo/api.mjs';
 import { apiTests, contractTest } from './api.mjs';
-import { openBrowser } from '../../scripts/lib/demo/browser.mjs';
+import { openBrowser, signInOnPage } from '../../scripts/lib/demo/browser.mjs';
 import { ldapBind } from '../../scripts/lib/demo/login.mjs';
 import { must, run } from '../../scripts/lib/demo/processes.mjs';
 import { withSecondPort } from '../../scripts/lib/demo/second_key.mjs';
 import { linked } from '../../scripts/lib/demo/slapd.mjs';
 import { ROOT, Stack, until } from '../../scripts/lib/demo/stack.mjs';
 import { withMail } from '../support/smtp/mail_server.mjs';
+import { factorTests } from './factor.mjs';
 import { helpDeskTests, withBusyHelpDesk } from './help_desk.mjs';
 import { keyTests } from './keys.mjs';
 import { sourceTests } from './sources.mjs';
 
 const { values: options } = parseArgs({ options: { preset: { type: 'string', default: 'release' }, screenshots: { type: 'string' }, only: { type: 'string' } } });
-const stack = new (withBusyHelpDesk(withMail(linked(withSecondPort(Stack)))))({ preset: options.preset });
+// Long, so that no test meets a step-up but the one that is about it.
+class PatientStack extends withBusyHelpDesk(withMail(linked(withSecondPort(Stack)))) {
+  serverConfig() { return super.serverConfig().replace('[passwords]\n', '[sign_in]\nstep_up_minutes = 120\n\n[passwords]\n'); }
+}
+const stack = new PatientStack({ preset: options.preset });
 let passed = 0, failed = 0, browser = null;
 
 async function test(name, body) {
@@ -43,9 +48,7 @@ function assert(condition, message) { if (!condition) throw new Error(message); 
 async function signIn(page, account) {
   await page.goto(stack.pageUrl);
   if (await page.getByRole('heading', { name: 'Employees' }).isVisible()) return;
-  await page.getByLabel('User name').fill(account.login);
-  await page.getByLabel('Password').fill(account.password);
-  await page.getByRole('button', { name: 'Sign in' }).click();
+  await signInOnPage(page, stack, account);
   await page.getByRole('heading', { name: 'Employees' }).waitFor();
 }
 
@@ -257,6 +260,8 @@ try {
   for (const run of keyTests({ stack, test, signIn, axe, picture, admin })) await run();
   for (const run of sourceTests({ stack, test, signIn, axe, picture, admin })) await run();
   for (const run of apiTests({ stack, test, signIn, axe, picture, admin })) await run();
+
+  for (const run of factorTests({ stack, test, signIn, axe, picture, admin })) await run();
 
   await test('directory down: the page says so, nothing changed; it recovers by itself', async (page) => {
     await signIn(page, admin);

@@ -54,6 +54,7 @@ export class Company extends withSecondPort(Stack) {
 
   serverConfig() {
     return super.serverConfig()
+      .replace('[passwords]\n', '[sign_in]\nstep_up_minutes = 720\n\n[passwords]\n')
       .replace('[directory]\n', `[directory]\nsettle_seconds = ${SETTLE_SECONDS}\ntimeout_ms = ${this.directoryTimeout}\n`)
       .replace(/^uris = .*$/m, (line) => (this.directoryUri ? `uris = ["${this.directoryUri}"]` : line));
   }

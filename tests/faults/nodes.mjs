@@ -28,9 +28,9 @@ class TwoServers extends Company {
       { uid: UIDS.server, env: this.env, log: this.path('logs', 'server-b.log'), ready: /^ready/m });
     await this.services.b.start();
     this.apiA = this.api;
-    this.apiB = new Api(`https://localhost:${this.portB}/`, this.publicCa);
+    this.apiB = new Api(`https://localhost:${this.portB}/`, this.publicCa, this.authenticators);
     // Whoever signed in at A is signed in at B.
-    Object.assign(this.apiB, { cookie: this.apiA.cookie, csrf: this.apiA.csrf });
+    this.apiB.session = this.apiA.session;
   }
 
   /** The first server's configuration, for another one. */

@@ -39,7 +39,7 @@ export async function restoreOfDump(company, test) {
     await company.services.b.start();
     const admin = company.account('administrator');
     await company.apiA.signIn(admin.login, admin.password);
-    Object.assign(company.apiB, { cookie: company.apiA.cookie, csrf: company.apiA.csrf });
+    company.apiB.session = company.apiA.session;
     assert(!(await company.changes()).some((change) => change.id === delivered.id), 'the dump was not old');
     const early = await company.post();
     assert(early.status === 409 && /restored from a backup/.test(early.body.detail), `before the key is seen: ${early.status} ${early.body.detail}`);

@@ -2,17 +2,33 @@
 import https from 'node:https';
 import fs from 'node:fs';
 import { randomUUID } from 'node:crypto';
+import { Authenticators } from './authenticator.mjs';
 
 export class Api {
-  constructor(base, caFile) {
+  constructor(base, caFile, authenticators = new Authenticators(null)) {
     this.base = new URL(base);
+    this.authenticators = authenticators;
     this.agent = new https.Agent({ ca: fs.readFileSync(caFile), keepAlive: false });
-    this.cookie = '';
-    this.csrf = '';
+    this.session = { cookie: '', csrf: '', login: '' };
   }
 
-  /** `raw`: {body, type}, sent as it is. */
-  request(method, path, { json, form, raw, headers = {} } = {}) {
+  // An object of its own, so that two servers' clients can have one session together.
+  get cookie() { return this.session.cookie; }
+  set cookie(value) { this.session.cookie = value; }
+  get csrf() { return this.session.csrf; }
+  set csrf(value) { this.session.csrf = value; }
+  get login() { return this.session.login; }
+  set login(value) { this.session.login = value; }
+
+  /** `raw`: {body, type}, sent as it is. Where a fresh proof of the second factor is wanted it is given, and the request sent once more. */
+  async request(method, path, options = {}) {
+    const answer = await this.send(method, path, options);
+    if (answer.body?.code !== 'step_up_required' || !this.authenticators.has(this.login)) return answer;
+    await this.stepUp();
+    return this.send(method, path, options);
+  }
+
+  send(method, path, { json, form, raw, headers = {} } = {}) {
     const body = raw ? raw.body : json !== undefined ? JSON.stringify(json) : form !== undefined ? new URLSearchParams(form).toString() : undefined;
     const url = new URL(path, this.base);
     return new Promise((resolve, reject) => {
@@ -49,8 +65,29 @@ export class Api {
     return body;
   }
 
+  /** With the second factor, which is set up the first time. */
   async signIn(name, password) {
-    await this.must('POST', '/api/v1/session', { form: { name, password } });
+    this.cookie = '';
+    this.csrf = '';
+    const { csrf, second_factor: owed } = await this.must('POST', '/api/v1/session', { form: { name, password } });
+    this.csrf = csrf;
+    if (owed === 'set_up') await this.setUpFactor(name);
+    if (owed === 'code') this.csrf = (await this.must('POST', '/api/v1/session/code', { form: { code: await this.authenticators.next(name) } })).csrf;
+    this.login = name;
     this.csrf = (await this.must('GET', '/api/v1/session')).csrf;
+  }
+
+  async stepUp() {
+    this.csrf = (await this.must('POST', '/api/v1/session/step-up', { form: { code: await this.authenticators.next(this.login) } })).csrf;
+  }
+
+  /** By the page: the secret is shown there and nowhere else. */
+  async setUpFactor(name) {
+    const page = await this.must('POST', '/sign-in/set-up', { form: { csrf: this.csrf } });
+    const secret = /data-secret>([A-Z2-7 ]+)</.exec(page)[1].replace(/ /g, '');
+    const { codes: [first, second], confirmed } = this.authenticators.first(secret);
+    await this.must('POST', '/sign-in/set-up/confirm', { form: { csrf: this.csrf, first, second } });
+    confirmed(name);
+    this.csrf = '';
   }
 }

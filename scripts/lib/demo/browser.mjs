@@ -5,6 +5,15 @@ import path from 'node:path';
 import { chromium } from 'playwright-core';
 import { must } from './processes.mjs';
 
+/** Name, password and, when it is asked for, the second factor's code. The account has a second factor already. */
+export async function signInOnPage(page, stack, account) {
+  await page.getByLabel('User name').fill(account.login);
+  await page.getByLabel('Password').fill(account.password);
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.getByLabel('Code', { exact: true }).fill(await stack.authenticators.next(account.login));
+  await page.getByRole('button', { name: 'Continue' }).click();
+}
+
 /** A browser context in a private home folder whose certificate store holds the demo's CA. `options` go to newContext. */
 export async function openBrowser(stack, options = {}) {
   const home = fs.mkdtempSync(path.join(os.tmpdir(), 'keyferry-browser-'));

@@ -1,7 +1,7 @@
 // `scripts/demo --check`: the main job without a person, a line a step.
 import fs from 'node:fs';
 import path from 'node:path';
-import { openBrowser } from './browser.mjs';
+import { openBrowser, signInOnPage } from './browser.mjs';
 import { scan } from './canary.mjs';
 import { kerberos, ldapBind, login, Sink } from './login.mjs';
 import { must } from './processes.mjs';
@@ -57,11 +57,9 @@ class Check {
     this.page = await this.browser.newPage();
     const admin = stack.account('administrator');
 
-    await this.step('administrator signs in with AD credentials', async () => {
+    await this.step('administrator signs in with AD credentials and the code of an authenticator app', async () => {
       await this.page.goto(stack.pageUrl);
-      await this.page.getByLabel(/user name/i).fill(admin.login);
-      await this.page.getByLabel(/password/i).fill(admin.password);
-      await this.page.getByRole('button', { name: /sign in/i }).click();
+      await signInOnPage(this.page, stack, admin);
       await this.page.getByRole('heading', { name: /employees/i }).waitFor();
       return admin.login;
     });

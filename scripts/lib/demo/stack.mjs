@@ -5,6 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Api } from './api.mjs';
+import { Authenticators } from './authenticator.mjs';
 import { pamStack } from './login.mjs';
 import { freePort, must, run, Service } from './processes.mjs';
 
@@ -107,7 +108,8 @@ export class Stack {
     this.publicCa = this.path('ca.pem');
     fs.copyFileSync(this.caFile, this.publicCa);
     fs.chmodSync(this.publicCa, 0o644);
-    this.api = new Api(this.pageUrl, this.publicCa);
+    this.authenticators ??= new Authenticators(this.path('authenticators.json'));
+    this.api = new Api(this.pageUrl, this.publicCa, this.authenticators);
     const admin = this.account('administrator');
     await this.api.signIn(admin.login, admin.password);
   }
@@ -253,7 +255,9 @@ log_file = "${this.path('agent', 'keyferry-agent.log')}"
 Keyferry is ready.
 
   Page        ${this.pageUrl}   (certificate of its own CA: ${this.publicCa})
-  Sign in     ${admin.login}  /  ${admin.password}
+  Sign in     ${admin.login}  /  ${admin.password}  and the code of an authenticator app:
+                add the secret ${this.authenticators.secrets[admin.login].replace(/(.{4})(?=.)/g, '$1 ')} to yours, or ask
+                node scripts/lib/demo/code.mjs ${this.state} ${admin.login}   (each code works once)
   Employee    ${this.employee.display_name} (${this.employee.login}) has a key, PIN ${PIN}: ${this.employeeUrl}
 
   Try it      set a new password on the employee's page, then log in with the key:

@@ -96,7 +96,7 @@ std::shared_ptr<Router> RealServer::MakeRouter() {
   const auto page = [](const Request& request, int status, const Error& error) {
     return Problem(request, status, CodeName(error.code), error);
   };
-  const auto guard = std::make_shared<Guard>(*services_, page);
+  const auto guard = std::make_shared<Guard>(*services_, page, Guard::StepUpPage());
   router->SetErrorPage(page);
   router->SetGuard(
       [guard](Request& request, const Route& route) { return guard->Check(request, route); });

@@ -59,6 +59,7 @@ Company::Company(ChangeConfig config, KeyConfig keys_config)
                              authority.root_pub, now));
   attestation = MakeAttestationVerifier({{maker.ca_pem}, {simulator_maker.ca_pem}, false});
   session_config.administrator_groups = {"CN=Keyferry Admins,OU=Groups,DC=corp,DC=example"};
+  session_config.second_factor = FactorPolicy::kOff;  // tests of it switch it on
   session_config.help_desk_groups = {"CN=Help Desk,OU=Groups,DC=corp,DC=example"};
   session_config.key_officer_groups = {"CN=Key Officers,OU=Groups,DC=corp,DC=example"};
   session_config.auditor_groups = {"CN=Auditors,OU=Groups,DC=corp,DC=example"};
@@ -90,6 +91,7 @@ void Company::Start() {
                         [this](std::string_view line) { log.emplace_back(line); },
                         sources};
   sessions = MakeSessionService(ports, session_config);
+  factors = MakeSecondFactor(ports, session_config);
   changes = MakeChangeService(ports, change_config);
   keys = MakeKeyService(ports, key_config);
   workstations = MakeWorkstationService(ports, {"1.0", 365, 200, 20});
@@ -98,6 +100,7 @@ void Company::Start() {
 
 void Company::StopStore() {
   sessions.reset();
+  factors.reset();
   changes.reset();
   keys.reset();
   workstations.reset();

@@ -84,6 +84,7 @@ struct Company {
   std::unique_ptr<Presence> presence;
   std::unique_ptr<Store> store;
   std::unique_ptr<SessionService> sessions;
+  std::unique_ptr<SecondFactor> factors;
   std::unique_ptr<ChangeService> changes;
   std::unique_ptr<KeyService> keys;
   std::unique_ptr<WorkstationService> workstations;

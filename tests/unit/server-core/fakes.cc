@@ -94,7 +94,8 @@ Result<std::vector<std::string>> FakeDirectory::GroupsOf(const AccountId& id) {
   const std::lock_guard lock(mutex_);
   if (down) return Fail(ErrorCode::kUnavailable, "The directory cannot be reached.");
   const auto found = people_.find(id);
-  if (found == people_.end() || found->second.detail.state.disabled) {
+  if (found == people_.end() || found->second.detail.state.disabled ||
+      found->second.detail.state.account_expired) {
     return Fail(ErrorCode::kNotFound, "There is no such account in use.");
   }
   return found->second.groups;

@@ -173,7 +173,8 @@ TEST_CASE("sessions end when idle, and for good after their time") {
       door.clock.Advance(std::chrono::seconds(1));
       REQUIRE(door.sessions->Find(token, ""));
     }
-    CHECK(door.store->Transactions() - before <= 1);
+    // One for the idle time, two for the minute's question to the directory.
+    CHECK(door.store->Transactions() - before <= 3);
   }
 }
 

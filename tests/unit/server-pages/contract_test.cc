@@ -186,7 +186,9 @@ TEST_CASE("openapi.json says who may call a route, with which parameters and fie
       captures.insert(route.pattern.substr(at + 1, route.pattern.find('}', at) - at - 1));
     }
     CHECK(in_path == captures);
-    const bool keyed = route.method == Method::kPost && route.needs.access != Access::kPublic;
+    // Codes work once as it is.
+    const bool keyed = route.method == Method::kPost && route.needs.access != Access::kPublic &&
+                       route.pattern.rfind("/api/v1/session/", 0) != 0;
     CHECK(in_header ==
           (keyed ? std::set<std::string>{"Idempotency-Key"} : std::set<std::string>{}));
 
@@ -272,8 +274,15 @@ TEST_CASE("answers are as openapi.json says") {
     if (route.body == Body::kForm) {
       Request request = api.As(route);
       request.headers["content-type"] = "application/x-www-form-urlencoded";
-      request.body = SecureBytes::CopyOf(std::string_view("name=alice.admin&password=right"));
+      const bool proof = route.pattern != "/api/v1/session";
+      // Who proves the factor has a new cookie afterwards; the others go on with the old one.
+      const auto before = api.sessions.sessions;
+      api.sessions.incomplete = route.incomplete;
+      request.body = SecureBytes::CopyOf(
+          std::string_view(proof ? "code=135790" : "name=alice.admin&password=right"));
       response = api.Send(std::move(request));
+      api.sessions.sessions = before;
+      api.sessions.incomplete = false;
     } else if (route.body == Body::kNone) {
       response = api.Send(api.As(route));
     } else {

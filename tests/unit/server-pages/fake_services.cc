@@ -8,7 +8,7 @@
 namespace keyferry::server::fake {
 
 Result<SignedIn> FakeSessions::SignIn(std::string_view name, const SecureBytes& password,
-                                      std::string_view) {
+                                      std::string_view, std::string_view) {
   ++sign_ins;
   if (sign_in_error) return tl::unexpected(*sign_in_error);
   if (name != "alice.admin" || password.view() != "right") {
@@ -19,8 +19,83 @@ Result<SignedIn> FakeSessions::SignIn(std::string_view name, const SecureBytes& 
 
 Result<Session> FakeSessions::Find(std::string_view token, std::string_view) {
   const auto found = sessions.find(token);
-  if (found == sessions.end()) return Fail(ErrorCode::kUnauthenticated, "Please sign in.");
+  if (found == sessions.end() || incomplete) {
+    return Fail(ErrorCode::kUnauthenticated, "Please sign in.");
+  }
   return found->second;
+}
+
+Result<Session> FakeSessions::FindIncomplete(std::string_view token, std::string_view) {
+  const auto found = sessions.find(token);
+  if (found == sessions.end() || !incomplete) {
+    return Fail(ErrorCode::kUnauthenticated, "Please sign in.");
+  }
+  Session session = found->second;
+  session.stage = SessionStage::kCodeOwed;
+  return session;
+}
+
+Result<std::vector<Session>> FakeSessions::List() {
+  std::vector<Session> all;
+  for (const auto& [unused, session] : sessions) all.push_back(session);
+  return all;
+}
+
+Result<void> FakeSessions::End(const Actor& actor, const SessionId& id) {
+  calls.push_back("end " + id.Hex() + " by " + actor.login);
+  return {};
+}
+
+Result<std::size_t> FakeSessions::EndOthers(const Actor& actor, const SessionId& kept) {
+  calls.push_back("end all but " + kept.Hex() + " by " + actor.login);
+  return 1;
+}
+
+Result<FactorProposal> FakeSecondFactor::Propose(const Session&) {
+  calls.emplace_back("propose");
+  return FactorProposal{SecureBytes::CopyOf(std::string_view(kSecret)),
+                        SecureBytes::CopyOf(std::string_view("otpauth://totp/Keyferry:a?secret="))};
+}
+
+Result<FactorConfirmed> FakeSecondFactor::Confirm(std::string_view token, const Session& session,
+                                                  const SecureBytes& first,
+                                                  const SecureBytes& second) {
+  if (first.view() == second.view()) {
+    return Fail(ErrorCode::kUnauthenticated, "These are not two codes in a row.");
+  }
+  auto signed_in = Prove(token, session, second);
+  if (!signed_in) return tl::unexpected(signed_in.error());
+  FactorConfirmed confirmed;
+  confirmed.signed_in = *std::move(signed_in);
+  confirmed.recovery.push_back(SecureBytes::CopyOf(std::string_view(kRecovery)));
+  return confirmed;
+}
+
+Result<SignedIn> FakeSecondFactor::Prove(std::string_view token, const Session& session,
+                                         const SecureBytes& code) {
+  calls.emplace_back("prove");
+  if (code.view() != kCode) {
+    return Fail(ErrorCode::kUnauthenticated, "This code is not right.");
+  }
+  SignedIn renewed{World::kRenewedToken, session};
+  renewed.session.stage = SessionStage::kComplete;
+  sessions.sessions.erase(std::string(token));
+  sessions.sessions[renewed.token] = renewed.session;
+  sessions.incomplete = false;
+  stale = false;
+  return renewed;
+}
+
+Result<std::vector<SecureBytes>> FakeSecondFactor::NewRecovery(const Session&) {
+  calls.emplace_back("recovery");
+  std::vector<SecureBytes> codes;
+  codes.push_back(SecureBytes::CopyOf(std::string_view(kRecovery)));
+  return codes;
+}
+
+Result<void> FakeSecondFactor::Reset(const Actor& actor, const AccountId& account) {
+  calls.push_back("reset " + account.Hex() + " by " + actor.login);
+  return {};
 }
 
 void FakeSessions::SignOut(std::string_view token) {
@@ -542,7 +617,8 @@ World::World(const std::string& web_directory)
                },
                &rotation,
                &activation_mail,
-               &help_desk} {
+               &help_desk,
+               &factors} {
   auto loaded = Catalog::Load(web_directory);
   if (!loaded) throw std::runtime_error(loaded.error().message);
   catalog = std::move(*loaded);
@@ -561,7 +637,7 @@ World::World(const std::string& web_directory)
 
   for (const auto& router : {browser, workstation}) {
     const auto page = MakeErrorPage(services, *catalog);
-    auto guard = std::make_shared<Guard>(services, page);
+    auto guard = std::make_shared<Guard>(services, page, MakeStepUpPage(services, *catalog));
     router->SetErrorPage(page);
     router->SetGuard(
         [guard](Request& request, const Route& route) { return guard->Check(request, route); });

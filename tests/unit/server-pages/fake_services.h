@@ -27,12 +27,39 @@ Id MakeId(std::uint8_t fill) {
 
 struct FakeSessions final : SessionService {
   Result<SignedIn> SignIn(std::string_view name, const SecureBytes& password,
-                          std::string_view address) override;
+                          std::string_view address, std::string_view browser) override;
+  Result<Session> FindIncomplete(std::string_view token, std::string_view address) override;
+  Result<std::vector<Session>> List() override;
+  Result<void> End(const Actor& actor, const SessionId& id) override;
+  Result<std::size_t> EndOthers(const Actor& actor, const SessionId& kept) override;
   Result<Session> Find(std::string_view token, std::string_view address) override;
   void SignOut(std::string_view token) override;
   std::map<std::string, Session, std::less<>> sessions;  // by token
   std::optional<Error> sign_in_error;
   int sign_ins = 0;
+  bool incomplete = false;  // sessions still owe their second factor
+  std::vector<std::string> calls;
+};
+
+// Knows one code, kCode.
+struct FakeSecondFactor final : SecondFactor {
+  explicit FakeSecondFactor(FakeSessions& known) : sessions(known) {}
+  Result<FactorProposal> Propose(const Session& session) override;
+  Result<FactorConfirmed> Confirm(std::string_view token, const Session& session,
+                                  const SecureBytes& first, const SecureBytes& second) override;
+  Result<SignedIn> Prove(std::string_view token, const Session& session,
+                         const SecureBytes& code) override;
+  bool NeedsStepUp(const Session&) override { return stale; }
+  Result<std::vector<FactorView>> List() override { return factors; }
+  Result<std::vector<SecureBytes>> NewRecovery(const Session& session) override;
+  Result<void> Reset(const Actor& actor, const AccountId& account) override;
+  static constexpr char kCode[] = "135790";
+  static constexpr char kSecret[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+  static constexpr char kRecovery[] = "abcd-efgh-ijkl-mnop";
+  FakeSessions& sessions;
+  bool stale = false;
+  std::vector<FactorView> factors;
+  std::vector<std::string> calls;
 };
 
 struct FakeDirectory final : Directory {
@@ -253,6 +280,7 @@ struct World {
   FakeRotation rotation;
   FakeActivationMail activation_mail;
   FakeHelpDesk help_desk;
+  FakeSecondFactor factors{sessions};
   std::optional<Error> audit_damage;
   std::vector<Error> reported;
   std::mutex reported_mutex;
@@ -263,6 +291,7 @@ struct World {
   std::shared_ptr<Router> workstation = std::make_shared<Router>();
 
   static constexpr char kToken[] = "administrator-token";
+  static constexpr char kRenewedToken[] = "renewed-token";  // after any proof of the factor
   static constexpr char kHelpDeskToken[] = "help-desk-token";
   static constexpr char kCsrf[] = "csrf-of-the-session";
 

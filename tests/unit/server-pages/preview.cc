@@ -15,7 +15,8 @@ int main(int argc, char** argv) {
   fake::Populate(world);
   // Whoever comes is the administrator.
   const auto guard =
-      std::make_shared<Guard>(world.services, MakeErrorPage(world.services, *world.catalog));
+      std::make_shared<Guard>(world.services, MakeErrorPage(world.services, *world.catalog),
+                              MakeStepUpPage(world.services, *world.catalog));
   world.browser->SetGuard([guard](Request& request, const Route& route) {
     if (request.path != std::vector<std::string>{"sign-in"}) {
       request.headers["cookie"] = std::string(kSessionCookie) + "=" + fake::World::kToken;

@@ -52,6 +52,8 @@ std::string ThingOf(const World& world, const std::string& pattern) {
   const auto begins = [&pattern](std::string_view what) {
     return pattern.find(what) != std::string::npos;
   };
+  if (begins("/sessions/")) return MakeId<SessionId>(5).Hex();
+  if (begins("/second-factors/")) return MakeId<AccountId>(2).Hex();
   if (begins("/employees/") || begins("/accounts/")) return MakeId<AccountId>(1).Hex();
   if (begins("/keys/")) return world.keys.keys[0].device.Hex();
   if (begins("/enrolments/")) return MakeId<EnrolmentId>(0xE1).Hex();
@@ -114,6 +116,7 @@ struct Floor : World {
     sessions.sessions["case"] = session;
     Request request = Asked(route, expected, here);
     request.headers["cookie"] = std::string(kSessionCookie) + "=case";
+    sessions.incomplete = route.incomplete;
     return Send(std::move(request)).status;
   }
 

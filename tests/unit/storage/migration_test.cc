@@ -43,6 +43,15 @@ TEST_CASE("a database from when a person had one key goes on with several") {
   REQUIRE(keys->size() == 1);
   const KeyRecord& key = keys->front();
 
+  // Nobody stays signed in who has not proved a second factor, which anybody can set up now.
+  CHECK(store.Sessions(0)->empty());
+  FactorRecord factor;
+  factor.account = key.account;
+  factor.sealed = {1, 2, 3};
+  REQUIRE(store.ProposeFactor(factor));
+  CHECK(store.FindFactor(key.account)->value().sealed == factor.sealed);
+  CHECK(store.Factors()->empty());
+
   const auto history = store.History(key.account, 10);
   REQUIRE(history->size() == 3);
   CHECK((*history)[0].change.state == ChangeState::kConfirmed);

@@ -1,0 +1,206 @@
+// The pages and routes of the second factor.
+#include <algorithm>
+#include <catch2/catch.hpp>
+
+#include "fake_services.h"
+#include "server/pages/qr.h"
+
+using namespace keyferry;
+using namespace keyferry::server;
+using fake::World;
+
+namespace {
+
+std::string HeaderOf(const Response& response, std::string_view name) {
+  for (const auto& [key, value] : response.headers) {
+    if (key == name) return value;
+  }
+  return {};
+}
+
+std::string Csrf() { return std::string("csrf=") + World::kCsrf; }
+
+struct Half : World {
+  Half() : World(KEYFERRY_WEB_DIR) {
+    fake::Populate(*this);
+    sessions.incomplete = true;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a session that owes its second factor opens nothing else") {
+  Half world;
+  std::size_t owed = 0;
+  for (const Route& route : world.browser->routes()) {
+    if (route.needs.access == Access::kPublic || route.pattern.find('{') != std::string::npos)
+      continue;
+    INFO(Name(route.method) << " " << route.pattern);
+    if (route.incomplete) {
+      ++owed;
+      continue;
+    }
+    Request request = world.Get(route.pattern);
+    request.method = route.method;
+    const int status = world.Send(std::move(request)).status;
+    CHECK(status == (route.pattern.rfind("/api/", 0) == 0 ? 401 : 303));
+  }
+  CHECK(owed == 6);
+}
+
+TEST_CASE("a complete session has no use for the routes of an incomplete one") {
+  World world(KEYFERRY_WEB_DIR);
+  CHECK(world.Send(world.Get("/sign-in/code")).status == 303);
+  CHECK(world.Send(world.Post("/sign-in/set-up", Csrf())).status == 303);
+  CHECK(world.factors.calls.empty());
+}
+
+TEST_CASE("the code completes the session under a new cookie and goes on where it was") {
+  Half world;
+  const Response form = world.Send(world.Get("/sign-in/code?next=/keys"));
+  CHECK(form.status == 200);
+  CHECK(form.body.find("value=\"/keys\"") != std::string::npos);
+  CHECK(form.body.find("<nav") == std::string::npos);
+  const Response wrong =
+      world.Send(world.Post("/sign-in/code", Csrf() + "&code=000000&next=/keys"));
+  CHECK(wrong.status == 401);
+  CHECK(HeaderOf(wrong, "Set-Cookie").empty());
+  CHECK(wrong.body.find("000000") == std::string::npos);
+  CHECK(world.Send(world.Post("/sign-in/code", "csrf=x&code=135790")).status == 403);
+  const Response right =
+      world.Send(world.Post("/sign-in/code", Csrf() + "&code=135790&next=/keys"));
+  CHECK(right.status == 303);
+  CHECK(HeaderOf(right, "Location") == "/keys");
+  CHECK(HeaderOf(right, "Set-Cookie").find(World::kRenewedToken) != std::string::npos);
+}
+
+TEST_CASE("no site is gone on to but this one") {
+  for (const char* next :
+       {"https%3A%2F%2Fevil.example", "%2F%2Fevil.example", "%5Cevil", "/api/v1"}) {
+    Half world;
+    const Response right =
+        world.Send(world.Post("/sign-in/code", Csrf() + "&code=135790&next=" + next));
+    CHECK(HeaderOf(right, "Location") == "/");
+  }
+}
+
+TEST_CASE("the secret is on one page, and after a mistake on none") {
+  Half world;
+  CHECK(world.Send(world.Get("/sign-in/set-up")).body.find("ABCD EFGH") == std::string::npos);
+  CHECK(world.factors.calls.empty());
+  const Response begun = world.Send(world.Post("/sign-in/set-up", Csrf()));
+  CHECK(begun.status == 200);
+  CHECK(begun.body.find("ABCD EFGH IJKL MNOP QRST UVWX YZ23 4567") != std::string::npos);
+  CHECK(begun.body.find("<svg class=\"qr\"") != std::string::npos);
+  CHECK_FALSE(begun.cacheable);
+  const Response wrong =
+      world.Send(world.Post("/sign-in/set-up/confirm", Csrf() + "&first=111111&second=111111"));
+  CHECK(wrong.status == 401);
+  CHECK(wrong.body.find("ABCD") == std::string::npos);
+  CHECK(wrong.body.find("name=\"first\"") != std::string::npos);
+  const Response done =
+      world.Send(world.Post("/sign-in/set-up/confirm", Csrf() + "&first=111111&second=135790"));
+  CHECK(done.status == 200);
+  CHECK(done.body.find("abcd-efgh-ijkl-mnop") != std::string::npos);
+  CHECK(HeaderOf(done, "Set-Cookie").find(World::kRenewedToken) != std::string::npos);
+}
+
+TEST_CASE("the API says what is owed and takes the code") {
+  Half world;
+  Request wrong = world.Post("/api/v1/session/code", Csrf() + "&code=000000");
+  wrong.headers["x-keyferry-csrf"] = World::kCsrf;
+  wrong.body = SecureBytes::CopyOf(std::string_view("code=000000"));
+  const Response refused = world.Send(std::move(wrong));
+  CHECK(refused.status == 403);
+  CHECK(refused.body.find("wrong_code") != std::string::npos);
+  Request right = world.Post("/api/v1/session/code", Csrf());
+  right.headers["x-keyferry-csrf"] = World::kCsrf;
+  right.body = SecureBytes::CopyOf(std::string_view("code=135790"));
+  const Response done = world.Send(std::move(right));
+  CHECK(done.status == 201);
+  CHECK(done.body.find("\"second_factor\":\"done\"") != std::string::npos);
+}
+
+TEST_CASE("what is guarded wants a fresh proof, of people alone") {
+  World world(KEYFERRY_WEB_DIR);
+  fake::Populate(world);
+  world.factors.stale = true;
+  std::vector<std::string> guarded;
+  for (const Route& route : world.browser->routes()) {
+    // At the help desk the act alone: the guard knows (below).
+    const std::string& pattern = route.pattern;
+    if (pattern.rfind("/help-desk/", 0) == 0 && !pattern.ends_with("/act")) continue;
+    if (route.WantsProof())
+      guarded.push_back(std::string(Name(route.method)) + " " + route.pattern);
+  }
+  std::sort(guarded.begin(), guarded.end());
+  CHECK(guarded == std::vector<std::string>{
+                       "GET /api/v1/audit/export",
+                       "POST /api/v1/employees/{id}/password",
+                       "POST /api/v1/enrolments",
+                       "POST /api/v1/keys/{device}/compromise",
+                       "POST /api/v1/keys/{device}/deactivate",
+                       "POST /api/v1/keys/{device}/resume",
+                       "POST /api/v1/keys/{device}/suspend",
+                       "POST /api/v1/tokens",
+                       "POST /api/v1/tokens/{id}/revoke",
+                       "POST /employees/{id}/key",
+                       "POST /employees/{id}/password",
+                       "POST /help-desk/requests/{id}/act",
+                       "POST /keys/{id}/step",
+                       "POST /second-factors/{id}/reset",
+                       "POST /sessions/recovery-codes",
+                       "POST /tokens",
+                       "POST /tokens/{id}/revoke",
+                   });
+  const std::string request = "/help-desk/requests/" + std::string(32, '1');
+  CHECK(world.Send(world.Post(request + "/act", Csrf() + "&version=3")).status == 403);
+  CHECK(world.Send(world.Post(request + "/cancel", Csrf() + "&version=3")).status != 403);
+  const Response refused = world.Send(world.Get("/api/v1/audit/export?format=csv"));
+  CHECK(refused.status == 403);
+  CHECK(refused.body.find("step_up_required") != std::string::npos);
+  Request robot = world.Get("/api/v1/audit/export?format=csv");
+  robot.headers.erase("cookie");
+  robot.headers["authorization"] = std::string("Bearer ") + fake::FakeTokens::kSecret;
+  world.tokens.scopes = {"audit:read"};
+  CHECK(world.Send(std::move(robot)).status == 200);
+}
+
+TEST_CASE("a guarded form goes on after the code, without the password that was typed") {
+  World world(KEYFERRY_WEB_DIR);
+  fake::Populate(world);
+  world.factors.stale = true;
+  const std::string address =
+      "/employees/" + world.directory.people[0].person.id.Hex() + "/password";
+  const std::string form = Csrf() +
+                           "&once=12345678&mode=type&reason=lost+%3Cb%3E&password=Typed-1!a"
+                           "&again=Typed-1!a";
+  const Response asks = world.Send(world.Post(address, form));
+  CHECK(asks.status == 403);
+  CHECK(asks.body.find("action=\"" + address + "\"") != std::string::npos);
+  CHECK(asks.body.find("name=\"reason\" value=\"lost &lt;b&gt;\"") != std::string::npos);
+  CHECK(asks.body.find("name=\"password\"") != std::string::npos);
+  CHECK(asks.body.find("Typed-1") == std::string::npos);
+  CHECK(asks.body.find("name=\"step_up_code\"") != std::string::npos);
+  const Response wrong = world.Send(world.Post(address, form + "&step_up_code=000000"));
+  CHECK(wrong.status == 401);
+  CHECK(world.changes.started.empty());
+  const Response done = world.Send(world.Post(address, form + "&step_up_code=135790"));
+  CHECK(done.status == 303);
+  REQUIRE(world.changes.started.size() == 1);
+  CHECK(world.changes.started[0].reason == "lost <b>");
+  CHECK(HeaderOf(done, "Set-Cookie").find(World::kRenewedToken) != std::string::npos);
+}
+
+TEST_CASE("a QR code has its three finder patterns and one size a text") {
+  const auto image = MakeQr(SecureBytes::CopyOf(std::string_view("otpauth://totp/x?secret=A")));
+  REQUIRE(image);
+  CHECK((image->size - 17) % 4 == 0);
+  // Seven dark modules at the top of the left and of the right finder.
+  CHECK(image->path.rfind("M0 0h7v1h-7z", 0) == 0);
+  CHECK(image->path.find("M" + std::to_string(image->size - 7) + " 0h7v1h-7z") !=
+        std::string::npos);
+  CHECK(image->path.find("M0 " + std::to_string(image->size - 1) + "h7") != std::string::npos);
+  CHECK_FALSE(MakeQr(SecureBytes()));
+  CHECK_FALSE(MakeQr(SecureBytes(1001)));
+}
