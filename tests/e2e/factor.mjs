@@ -9,10 +9,10 @@ function assert(condition, message) { if (!condition) throw new Error(message); 
 const TYPED = 'Stepped-Up-2026!';
 
 export function factorTests({ stack, test, signIn, axe, picture, admin }) {
-  const desk = stack.account('help_desk');
+  const desk = stack.account('auditor');  // whom no other test signs in
   let recovery = [], secret = '';
 
-  /** A browser of the help desk's own, at the password form. */
+  /** A browser of that person's own, at the password form. */
   const atDesk = async (work) => {
     const browser = await openBrowser(stack);
     try {
@@ -119,7 +119,7 @@ export function factorTests({ stack, test, signIn, axe, picture, admin }) {
       await narrow(page, 'sessions');
       const row = page.getByRole('row', { name: new RegExp(desk.login) }).filter({ has: page.getByRole('button', { name: /^End/ }) });
       const before = await row.count();
-      assert(before >= 1, 'the help desk\'s session is not listed');
+      assert(before >= 1, 'the other\'s session is not listed');
       for (let left = before; left > 0; left -= 1) {
         await row.first().getByRole('button', { name: /^End/ }).click();
         await page.waitForLoadState();
