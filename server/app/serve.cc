@@ -177,16 +177,14 @@ class Parts {
   WorkstationService& workstations() { return *workstations_; }
   const Clock& clock() const { return clock_; }
   Upkeep& upkeep() { return *upkeep_; }
+  HelpDeskService& help_desk() { return *help_desk_; }
 
   // Joins the other servers on the database, where there may be some.
   void Join(std::function<void()> orphaned) {
     if (!link_) return;
     link_->Start({offer_, std::move(orphaned), [this](std::string_view line) { log_.Info(line); }});
   }
-  void EndUpkeep() {
-    help_desk_.reset();
-    upkeep_.reset();
-  }
+  void EndUpkeep() { upkeep_.reset(); }
   void Leave() {
     if (link_) link_->Stop();
   }
@@ -438,7 +436,10 @@ Result<void> Serve(const ServerConfig& config) {
     auto keeping = AuditKeeping::Start(config, (*parts)->store(), (*parts)->clock(), log);
     if (!keeping) return failed(keeping.error());
     Background renewals(kRenewEvery, [&parts] { (*parts)->workstations().RenewDue(); });
-    Background reconciler(kReconcileEvery, [&parts] { (*parts)->changes().Reconcile(); });
+    Background reconciler(kReconcileEvery, [&parts] {
+      (*parts)->changes().Reconcile();
+      (*parts)->help_desk().CloseOverdue();
+    });
     (*parts)->Join([&reconciler] { reconciler.Nudge(); });
     (*parts)->upkeep().Start();
     server->Start();

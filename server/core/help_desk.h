@@ -119,6 +119,8 @@ class HelpDeskService {
   // What the agent told the caller is the end of it.
   virtual Result<void> Confirm(const Actor& actor, const HelpDeskId& id, std::uint64_t version) = 0;
   virtual Result<void> Cancel(const Actor& actor, const HelpDeskId& id, std::uint64_t version) = 0;
+  // Closes what nobody looks at any more once its time is over; called every minute.
+  virtual void CloseOverdue() = 0;
 };
 
 // What it stands on beside the core's ports. All outlives it.

@@ -118,6 +118,8 @@ class HelpDeskStore {
   virtual Result<std::optional<HelpDeskRequest>> OpenHelpDeskOf(const AccountId& account) = 0;
   // Open ones of one agent, oldest first.
   virtual Result<std::vector<HelpDeskRequest>> OpenHelpDeskBy(const AccountId& agent) = 0;
+  // Open ones whose time was over at `now`, oldest first, some of them.
+  virtual Result<std::vector<HelpDeskRequest>> OverdueHelpDesk(std::int64_t now) = 0;
   virtual Result<std::vector<HelpDeskAttempt>> HelpDeskAttempts(const HelpDeskId& id) = 0;
   virtual Result<Stepped> StepHelpDesk(const Step& step) = 0;
   // Requests of the account and process that were carried out or blocked since.

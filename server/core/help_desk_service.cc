@@ -327,6 +327,14 @@ class DefaultHelpDesk final : public HelpDeskService {
     return Take(step);
   }
 
+  void CloseOverdue() override {
+    const auto rows = core_.store.OverdueHelpDesk(core_.clock.UnixMillis());
+    if (!rows) return Log(core_, "help desk", rows.error());
+    for (const HelpDeskRequest& row : *rows) {
+      if (auto closed = CloseIfOver(row); !closed) Log(core_, "help desk", closed.error());
+    }
+  }
+
  private:
   struct Standing {
     std::uint32_t points = 0, methods = 0;

@@ -143,6 +143,16 @@ Result<std::vector<HelpDeskRequest>> SqlStore::OpenHelpDeskBy(const AccountId& a
   });
 }
 
+Result<std::vector<HelpDeskRequest>> SqlStore::OverdueHelpDesk(std::int64_t now) {
+  return database_.Read([&](soci::session& sql) -> Result<std::vector<HelpDeskRequest>> {
+    const long long moment = now;
+    return Select<HelpDeskColumns>(sql,
+                                   SelectHelpDesk(std::string("WHERE expires <= :now AND ") +
+                                                  kOpenHelpDesk + " ORDER BY number LIMIT 100"),
+                                   moment);
+  });
+}
+
 Result<std::vector<HelpDeskAttempt>> SqlStore::HelpDeskAttempts(const HelpDeskId& id) {
   return database_.Read([&](soci::session& sql) -> Result<std::vector<HelpDeskAttempt>> {
     return Select<HelpDeskAttemptColumns>(

@@ -188,6 +188,7 @@ class SqlStore final : public Store {
   Result<std::optional<HelpDeskRequest>> FindHelpDesk(const HelpDeskId& id) override;
   Result<std::optional<HelpDeskRequest>> OpenHelpDeskOf(const AccountId& account) override;
   Result<std::vector<HelpDeskRequest>> OpenHelpDeskBy(const AccountId& agent) override;
+  Result<std::vector<HelpDeskRequest>> OverdueHelpDesk(std::int64_t now) override;
   Result<std::vector<HelpDeskAttempt>> HelpDeskAttempts(const HelpDeskId& id) override;
   Result<Stepped> StepHelpDesk(const Step& step) override;
   Result<std::uint32_t> CountHelpDesk(const AccountId& account, HelpDeskProcess process,

@@ -48,6 +48,19 @@ export function helpDeskTests({ stack, test, signIn, axe, picture }) {
     await page.getByRole('button', { name: 'I have seen it' }).click();
     await page.getByRole('heading', { name: 'The caller is verified' }).waitFor();
   };
+  /** A state of the page under axe: light at a desk, and dark on a phone, where nothing scrolls sideways. */
+  const look = async (page, what, name) => {
+    await axe(page, what);
+    await picture(page, `help-desk-${name}`);
+    const size = page.viewportSize();
+    await page.emulateMedia({ colorScheme: 'dark', reducedMotion: 'reduce' });
+    await page.setViewportSize({ width: 390, height: 844 });
+    await axe(page, `${what}, dark, 390 px`);
+    const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    assert(overflow <= 0, `${what} scrolls sideways by ${overflow} px on a phone`);
+    await page.emulateMedia({ colorScheme: 'light', reducedMotion: 'reduce' });
+    await page.setViewportSize(size);
+  };
   const method = (page, name) => page.locator(`[data-method="${name}"]`);
   const cancel = async (page) => {
     await page.getByRole('button', { name: 'Cancel the request' }).click();
@@ -66,27 +79,22 @@ export function helpDeskTests({ stack, test, signIn, axe, picture }) {
       const before = (await changes()).length;
       await page.getByRole('link', { name: 'Help desk', exact: true }).click();
       await page.getByRole('heading', { name: 'Who is calling?' }).waitFor();
-      await axe(page, 'help desk');
-      await picture(page, 'help-desk');
+      await look(page, 'help desk', 'empty');
       await page.getByRole('searchbox').fill(caller().employee_id);  // results come while typing
       await page.getByRole('link', { name: caller().display_name }).waitFor();
-      await axe(page, 'help desk with results');
-      await picture(page, 'help-desk-found');
+      await look(page, 'help desk with results', 'found');
       await page.getByRole('link', { name: caller().display_name }).click();
       await page.getByLabel('Ticket number').fill('no blanks!');
       await page.getByLabel('Reason').fill('e2e: forgot it');
       await page.getByRole('button', { name: 'Begin' }).click();
       await page.getByRole('alert').waitFor();
-      await axe(page, 'a bad ticket number');
-      await picture(page, 'help-desk-bad-ticket');
+      await look(page, 'a bad ticket number', 'bad-ticket');
       await page.getByLabel('Ticket number').fill('E2E-1');
       await page.getByRole('button', { name: 'Begin' }).click();
       await page.getByRole('button', { name: 'Go on to verification' }).waitFor();
-      await axe(page, 'choice of the process');
-      await picture(page, 'help-desk-process');
+      await look(page, 'choice of the process', 'process');
       await choose(page, 'New password to the key');
-      await axe(page, 'verification');
-      await picture(page, 'help-desk-verify');
+      await look(page, 'verification', 'verify');
 
       const mails = stack.mail.mails.length;
       await page.getByRole('button', { name: 'Send the code' }).click();
@@ -104,24 +112,20 @@ export function helpDeskTests({ stack, test, signIn, axe, picture }) {
       await method(page, 'personal_data').getByRole('button', { name: 'Check' }).click();
       await method(page, 'personal_data').getByRole('alert').waitFor();
       await method(page, 'personal_data').getByText('2 attempts left').waitFor();
-      await axe(page, 'a wrong answer');
-      await picture(page, 'help-desk-wrong');
+      await look(page, 'a wrong answer', 'wrong');
       await page.getByLabel('Employee number').fill(caller().employee_id.toLowerCase());
       await method(page, 'personal_data').getByRole('button', { name: 'Check' }).click();
       await page.getByRole('heading', { name: 'The caller is verified' }).waitFor();
       assert((await changes()).length === before, 'something was changed before it was asked for');
-      await axe(page, 'verified');
-      await picture(page, 'help-desk-verified');
+      await look(page, 'verified', 'verified');
       await page.getByRole('button', { name: 'New password to the key' }).click();
       await page.getByRole('heading', { name: 'Carried out' }).waitFor();
-      await axe(page, 'carried out');
-      await picture(page, 'help-desk-acted');
+      await look(page, 'carried out', 'acted');
       const [change] = await changes();
       assert(change.reason === 'E2E-1: e2e: forgot it' && change.ad_set !== 0, `the change is ${JSON.stringify(change)}`);
       await page.getByRole('button', { name: 'The caller knows' }).click();
       await page.getByRole('heading', { name: 'Done' }).waitFor();
-      await axe(page, 'done');
-      await picture(page, 'help-desk-done');
+      await look(page, 'done', 'done');
       assert((await changes()).length === before + 1, 'not one change');
       await until('the key has it', async () => (await changes())[0].state === 'done');
       const rows = await audited('E2E-1');
@@ -142,8 +146,7 @@ export function helpDeskTests({ stack, test, signIn, axe, picture }) {
       }
       await page.getByRole('heading', { name: 'This request is blocked' }).waitFor();
       assert(await page.locator('main form').count() === 0, 'there is something left to send');
-      await axe(page, 'blocked');
-      await picture(page, 'help-desk-blocked');
+      await look(page, 'blocked', 'blocked');
       assert((await audited('E2E-2'))[0].action === 'help_desk.blocked', 'not audited');
       assert((await changes()).length === before, 'a change was made');
     })),
@@ -161,8 +164,7 @@ export function helpDeskTests({ stack, test, signIn, axe, picture }) {
       await second.getByRole('button', { name: 'I have seen it' }).click();
       await second.getByRole('alert').getByText('has gone on meanwhile').waitFor();
       await second.getByRole('heading', { name: 'The caller is verified' }).waitFor();
-      await axe(second, 'gone on in another tab');
-      await picture(second, 'help-desk-other-tab');
+      await look(second, 'gone on in another tab', 'other-tab');
       const fields = await fieldsOf(page, 'act');
       const send = await sender(own);
       const url = `${page.url()}/act`;
@@ -220,8 +222,7 @@ export function helpDeskTests({ stack, test, signIn, axe, picture }) {
       await until('the workstation is back', async () => (await stack.api.must('GET', '/api/v1/workstations')).workstations.some(({ connected }) => connected));
       await page.getByRole('button', { name: 'New password to the key' }).click();
       await page.getByRole('heading', { name: 'The time for this request is over' }).waitFor();
-      await axe(page, 'expired');
-      await picture(page, 'help-desk-expired');
+      await look(page, 'expired', 'expired');
       assert((await changes()).length === before, 'a change was made');
       assert((await audited('E2E-7'))[0].action === 'help_desk.expired', 'not audited');
     })),
@@ -233,8 +234,7 @@ export function helpDeskTests({ stack, test, signIn, axe, picture }) {
       await must(path.join(ROOT, 'scripts/dc'), ['stop', stack.path('dc')]);
       await page.reload();
       await page.getByRole('heading', { name: 'Active Directory does not answer' }).waitFor();
-      await axe(page, 'directory down in mid-flow');
-      await picture(page, 'help-desk-directory-down');
+      await look(page, 'directory down in mid-flow', 'directory-down');
       await must(path.join(ROOT, 'scripts/dc'), ['start', stack.path('dc')], { timeout: 60000 });
       await until('the directory answers', async () => { await page.reload(); return await page.getByRole('heading', { name: 'Active Directory does not answer' }).count() === 0; });
       await inPerson(page);

@@ -302,6 +302,29 @@ TEST_CASE("time: to the millisecond, and with a wall clock that jumps") {
   CHECK(desk.Row(id).state == State::kDone);
 }
 
+TEST_CASE("what nobody looks at any more is closed, and audited, by the server's clock") {
+  Desk desk;
+  const HelpDeskId id = desk.In(State::kVerified);
+  const std::uint64_t before = desk.AuditHead();
+  desk.clock.Advance(std::chrono::minutes(10) - std::chrono::milliseconds(1));
+  desk.service->CloseOverdue();
+  CHECK(desk.Row(id).state == State::kVerified);
+  desk.clock.Advance(std::chrono::milliseconds(1));
+  desk.service->CloseOverdue();
+  desk.service->CloseOverdue();
+  CHECK(desk.Row(id).state == State::kExpired);
+  CHECK(desk.Audited(before) == std::vector<std::string>{"expired expired"});
+  // One that is being carried out is left alone until its server must be dead.
+  const HelpDeskId acting = desk.In(State::kActing);
+  desk.clock.Advance(std::chrono::minutes(14));
+  desk.service->CloseOverdue();
+  CHECK(desk.Row(acting).state == State::kActing);
+  desk.clock.Advance(std::chrono::minutes(1));
+  desk.service->CloseOverdue();
+  CHECK(desk.Row(acting).state == State::kExpired);
+  CHECK(desk.Row(acting).error.find("interrupted") != std::string::npos);
+}
+
 TEST_CASE("hostile reasons and tickets") {
   Desk desk;
   const std::vector<std::string> reasons = {"",

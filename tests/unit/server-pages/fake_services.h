@@ -217,6 +217,7 @@ struct FakeHelpDesk final : HelpDeskService {
   Result<void> Act(const Actor& actor, const HelpDeskId& id, std::uint64_t version) override;
   Result<void> Confirm(const Actor& actor, const HelpDeskId& id, std::uint64_t version) override;
   Result<void> Cancel(const Actor& actor, const HelpDeskId& id, std::uint64_t version) override;
+  void CloseOverdue() override {}
   HelpDeskView view;  // of the one request that there is
   bool right = true;  // what Verify says
   std::optional<Error> error;
