@@ -33,12 +33,6 @@ const char* KindName(AuditCheckpoint::Kind kind) {
   return "invalid";
 }
 
-protocol::P256Private Scalar(const SecureBytes& key) {
-  protocol::P256Private scalar;
-  std::copy(key.span().begin(), key.span().end(), scalar.bytes.begin());
-  return scalar;
-}
-
 // Takes "NAME=VALUE" and the space behind it off the front.
 std::string_view Take(std::string_view& text, std::string_view name) {
   if (text.substr(0, name.size()) != name || text.substr(name.size(), 1) != "=") return {};
@@ -104,7 +98,7 @@ Result<AuditCheckpoint> ParseCheckpoint(std::string_view text) {
 
 Result<std::unique_ptr<AuditSigner>> AuditSigner::Load(SecureBytes key) {
   protocol::P256Public pub{};
-  if (key.size() != protocol::kP256PrivateSize || !protocol::P256DerivePublic(Scalar(key), pub)) {
+  if (key.size() != protocol::kP256PrivateSize || !protocol::P256DerivePublic(ScalarOf(key), pub)) {
     return Fail(ErrorCode::kInvalidArgument, "The audit key is not a P-256 key of 32 bytes.");
   }
   return std::unique_ptr<AuditSigner>(new AuditSigner(std::move(key), pub));
@@ -113,7 +107,7 @@ Result<std::unique_ptr<AuditSigner>> AuditSigner::Load(SecureBytes key) {
 Result<AuditCheckpoint> AuditSigner::Sign(AuditCheckpoint::Kind kind, std::uint64_t number,
                                           const Hash32& hash, std::int64_t time) const {
   AuditCheckpoint checkpoint{kind, number, hash, time, protocol::KidOf(pub_), {}};
-  if (!protocol::P256SignHash(Scalar(key_), Digest(checkpoint), checkpoint.signature)) {
+  if (!protocol::P256SignHash(ScalarOf(key_), Digest(checkpoint), checkpoint.signature)) {
     return Fail(ErrorCode::kInternal, "The audit log's checkpoint could not be signed.");
   }
   return checkpoint;

@@ -10,7 +10,6 @@
 namespace keyferry::server {
 namespace {
 
-constexpr std::int64_t kDayMillis = 24 * 3600 * 1000;
 constexpr std::int64_t kComplainEvery = 60'000;
 constexpr std::size_t kBatch = 500;
 
@@ -72,7 +71,7 @@ void AuditKeeper::Tick() {
     if (now >= due_ || head->number - number_ >= policy_.checkpoint_rows) Checkpoint(*head);
   }
   if (policy_.retention_days > 0 && now >= next_retain_) {
-    next_retain_ = now + kDayMillis;
+    next_retain_ = now + kDaySeconds * 1000;
     if (const auto cut = Cut(); !cut) Complain(cut.error().message);
   }
 }
@@ -128,7 +127,7 @@ Result<std::optional<std::uint64_t>> AuditKeeper::Cut() {
   if (!known) return tl::unexpected(known.error());
   if (!former) return tl::unexpected(former.error());
   const std::int64_t now = clock_.UnixMillis();
-  const std::int64_t oldest = now - policy_.retention_days * kDayMillis;
+  const std::int64_t oldest = now - policy_.retention_days * kDaySeconds * 1000;
   const std::uint64_t sent = forwarded_ ? forwarded_() : UINT64_MAX;
   const std::vector<AuditCheckpoint> standing = Standing(*known);
   const AuditCheckpoint* last = nullptr;

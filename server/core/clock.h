@@ -5,6 +5,10 @@
 
 namespace keyferry::server {
 
+inline constexpr std::int64_t kDaySeconds = 24 * 3600;
+// What clocks may differ by: certificates are good from that long before they were made.
+inline constexpr std::int64_t kClockSlackSeconds = 300;
+
 // Time as a port, so that tests move it by hand. Wall time is for people and certificates;
 // everything that measures or waits uses monotonic time.
 class Clock {

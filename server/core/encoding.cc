@@ -1,5 +1,7 @@
 #include "server/core/encoding.h"
 
+#include <algorithm>
+
 #include "protocol/crypto.h"
 
 namespace keyferry::server {
@@ -157,6 +159,12 @@ std::array<std::uint8_t, 32> Sha256(std::string_view text) {
 
 bool SameDigest(const std::array<std::uint8_t, 32>& a, const std::array<std::uint8_t, 32>& b) {
   return protocol::ConstantTimeEquals(a, b);
+}
+
+protocol::P256Private ScalarOf(const SecureBytes& key) {
+  protocol::P256Private scalar;
+  std::copy(key.span().begin(), key.span().end(), scalar.bytes.begin());
+  return scalar;
 }
 
 bool IsUtf8(std::string_view text) {

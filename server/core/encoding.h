@@ -8,6 +8,9 @@
 #include <string_view>
 #include <vector>
 
+#include "protocol/crypto.h"
+#include "protocol/secure/secure_bytes.h"
+
 namespace keyferry::server {
 
 // Text forms of bytes. Decoders are strict: one accepted spelling per value.
@@ -23,6 +26,9 @@ std::array<std::uint8_t, 32> Sha256(std::span<const std::uint8_t> bytes);
 std::array<std::uint8_t, 32> Sha256(std::string_view text);
 // Constant time.
 bool SameDigest(const std::array<std::uint8_t, 32>& a, const std::array<std::uint8_t, 32>& b);
+
+// A private key of 32 bytes as the protocol wants it: a copy on the stack that wipes itself.
+protocol::P256Private ScalarOf(const SecureBytes& key);
 
 // Well-formed UTF-8: no truncated, overlong or surrogate sequences.
 bool IsUtf8(std::string_view text);

@@ -8,15 +8,13 @@
 #include "protocol/messages.h"
 #include "protocol/receipt.h"
 #include "server/core/audit_entry.h"
+#include "server/core/clock.h"
 #include "server/core/dispatch.h"
 #include "server/core/encoding.h"
 #include "server/core/password.h"
 
 namespace keyferry::server {
 namespace {
-
-// Clocks of workstations may lag behind the server's.
-constexpr std::int64_t kClockSlackSeconds = 300;
 
 tl::unexpected<Error> NoSuchEnrolment() {
   return Fail(ErrorCode::kNotFound, "There is no such enrolment.");

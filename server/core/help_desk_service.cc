@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "server/core/audit_entry.h"
+#include "server/core/clock.h"
 #include "server/core/dispatch.h"
 #include "server/core/encoding.h"
 #include "server/core/help_desk.h"
@@ -11,7 +12,6 @@
 namespace keyferry::server {
 namespace {
 
-constexpr std::int64_t kDayMillis = 24LL * 3600 * 1000;
 // A wall clock that was put back this far behind a request's beginning ends it.
 constexpr std::int64_t kClockSlack = 60'000;
 // So long after its end a request that is still being carried out belongs to a server that died.
@@ -165,8 +165,8 @@ class DefaultHelpDesk final : public HelpDeskService {
     }
     const auto row = At(actor, id, version, State::kIdentified);
     if (!row) return tl::unexpected(row.error());
-    const auto so_far =
-        core_.store.CountHelpDesk(row->account, process, core_.clock.UnixMillis() - kDayMillis);
+    const auto so_far = core_.store.CountHelpDesk(row->account, process,
+                                                  core_.clock.UnixMillis() - kDaySeconds * 1000);
     if (!so_far) return tl::unexpected(so_far.error());
     if (*so_far >= config_.resets_per_day) return Quota(actor, *row);
     if (process == HelpDeskProcess::kReset) {
@@ -282,7 +282,7 @@ class DefaultHelpDesk final : public HelpDeskService {
       ++step.next.acts;
       step.next.acted = now;
       step.next.error.clear();
-      step.quota = {{config_.resets_per_day, now - kDayMillis}};
+      step.quota = {{config_.resets_per_day, now - kDaySeconds * 1000}};
       step.audits = {Entry(actor, *checked, "help_desk.act", "ok", WordsOf(checked->process))};
       auto taken = core_.store.StepHelpDesk(step);
       if (!taken) return tl::unexpected(std::move(taken.error()));

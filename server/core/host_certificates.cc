@@ -5,6 +5,7 @@
 #include "protocol/login_proof.h"
 #include "protocol/messages.h"
 #include "server/core/audit_entry.h"
+#include "server/core/clock.h"
 #include "server/core/dispatch.h"
 #include "server/core/encoding.h"
 #include "server/core/json_line.h"
@@ -12,8 +13,6 @@
 namespace keyferry::server {
 namespace {
 
-constexpr std::int64_t kDay = 24 * 3600;
-constexpr std::int64_t kClockSlackSeconds = 300;
 constexpr std::int64_t kOverlapSeconds = 600;  // of a TLS certificate and the one after it
 constexpr std::int64_t kChallengeSpan = 60;    // seconds; the span before is taken too
 
@@ -41,11 +40,11 @@ WorkstationEvent HelloEvent(const CorePorts& ports, const WorkstationConfig& con
 }
 
 std::int64_t HostCertificates::End(std::int64_t now) const {
-  return now + config_.certificate_days * kDay;
+  return now + config_.certificate_days * kDaySeconds;
 }
 
 bool HostCertificates::Due(const WorkstationRecord& record, std::int64_t now) const {
-  return record.host_certs_end - now < config_.certificate_days * kDay / 3;
+  return record.host_certs_end - now < config_.certificate_days * kDaySeconds / 3;
 }
 
 Result<std::string> HostCertificates::Renew(WorkstationRecord record,

@@ -8,16 +8,10 @@
 
 #include "protocol/certs.h"
 #include "protocol/job.h"
+#include "server/core/encoding.h"
 
 namespace keyferry::server {
 namespace {
-
-// The private key as the protocol wants it: a copy on the stack that wipes itself.
-protocol::P256Private Scalar(const SecureBytes& key) {
-  protocol::P256Private scalar;
-  std::copy(key.span().begin(), key.span().end(), scalar.bytes.begin());
-  return scalar;
-}
 
 SecureBytes Keep(const protocol::P256Private& key) { return SecureBytes::CopyOf(key.view()); }
 
@@ -86,7 +80,8 @@ Result<std::unique_ptr<Issuer>> Issuer::Load(SecureBytes issuer_private, Bytes i
   }
   protocol::P256Public derived{};
   if (issuer_private.size() != protocol::kP256PrivateSize ||
-      !protocol::P256DerivePublic(Scalar(issuer_private), derived) || derived != cert->issuer_pub) {
+      !protocol::P256DerivePublic(ScalarOf(issuer_private), derived) ||
+      derived != cert->issuer_pub) {
     return Fail(ErrorCode::kInvalidArgument,
                 "The issuer's private key does not belong to the issuer certificate.");
   }
@@ -109,7 +104,7 @@ Result<Bytes> Issuer::HostCert(std::uint8_t role, const WorkstationId& host,
   cert.issuer_kid = kid_;
   cert.not_before = static_cast<std::uint64_t>(not_before);
   cert.not_after = static_cast<std::uint64_t>(not_after);
-  if (!cert.Sign(Scalar(private_))) return Primitive("HostCert");
+  if (!cert.Sign(ScalarOf(private_))) return Primitive("HostCert");
   return ToVector(cert.Encode());
 }
 
@@ -143,7 +138,7 @@ Result<Bytes> Issuer::Grant(const GrantRequest& request) const {
   grant.nonce = request.nonce;
   grant.statement_hash = protocol::Sha256Of(request.statement);
   grant.activation_hash = request.activation_hash;
-  if (!grant.Sign(Scalar(private_))) return Primitive("EnrolGrant");
+  if (!grant.Sign(ScalarOf(private_))) return Primitive("EnrolGrant");
   return ToVector(grant.Encode());
 }
 
@@ -197,8 +192,8 @@ Result<SealedJob> Issuer::Seal(const SealRequest& request, JobType type,
   if (!Agree(ephemeral, request.recipient_pub, sender)) return Primitive("X25519");
   SealedJob sealed;
   sealed.bytes.resize(protocol::kMaxJobSize);
-  const std::size_t size = protocol::SealJob(header, body, request.recipient_pub, Scalar(private_),
-                                             kid_, sender, sealed.bytes);
+  const std::size_t size = protocol::SealJob(header, body, request.recipient_pub,
+                                             ScalarOf(private_), kid_, sender, sealed.bytes);
   if (size == 0) return Primitive("SealJob");
   sealed.bytes.resize(size);
   sealed.hash = protocol::JobHash(sealed.bytes);

@@ -7,14 +7,14 @@
 namespace keyferry::server {
 namespace {
 
-constexpr std::size_t kDigits = 6;
+constexpr std::size_t kTotpDigits = 6;
 constexpr std::uint32_t kCodes = 1'000'000;
 constexpr char kBase32[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
 }  // namespace
 
 std::optional<std::uint32_t> ParseTotpCode(std::string_view text) {
-  if (text.size() != kDigits) return std::nullopt;
+  if (text.size() != kTotpDigits) return std::nullopt;
   std::uint32_t code = 0;
   for (const char c : text) {
     if (c < '0' || c > '9') return std::nullopt;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "server/core/audit_entry.h"
+#include "server/core/clock.h"
 #include "server/core/dispatch.h"
 #include "server/core/encoding.h"
 #include "server/core/host_certificates.h"
@@ -13,8 +14,6 @@
 namespace keyferry::server {
 namespace {
 
-constexpr std::int64_t kDay = 24 * 3600;
-constexpr std::int64_t kClockSlackSeconds = 300;
 constexpr std::size_t kMaxKeys = 16;
 
 bool GoodText(std::string_view text) {
@@ -70,7 +69,7 @@ class DefaultWorkstationService final : public WorkstationService {
     limits.pending = config_.max_pending;
     limits.per_address = config_.max_per_address_hour;
     limits.address_since = record.created - 3'600'000;
-    limits.pending_since = record.created - kDay * 1000;
+    limits.pending_since = record.created - kDaySeconds * 1000;
     const auto added =
         ports_.store.AddWorkstation(record, limits,
                                     AuditByWorkstation(ports_.clock, record, "workstation.register",

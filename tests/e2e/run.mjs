@@ -17,11 +17,12 @@ import { withMail } from '../support/smtp/mail_server.mjs';
 import { factorTests } from './factor.mjs';
 import { helpDeskTests, withBusyHelpDesk } from './help_desk.mjs';
 import { keyTests } from './keys.mjs';
+import { languageTests, withOwnTexts } from './languages.mjs';
 import { sourceTests } from './sources.mjs';
 
 const { values: options } = parseArgs({ options: { preset: { type: 'string', default: 'release' }, screenshots: { type: 'string' }, only: { type: 'string' } } });
 // Long, so that no test meets a step-up but the one that is about it.
-class PatientStack extends withBusyHelpDesk(withMail(linked(withSecondPort(Stack)))) {
+class PatientStack extends withOwnTexts(withBusyHelpDesk(withMail(linked(withSecondPort(Stack))))) {
   serverConfig() { return super.serverConfig().replace('[passwords]\n', '[sign_in]\nstep_up_minutes = 120\n\n[passwords]\n'); }
 }
 const stack = new PatientStack({ preset: options.preset });
@@ -265,6 +266,7 @@ try {
   });
 
   for (const run of helpDeskTests({ stack, test, signIn, axe, picture })) await run();
+  for (const run of languageTests({ stack, test, signIn, axe, picture, admin })) await run();
   for (const run of keyTests({ stack, test, signIn, axe, picture, admin })) await run();
   for (const run of sourceTests({ stack, test, signIn, axe, picture, admin })) await run();
   for (const run of apiTests({ stack, test, signIn, axe, picture, admin })) await run();

@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
+#include <regex>
 #include <set>
 #include <thread>
 #include <tuple>
@@ -227,6 +228,38 @@ TEST_CASE("a mistake in an organisation's folder is named, and the pages are sho
     own.Write(file, text);
     CHECK(Contains(own.Problem(), expected));
     CHECK(SpokenIn(*own.Load(), "en", "sign_in.title") == "Sign in");
+  }
+}
+
+TEST_CASE("every translated sentence is one that the server says") {
+  // All string literals of the server, adjacent ones joined as the compiler does.
+  std::string said;
+  static const std::regex kLiterals("(?:\"(?:[^\"\\\\\n]|\\\\.)*\"\\s*)+");
+  static const std::regex kJoint("\"\\s*\"");
+  for (const auto& entry :
+       fs::recursive_directory_iterator(fs::path(KEYFERRY_SOURCE_DIR) / "server")) {
+    if (entry.path().extension() != ".cc" && entry.path().extension() != ".h") continue;
+    std::ifstream in(entry.path());
+    std::string line, text;
+    while (std::getline(in, line)) text += line + "\n";
+    for (std::sregex_iterator it(text.begin(), text.end(), kLiterals), end; it != end; ++it) {
+      said += std::regex_replace(it->str(), kJoint, "") + "\n";
+    }
+  }
+  for (std::size_t at = 0; (at = said.find("\\\"", at)) != std::string::npos;) said.erase(at, 1);
+  // What a sentence is put together from: values, and the words for a directory's servers.
+  static const std::regex kParts("%[1-9]|[Tt]he domain controller|domain controller");
+  const Texts ukrainian = Shipped("uk");
+  CHECK(ukrainian.sentences.size() > 80);
+  for (const auto& [sentence, unused] : ukrainian.sentences) {
+    for (std::sregex_token_iterator part(sentence.begin(), sentence.end(), kParts, -1), end;
+         part != end; ++part) {
+      std::string words = *part;
+      words.erase(0, words.find_first_not_of(" ().:;"));
+      words.erase(words.find_last_not_of(" ().:;") + 1);
+      INFO(sentence << " | " << words);
+      CHECK(Contains(said, words));
+    }
   }
 }
 
