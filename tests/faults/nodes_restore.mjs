@@ -35,6 +35,7 @@ export async function restoreOfDump(company, test) {
     let marked;
     await poll(async () => { marked = await tool('restore', '--in-place'); return !/A server is running/.test(marked.text); }, 20000, 500);
     assert(marked.code === 0 && /are lost/.test(marked.text), marked.text);
+    company.authenticators.restored();
     await company.services.server.start();
     await company.services.b.start();
     const admin = company.account('administrator');

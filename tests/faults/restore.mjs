@@ -62,10 +62,11 @@ export async function backupAndRestore(withCompany, test) {
       await company.services.server.stop();
       const restored = await tool('restore', file);
       assert(restored.code === 0 && /are lost/.test(restored.text), restored.text);
+      company.authenticators.restored();
       const began = Date.now();
       await company.services.server.start();
-      await signIn();
       const ready = Date.now() - began;
+      await signIn();
       assert(!(await company.changes()).some((change) => change.id === delivered.id), 'the backup was not old');
       const early = await company.post();
       assert(early.status === 409 && /restored from a backup/.test(early.body.detail), `before the key is seen: ${early.status} ${early.body.detail}`);
@@ -109,6 +110,7 @@ export async function backupAndRestore(withCompany, test) {
       assert(verify.code === 1 && /cut off its end/.test(verify.text), `audit verify says: ${verify.text}`);
       const marked = await tool('restore', '--in-place');
       assert(marked.code === 0, marked.text);
+      company.authenticators.restored();
       await company.services.server.start();
       await signIn();
       company.acknowledged = [];

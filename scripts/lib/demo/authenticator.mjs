@@ -32,6 +32,9 @@ export class Authenticators {
     return { codes: [totp(secret, step - 1), totp(secret, step)], confirmed: (login) => { this.secrets[login] = secret; this.used[login] = step; this.save(); } };
   }
 
+  /** The server was restored just now: it takes none of the codes that may have been used before that. */
+  restored() { for (const login of Object.keys(this.secrets)) this.used[login] = Math.max(this.used[login] ?? 0, now() + 1); }
+
   /** A code that was not given out: of now or, where that one was, of the step that the server takes ahead of time; else it waits for the next. */
   async next(login) {
     if (!this.has(login)) throw new Error(`${login} has no second factor here`);
