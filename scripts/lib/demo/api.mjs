@@ -45,6 +45,8 @@ export class Api {
       }, (response) => {
         let text = '';
         response.on('data', (data) => { text += data; });
+        // A server that dies in the middle of its answer ends it without an end.
+        response.on('close', () => { if (!response.complete) reject(new Error(`${method} ${path}: the answer broke off`)); });
         response.on('end', () => {
           const cookie = response.headers['set-cookie']?.[0]?.split(';')[0];
           if (cookie) this.cookie = cookie;
