@@ -466,6 +466,10 @@ class DefaultHelpDesk final : public HelpDeskService {
     auto attempts = core_.store.HelpDeskAttempts(row.id);
     if (!attempts) return tl::unexpected(std::move(attempts.error()));
     out.attempts = *std::move(attempts);
+    // They belong to the row as it was read only if nobody has gone on since.
+    const auto still = core_.store.FindHelpDesk(row.id);
+    if (!still) return tl::unexpected(still.error());
+    if (!*still || (*still)->version != row.version) return Moved();
     if (Count(out.attempts, method, HelpDeskAttemptState::kPassed) != 0) {
       return Fail(ErrorCode::kConflict, "The caller has passed this verification already.");
     }
