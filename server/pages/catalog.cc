@@ -3,9 +3,7 @@
 #include <sodium.h>
 
 #include <algorithm>
-#include <fstream>
 #include <functional>
-#include <sstream>
 #include <vector>
 
 #include "server/pages/language.h"
@@ -14,20 +12,6 @@ namespace keyferry::server {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::uintmax_t kMostBytes = 1024 * 1024;
-
-Result<std::string> ReadFile(const fs::path& path) {
-  std::error_code ec;
-  const auto size = fs::file_size(path, ec);
-  std::ifstream in(path, std::ios::binary);
-  if (ec || !in || size > kMostBytes) {
-    return Fail(ErrorCode::kIo, "Cannot read " + path.string() + ".", ec.message());
-  }
-  std::ostringstream text;
-  text << in.rdbuf();
-  return text.str();
-}
 
 std::string Escape(std::string_view text) {
   return kainjow::mustache::html_escape(std::string(text));
@@ -176,7 +160,7 @@ Result<std::map<std::string, Catalog::Asset, std::less<>>> ReadAssets(const fs::
   std::sort(files.begin(), files.end());
   std::map<std::string, Catalog::Asset, std::less<>> assets;
   for (const fs::path& path : files) {
-    auto body = ReadFile(path);
+    auto body = ReadPageFile(path);
     if (!body) return tl::unexpected(body.error());
     const std::string name = path.filename().string();
     crypto_hash_sha256_update(&state, reinterpret_cast<const unsigned char*>(name.data()),
@@ -217,7 +201,7 @@ Result<Sources> ReadTemplates(const fs::path& directory, const fs::path& own) {
   }
   Sources sources;
   for (const auto& [name, path] : files) {
-    auto text = ReadFile(path);
+    auto text = ReadPageFile(path);
     if (!text) return tl::unexpected(text.error());
     sources[name] = *std::move(text);
   }

@@ -45,9 +45,15 @@ void PutLanguages(const PageContext& context, const Request& request, Data& data
   Put(data, "here", Here(request));
 }
 
-Response ChangeLanguage(Request& request) {
+// What is no language of the pages changes nothing, and never reaches a header.
+Response ChangeLanguage(const Catalog& catalog, Request& request) {
   Response response = Response::SeeOther(SafeNext(request.form->Text("next")));
-  return std::move(response.With("Set-Cookie", LanguageCookie(request.form->Text("language"))));
+  for (const Catalog::LanguageName& language : catalog.Languages()) {
+    if (language.tag == request.form->Text("language")) {
+      response.With("Set-Cookie", LanguageCookie(language.tag));
+    }
+  }
+  return response;
 }
 
 Handler InLanguage(const Catalog& catalog, Handler handler) {
@@ -198,7 +204,7 @@ void AddPageRoutes(Router& all, Services& services, const Catalog& catalog,
   router.Add({Method::kPost,
               "/language",
               Access::kPublic,
-              ChangeLanguage,
+              [context](Request& request) { return ChangeLanguage(context.catalog, request); },
               {},
               Body::kForm,
               {{"language", 35, false, true}, {"next", 2048}}});

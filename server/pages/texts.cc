@@ -13,7 +13,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::uintmax_t kMostTextBytes = 1024 * 1024;
+constexpr std::uintmax_t kMostBytes = 1024 * 1024;
 constexpr std::string_view kMessages = "messages";
 
 bool IsValue(std::string_view text, std::size_t at) {
@@ -92,19 +92,25 @@ std::optional<std::array<std::string_view, 9>> Match(std::string_view pattern,
 
 }  // namespace
 
-Result<Texts> ReadTexts(const fs::path& file, std::string_view source) {
-  const std::string name = file.filename().string();
+Result<std::string> ReadPageFile(const fs::path& file) {
   std::error_code ec;
   const auto size = fs::file_size(file, ec);
   std::ifstream in(file, std::ios::binary);
-  if (ec || !in || size > kMostTextBytes) {
+  if (ec || !in || size > kMostBytes) {
     return Fail(ErrorCode::kIo, "Cannot read " + file.string() + ".", ec.message());
   }
   std::ostringstream text;
   text << in.rdbuf();
+  return text.str();
+}
+
+Result<Texts> ReadTexts(const fs::path& file, std::string_view source) {
+  const std::string name = file.filename().string();
+  const auto text = ReadPageFile(file);
+  if (!text) return tl::unexpected(text.error());
   Texts texts;
   try {
-    toml::table table = toml::parse(text.str());
+    toml::table table = toml::parse(*text);
     if (const auto* const messages = table[kMessages].as_table()) {
       for (const auto& [key, node] : *messages) {
         if (const auto value = node.value<std::string>()) {

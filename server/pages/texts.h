@@ -21,7 +21,10 @@ struct Texts {
   TextMap sentences;  // English sentence → this language's; only those that are translated
 };
 
-// kInvalidArgument names file and line, or file and key; kIo names the file. At most 1 MiB.
+// A file of the pages: at most 1 MiB. kIo names it.
+Result<std::string> ReadPageFile(const std::filesystem::path& file);
+
+// kInvalidArgument names file and line, or file and key; kIo names the file.
 // `source` takes the place of @directory@.
 Result<Texts> ReadTexts(const std::filesystem::path& file, std::string_view source);
 
