@@ -268,16 +268,17 @@ TEST_CASE("every translated sentence is one that the server says") {
 
 TEST_CASE("a sentence of the server is said in the reader's language where it is known") {
   Texts texts;
-  texts.sentences = {{"Nothing was changed.", "N."},
-                     {"The key is gone; look again.", "K."},
-                     {"%1 Nothing was changed.", "%1 N2."},
-                     {"At \"%1\": %2", "Bei %1: %2"},
-                     {"It has %1 of %2 bytes.", "%2 > %1"}};
+  texts.sentences = {
+      {"Nothing was changed.", "N."},        {"The key is gone; look again.", "K."},
+      {"%1 Nothing was changed.", "%1 N2."}, {"It is %1. Nothing was changed.", "S %1."},
+      {"At \"%1\": %2", "Bei %1: %2"},       {"It has %1 of %2 bytes.", "%2 > %1"}};
   CHECK(Translate(texts, "The key is gone; look again.") == "K.");
   CHECK(Translate(texts, "It has 3 of 9 bytes.") == "9 > 3");
   CHECK(Translate(texts, "It has 3 of 9 bytes") == "It has 3 of 9 bytes");
   CHECK(Translate(texts, "The key is gone; look again. Nothing was changed.") == "K. N2.");
   CHECK(Translate(texts, "At \"LDAP\": The key is gone; look again.") == "Bei LDAP: K.");
+  // Two fit: the one that says more of it itself.
+  CHECK(Translate(texts, "It is late. Nothing was changed.") == "S late.");
   CHECK(Translate(texts, "Something else.") == "Something else.");
   CHECK(Translate(texts, "").empty());
   CHECK(Translate(texts, std::string(20000, 'x')) == std::string(20000, 'x'));
