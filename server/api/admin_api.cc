@@ -58,6 +58,7 @@ void AddAdminRoutes(Router& router, Services& services,
   if (services.rotation != nullptr) AddPolicyRoutes(router, services);
   AddAuditRoutes(router, services);
   AddTokenRoutes(router, services);
+  AddScopeRoutes(router, services);
   AddPublicRoutes(router, services);
 }
 

@@ -94,5 +94,6 @@ void AddWorkstationAdminRoutes(Router& router, Services& services,
                                std::function<void(const WorkstationId&)> end_stream);
 void AddAuditRoutes(Router& router, Services& services);
 void AddTokenRoutes(Router& router, Services& services);
+void AddScopeRoutes(Router& router, Services& services);
 
 }  // namespace keyferry::server

@@ -2,6 +2,7 @@
 #include "server/api/handlers.h"
 #include "server/api/json_reader.h"
 #include "server/api/once.h"
+#include "server/api/theirs.h"
 
 namespace keyferry::server {
 namespace {
@@ -22,8 +23,8 @@ json::object ToJson(const SeenView& seen) {
           {"login", seen.login}};
 }
 
-Result<std::vector<SeenView>> Seen(Services& services) {
-  const auto keys = services.keys.List();
+Result<std::vector<SeenView>> Seen(Services& services, const Request& request) {
+  const auto keys = AmongTheirs(services, request, Right::kKeysRead, services.keys.List());
   if (!keys) return tl::unexpected(keys.error());
   const auto fresh = services.keys.Unassigned();
   if (!fresh) return tl::unexpected(fresh.error());
@@ -38,7 +39,7 @@ Result<std::vector<SeenView>> Seen(Services& services) {
 Response ShowPresence(Services& services, Request& request) {
   const auto wanted = ReadPage(request, "presence");
   if (!wanted) return Problem(request, wanted.error());
-  auto seen = Seen(services);
+  auto seen = Seen(services, request);
   if (!seen) return Answer(services, request, seen.error());
   const auto page = CutById(*std::move(seen), *wanted, "presence",
                             [](const SeenView& view) { return view.device.Hex(); });
@@ -93,8 +94,10 @@ void AddStep(Router& router, Services& services, KeyStep step, const char* patte
 void AddKeyRoutes(Router& router, Services& services) {
   router.Add(Reading("/keys", Right::kKeysRead,
                      [&services](Request& request) {
-                       return PageById(services, request, "keys", services.keys.List(),
-                                       [](const KeyView& key) { return key.device.Hex(); });
+                       return PageById(
+                           services, request, "keys",
+                           AmongTheirs(services, request, Right::kKeysRead, services.keys.List()),
+                           [](const KeyView& key) { return key.device.Hex(); });
                      },
                      {"cursor", "limit"}));
   router.Add(Reading("/keys/unassigned", Right::kEnrolmentsRead,
@@ -103,11 +106,13 @@ void AddKeyRoutes(Router& router, Services& services) {
                                        [](const NewKeyView& key) { return key.device.Hex(); });
                      },
                      {"cursor", "limit"}));
-  router.Add(
-      Reading("/keys/{device}", Right::kKeysRead,
-              WithId<DeviceId>(services, [](Services& all, Request& request, const DeviceId& id) {
-                return One(all, request, all.keys.Get(id));
-              })));
+  router.Add(Reading(
+      "/keys/{device}", Right::kKeysRead,
+      WithId<DeviceId>(services, [](Services& all, Request& request, const DeviceId& id) {
+        return One(all, request, OfTheirs(all, request, Right::kKeysRead, all.keys.Get(id), [&] {
+                     return all.keys.Get(DeviceId{});
+                   }));
+      })));
   router.Add(Reading("/presence", Right::kEnrolmentsRead,
                      [&services](Request& request) { return ShowPresence(services, request); },
                      {"cursor", "limit"}));
@@ -121,7 +126,9 @@ void AddKeyRoutes(Router& router, Services& services) {
   router.Add(Reading(
       "/enrolments/{id}", Right::kEnrolmentsRead,
       WithId<EnrolmentId>(services, [](Services& all, Request& request, const EnrolmentId& id) {
-        return One(all, request, all.keys.Enrolment(id));
+        return One(all, request,
+                   OfTheirs(all, request, Right::kEnrolmentsRead, all.keys.Enrolment(id),
+                            [&] { return all.keys.Enrolment(EnrolmentId{}); }));
       })));
 }
 

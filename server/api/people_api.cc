@@ -4,6 +4,7 @@
 #include "server/api/handlers.h"
 #include "server/api/json_reader.h"
 #include "server/api/once.h"
+#include "server/api/theirs.h"
 #include "server/core/encoding.h"
 
 namespace keyferry::server {
@@ -19,8 +20,8 @@ constexpr std::size_t kSourceBytes = 64;  // of a name
 Response ListEmployees(Services& services, Request& request) {
   const auto limit = ReadLimit(request, kMostPeople);
   if (!limit) return Problem(request, limit.error());
-  const auto page =
-      services.directory.Search(request.Query("query"), *limit, request.Query("cursor"));
+  const auto page = services.people.Search(request.session->actor, request.Query("query"), *limit,
+                                           request.Query("cursor"));
   if (!page) return Answer(services, request, page.error());
   json::array people;
   for (const Person& person : page->people) people.push_back(ToJson(person));
@@ -28,6 +29,10 @@ Response ListEmployees(Services& services, Request& request) {
 }
 
 Response ShowPreflight(Services& services, Request& request, const AccountId& id) {
+  if (const auto seen = services.people.Check(request.session->actor, Right::kChangesRead, id);
+      !seen) {
+    return Answer(services, request, seen.error());
+  }
   const auto found = services.changes.Check(request.session->actor, id);
   if (!found) return Answer(services, request, found.error());
   json::array sources;
@@ -46,6 +51,20 @@ Response ShowPreflight(Services& services, Request& request, const AccountId& id
              {"device", found->device ? found->device->Hex() : std::string()},
              {"key_seen", found->key_seen},
              {"seen_at", found->seen_at}});
+}
+
+Result<std::vector<KeyView>> KeysOf(Services& services, const Request& request,
+                                    const AccountId& id) {
+  const auto seen = services.people.Check(request.session->actor, Right::kKeysRead, id);
+  if (!seen) return tl::unexpected(seen.error());
+  return services.keys.OfAccount(id);
+}
+
+Result<std::vector<ChangeView>> HistoryOf(Services& services, const Request& request,
+                                          const AccountId& id) {
+  const auto seen = services.people.Check(request.session->actor, Right::kChangesRead, id);
+  if (!seen) return tl::unexpected(seen.error());
+  return services.changes.History(id, kMostChanges);
 }
 
 // False for what is no mode; empty = now.
@@ -138,13 +157,13 @@ void AddPeopleRoutes(Router& router, Services& services) {
   router.Add(
       Reading("/employees/{id}", Right::kPeopleRead,
               WithId<AccountId>(services, [](Services& all, Request& request, const AccountId& id) {
-                return One(all, request, all.directory.Get(id));
+                return One(all, request, all.people.Get(request.session->actor, id));
               })));
   router.Add(Reading("/employees/{id}/keys", Right::kKeysRead,
                      WithId<AccountId>(services,
                                        [](Services& all, Request& request, const AccountId& id) {
                                          return PageById(
-                                             all, request, "keys", all.keys.OfAccount(id),
+                                             all, request, "keys", KeysOf(all, request, id),
                                              [](const KeyView& key) { return key.device.Hex(); });
                                        }),
                      {"cursor", "limit"}));
@@ -162,7 +181,7 @@ void AddPeopleRoutes(Router& router, Services& services) {
                      WithId<AccountId>(services,
                                        [](Services& all, Request& request, const AccountId& id) {
                                          return PageInOrder(all, request, "changes",
-                                                            all.changes.History(id, kMostChanges),
+                                                            HistoryOf(all, request, id),
                                                             [](const ChangeView& change_view) {
                                                               return change_view.id.Hex();
                                                             });
@@ -173,7 +192,9 @@ void AddPeopleRoutes(Router& router, Services& services) {
   router.Add(
       Reading("/changes/{id}", Right::kChangesRead,
               WithId<ChangeId>(services, [](Services& all, Request& request, const ChangeId& id) {
-                return One(all, request, all.changes.Get(id));
+                return One(all, request,
+                           OfTheirs(all, request, Right::kChangesRead, all.changes.Get(id),
+                                    [&] { return all.changes.Get(ChangeId{}); }));
               })));
 }
 

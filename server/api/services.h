@@ -11,6 +11,7 @@
 #include "server/core/event_bus.h"
 #include "server/core/finding.h"
 #include "server/core/keys.h"
+#include "server/core/people.h"
 #include "server/core/request_journal.h"
 #include "server/core/rotation.h"
 #include "server/core/second_factor.h"
@@ -43,6 +44,7 @@ struct Services {
   // Checks the whole audit log against the checkpoints: what it found, in words; the error says
   // what is wrong with the log. Reads all of it.
   std::function<Result<std::string>()> verify_audit;
+  PeopleService& people;
   RotationService* rotation = nullptr;        // null: no policies here
   ActivationMail* activation_mail = nullptr;  // null: codes go on paper only
   HelpDeskService* help_desk = nullptr;       // null: no help desk here

@@ -7,6 +7,7 @@
 
 #include "server/app/config_reader.h"
 #include "server/app/files.h"
+#include "server/core/dn.h"
 #include "server/core/encoding.h"
 
 namespace keyferry::server {
@@ -15,6 +16,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kMaxSources = 4;
+constexpr std::size_t kMaxScopes = 32;
+constexpr std::size_t kMaxNames = 200;      // in one list of a scope
 constexpr std::size_t kMaxSourceName = 64;  // bytes
 
 // Of all tables but [[source]].
@@ -127,6 +130,14 @@ const std::vector<std::string>& SourceKeys() {
   return keys;
 }
 
+const std::vector<std::string>& ScopeKeys() {
+  static const std::vector<std::string> keys = {
+      "scope.role",          "scope.include_users",  "scope.include_groups", "scope.include_ous",
+      "scope.exclude_users", "scope.exclude_groups", "scope.exclude_ous",
+  };
+  return keys;
+}
+
 bool IsIpAddress(const std::string& text) {
   unsigned char bytes[16];
   return inet_pton(AF_INET, text.c_str(), bytes) == 1 ||
@@ -152,12 +163,18 @@ class Parser {
         directory_(std::move(directory)) {}
 
   Result<ServerConfig> Run() {
-    TakeSources();
+    sources_ = TakeBlocks("source");
+    scopes_ = TakeBlocks("scope");
     ReadServer();
     ReadDirectory();
     ReadRest();
     if (auto done = reader_.Finish(FirstKeys()); !done) return tl::unexpected(done.error());
-    if (auto done = ReadSources(); !done) return tl::unexpected(done.error());
+    if (auto done = ReadBlocks("source", sources_, kMaxSources, &Parser::ReadSource); !done) {
+      return tl::unexpected(done.error());
+    }
+    if (auto done = ReadBlocks("scope", scopes_, kMaxScopes, &Parser::ReadScope); !done) {
+      return tl::unexpected(done.error());
+    }
     return config_;
   }
 
@@ -303,32 +320,86 @@ class Parser {
     return reader.Finish(SourceKeys());
   }
 
-  // What begins with [[source]] is read by rules of its own: takes it out of the document.
-  void TakeSources() {
-    toml::node* const node = document_.get("source");
-    if (node == nullptr) return;
-    toml::array* const blocks = node->as_array();
-    if (blocks == nullptr || blocks->empty() || !blocks->is_homogeneous(toml::node_type::table)) {
-      return reader_.Complain("source", "must be written as blocks that begin with [[source]].");
-    }
-    sources_ = std::move(*blocks);
-    document_.erase("source");
+  PeopleList ReadList(ConfigReader& reader, const std::string& which) {
+    PeopleList list;
+    const auto names = [&](const char* kind, bool is_dn, const std::vector<std::string>& base) {
+      const std::string key = "scope." + which + "_" + kind;
+      std::vector<std::string> texts = reader.Texts(key.c_str(), false);
+      if (texts.size() > kMaxNames) {
+        reader.Complain(key.c_str(),
+                        "names more than " + std::to_string(kMaxNames) + "; use a group instead.");
+      }
+      for (const std::string& text : texts) {
+        const std::vector<std::string> parts = PartsOfDn(text);
+        if (text.empty() || text.size() > 1024 || !IsPrintableUtf8(text) ||
+            (is_dn && parts.empty())) {
+          reader.Complain(key.c_str(),
+                          is_dn ? "must hold distinguished names." : "must hold sign-in names.");
+        } else if (!base.empty() && !IsBelow(parts, base) && parts != base) {
+          reader.Complain(key.c_str(), "names \"" + text + "\", which is not below " +
+                                           "directory.base_dn, so nobody could be in it.");
+        }
+      }
+      return texts;
+    };
+    const std::vector<std::string> base = PartsOfDn(config_.directory.base_dn);
+    list.users = names("users", false, {});
+    list.groups = names("groups", true, base);
+    list.ous = names("ous", true, base);
+    return list;
   }
 
-  Result<void> ReadSources() {
-    if (sources_.size() > kMaxSources) {
-      return Fail(ErrorCode::kInvalidArgument,
-                  file_name_ + ":" +
-                      std::to_string(sources_.get(kMaxSources)->source().begin.line) +
-                      ": there are more than " + std::to_string(kMaxSources) +
-                      " blocks [[source]]; that is the limit.");
+  Result<void> ReadScope(ConfigReader& reader) {
+    PeopleScope scope;
+    std::vector<std::string> roles;
+    for (const Role role : kAllRoles) roles.emplace_back(Name(role));
+    const std::string name = reader.Text("scope.role", true);
+    for (const Role role : kAllRoles) {
+      if (name == Name(role)) scope.role = role;
     }
-    for (toml::node& block : sources_) {
+    if (scope.role == Role::kNone) {
+      std::string all;
+      for (const std::string& role : roles) all += (all.empty() ? "" : ", ") + role;
+      reader.Complain("scope.role", "must be one of " + all + ".");
+    }
+    scope.include = ReadList(reader, "include");
+    scope.exclude = ReadList(reader, "exclude");
+    if (scope.include.empty() && scope.exclude.empty()) {
+      reader.Complain("scope.role", "stands alone: name whom to include or to exclude.");
+    }
+    config_.scopes.push_back(std::move(scope));
+    return reader.Finish(ScopeKeys());
+  }
+
+  // What begins with [[name]] is read by rules of its own: takes it out of the document.
+  toml::array TakeBlocks(const char* name) {
+    toml::node* const node = document_.get(name);
+    if (node == nullptr) return {};
+    toml::array* const blocks = node->as_array();
+    if (blocks == nullptr || blocks->empty() || !blocks->is_homogeneous(toml::node_type::table)) {
+      reader_.Complain(name,
+                       std::string("must be written as blocks that begin with [[") + name + "]].");
+      return {};
+    }
+    toml::array taken = std::move(*blocks);
+    document_.erase(name);
+    return taken;
+  }
+
+  Result<void> ReadBlocks(const char* name, toml::array& blocks, std::size_t most,
+                          Result<void> (Parser::*read)(ConfigReader&)) {
+    if (blocks.size() > most) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  file_name_ + ":" + std::to_string(blocks.get(most)->source().begin.line) +
+                      ": there are more than " + std::to_string(most) + " blocks [[" + name +
+                      "]]; that is the limit.");
+    }
+    for (toml::node& block : blocks) {
       // As a document that has but this one table.
       toml::table document;
-      document.insert("source", std::move(*block.as_table()));
+      document.insert(name, std::move(*block.as_table()));
       ConfigReader reader(document, file_name_);
-      if (auto done = ReadSource(reader); !done) return done;
+      if (auto done = (this->*read)(reader); !done) return done;
     }
     return {};
   }
@@ -506,7 +577,7 @@ class Parser {
   }
 
   toml::table& document_;
-  toml::array sources_;
+  toml::array sources_, scopes_;
   ConfigReader reader_;
   std::string file_name_;
   fs::path directory_;
@@ -519,7 +590,8 @@ const std::vector<std::string>& ConfigKeys() {
   static const std::vector<std::string> keys = [] {
     std::vector<std::string> all = FirstKeys();
     const auto after = std::find(all.begin(), all.end(), "sessions.idle_minutes");
-    all.insert(after, SourceKeys().begin(), SourceKeys().end());
+    all.insert(all.insert(after, ScopeKeys().begin(), ScopeKeys().end()), SourceKeys().begin(),
+               SourceKeys().end());
     return all;
   }();
   return keys;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "protocol/result.h"
+#include "server/core/people.h"
 #include "server/storage/postgres_url.h"
 
 namespace keyferry::server {
@@ -60,7 +61,8 @@ struct ServerConfig {
     std::string match = "login";
     bool preset = false;
   };
-  std::vector<Source> sources;  // 0…4, in the file's order
+  std::vector<Source> sources;      // 0…4, in the file's order
+  std::vector<PeopleScope> scopes;  // blocks [[scope]], 0…32
 
   struct {
     std::int64_t idle_minutes = 15;

@@ -63,6 +63,7 @@ class LeasedDirectory final : public Directory {
     if (tenure_() == 0) return NotHeld();
     return directory_->RequireChange(id, actor, on);
   }
+  std::string CursorAfter(const Person& person) override { return directory_->CursorAfter(person); }
   Result<std::vector<std::string>> GroupsOf(const AccountId& id) override {
     return directory_->GroupsOf(id);
   }

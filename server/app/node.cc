@@ -59,7 +59,10 @@ Result<NodeLink::Self> DescribeNode(const ServerConfig& config) {
   const auto& sessions = config.sessions;
   const auto& keys = config.keys;
   const auto& workstations = config.workstations;
+  std::vector<std::string> scopes;
+  for (const PeopleScope& scope : config.scopes) scopes.push_back(Describe(scope));
   const std::pair<const char*, std::string> texts[] = {
+      {"scope", DigestOf(scopes)},
       {"directory.base_dn", DigestOf(directory.base_dn)},
       {"directory.people_dn", DigestOf(directory.people_dn)},
       {"directory.administrator_groups", DigestOf(directory.administrator_groups)},

@@ -4,6 +4,7 @@
 
 #include "server/app/files.h"
 #include "server/app/state.h"
+#include "server/core/roles.h"
 #include "server/directory/ldap_directory.h"
 #include "server/directory/openldap_directory.h"
 #include "server/storage/postgres_store.h"
@@ -94,6 +95,20 @@ SessionConfig SessionsOf(const ServerConfig& config) {
                       : config.sign_in.second_factor == "optional" ? FactorPolicy::kOptional
                                                                    : FactorPolicy::kRequired;
   out.failure_window_seconds = out.block_seconds = config.sessions.block_minutes * 60;
+  return out;
+}
+
+PeopleConfig PeopleOf(const ServerConfig& config) {
+  PeopleConfig out;
+  out.scopes = config.scopes;
+  const auto& directory = config.directory;
+  for (const auto* groups : {&directory.administrator_groups, &directory.help_desk_groups,
+                             &directory.key_officer_groups, &directory.auditor_groups}) {
+    out.role_groups.insert(out.role_groups.end(), groups->begin(), groups->end());
+  }
+  out.roles_of = [sessions = SessionsOf(config)](const std::vector<std::string>& groups) {
+    return RolesOf(groups, sessions);
+  };
   return out;
 }
 

@@ -15,6 +15,7 @@ namespace keyferry::server {
 // The services' settings as the configuration wants them.
 SessionConfig SessionsOf(const ServerConfig& config);
 TokenConfig TokensOf(const ServerConfig& config);
+PeopleConfig PeopleOf(const ServerConfig& config);
 
 // The adapters as the configuration wants them, for whoever puts a program together.
 // Reads the password file. `section`: the table in which the settings are.

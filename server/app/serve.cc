@@ -25,10 +25,12 @@
 #include "server/app/state.h"
 #include "server/app/upkeep.h"
 #include "server/app/web_folder.h"
+#include "server/core/audit_entry.h"
 #include "server/core/desk_bound_changes.h"
 #include "server/core/help_desk.h"
 #include "server/core/offer.h"
 #include "server/core/services.h"
+#include "server/directory/group_members.h"
 #include "server/http/listener.h"
 #include "server/pages/pages.h"
 
@@ -213,6 +215,7 @@ class Parts {
                       const std::lock_guard lock(verifying_);
                       return VerifyAuditLog(config, *store_, {});
                     },
+                    *people_,
                     &upkeep_->rotation(),
                     upkeep_->activation_mail(),
                     help_desk_.get(),
@@ -267,6 +270,27 @@ class Parts {
     for (std::size_t i = 0; i < linked_.size(); ++i) {
       sources.push_back(LinkOf(config.sources[i], *linked_[i]));
     }
+    auto ldap = LdapConfigOf(config.directory, kFirstSection);
+    if (!ldap) return tl::unexpected(ldap.error());
+    ldap->connections = 1;
+    auto groups = MakeGroupReader(std::move(*ldap));
+    if (!groups) return tl::unexpected(groups.error());
+    groups_ = *std::move(groups);
+    people_ = MakePeopleService(*directory_, *groups_, clock_, PeopleOf(config));
+    std::string scopes;
+    for (const PeopleScope& scope : config.scopes) {
+      scopes += (scopes.empty() ? "" : " | ") + Describe(scope);
+    }
+    if (auto noticed = store_->Notice(
+            "scopes", scopes,
+            [&](std::string_view before) {
+              return AuditBySystem(clock_, "scopes.change", "configuration", "ok",
+                                   "Now: " + (scopes.empty() ? "none" : scopes) + ". Before: " +
+                                       (before.empty() ? "none" : std::string(before)));
+            });
+        !noticed) {
+      return noticed;
+    }
     const CorePorts ports{*store_,
                           *directory_,
                           clock_,
@@ -278,7 +302,8 @@ class Parts {
                           *waiter_,
                           presence_,
                           [&log](std::string_view line) { log.Warning(line); },
-                          std::move(sources)};
+                          std::move(sources),
+                          people_.get()};
     offer_ = [ports](const std::vector<DeviceId>& devices) { OfferHere(ports, devices); };
     sessions_ = MakeSessionService(ports, SessionsOf(config));
     factors_ = MakeSecondFactor(ports, SessionsOf(config));
@@ -317,6 +342,8 @@ class Parts {
   std::unique_ptr<TokenService> tokens_;
   std::unique_ptr<RequestJournal> journal_;
   std::mutex verifying_;  // one reads the whole audit log at a time
+  std::unique_ptr<GroupReader> groups_;
+  std::unique_ptr<PeopleService> people_;
   std::unique_ptr<ChangeService> changes_;
   std::unique_ptr<KeyService> keys_;
   std::unique_ptr<WorkstationService> workstations_;

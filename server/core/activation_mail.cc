@@ -19,6 +19,9 @@ class OutboxActivationMail final : public ActivationMail {
     if (!May(actor.roles, Right::kKeysWrite)) {
       return Fail(ErrorCode::kPermissionDenied, "You are not allowed to do this.");
     }
+    if (auto reach = CheckReach(ports_, actor, Right::kKeysWrite, account); !reach) {
+      return tl::unexpected(std::move(reach.error()));
+    }
     const auto detail = ports_.directory.Get(account);
     if (!detail) return tl::unexpected(detail.error());
     const Person& person = detail->person;

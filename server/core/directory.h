@@ -147,6 +147,8 @@ class Directory {
   // `query` (empty = all). `limit` 1…200; `cursor` from the previous page or empty.
   virtual Result<PersonPage> Search(std::string_view query, std::size_t limit,
                                     std::string_view cursor) = 0;
+  // The cursor of the page that begins after this person, whom Search found.
+  virtual std::string CursorAfter(const Person&) { return {}; }
   virtual Result<PersonDetail> Get(const AccountId& id) = 0;
 
   // The people under the configured base whose login, mail or employee id is `value` (1…256 bytes;

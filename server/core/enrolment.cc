@@ -81,6 +81,9 @@ Result<EnrolmentStarted> BeginEnrolment(const CorePorts& ports, const KeyConfig&
     return Fail(ErrorCode::kPermissionDenied,
                 "You are not allowed to enrol keys; ask an administrator.");
   }
+  if (auto reach = CheckReach(ports, actor, Right::kKeysWrite, account); !reach) {
+    return tl::unexpected(std::move(reach.error()));
+  }
   auto person = ports.directory.Get(account);
   if (!person) return tl::unexpected(std::move(person.error()));
   const std::string& login = person->person.login;

@@ -85,6 +85,9 @@ class DefaultHelpDesk final : public HelpDeskService {
     if (!May(actor.roles, Right::kChangesWrite)) {
       return Fail(ErrorCode::kPermissionDenied, "You may not work at the help desk.");
     }
+    if (auto reach = CheckReach(core_, actor, Right::kChangesWrite, opening.account); !reach) {
+      return tl::unexpected(std::move(reach.error()));
+    }
     const auto detail = core_.directory.Get(opening.account);
     if (!detail) return tl::unexpected(detail.error());
     HelpDeskRequest request;

@@ -52,10 +52,12 @@ std::string Objection(const KeyRecord& key, KeyStep step) {
   return {};
 }
 
+constexpr const char* kNoKey = "This key is not enrolled here.";
+
 Result<KeyRecord> Find(const CorePorts& ports, const DeviceId& device) {
   auto found = ports.store.FindKey(device);
   if (!found) return tl::unexpected(std::move(found.error()));
-  if (!*found) return Fail(ErrorCode::kNotFound, "This key is not enrolled here.");
+  if (!*found) return Fail(ErrorCode::kNotFound, kNoKey);
   return **std::move(found);
 }
 
@@ -72,6 +74,11 @@ Result<void> StepKey(const CorePorts& ports, const Actor& actor, const DeviceId&
   }
   auto key = Find(ports, device);
   if (!key) return tl::unexpected(std::move(key.error()));
+  if (auto reach = CheckReach(ports, actor, RightOf(step), key->account); !reach) {
+    // As if it were not there.
+    if (reach.error().code == ErrorCode::kNotFound) return Fail(ErrorCode::kNotFound, kNoKey);
+    return tl::unexpected(std::move(reach.error()));
+  }
   if (std::string why = Objection(*key, step); !why.empty()) {
     return Fail(ErrorCode::kConflict, std::move(why));
   }

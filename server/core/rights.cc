@@ -44,6 +44,8 @@ constexpr RightInfo kRights[] = {
     {Right::kTokensWrite, "tokens:write", "", kAdmin, "Make tokens and revoke them."},
     {Right::kSignInsWrite, "sign_ins:write", "", kAdmin,
      "See and end other people's sessions and reset their second factors."},
+    {Right::kScopesRead, "scopes:read", "people:read", kReader,
+     "Read whom each role reaches, and what an employee may."},
 };
 
 constexpr bool InOrder() {
@@ -52,8 +54,7 @@ constexpr bool InOrder() {
   }
   return true;
 }
-static_assert(InOrder() &&
-              std::size(kRights) == static_cast<std::size_t>(Right::kSignInsWrite) + 1);
+static_assert(InOrder() && std::size(kRights) == static_cast<std::size_t>(Right::kScopesRead) + 1);
 
 }  // namespace
 

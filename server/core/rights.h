@@ -71,6 +71,7 @@ enum class Right : std::uint8_t {
   kTokensRead,
   kTokensWrite,
   kSignInsWrite,
+  kScopesRead,
 };
 
 struct RightInfo {

@@ -123,7 +123,18 @@ class DefaultRotationService final : public RotationService {
     if (auto allowed = CheckRight(actor, Right::kPoliciesRead); !allowed)
       return tl::unexpected(allowed.error());
     if (auto checked = CheckPolicy(policy); !checked) return tl::unexpected(checked.error());
-    return Look(policy, kShown, true);
+    auto looked = Look(policy, kShown, true);
+    PeopleService* const people = ports_.core.people;
+    if (!looked || people == nullptr || people->ReachesAll(actor, Right::kPeopleRead))
+      return looked;
+    std::vector<AccountId> ids;
+    for (const RotationCandidate& one : looked->members) ids.push_back(one.account);
+    const auto theirs = people->Among(actor, Right::kPeopleRead, ids);
+    if (!theirs) return tl::unexpected(theirs.error());
+    std::erase_if(looked->members, [&](const RotationCandidate& one) {
+      return std::find(theirs->begin(), theirs->end(), one.account) == theirs->end();
+    });
+    return looked;
   }
 
   void Tick() override {

@@ -82,6 +82,15 @@ Saga::Driving::~Driving() {
 }
 
 Result<Preflight> Saga::Check(const Actor& actor, const AccountId& account) {
+  if (May(actor.roles, Right::kChangesWrite) && actor.id != account) {
+    const auto reach = CheckReach(ports_, actor, Right::kChangesWrite, account);
+    if (!reach && reach.error().code == ErrorCode::kPermissionDenied) {
+      Preflight refused;
+      refused.reason = reach.error().message;
+      return refused;
+    }
+    if (!reach) return tl::unexpected(reach.error());
+  }
   auto clearance = Clear(ports_, actor, account, config_.respect_min_age, Purpose::kLook);
   if (!clearance) return tl::unexpected(std::move(clearance.error()));
   Preflight preflight;
@@ -119,6 +128,13 @@ Result<ChangeView> Saga::Run(const Actor& actor, ChangeRequest request) {
   if (!repeated) return tl::unexpected(std::move(repeated.error()));
   if (*repeated) return Answer(**std::move(repeated), request_hash);
 
+  if (May(actor.roles, Right::kChangesWrite) && actor.id != request.account) {
+    const auto reach = CheckReach(ports_, actor, Right::kChangesWrite, request.account);
+    if (!reach) {
+      auto audited = AuditRefusal(actor, request.account.Hex(), reach.error());
+      return tl::unexpected(audited ? reach.error() : std::move(audited.error()));
+    }
+  }
   auto clearance = Clear(ports_, actor, request.account, config_.respect_min_age,
                          request.mode == ChangeMode::kNow ? Purpose::kChange : Purpose::kLook);
   if (!clearance) return tl::unexpected(std::move(clearance.error()));

@@ -17,6 +17,7 @@
 #include "server/core/event_bus.h"
 #include "server/core/issuer.h"
 #include "server/core/keys.h"
+#include "server/core/people.h"
 #include "server/core/presence.h"
 #include "server/core/second_factor.h"
 #include "server/core/session.h"
@@ -43,6 +44,8 @@ struct CorePorts {
   Presence& presence;
   std::function<void(std::string_view)> log;
   std::vector<LinkedSource> sources{};  // 0…4
+  // Asked before anything is done to a person. Null (tests): nobody has a scope.
+  PeopleService* people = nullptr;
 };
 
 // Whether people who may sign in here need a second factor.
@@ -51,6 +54,12 @@ enum class FactorPolicy {
   kOptional,  // who has set one up is asked for it
   kOff,       // nobody is asked
 };
+
+// PeopleService::Check, where there is one.
+inline Result<void> CheckReach(const CorePorts& ports, const Actor& actor, Right right,
+                               const AccountId& account) {
+  return ports.people == nullptr ? Result<void>() : ports.people->Check(actor, right, account);
+}
 
 struct SessionConfig {
   std::vector<std::string> administrator_groups;  // DNs; membership may be nested

@@ -51,6 +51,9 @@ class LdapDirectory final : public Directory {
   Result<SignInFacts> SignIn(std::string_view name, const SecureBytes& password) override;
   Result<Candidate> Consider(const AccountId& id, const AccountId& actor) override;
   Result<std::vector<std::string>> GroupsOf(const AccountId& id) override;
+  std::string CursorAfter(const Person& person) override {
+    return PeopleSearch::CursorAfter(person);
+  }
   Result<ChangeTarget> Pin(const AccountId& id, const AccountId& actor) override;
   Result<void> SetPassword(const ChangeTarget& target, const AccountId& id,
                            const SecureBytes& password, SetOptions options) override;

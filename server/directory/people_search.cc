@@ -124,6 +124,10 @@ Result<PersonPage> PeopleSearch::Page(ServerGroup& servers, std::string_view que
                       [&](const Session& session) { return PageOn(session, query, limit, after); });
 }
 
+std::string PeopleSearch::CursorAfter(const Person& person) {
+  return ListingPlace{SortKey(person.display_name), person.id}.Cursor();
+}
+
 Result<std::vector<Person>> PeopleSearch::Find(ServerGroup& servers, PersonKey key,
                                                std::string_view value) {
   if (value.empty() || value.size() > kMaxQuery) {

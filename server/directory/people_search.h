@@ -33,6 +33,7 @@ class PeopleSearch {
 
   Result<PersonPage> Page(ServerGroup& servers, std::string_view query, std::size_t limit,
                           std::string_view cursor);
+  static std::string CursorAfter(const Person& person);
   // Directory::FindBy.
   Result<std::vector<Person>> Find(ServerGroup& servers, PersonKey key, std::string_view value);
 

@@ -51,7 +51,8 @@ Response ListPeople(const PageContext& context, Request& request) {
   Data people = List();
   std::size_t count = 0;
   bool more = false;
-  const auto page = services.directory.Search(query, kPeopleOnAPage, request.Query("cursor"));
+  const auto page = services.people.Search(request.session->actor, query, kPeopleOnAPage,
+                                           request.Query("cursor"));
   const auto keys = services.keys.List();
   if (!keys) return ShowFailure(context, request, keys.error());
   if (page) {
@@ -94,7 +95,7 @@ Response ListPeople(const PageContext& context, Request& request) {
 
 Response ShowPerson(const PageContext& context, Request& request, const AccountId& id) {
   const Catalog& catalog = context.catalog;
-  const auto detail = context.services.directory.Get(id);
+  const auto detail = context.services.people.Get(request.session->actor, id);
   if (!detail) return ShowFailure(context, request, detail.error());
   const auto keys = context.services.keys.OfAccount(id);
   if (!keys) return ShowFailure(context, request, keys.error());
@@ -107,6 +108,10 @@ Response ShowPerson(const PageContext& context, Request& request, const AccountI
                     "/events/accounts/" + id.Hex());
   for (const char* name : {"id", "display_name", "initials", "tint"}) {
     Put(data, name, row[name].string_value());
+  }
+  for (const Right right : {Right::kChangesWrite, Right::kKeysWrite}) {
+    const bool may = context.services.people.Check(request.session->actor, right, id).has_value();
+    PutFlag(data, right == Right::kKeysWrite ? "may_keys_write" : "may_changes_write", may);
   }
   std::string subtitle = person.login;
   for (const std::string* part : {&person.title, &person.department}) {

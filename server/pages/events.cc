@@ -24,11 +24,14 @@ Response Follow(const PageContext& context, std::vector<std::string> topics) {
 }  // namespace
 
 void AddEventRoutes(Router& router, const PageContext& context) {
-  router.Add(
-      {Method::kGet, "/events/accounts/{id}", Right::kChangesRead,
-       PageWithId<AccountId>(context, [](const PageContext& page, Request&, const AccountId& id) {
-         return Follow(page, {"account/" + id.Hex(), "keys"});
-       })});
+  router.Add({Method::kGet, "/events/accounts/{id}", Right::kChangesRead,
+              PageWithId<AccountId>(
+                  context, [](const PageContext& page, Request& request, const AccountId& id) {
+                    const auto seen =
+                        page.services.people.Check(request.session->actor, Right::kChangesRead, id);
+                    if (!seen) return ShowNotFound(page, request);
+                    return Follow(page, {"account/" + id.Hex(), "keys"});
+                  })});
   router.Add({Method::kGet, "/events/keys", Right::kKeysRead, [context](Request&) {
                 return Follow(context, {"keys", "jobs"});
               }});

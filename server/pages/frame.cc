@@ -102,7 +102,7 @@ Data Frame(const PageContext& context, const Request& request, std::string_view 
     PutFlag(me, "desk",
             context.services.help_desk != nullptr && May(actor.roles, Right::kChangesWrite));
     for (const char* place : {"employees", "help_desk", "keys", "workstations", "policies", "audit",
-                              "check_up", "tokens"}) {
+                              "check_up", "scopes", "tokens"}) {
       PutFlag(me, (std::string("at_") + place).c_str(), at == place);
     }
     data["me"] = std::move(me);
@@ -218,6 +218,7 @@ void AddPageRoutes(Router& all, Services& services, const Catalog& catalog,
   if (services.rotation != nullptr) AddPolicyPages(router, context);
   AddTokenPage(router, context);
   if (services.help_desk != nullptr) AddHelpDeskPages(router, context);
+  AddScopePages(router, context);
   AddOperationPages(router, context, [streams](const WorkstationId& id) { streams->Close(id); });
   AddEventRoutes(router, context);
   for (Route route : router.routes()) {

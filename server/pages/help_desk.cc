@@ -44,7 +44,7 @@ Response ShowIdentify(const PageContext& context, const Request& request,
   Data people = List();
   std::size_t count = 0;
   if (!query.empty()) {
-    const auto found = services.directory.Search(query, kCallersOnAPage, {});
+    const auto found = services.people.Search(request.session->actor, query, kCallersOnAPage, {});
     if (found) {
       for (const Person& person : found->people) {
         Data row = PersonRow(person);
@@ -87,18 +87,22 @@ Response ShowOpening(const PageContext& context, const Request& request, const P
 }
 
 // "?user=": an identifier, or the whole of a sign-in name, a mail address or an employee number.
-Result<std::optional<Person>> FindCaller(Directory& directory, std::string_view user) {
+Result<std::optional<Person>> FindCaller(Services& services, const Actor& actor,
+                                         std::string_view user) {
   if (const auto id = AccountId::Parse(user)) {
-    auto detail = directory.Get(*id);
+    auto detail = services.people.Get(actor, *id);
     if (detail) return std::move(detail->person);
     if (detail.error().code != ErrorCode::kNotFound) return tl::unexpected(detail.error());
     return std::nullopt;
   }
   for (const PersonKey key : {PersonKey::kLogin, PersonKey::kMail, PersonKey::kEmployeeId}) {
-    const auto found = directory.FindBy(key, user);
+    const auto found = services.directory.FindBy(key, user);
     if (!found && found.error().code == ErrorCode::kUnsupported) return std::nullopt;
     if (!found) return tl::unexpected(found.error());
-    if (found->size() == 1) return found->front();
+    if (found->size() != 1) continue;
+    const auto seen = services.people.Check(actor, Right::kPeopleRead, found->front().id);
+    if (seen) return found->front();
+    if (seen.error().code != ErrorCode::kNotFound) return tl::unexpected(seen.error());
   }
   return std::nullopt;
 }
@@ -107,7 +111,7 @@ Result<std::optional<Person>> FindCaller(Directory& directory, std::string_view 
 Response ShowNew(const PageContext& context, Request& request) {
   const std::string user(request.Query("user"));
   if (user.empty() || user.size() > kUserBytes) return ShowIdentify(context, request);
-  const auto person = FindCaller(context.services.directory, user);
+  const auto person = FindCaller(context.services, request.session->actor, user);
   if (!person) return ShowFailure(context, request, person.error());
   if (!*person) {
     return ShowIdentify(context, request, context.catalog.Text("help_desk.no_such_user", {user}),
@@ -129,7 +133,7 @@ Response OpenRequest(const PageContext& context, Request& request) {
                                                        {*account, entered.reason, entered.ticket});
   if (opened) return Response::SeeOther("/help-desk/requests/" + opened->id.Hex());
   context.services.report(request, opened.error());
-  const auto detail = context.services.directory.Get(*account);
+  const auto detail = context.services.people.Get(request.session->actor, *account);
   if (!detail) return ShowFailure(context, request, detail.error());
   entered.problem = context.catalog.Say(opened.error().message);
   const int status = HttpStatus(opened.error().code);

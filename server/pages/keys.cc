@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "server/api/problem.h"
+#include "server/api/theirs.h"
 #include "server/pages/frame.h"
 #include "server/pages/models.h"
 
@@ -15,7 +16,8 @@ Data NewKeys(const Catalog& catalog, const std::vector<NewKeyView>& keys) {
 
 Response ListKeys(const PageContext& context, Request& request) {
   const Catalog& catalog = context.catalog;
-  const auto keys = context.services.keys.List();
+  const auto keys =
+      AmongTheirs(context.services, request, Right::kKeysRead, context.services.keys.List());
   if (!keys) return ShowFailure(context, request, keys.error());
   Data data = Frame(context, request, catalog.Text("keys.title"), "keys", "/events/keys");
   Data list = List();
@@ -66,7 +68,9 @@ struct EnteredStep {
 Response ShowKey(const PageContext& context, const Request& request, const DeviceId& device,
                  const EnteredStep& entered, int status) {
   const Catalog& catalog = context.catalog;
-  const auto key = context.services.keys.Get(device);
+  const auto key =
+      OfTheirs(context.services, request, Right::kKeysRead, context.services.keys.Get(device),
+               [&] { return context.services.keys.Get(DeviceId{}); });
   if (!key && key.error().code == ErrorCode::kNotFound) return ShowNotFound(context, request);
   if (!key) return ShowFailure(context, request, key.error());
   const std::string title = catalog.Text("key.title", {ShortKey(device)});
@@ -82,6 +86,10 @@ Response ShowKey(const PageContext& context, const Request& request, const Devic
   bool any = false;
   for (const StepChoice& choice : kSteps) {
     if (!IsOffered(*key, request.session->actor.roles, choice.step)) continue;
+    if (!context.services.people.Check(request.session->actor, RightOf(choice.step),
+                                       key->account)) {
+      continue;
+    }
     Data row;
     Put(row, "name", choice.name);
     Put(row, "text", catalog.Text(choice.text));
@@ -153,7 +161,7 @@ void PutChoices(const Catalog& catalog, Data& data, const std::vector<KeyView>& 
 Response ShowPicker(const PageContext& context, const Request& request, const AccountId& id,
                     std::string_view problem, int status) {
   const Catalog& catalog = context.catalog;
-  const auto detail = context.services.directory.Get(id);
+  const auto detail = context.services.people.Get(request.session->actor, id);
   if (!detail) return ShowFailure(context, request, detail.error());
   const auto fresh = context.services.keys.Unassigned();
   if (!fresh) return ShowFailure(context, request, fresh.error());
@@ -179,9 +187,11 @@ Response ShowEnrolment(const PageContext& context, const Request& request, const
                        std::string_view code, std::string_view mailed = {},
                        std::string_view mail_problem = {}) {
   const Catalog& catalog = context.catalog;
-  const auto enrolment = context.services.keys.Enrolment(id);
+  const auto enrolment = OfTheirs(context.services, request, Right::kEnrolmentsRead,
+                                  context.services.keys.Enrolment(id),
+                                  [&] { return context.services.keys.Enrolment(EnrolmentId{}); });
   if (!enrolment) return ShowFailure(context, request, enrolment.error());
-  const auto detail = context.services.directory.Get(enrolment->account);
+  const auto detail = context.services.people.Get(request.session->actor, enrolment->account);
   Data data = Frame(context, request, catalog.Text("enrolment.title"), "employees", "/events/keys");
   std::string name = enrolment->account.Hex();
   if (detail) {
@@ -241,6 +251,10 @@ Response Enrol(const PageContext& context, Request& request, const AccountId& id
                                                     *workstation, replaces);
   if (!begun) {
     context.services.report(request, begun.error());
+    if (begun.error().code == ErrorCode::kNotFound &&
+        !context.services.people.Get(request.session->actor, id)) {
+      return ShowNotFound(context, request);
+    }
     return ShowPicker(context, request, id, context.catalog.Say(begun.error().message), 409);
   }
   std::string mailed, mail_problem;

@@ -54,7 +54,7 @@ void PutSources(const Catalog& catalog, Data& data, const std::vector<SourceChoi
 Response ShowForm(const PageContext& context, const Request& request, const AccountId& id,
                   const Entered& entered, int status) {
   const Catalog& catalog = context.catalog;
-  const auto detail = context.services.directory.Get(id);
+  const auto detail = context.services.people.Get(request.session->actor, id);
   if (!detail) return ShowFailure(context, request, detail.error());
   const auto preflight = context.services.changes.Check(request.session->actor, id);
   if (!preflight) return ShowFailure(context, request, preflight.error());

@@ -430,6 +430,18 @@ Result<TokenVerdict> FakeTokens::Judge(std::string_view secret, std::string_view
   return out;
 }
 
+Result<GroupMembers> FakeGroups::Members(std::string_view group_dn, std::size_t) {
+  const auto found = groups.find(group_dn);
+  if (found == groups.end()) return Fail(ErrorCode::kNotFound, "There is no such group.");
+  GroupMembers out;
+  for (const AccountId& id : found->second) {
+    GroupMember member;
+    member.person.id = id;
+    out.members.push_back(member);
+  }
+  return out;
+}
+
 Result<RequestJournal::Begun> FakeJournal::Begin(std::string_view principal, std::string_view key,
                                                  const Hash32& request) {
   Begun begun;
@@ -593,8 +605,9 @@ Result<void> FakeHelpDesk::Cancel(const Actor& actor, const HelpDeskId& id, std:
   return Step("cancel", actor, id, version);
 }
 
-World::World(const std::string& web_directory)
-    : services{sessions,
+World::World(const std::string& web_directory, PeopleConfig people_config)
+    : people(MakePeopleService(directory, groups, clock, std::move(people_config))),
+      services{sessions,
                changes,
                keys,
                workstations,
@@ -615,6 +628,7 @@ World::World(const std::string& web_directory)
                  if (audit_damage) return tl::unexpected(*audit_damage);
                  return "The audit log is whole.";
                },
+               *people,
                &rotation,
                &activation_mail,
                &help_desk,

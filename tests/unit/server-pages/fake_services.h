@@ -73,6 +73,12 @@ struct FakeDirectory final : Directory {
   Result<PasswordStamp> Stamp(const ChangeTarget&, const AccountId&) override;
   Result<BindOutcome> TryPassword(const ChangeTarget&, const AccountId&,
                                   const SecureBytes&) override;
+  Result<std::vector<std::string>> GroupsOf(const AccountId& id) override {
+    const auto found = Get(id);
+    if (!found) return tl::unexpected(found.error());
+    return std::vector<std::string>{};
+  }
+  std::string CursorAfter(const Person&) override { return "cursor&2"; }
   Result<void> Unlock(const AccountId&, const AccountId&) override { return {}; }
   Result<void> RequireChange(const AccountId&, const AccountId&, bool) override { return {}; }
   Result<void> Ping() override;
@@ -198,6 +204,11 @@ struct FakeRotation final : RotationService {
   std::vector<std::string> calls;
 };
 
+struct FakeGroups final : GroupReader {
+  Result<GroupMembers> Members(std::string_view group_dn, std::size_t limit) override;
+  std::map<std::string, std::vector<AccountId>, std::less<>> groups;
+};
+
 struct FakeActivationMail final : ActivationMail {
   Result<std::string> Send(const Actor& actor, const AccountId& account,
                            std::string_view code) override;
@@ -265,7 +276,7 @@ class FakeCheckUp : public CheckUp {
 };
 
 struct World {
-  explicit World(const std::string& web_directory);
+  explicit World(const std::string& web_directory, PeopleConfig people_config = {});
 
   FakeSessions sessions;
   FakeDirectory directory;
@@ -279,6 +290,9 @@ struct World {
   FakeTokens tokens;
   FakeJournal journal;
   FakeRotation rotation;
+  FakeGroups groups;
+  // The real one, over the fakes.
+  std::unique_ptr<PeopleService> people;
   FakeActivationMail activation_mail;
   FakeHelpDesk help_desk;
   FakeSecondFactor factors{sessions};

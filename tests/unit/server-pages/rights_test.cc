@@ -60,6 +60,7 @@ std::string ThingOf(const World& world, const std::string& pattern) {
   if (begins("/changes/")) return MakeId<ChangeId>(1).Hex();
   if (begins("/workstations/")) return MakeId<WorkstationId>(11).Hex();
   if (begins("/policies/")) return MakeId<PolicyId>(0x90).Hex();
+  if (begins("/scopes/")) return "help_desk";
   if (begins("/tokens/")) return MakeId<TokenId>(0x70).Hex();
   if (begins("/help-desk/requests/")) return MakeId<HelpDeskId>(0xD5).Hex();
   return "nothing";
