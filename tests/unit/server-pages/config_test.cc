@@ -139,6 +139,10 @@ std::string Source(const std::string& extra = {}) {
          extra;
 }
 
+std::string Scope(const std::string& lists, const std::string& role = "help_desk") {
+  return "[[scope]]\nrole = \"" + role + "\"\n" + lists;
+}
+
 std::string Times(int count, const std::string& text) {
   std::string out;
   for (int i = 0; i < count; ++i) {
@@ -275,6 +279,18 @@ TEST_CASE("a bad configuration is refused with file, line and remedy") {
                             "ca_file = \"a\"\nbase_dn = \"DC=corp,DC=example\"\nbind_name = "
                             "\"s\"\npassword_file = \"p\"\n",
        17, "that is the first source already"},
+      {kGood + Scope("include_users = [\"a\"]\n", "guest"), 16, "must be one of administrator"},
+      {kGood + Scope(""), 16, "name whom to include or to exclude"},
+      {kGood + Scope("include_ous = [\"Sales\"]\n"), 17, "must hold distinguished names"},
+      {kGood + Scope("include_groups = [\"cn=a\\n,dc=b\"]\n"), 17, "distinguished names"},
+      {kGood + Scope("exclude_ous = [\"OU=A,DC=other\"]\n"), 17, "not below directory.base_dn"},
+      {kGood + Scope("exclude_users = [\"\"]\n"), 17, "scope.exclude_users"},
+      {kGood + Scope("include_users = \"anna\"\n"), 17, "scope.include_users"},
+      {kGood + Scope("include_people = [\"anna\"]\n"
+                     "include_users = [\"a\"]\n"),
+       17, "scope.include_people is not known"},
+      {std::string(kGood) + "[scope]\nrole = \"auditor\"\n", 15,
+       "blocks that begin with [[scope]]"},
       {std::string(kGood) + "[[sessions]]\nidle_minutes = 5\n", 15, "sessions"},
   };
   CHECK(table.size() >= 50);
@@ -339,6 +355,18 @@ TEST_CASE("files: modes, owners, one line of secret, never over an old one") {
   CHECK(open_folder.error().message.find("chmod 700") != std::string::npos);
   ::chmod(folder.path.c_str(), 0700);
   CHECK(CheckPrivateFolder(folder.path));
+}
+
+TEST_CASE("scopes are read into rules of their role") {
+  const auto config = Parse(kGood + Scope("include_ous = [\"ou=Sales, DC=corp,DC=example\"]\n") +
+                            Scope("exclude_users = [\"anna\", \"boris\"]\n", "auditor"));
+  REQUIRE(config);
+  REQUIRE(config->scopes.size() == 2);
+  CHECK(Describe(config->scopes[0]) == "help_desk: include OU ou=Sales, DC=corp,DC=example");
+  CHECK(Describe(config->scopes[1]) == "auditor: exclude user anna; exclude user boris");
+  std::string many = kGood;
+  for (int i = 0; i < 33; ++i) many += Scope("include_users = [\"a\"]\n");
+  CHECK_FALSE(Parse(many));
 }
 
 TEST_CASE("a log line stays one line and deceives nobody") {

@@ -76,7 +76,8 @@ std::string Address(const World& world, const Route& route, bool here) {
 }
 
 struct Floor : World {
-  Floor() : World(KEYFERRY_WEB_DIR) {
+  explicit Floor(PeopleConfig people_config = {})
+      : World(KEYFERRY_WEB_DIR, std::move(people_config)) {
     fake::Populate(*this);
     Refill();
   }
@@ -109,7 +110,7 @@ struct Floor : World {
     return request;
   }
 
-  int AsPerson(Roles roles, const Route& route, const Expected& expected, bool here) {
+  Response AnswerTo(Roles roles, const Route& route, const Expected& expected, bool here) {
     Refill();
     Session session;
     session.actor = {MakeId<AccountId>(0xAC), "carol.case", "Carol Case", roles, "127.0.0.1"};
@@ -118,7 +119,10 @@ struct Floor : World {
     Request request = Asked(route, expected, here);
     request.headers["cookie"] = std::string(kSessionCookie) + "=case";
     sessions.incomplete = route.incomplete;
-    return Send(std::move(request)).status;
+    return Send(std::move(request));
+  }
+  int AsPerson(Roles roles, const Route& route, const Expected& expected, bool here) {
+    return AnswerTo(roles, route, expected, here).status;
   }
 
   int AsToken(const std::string& scope, Roles roles, const Route& route, const Expected& expected,
@@ -246,6 +250,46 @@ TEST_CASE("every route of the API × a token of each scope × every mixture of i
         }
       }
     }
+  }
+}
+
+TEST_CASE("every GET × somebody out of scope: as if they and their things were not there") {
+  const auto matrix = Matrix();
+  for (const Role role : kAllRoles) {
+    PeopleScope scope;
+    scope.role = role;
+    {
+      const Floor all;
+      scope.exclude.users = {all.directory.people[0].person.login,
+                             all.directory.people[4].person.login};
+    }
+    PeopleConfig config;
+    config.scopes = {scope};
+    Floor world(config);
+    const std::string hidden = world.directory.people[0].person.display_name;
+    std::size_t seen = 0;
+    for (const Route& route : world.browser->routes()) {
+      const auto found = matrix.find(NameOf(route));
+      if (route.method != Method::kGet || found == matrix.end()) continue;
+      if (!route.needs.right || !May(role, *route.needs.right)) continue;
+      INFO(Name(role) << ": " << NameOf(route));
+      const Response answer = world.AnswerTo(role, route, found->second, true);
+      CHECK(answer.body.find(scope.exclude.users[0]) == std::string::npos);
+      // The audit log is not cut to a scope.
+      if (route.pattern.find("/audit") == std::string::npos) {
+        CHECK(answer.body.find(hidden) == std::string::npos);
+      }
+      bool theirs = false;
+      for (const char* of :
+           {"/employees/{", "/keys/{", "/changes/{", "/enrolments/{", "/accounts/{"}) {
+        theirs |= route.pattern.find(of) != std::string::npos;
+      }
+      if (!theirs) continue;
+      ++seen;
+      CHECK(answer.status == 404);
+      CHECK(world.AnswerTo(role, route, found->second, false).status == 404);
+    }
+    CHECK(seen >= 8);
   }
 }
 
