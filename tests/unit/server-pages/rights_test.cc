@@ -274,11 +274,14 @@ TEST_CASE("every GET × somebody out of scope: as if they and their things were 
       if (!route.needs.right || !May(role, *route.needs.right)) continue;
       INFO(Name(role) << ": " << NameOf(route));
       const Response answer = world.AnswerTo(role, route, found->second, true);
-      CHECK(answer.body.find(scope.exclude.users[0]) == std::string::npos);
-      // The audit log is not cut to a scope.
-      if (route.pattern.find("/audit") == std::string::npos) {
-        CHECK(answer.body.find(hidden) == std::string::npos);
+      // The audit log is not cut to a scope, the rules name whom they exclude, and the fake help
+      // desk has an open request of this agent.
+      bool cut = true;
+      for (const char* open : {"/audit", "/scopes", "/help-desk"}) {
+        if (route.pattern.find(open) != std::string::npos) cut = false;
       }
+      if (cut) CHECK(answer.body.find(scope.exclude.users[0]) == std::string::npos);
+      if (cut) CHECK(answer.body.find(hidden) == std::string::npos);
       bool theirs = false;
       for (const char* of :
            {"/employees/{", "/keys/{", "/changes/{", "/enrolments/{", "/accounts/{"}) {
