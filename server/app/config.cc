@@ -590,8 +590,8 @@ const std::vector<std::string>& ConfigKeys() {
   static const std::vector<std::string> keys = [] {
     std::vector<std::string> all = FirstKeys();
     const auto after = std::find(all.begin(), all.end(), "sessions.idle_minutes");
-    all.insert(all.insert(after, ScopeKeys().begin(), ScopeKeys().end()), SourceKeys().begin(),
-               SourceKeys().end());
+    all.insert(all.insert(after, SourceKeys().begin(), SourceKeys().end()), ScopeKeys().begin(),
+               ScopeKeys().end());
     return all;
   }();
   return keys;

@@ -165,6 +165,9 @@ class DefaultSecondFactor final : public SecondFactor {
       return Fail(ErrorCode::kPermissionDenied,
                   "Another administrator has to reset your second factor.");
     }
+    if (auto reach = CheckReach(ports_, actor, Right::kSignInsWrite, account); !reach) {
+      return reach;
+    }
     const auto factor = ports_.store.FindFactor(account);
     if (!factor) return tl::unexpected(factor.error());
     const std::string login = *factor ? (*factor)->login : std::string();

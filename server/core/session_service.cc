@@ -117,7 +117,14 @@ class DefaultSessionService final : public SessionService {
     // To who may not end it a session of somebody else is none.
     if (found == all->end() ||
         (found->actor.id != actor.id && !May(actor.roles, Right::kSignInsWrite))) {
-      return Fail(ErrorCode::kNotFound, "This session has ended already.");
+      return Fail(ErrorCode::kNotFound, kNone);
+    }
+    if (found->actor.id != actor.id) {
+      auto reach = CheckReach(ports_, actor, Right::kSignInsWrite, found->actor.id);
+      if (!reach && reach.error().code == ErrorCode::kNotFound) {
+        return Fail(ErrorCode::kNotFound, kNone);
+      }
+      if (!reach) return reach;
     }
     const auto ended = ports_.store.EndSessions(
         found->actor.id, id, std::nullopt,
@@ -133,6 +140,7 @@ class DefaultSessionService final : public SessionService {
   }
 
  private:
+  static constexpr const char* kNone = "This session has ended already.";
   static constexpr std::size_t kTokenSize = 43;  // 32 bytes in base64url
   static constexpr std::int64_t kIncompleteSeconds = 10 * 60;
   static constexpr std::int64_t kCheckSeconds = 60;

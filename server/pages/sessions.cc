@@ -46,22 +46,41 @@ Data SessionRow(const Catalog& catalog, const Session& session, const SessionId&
   return row;
 }
 
+// Of all who have a session or a second factor those whose it is up to this administrator to end.
+Result<std::vector<AccountId>> Theirs(const PageContext& context, const Actor& actor,
+                                      const std::vector<Session>& sessions,
+                                      const std::vector<FactorView>& factors) {
+  std::vector<AccountId> all;
+  for (const Session& session : sessions) all.push_back(session.actor.id);
+  for (const FactorView& factor : factors) all.push_back(factor.account);
+  std::sort(all.begin(), all.end());
+  all.erase(std::unique(all.begin(), all.end()), all.end());
+  auto theirs = context.services.people.Among(actor, Right::kSignInsWrite, all);
+  if (theirs) std::sort(theirs->begin(), theirs->end());
+  return theirs;
+}
+
 Response ShowSessions(const PageContext& context, const Request& request) {
   const Catalog& catalog = context.catalog;
   const Session& own = *request.session;
-  const bool admin = May(own.actor.roles, Right::kSignInsWrite);
   const auto sessions = context.services.sessions.List();
   if (!sessions) return ShowFailure(context, request, sessions.error());
   const auto factors = context.services.factors->List();
   if (!factors) return ShowFailure(context, request, factors.error());
+  const auto theirs = Theirs(context, own.actor, *sessions, *factors);
+  if (!theirs) return ShowFailure(context, request, theirs.error());
+  const auto reached = [&theirs](const AccountId& account) {
+    return std::binary_search(theirs->begin(), theirs->end(), account);
+  };
 
   Data data = Frame(context, request, catalog.Text("sessions.title"), "");
   Data mine = List(), others = List(), people = List();
   std::size_t others_count = 0, mine_count = 0;
+  bool has_people = false;
   for (const Session& session : *sessions) {
     if (session.actor.id == own.actor.id) {
       if (++mine_count <= kMostRows) mine << SessionRow(catalog, session, own.id);
-    } else if (admin && ++others_count <= kMostRows) {
+    } else if (reached(session.actor.id) && ++others_count <= kMostRows) {
       others << SessionRow(catalog, session, own.id);
     }
   }
@@ -75,8 +94,9 @@ Response ShowSessions(const PageContext& context, const Request& request) {
         catalog.Text("sessions.recovery_left", {std::to_string(factor.recovery_left)}));
     if (factor.account == own.actor.id) {
       data["factor"] = std::move(row);
-    } else if (admin) {
+    } else if (reached(factor.account)) {
       people << row;
+      has_people = true;
     }
   }
   data["mine"] = std::move(mine);
@@ -84,10 +104,7 @@ Response ShowSessions(const PageContext& context, const Request& request) {
   PutFlag(data, "has_others", others_count > 0);
   data["others"] = std::move(others);
   PutFlag(data, "more", others_count > kMostRows || mine_count > kMostRows);
-  PutFlag(data, "has_people",
-          admin && std::any_of(factors->begin(), factors->end(), [&own](const FactorView& factor) {
-            return factor.account != own.actor.id;
-          }));
+  PutFlag(data, "has_people", has_people);
   data["people"] = std::move(people);
   return Show(context, request, "sessions", data);
 }

@@ -89,7 +89,8 @@ void Company::Start() {
                         waiter,
                         *presence,
                         [this](std::string_view line) { log.emplace_back(line); },
-                        sources};
+                        sources,
+                        people};
   sessions = MakeSessionService(ports, session_config);
   factors = MakeSecondFactor(ports, session_config);
   changes = MakeChangeService(ports, change_config);

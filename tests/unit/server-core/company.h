@@ -69,6 +69,7 @@ struct Company {
   // From the next Restart on: linked sources, and a first directory in the fake's place.
   std::vector<LinkedSource> sources;
   Directory* first = nullptr;
+  PeopleService* people = nullptr;  // from the next Restart on
   FakeWaiter waiter;
   FakeAuthority ca;
   Maker maker;

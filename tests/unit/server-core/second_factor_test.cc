@@ -480,3 +480,27 @@ TEST_CASE("sessions are listed and ended: one, all others, another's by an admin
   CHECK(gate.audit->List(0, 1)->front().target == "alice");
   CHECK(gate.sessions->End(a.session.actor, desk.session.id).error().code == ErrorCode::kNotFound);
 }
+
+TEST_CASE(
+    "whose sessions and second factor are out of an administrator's scope stays as they are") {
+  struct : GroupReader {
+    Result<GroupMembers> Members(std::string_view, std::size_t) override { return GroupMembers{}; }
+  } groups;
+  Gate gate;
+  PeopleConfig config;
+  config.scopes.push_back({Role::kAdministrator, {}, {{"boss"}, {}, {}}});
+  const auto people = MakePeopleService(gate.directory, groups, gate.clock, config);
+  gate.people = people.get();
+  gate.Restart();
+  const SignedIn whole = gate.SetUp();
+  Actor other = gate.admin;
+  other.id = gate.alice;
+  other.login = "alice";
+  CHECK(gate.factors->Reset(other, gate.admin.id).error().code == ErrorCode::kNotFound);
+  const auto ended = gate.sessions->End(other, whole.session.id);
+  REQUIRE_FALSE(ended);
+  CHECK(ended.error().message == gate.sessions->End(other, SessionId{}).error().message);
+  CHECK(gate.sessions->Find(whole.token, ""));
+  // One's own sessions are no matter of scope.
+  REQUIRE(gate.sessions->End(whole.session.actor, whole.session.id));
+}

@@ -61,6 +61,7 @@ struct Contract : World {
     if (route.pattern.find("/tokens/") != std::string::npos) id = tokens.tokens[0].id.Hex();
     if (route.pattern.find("/policies/") != std::string::npos) id = rotation.policies[0].id.Hex();
     if (route.pattern.find("/problems/") != std::string::npos) id = "conflict";
+    if (route.pattern.find("/scopes/") != std::string::npos) id = "help_desk";
     std::string out = route.pattern;
     const std::size_t open = out.find('{');
     if (open != std::string::npos) out.replace(open, out.find('}') - open + 1, id);

@@ -267,6 +267,12 @@ TEST_CASE("every GET × somebody out of scope: as if they and their things were 
     config.scopes = {scope};
     Floor world(config);
     const std::string hidden = world.directory.people[0].person.display_name;
+    Session other;
+    other.id = MakeId<SessionId>(0x44);
+    other.actor.id = world.directory.people[0].person.id;
+    other.actor.login = scope.exclude.users[0];
+    world.sessions.sessions["theirs"] = other;
+    world.factors.factors.push_back({other.actor.id, other.actor.login, 1'700'000'000'000, 8});
     std::size_t seen = 0;
     for (const Route& route : world.browser->routes()) {
       const auto found = matrix.find(NameOf(route));
