@@ -18,11 +18,12 @@ import { factorTests } from './factor.mjs';
 import { helpDeskTests, withBusyHelpDesk } from './help_desk.mjs';
 import { keyTests } from './keys.mjs';
 import { languageTests, withOwnTexts } from './languages.mjs';
+import { roleTests, withScope } from './roles.mjs';
 import { sourceTests } from './sources.mjs';
 
 const { values: options } = parseArgs({ options: { preset: { type: 'string', default: 'release' }, screenshots: { type: 'string' }, only: { type: 'string' } } });
 // Long, so that no test meets a step-up but the one that is about it.
-class PatientStack extends withOwnTexts(withBusyHelpDesk(withMail(linked(withSecondPort(Stack))))) {
+class PatientStack extends withOwnTexts(withScope(withBusyHelpDesk(withMail(linked(withSecondPort(Stack)))))) {
   serverConfig() { return super.serverConfig().replace('[passwords]\n', '[sign_in]\nstep_up_minutes = 120\n\n[passwords]\n'); }
 }
 const stack = new PatientStack({ preset: options.preset });
@@ -272,6 +273,7 @@ try {
   for (const run of apiTests({ stack, test, signIn, axe, picture, admin })) await run();
 
   for (const run of factorTests({ stack, test, signIn, axe, picture, admin })) await run();
+  for (const run of roleTests({ stack, test, signIn, axe, picture, admin })) await run();
 
   await test('directory down: the page says so, nothing changed; it recovers by itself', async (page) => {
     await signIn(page, admin);
