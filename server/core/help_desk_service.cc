@@ -85,8 +85,9 @@ class DefaultHelpDesk final : public HelpDeskService {
     if (!May(actor.roles, Right::kChangesWrite)) {
       return Fail(ErrorCode::kPermissionDenied, "You may not work at the help desk.");
     }
-    if (auto reach = CheckReach(core_, actor, Right::kChangesWrite, opening.account); !reach) {
-      return tl::unexpected(std::move(reach.error()));
+    const auto reach = CheckReach(core_, actor, Right::kChangesWrite, opening.account);
+    if (!reach && reach.error().code != ErrorCode::kPermissionDenied) {
+      return tl::unexpected(reach.error());
     }
     const auto detail = core_.directory.Get(opening.account);
     if (!detail) return tl::unexpected(detail.error());
@@ -98,11 +99,13 @@ class DefaultHelpDesk final : public HelpDeskService {
     request.display_name = detail->person.display_name;
     request.reason = opening.reason;
     request.ticket = opening.ticket;
-    if (actor.id == opening.account) {
-      const Error error{ErrorCode::kPermissionDenied,
-                        "Nobody serves themselves at the help desk; ask a colleague.",
-                        {},
-                        0};
+    if (actor.id == opening.account || !reach) {
+      const Error error = actor.id == opening.account
+                              ? Error{ErrorCode::kPermissionDenied,
+                                      "Nobody serves themselves at the help desk; ask a colleague.",
+                                      {},
+                                      0}
+                              : reach.error();
       auto audited = core_.store.AppendAudit(
           Entry(actor, request, "help_desk.open", OutcomeName(error.code), error.message));
       return tl::unexpected(audited ? error : audited.error());
@@ -278,7 +281,9 @@ class DefaultHelpDesk final : public HelpDeskService {
     const std::int64_t now = core_.clock.UnixMillis();
     // One that a server left half done is gone on with, whatever the time is.
     const bool resumed = row->state == State::kActing && row->version == version;
-    if (!resumed) {
+    if (resumed) {
+      if (auto reach = StillReached(actor, *row); !reach) return reach;
+    } else {
       auto checked = At(actor, id, version, State::kVerified);
       if (!checked) return tl::unexpected(std::move(checked.error()));
       HelpDeskStore::Step step = StepOf(*checked, State::kActing);
@@ -394,14 +399,27 @@ class DefaultHelpDesk final : public HelpDeskService {
                              State state) {
     auto row = Load(actor, id);
     if (!row) return row;
-    // What was carried out may be confirmed late.
-    if (state != State::kActed) {
-      const auto closed = CloseIfOver(*row);
-      if (!closed) return tl::unexpected(closed.error());
-      if (*closed) return Moved();
+    // What was carried out may be confirmed late, and by whom it is no longer due to.
+    if (state == State::kActed) {
+      if (row->version != version || row->state != state) return Moved();
+      return row;
     }
-    if (row->version != version || row->state != state) return Moved();
+    const auto closed = CloseIfOver(*row);
+    if (!closed) return tl::unexpected(closed.error());
+    if (*closed || row->version != version || row->state != state) return Moved();
+    if (auto reach = StillReached(actor, *row); !reach) {
+      return tl::unexpected(std::move(reach.error()));
+    }
     return row;
+  }
+
+  // Whom the agent reaches may have changed since the request was opened.
+  Result<void> StillReached(const Actor& actor, const HelpDeskRequest& row) {
+    auto reach = CheckReach(core_, actor, Right::kChangesWrite, row.account);
+    if (reach || reach.error().code == ErrorCode::kUnavailable) return reach;
+    auto audited = core_.store.AppendAudit(Entry(
+        actor, row, "help_desk.reach", OutcomeName(reach.error().code), reach.error().message));
+    return audited ? reach : audited;
   }
 
   // Closes what has run out of time. True: it is closed now, by this call or another.

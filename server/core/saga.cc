@@ -131,7 +131,9 @@ Result<ChangeView> Saga::Run(const Actor& actor, ChangeRequest request) {
   if (May(actor.roles, Right::kChangesWrite) && actor.id != request.account) {
     const auto reach = CheckReach(ports_, actor, Right::kChangesWrite, request.account);
     if (!reach) {
-      auto audited = AuditRefusal(actor, request.account.Hex(), reach.error());
+      const auto person = ports_.directory.Get(request.account);
+      auto audited =
+          AuditRefusal(actor, person ? person->person.login : request.account.Hex(), reach.error());
       return tl::unexpected(audited ? reach.error() : std::move(audited.error()));
     }
   }

@@ -67,7 +67,9 @@ struct Desk : Office {
                           *attestation,
                           waiter,
                           *presence,
-                          [](std::string_view) {}};
+                          [](std::string_view) {},
+                          {},
+                          people};
     outbox = std::make_unique<MailOutbox>(*store, &box, clock, [](std::string_view) {});
     service = MakeHelpDeskService({ports, *changes, *outbox, templates}, config);
   }

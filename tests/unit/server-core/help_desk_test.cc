@@ -272,6 +272,73 @@ TEST_CASE("nobody serves themselves, protected or disabled people") {
   CHECK_FALSE(desk.store->OpenHelpDeskOf(desk.alice)->has_value());
 }
 
+namespace {
+
+// The help desk's group holds its agent and a colleague.
+struct Colleagues final : GroupReader {
+  Result<GroupMembers> Members(std::string_view, std::size_t) override {
+    GroupMembers out;
+    out.members.resize(1);
+    out.members[0].person.id = who;
+    return out;
+  }
+  AccountId who;
+};
+
+PeopleConfig ExcludingAlice() {
+  PeopleConfig config;
+  config.role_groups = {"CN=Help Desk,OU=Groups,DC=corp,DC=example"};
+  config.scopes.push_back({Role::kHelpDesk, {}, {{"alice"}, {}, {}}});
+  return config;
+}
+
+}  // namespace
+
+TEST_CASE(
+    "requests for oneself and for colleagues are refused in the audit log too, others hidden") {
+  Desk desk;
+  Colleagues groups;
+  groups.who = desk.Agent("mia").id;
+  const auto people = MakePeopleService(desk.directory, groups, desk.clock, ExcludingAlice());
+  desk.people = people.get();
+  desk.Start();
+  HelpDeskOpening opening = desk.Opening();
+  const std::uint64_t before = desk.AuditHead();
+  CHECK(desk.service->Open(desk.agent, opening).error().code == ErrorCode::kNotFound);
+  CHECK(desk.AuditHead() == before);
+  for (const AccountId& account : {desk.agent.id, groups.who}) {
+    opening.account = account;
+    CHECK(desk.service->Open(desk.agent, opening).error().code == ErrorCode::kPermissionDenied);
+  }
+  const auto rows = desk.store->AuditAfter(before, 10);
+  REQUIRE(rows);
+  REQUIRE(rows->size() == 2);
+  CHECK(rows->at(0).entry.target == "agent");
+  CHECK(rows->at(1).entry.target == "mia");
+  for (const auto& row : *rows) CHECK(row.entry.action == "help_desk.open");
+  CHECK_FALSE(desk.store->OpenHelpDeskOf(groups.who)->has_value());
+}
+
+TEST_CASE("whom the agent no longer reaches is not served any further, in whatever process") {
+  for (const HelpDeskProcess process :
+       {HelpDeskProcess::kReset, HelpDeskProcess::kUnlock, HelpDeskProcess::kMustChange}) {
+    INFO(Name(process));
+    Desk desk;
+    Colleagues groups;
+    const auto people = MakePeopleService(desk.directory, groups, desk.clock, ExcludingAlice());
+    const HelpDeskId id = desk.In(State::kVerified, process);
+    desk.people = people.get();
+    desk.StartAgain();
+    const std::uint64_t before = desk.AuditHead();
+    const int writes = desk.directory.writes;
+    CHECK(desk.Act(id).error().code == ErrorCode::kNotFound);
+    CHECK(desk.Row(id).state == State::kVerified);
+    CHECK(desk.Audited(before) == std::vector<std::string>{"reach not_found"});
+    CHECK(desk.directory.writes == writes);
+    CHECK(desk.service->Cancel(desk.agent, id, desk.At(id)));
+  }
+}
+
 TEST_CASE("time: to the millisecond, and with a wall clock that jumps") {
   Desk desk;
   HelpDeskId id = desk.In(State::kVerified);

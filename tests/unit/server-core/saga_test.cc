@@ -131,6 +131,26 @@ TEST_CASE("preflight refuses with a sentence and an audit row, and leaves the di
   CHECK(office.audit->List(0, 1).value().front().action == "password.refused");
 }
 
+TEST_CASE("whom the actor does not reach is refused in the audit log by their sign-in name") {
+  struct NoGroups final : GroupReader {
+    Result<GroupMembers> Members(std::string_view, std::size_t) override { return GroupMembers(); }
+  } groups;
+  Office office;
+  PeopleConfig config;
+  config.scopes.push_back({Role::kAdministrator, {}, {{"alice"}, {}, {}}});
+  const auto people = MakePeopleService(office.directory, groups, office.clock, config);
+  office.people = people.get();
+  office.Reboot();
+  const auto refused =
+      office.changes->Start(office.admin, office.Request(office.alice, "request-1"));
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == ErrorCode::kNotFound);
+  const auto entry = office.audit->List(0, 1).value().front();
+  CHECK(entry.action == "password.refused");
+  CHECK(entry.target == "alice");
+  CHECK(office.directory.writes == 0);
+}
+
 TEST_CASE("preflight says where the key is") {
   Office office;
   auto check = office.changes->Check(office.admin, office.alice);
