@@ -29,7 +29,12 @@ void Guarded(const F& handler) {
 }  // namespace
 
 BusLoop::BusLoop(Options options)
-    : options_(std::move(options)), wake_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+    : options_(std::move(options)), wake_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  // sdbus-c++ 1.2 makes every Variant on one connection of its own, a static that the first of them
+  // makes and the end of the program destroys. Made here, it outlives a loop that is a static too;
+  // made by the loop's thread, it would go first, under the Variants that the thread has in hand.
+  Guarded([] { const sdbus::Variant first; });
+}
 
 BusLoop::~BusLoop() {
   Stop();

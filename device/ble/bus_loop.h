@@ -43,6 +43,8 @@ Result<std::tuple<T...>> ReadArguments(sdbus::Message& message) {
 // signals handled and tasks run there, so that what belongs to the thread needs no lock. No
 // sdbus::Error leaves the handlers given to it, and none is thrown by its members.
 //
+// May be a static: its thread may then run until the end of the program.
+//
 // A bus that is not there, or goes, is tried again after 1, 2, 4 … 30 s when `again` is set.
 class BusLoop {
  public:

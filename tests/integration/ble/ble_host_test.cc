@@ -487,3 +487,14 @@ TEST_CASE("an adapter that is off, or none, is named before anything is asked", 
   CHECK(device::Pairing::Open({mock.address(), {}}).error().message.find("not running") !=
         std::string::npos);
 }
+
+// What the thread is at when the program ends is another thing each time.
+TEST_CASE("a program may end with a host at work", "[ble]") {
+  MockBluez mock;
+  mock.Do("adapter()");
+  mock.Do("chatter()");
+  for (int i = 0; i < 60; ++i) {
+    INFO(i);
+    REQUIRE(std::system((KEYFERRY_STATIC_HOST " " + mock.address()).c_str()) == 0);
+  }
+}

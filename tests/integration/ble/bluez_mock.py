@@ -249,6 +249,17 @@ def desktop(answer, capabilities=("body", "actions")):
                              ("Notify", "susssasa{sv}i", "u", notify), ("CloseNotification", "u", "", close)])
 
 
+def chatter():
+    """From now on the adapter says something about itself all the time."""
+    def say():
+        for length in range(20):
+            objects[HCI0].EmitSignal(PROPERTIES, "PropertiesChanged", "sa{sv}as",
+                                     [ADAPTER, {"Powered": dbus.Boolean(True), "Alias": dbus.String("x" * length)}, dbus.Array([], signature="s")])
+        return True
+
+    GLib.timeout_add(1, say)
+
+
 def line(source, _condition):
     text = source.readline()
     if not text:
