@@ -1,4 +1,4 @@
-// The audit log and the check-up.
+// The audit log, the reports and the check-up.
 #include <memory>
 #include <mutex>
 
@@ -75,6 +75,40 @@ Response ExportAudit(Services& services, Request& request) {
   return response;
 }
 
+template <typename State, std::size_t kSize>
+json::object ByState(const std::array<std::uint64_t, kSize>& counts) {
+  json::object out;
+  for (std::size_t i = 0; i < kSize; ++i) out[Name(static_cast<State>(i))] = counts[i];
+  return out;
+}
+
+Response ShowReports(Services& services, Request& request) {
+  const auto figures = services.reports->Figures();
+  if (!figures) return Answer(services, request, figures.error());
+  json::array set, processes;
+  for (const DayCount& day : figures->set) set.push_back({{"day", day.day}, {"count", day.count}});
+  for (const ProcessScore& score : figures->processes) {
+    processes.push_back({{"process", Name(score.process)},
+                         {"completed", score.completed},
+                         {"failed", score.failed},
+                         {"blocked", score.blocked}});
+  }
+  // A key is in the database only once it is enrolled.
+  json::object keys = ByState<KeyState>(figures->keys);
+  keys.erase(Name(KeyState::kReserved));
+  return Ok({{"at", figures->at},
+             {"since", figures->since},
+             {"pending", figures->pending},
+             {"long_pending", figures->long_pending},
+             {"ahead", figures->ahead},
+             {"failed_verifications", figures->failed_verifications},
+             {"keys", std::move(keys)},
+             {"keys_alarmed", figures->keys_alarmed},
+             {"workstations", ByState<WorkstationState>(figures->workstations)},
+             {"set", std::move(set)},
+             {"processes", std::move(processes)}});
+}
+
 Response VerifyAudit(Services& services, Request& request) {
   const auto words = services.verify_audit();
   if (!words && words.error().code == ErrorCode::kUnavailable) {
@@ -119,6 +153,10 @@ void AddAuditRoutes(Router& router, Services& services) {
   router.Add(Reading("/audit/export", Right::kAuditExport,
                      [&services](Request& request) { return ExportAudit(services, request); },
                      {"format", "cursor", "limit"}));
+  if (services.reports != nullptr) {
+    router.Add(Reading("/reports", Right::kReportsRead,
+                       [&services](Request& request) { return ShowReports(services, request); }));
+  }
   Route verify = Reading("/audit/verification", Right::kAuditRead,
                          [&services](Request& request) { return VerifyAudit(services, request); });
   verify.slow = true;

@@ -12,6 +12,7 @@
 #include "server/core/finding.h"
 #include "server/core/keys.h"
 #include "server/core/people.h"
+#include "server/core/reports.h"
 #include "server/core/request_journal.h"
 #include "server/core/rotation.h"
 #include "server/core/second_factor.h"
@@ -49,6 +50,7 @@ struct Services {
   ActivationMail* activation_mail = nullptr;  // null: codes go on paper only
   HelpDeskService* help_desk = nullptr;       // null: no help desk here
   SecondFactor* factors = nullptr;            // null where nobody signs in
+  ReportService* reports = nullptr;           // null: no reports here
 };
 
 }  // namespace keyferry::server

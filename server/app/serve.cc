@@ -219,7 +219,8 @@ class Parts {
                     &upkeep_->rotation(),
                     upkeep_->activation_mail(),
                     help_desk_.get(),
-                    factors_.get()};
+                    factors_.get(),
+                    reports_.get()};
   }
 
  private:
@@ -314,6 +315,7 @@ class Parts {
     keys_ = MakeKeyService(ports, KeysOf(config));
     workstations_ = MakeWorkstationService(ports, WorkstationsOf(config));
     audit_ = MakeAuditService(*store_);
+    reports_ = MakeReportService(*store_, clock_);
     check_up_ = MakeCheckUp(config);
     auto upkeep = Upkeep::Make(config, ports, *changes_, log_);
     if (!upkeep) return tl::unexpected(upkeep.error());
@@ -348,6 +350,7 @@ class Parts {
   std::unique_ptr<KeyService> keys_;
   std::unique_ptr<WorkstationService> workstations_;
   std::unique_ptr<AuditService> audit_;
+  std::unique_ptr<ReportService> reports_;
   std::unique_ptr<CheckUp> check_up_;
   std::unique_ptr<Upkeep> upkeep_;
   std::unique_ptr<HelpDeskService> help_desk_;

@@ -24,6 +24,17 @@ class DefaultKeyService final : public KeyService {
     return Views(*keys, nullptr);
   }
 
+  Result<std::vector<KeyView>> Page(const KeyFilter& filter) override {
+    auto keys = ports_.store.KeysPage(filter);
+    if (!keys) return tl::unexpected(std::move(keys.error()));
+    const bool begun = filter.after == DeviceId{} && !filter.alarmed &&
+                       filter.state.value_or(KeyState::kReserved) == KeyState::kReserved;
+    if (begun) return Views(*keys, nullptr);
+    std::vector<KeyView> views;
+    for (const KeyRecord& key : *keys) views.push_back(ViewOf(key));
+    return views;
+  }
+
   Result<std::vector<KeyView>> OfAccount(const AccountId& account) override {
     auto keys = ports_.store.KeysOf(account);
     if (!keys) return tl::unexpected(std::move(keys.error()));

@@ -73,6 +73,14 @@ struct KeyView {
   std::string note;  // of a key in use: what else is to be known of its password; may be empty
 };
 
+// One page of the list of keys.
+struct KeyFilter {
+  std::optional<KeyState> state;
+  bool alarmed = false;  // only those under suspicion
+  DeviceId after;        // the last one of the page before; zero = from the beginning
+  std::size_t limit = 50;
+};
+
 // A key that some workstation sees and that belongs to nobody yet.
 struct NewKeyView {
   DeviceId device;
@@ -110,6 +118,8 @@ class KeyService {
  public:
   virtual ~KeyService() = default;
   virtual Result<std::vector<KeyView>> List() = 0;
+  // By name; on the first page behind them those whose enrolment has begun.
+  virtual Result<std::vector<KeyView>> Page(const KeyFilter& filter) = 0;
   virtual Result<std::vector<KeyView>> OfAccount(const AccountId& account) = 0;
   virtual Result<std::vector<NewKeyView>> Unassigned() = 0;
   virtual Result<KeyView> Get(const DeviceId& device) = 0;  // kNotFound

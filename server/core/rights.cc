@@ -46,6 +46,8 @@ constexpr RightInfo kRights[] = {
      "See and end other people's sessions and reset their second factors."},
     {Right::kScopesRead, "scopes:read", "people:read", kReader,
      "Read whom each role reaches, and what an employee may."},
+    {Right::kReportsRead, "reports:read", "audit:read", kReader,
+     "Read the reports: what waits, keys and workstations by state, what the help desk did."},
 };
 
 constexpr bool InOrder() {
@@ -54,7 +56,7 @@ constexpr bool InOrder() {
   }
   return true;
 }
-static_assert(InOrder() && std::size(kRights) == static_cast<std::size_t>(Right::kScopesRead) + 1);
+static_assert(InOrder() && std::size(kRights) == static_cast<std::size_t>(Right::kReportsRead) + 1);
 
 }  // namespace
 

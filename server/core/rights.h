@@ -72,6 +72,7 @@ enum class Right : std::uint8_t {
   kTokensWrite,
   kSignInsWrite,
   kScopesRead,
+  kReportsRead,
 };
 
 struct RightInfo {

@@ -14,6 +14,7 @@
 #include "server/core/factor_store.h"
 #include "server/core/help_desk_records.h"
 #include "server/core/records.h"
+#include "server/core/reports.h"
 #include "server/core/sources.h"
 #include "server/core/upkeep_store.h"
 
@@ -139,6 +140,8 @@ class KeyStore {
   virtual ~KeyStore() = default;
 
   virtual Result<std::vector<KeyRecord>> Keys() = 0;
+  // Some of them, by name.
+  virtual Result<std::vector<KeyRecord>> KeysPage(const KeyFilter& filter) = 0;
   virtual Result<std::vector<KeyRecord>> KeysOf(const AccountId& account) = 0;
   virtual Result<std::optional<KeyRecord>> FindKey(const DeviceId& device) = 0;
   virtual Result<void> TouchKeys(const std::vector<DeviceId>& seen, std::int64_t time) = 0;
@@ -237,6 +240,9 @@ class WorkstationStore {
 
   virtual ~WorkstationStore() = default;
   virtual Result<std::vector<WorkstationRecord>> Workstations() = 0;
+  // Some of them, newest first.
+  virtual Result<std::vector<WorkstationRecord>> WorkstationsPage(
+      const WorkstationFilter& filter) = 0;
   virtual Result<std::optional<WorkstationRecord>> FindWorkstation(const WorkstationId& id) = 0;
   // By its present, next or former certificate.
   virtual Result<std::optional<WorkstationRecord>> FindByCertificate(const Hash32& sha256) = 0;
@@ -398,7 +404,8 @@ class Store : public ChangeStore,
               public AuditStore,
               public RestoreStore,
               public UpkeepStore,
-              public HelpDeskStore {
+              public HelpDeskStore,
+              public ReportStore {
  public:
   ~Store() override = default;
   // The root that all keys in this database trust, once a server of that root has opened it.

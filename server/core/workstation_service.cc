@@ -33,6 +33,14 @@ class DefaultWorkstationService final : public WorkstationService {
     return views;
   }
 
+  Result<std::vector<WorkstationView>> Page(const WorkstationFilter& filter) override {
+    const auto records = ports_.store.WorkstationsPage(filter);
+    if (!records) return tl::unexpected(records.error());
+    std::vector<WorkstationView> views;
+    for (const WorkstationRecord& record : *records) views.push_back(ViewOf(record));
+    return views;
+  }
+
   Result<WorkstationRegistered> Register(const WorkstationRequest& request) override {
     if (!GoodText(request.name) || !GoodText(request.os) || !GoodText(request.version)) {
       return Fail(ErrorCode::kInvalidArgument,

@@ -35,6 +35,13 @@ struct WorkstationView {
   bool by_computer = false;      // approved by its computer account
 };
 
+// One page of the list of workstations.
+struct WorkstationFilter {
+  std::optional<WorkstationState> state;
+  WorkstationId after;  // the last one of the page before; zero = from the newest
+  std::size_t limit = 50;
+};
+
 struct WorkstationRequest {
   std::string name, os, version;  // 1…64 printable UTF-8 bytes each
   std::string csr_pem;            // PKCS#10, P-256, self-signed correctly
@@ -109,6 +116,8 @@ class WorkstationService {
  public:
   virtual ~WorkstationService() = default;
   virtual Result<std::vector<WorkstationView>> List() = 0;
+  // Newest first.
+  virtual Result<std::vector<WorkstationView>> Page(const WorkstationFilter& filter) = 0;
   virtual Result<WorkstationRegistered> Register(const WorkstationRequest& request) = 0;
   virtual Result<WorkstationEnrolment> Enrolment(const WorkstationId& id,
                                                  std::string_view poll_token) = 0;

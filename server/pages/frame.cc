@@ -101,8 +101,8 @@ Data Frame(const PageContext& context, const Request& request, std::string_view 
     Put(me, "role", roles);
     PutFlag(me, "desk",
             context.services.help_desk != nullptr && May(actor.roles, Right::kChangesWrite));
-    for (const char* place : {"employees", "help_desk", "keys", "workstations", "policies", "audit",
-                              "check_up", "scopes", "tokens"}) {
+    for (const char* place : {"employees", "help_desk", "keys", "workstations", "policies",
+                              "reports", "audit", "check_up", "scopes", "tokens"}) {
       PutFlag(me, (std::string("at_") + place).c_str(), at == place);
     }
     data["me"] = std::move(me);
@@ -219,6 +219,7 @@ void AddPageRoutes(Router& all, Services& services, const Catalog& catalog,
   AddTokenPage(router, context);
   if (services.help_desk != nullptr) AddHelpDeskPages(router, context);
   AddScopePages(router, context);
+  if (services.reports != nullptr) AddReportPages(router, context);
   AddOperationPages(router, context, [streams](const WorkstationId& id) { streams->Close(id); });
   AddEventRoutes(router, context);
   for (Route route : router.routes()) {

@@ -14,15 +14,65 @@ Data NewKeys(const Catalog& catalog, const std::vector<NewKeyView>& keys) {
   return list;
 }
 
+constexpr std::size_t kKeysOnAPage = 50;
+constexpr const char* kAlarmed = "alarm";  // what the filter calls keys under suspicion
+
+struct StateText {
+  KeyState state;
+  const char* text;
+};
+constexpr StateText kStateTexts[] = {{KeyState::kActive, "employees.key_active"},
+                                     {KeyState::kReserved, "employees.key_reserved"},
+                                     {KeyState::kSuspended, "employees.key_suspended"},
+                                     {KeyState::kCompromised, "employees.key_compromised"},
+                                     {KeyState::kDeactivated, "employees.key_deactivated"},
+                                     {KeyState::kRevoked, "employees.key_revoked"}};
+
 Response ListKeys(const PageContext& context, Request& request) {
   const Catalog& catalog = context.catalog;
-  const auto keys =
-      AmongTheirs(context.services, request, Right::kKeysRead, context.services.keys.List());
+  const std::string state(request.Query("state"));
+  KeyFilter filter;
+  filter.alarmed = state == kAlarmed;
+  std::vector<FilterChoice> choices = {{catalog.Text("keys.all"), ""}};
+  bool known = state.empty() || filter.alarmed;
+  for (const auto& [one, text] : kStateTexts) {
+    choices.push_back({catalog.Text(text), Name(one)});
+    if (state != Name(one)) continue;
+    filter.state = one;
+    known = true;
+  }
+  choices.push_back({catalog.Text("employees.key_alarm"), kAlarmed});
+  const std::string_view after = request.Query("after");
+  const auto last = DeviceId::Parse(after);
+  if (!known || (!last && !after.empty())) return ShowNotFound(context, request);
+  if (last) filter.after = *last;
+  filter.limit = kKeysOnAPage + 1;
+  auto page = context.services.keys.Page(filter);
+  if (!page) return ShowFailure(context, request, page.error());
+  // What is being enrolled stands behind the page's keys, and is not counted. A page of somebody
+  // with a scope is shorter by those whom they may not see.
+  std::string next;
+  DeviceId shown;
+  std::size_t enrolled = 0;
+  for (auto key = page->begin(); key != page->end() && next.empty(); ++key) {
+    if (key->state == KeyState::kReserved) continue;
+    if (++enrolled <= kKeysOnAPage) {
+      shown = key->device;
+      continue;
+    }
+    next = "/keys?" + (state.empty() ? state : "state=" + state + "&") + "after=" + shown.Hex();
+    page->erase(key);
+    break;
+  }
+  const auto keys = AmongTheirs(context.services, request, Right::kKeysRead, std::move(page));
   if (!keys) return ShowFailure(context, request, keys.error());
   Data data = Frame(context, request, catalog.Text("keys.title"), "keys", "/events/keys");
+  data["filters"] = FilterLinks(choices, state, "/keys");
   Data list = List();
   for (const KeyView& key : *keys) list << KeyData(catalog, key);
+  PutMaybe(data, "next", next);
   PutFlag(data, "any", !keys->empty());
+  PutFlag(data, "filtered", !state.empty() || last);
   data["keys"] = std::move(list);
   PutFlag(data, "new_any", false);
   if (May(request.session->actor.roles, Right::kEnrolmentsRead)) {
@@ -278,8 +328,11 @@ Response Enrol(const PageContext& context, Request& request, const AccountId& id
 }  // namespace
 
 void AddKeyPages(Router& router, const PageContext& context) {
-  router.Add({Method::kGet, "/keys", Right::kKeysRead,
-              [context](Request& request) { return ListKeys(context, request); }});
+  router.Add({Method::kGet,
+              "/keys",
+              Right::kKeysRead,
+              [context](Request& request) { return ListKeys(context, request); },
+              {"state", "after"}});
   router.Add({Method::kGet, "/keys/{id}", Right::kKeysRead,
               PageWithId<DeviceId>(
                   context, [](const PageContext& page, Request& request, const DeviceId& id) {

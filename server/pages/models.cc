@@ -59,6 +59,45 @@ std::string TimeWords(std::int64_t millis) {
   return std::string(text, std::strftime(text, sizeof text, "%d %b %Y, %H:%M:%S UTC", &parts));
 }
 
+std::string DayWords(std::int64_t millis) {
+  const std::tm parts = Utc(millis);
+  char text[32];
+  return std::string(text, std::strftime(text, sizeof text, "%Y-%m-%d", &parts));
+}
+
+std::optional<std::int64_t> ReadDay(std::string_view text) {
+  // Four digits, two and two; what is no day of the calendar is another one when it is written.
+  if (text.size() != 10) return std::nullopt;
+  std::tm parts{};
+  int numbers[3] = {0, 0, 0};
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const bool dash = i == 4 || i == 7;
+    if (dash ? text[i] != '-' : text[i] < '0' || text[i] > '9') return std::nullopt;
+    int& number = numbers[i < 4 ? 0 : i < 7 ? 1 : 2];
+    if (!dash) number = number * 10 + (text[i] - '0');
+  }
+  parts.tm_year = numbers[0] - 1900;
+  parts.tm_mon = numbers[1] - 1;
+  parts.tm_mday = numbers[2];
+  const std::int64_t millis = static_cast<std::int64_t>(timegm(&parts)) * 1000;
+  if (numbers[0] < 1970 || DayWords(millis) != text) return std::nullopt;
+  return millis;
+}
+
+Data FilterLinks(const std::vector<FilterChoice>& choices, std::string_view chosen,
+                 std::string_view address) {
+  Data links = List();
+  for (const FilterChoice& choice : choices) {
+    Data link;
+    Put(link, "text", choice.text);
+    Put(link, "link",
+        std::string(address) + (choice.value.empty() ? "" : "?state=" + choice.value));
+    PutFlag(link, "current", choice.value == chosen);
+    links << link;
+  }
+  return links;
+}
+
 Data Time(std::int64_t millis) {
   if (millis <= 0) return Data(false);
   Data data;

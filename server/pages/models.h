@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +20,15 @@ Data Badge(std::string_view tone, std::string_view icon, std::string_view text);
 // {iso, words}; words are UTC, the browser turns them into its own time. `millis` 0 → false.
 Data Time(std::int64_t millis);
 std::string TimeWords(std::int64_t millis);
+// "2026-11-22": the UTC day of a time, and the midnight of such a day; nothing for what is no day.
+std::string DayWords(std::int64_t millis);
+std::optional<std::int64_t> ReadDay(std::string_view text);
+// A link for each choice of a filter over a list, and which of them is chosen.
+struct FilterChoice {
+  std::string text, value;
+};
+Data FilterLinks(const std::vector<FilterChoice>& choices, std::string_view chosen,
+                 std::string_view address);
 // As Time, but only hours, minutes and seconds when it was on the same day as `begun`.
 Data TimeOnDay(std::int64_t millis, std::int64_t begun);
 

@@ -9,19 +9,47 @@ namespace keyferry::server {
 namespace {
 
 constexpr std::size_t kRowsOnAPage = 50;
+constexpr std::size_t kWorkstationsOnAPage = 30;
 constexpr std::size_t kMaxIds = 33 * 1000;  // of one form
 
 Response ListWorkstations(const PageContext& context, const Request& request,
                           std::string_view problem, int status) {
   const Catalog& catalog = context.catalog;
-  const auto workstations = context.services.workstations.List();
+  // After a decision the whole list is shown: the form names no filter.
+  const bool listed = request.method == Method::kGet;
+  const std::string state(listed ? request.Query("state") : std::string_view());
+  const std::string_view after = listed ? request.Query("after") : std::string_view();
+  WorkstationFilter filter;
+  filter.limit = kWorkstationsOnAPage + 1;
+  std::vector<FilterChoice> choices = {{catalog.Text("workstations.all"), ""}};
+  for (const WorkstationState one :
+       {WorkstationState::kPending, WorkstationState::kApproved, WorkstationState::kRevoked}) {
+    choices.push_back({catalog.Text(std::string("workstations.") + Name(one)), Name(one)});
+    if (state == Name(one)) filter.state = one;
+  }
+  const auto last = WorkstationId::Parse(after);
+  if ((!filter.state && !state.empty()) || (!last && !after.empty())) {
+    return ShowNotFound(context, request);
+  }
+  if (last) filter.after = *last;
+  auto workstations = context.services.workstations.Page(filter);
   if (!workstations) return ShowFailure(context, request, workstations.error());
+  const bool more = workstations->size() > kWorkstationsOnAPage;
+  if (more) workstations->resize(kWorkstationsOnAPage);
   Data data = Frame(context, request, catalog.Text("workstations.title"), "workstations",
                     "/events/workstations");
   Data list = List();
   for (const WorkstationView& workstation : *workstations) {
     list << WorkstationData(catalog, workstation);
   }
+  data["filters"] = FilterLinks(choices, state, "/workstations");
+  data["next"] = Data(false);
+  if (more) {
+    Put(data, "next",
+        "/workstations?" + (state.empty() ? state : "state=" + state + "&") +
+            "after=" + workstations->back().id.Hex());
+  }
+  PutFlag(data, "filtered", !state.empty() || last);
   PutFlag(data, "any", !workstations->empty());
   PutFlag(data, "waiting",
           std::any_of(workstations->begin(), workstations->end(), [](const WorkstationView& view) {
@@ -121,8 +149,11 @@ Response ListAudit(const PageContext& context, const Request& request) {
 
 void AddOperationPages(Router& router, const PageContext& context,
                        std::function<void(const WorkstationId&)> end_stream) {
-  router.Add({Method::kGet, "/workstations", Right::kWorkstationsRead,
-              [context](Request& request) { return ListWorkstations(context, request, "", 200); }});
+  router.Add({Method::kGet,
+              "/workstations",
+              Right::kWorkstationsRead,
+              [context](Request& request) { return ListWorkstations(context, request, "", 200); },
+              {"state", "after"}});
   router.Add({Method::kGet, "/workstations/matches", Right::kWorkstationsRead,
               [context](Request& request) { return ShowMatches(context, request, "", 200); }});
   router.Add({Method::kPost,

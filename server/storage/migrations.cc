@@ -269,6 +269,19 @@ const std::vector<Migration>& Migrations() {
            R"(CREATE TABLE recovery_codes (
   account_id TEXT NOT NULL, code_hash TEXT NOT NULL, PRIMARY KEY (account_id, code_hash)))",
        }},
+      {"reports",
+       {
+           R"(CREATE INDEX changes_pending ON changes (number)
+  WHERE state IN ('intent', 'held', 'attempt', 'unknown', 'confirmed'))",
+           "CREATE INDEX changes_confirmed ON changes (confirmed) WHERE confirmed > 0",
+           R"(CREATE INDEX audit_wrong_verification ON audit (time)
+  WHERE action = 'help_desk.verify' AND outcome = 'wrong')",
+           "CREATE INDEX device_keys_name ON device_keys (display_name, device_id)",
+           "CREATE INDEX device_keys_state ON device_keys (state, display_name, device_id)",
+           "CREATE INDEX device_keys_alarm ON device_keys (device_id) WHERE alarm <> ''",
+           "CREATE INDEX workstations_state ON workstations (state, number)",
+           "CREATE INDEX help_desk_opened ON help_desk_requests (opened, process, state)",
+       }},
   };
   return migrations;
 }

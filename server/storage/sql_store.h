@@ -14,7 +14,7 @@
 namespace keyferry::server {
 
 // The Store port over SQL. One .cc a part: changes, sources, jobs, held, keys, enrolments,
-// help_desk, workstations, sessions, api, audit, restore, upkeep.
+// help_desk, workstations, sessions, api, audit, reports, restore, upkeep.
 class SqlStore final : public Store {
  public:
   // `node`: this server among others on the database (node_link.h); empty where it is the only one.
@@ -81,6 +81,7 @@ class SqlStore final : public Store {
   Result<std::vector<ChangeId>> OpenSources() override;
 
   Result<std::vector<KeyRecord>> Keys() override;
+  Result<std::vector<KeyRecord>> KeysPage(const KeyFilter& filter) override;
   Result<std::vector<KeyRecord>> KeysOf(const AccountId& account) override;
   Result<std::optional<KeyRecord>> FindKey(const DeviceId& device) override;
   Result<void> TouchKeys(const std::vector<DeviceId>& seen, std::int64_t time) override;
@@ -121,6 +122,7 @@ class SqlStore final : public Store {
                              const AuditEntry& audit) override;
 
   Result<std::vector<WorkstationRecord>> Workstations() override;
+  Result<std::vector<WorkstationRecord>> WorkstationsPage(const WorkstationFilter& filter) override;
   Result<std::optional<WorkstationRecord>> FindWorkstation(const WorkstationId& id) override;
   Result<std::optional<WorkstationRecord>> FindByCertificate(const Hash32& sha256) override;
   Result<void> AddWorkstation(const WorkstationRecord& record, const RegisterLimits& limits,
@@ -193,6 +195,9 @@ class SqlStore final : public Store {
   Result<Stepped> StepHelpDesk(const Step& step) override;
   Result<std::uint32_t> CountHelpDesk(const AccountId& account, HelpDeskProcess process,
                                       std::int64_t since) override;
+
+  Result<ReportFigures> CountReport(std::int64_t since, std::int64_t long_before) override;
+  Result<std::vector<ReportChange>> ListChanges(const ChangeQuery& query) override;
 
   Result<void> AppendAudit(const AuditEntry& audit) override;
   Result<std::vector<Row>> AuditBefore(std::uint64_t before, std::size_t limit) override;

@@ -78,6 +78,20 @@ Result<std::vector<WorkstationRecord>> SqlStore::Workstations() {
   });
 }
 
+Result<std::vector<WorkstationRecord>> SqlStore::WorkstationsPage(const WorkstationFilter& filter) {
+  return database_.Read([&](soci::session& sql) -> Result<std::vector<WorkstationRecord>> {
+    const std::string state = filter.state ? Name(*filter.state) : "";
+    const std::string after = WriteOptionalId(filter.after);
+    const long long limit = Signed(filter.limit);
+    std::string where = filter.state ? "WHERE state = :state" : "WHERE :state = ''";
+    where += after.empty() ? " AND :after = ''"
+                           : " AND number < (SELECT w.number FROM workstations w WHERE "
+                             "w.workstation_id = :after)";
+    return Select<WorkstationColumns>(
+        sql, SelectWorkstations(where + " ORDER BY number DESC LIMIT :limit"), state, after, limit);
+  });
+}
+
 Result<std::optional<WorkstationRecord>> SqlStore::FindWorkstation(const WorkstationId& id) {
   return database_.Read([&](soci::session& sql) -> Result<std::optional<WorkstationRecord>> {
     return FirstOf(Select<WorkstationColumns>(sql, SelectWorkstations("WHERE workstation_id = :id"),

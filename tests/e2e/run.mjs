@@ -19,6 +19,7 @@ import { helpDeskTests, withBusyHelpDesk } from './help_desk.mjs';
 import { keyTests } from './keys.mjs';
 import { languageTests, withOwnTexts } from './languages.mjs';
 import { roleTests, withScope } from './roles.mjs';
+import { reportTests } from './reports.mjs';
 import { sourceTests } from './sources.mjs';
 
 const { values: options } = parseArgs({ options: { preset: { type: 'string', default: 'release' }, screenshots: { type: 'string' }, only: { type: 'string' } } });
@@ -128,7 +129,7 @@ try {
       window_from: '02:00', window_until: '03:00', notify_days: [7], enabled: false } });
     const pages = { employees: `${stack.pageUrl}employees`, employee: stack.employeeUrl, 'employee-without-key': employeePage(other),
       password: `${stack.employeeUrl}/password`, 'add-key': `${employeePage(other)}/key`, keys: `${stack.pageUrl}keys`, key: `${stack.pageUrl}keys/${(await stack.api.must('GET', '/api/v1/keys')).keys[0].device}`,
-      workstations: `${stack.pageUrl}workstations`, audit: `${stack.pageUrl}audit`, tokens: `${stack.pageUrl}tokens`, policies: `${stack.pageUrl}policies`, 'policy-new': `${stack.pageUrl}policies/new`,
+      workstations: `${stack.pageUrl}workstations`, audit: `${stack.pageUrl}audit`, reports: `${stack.pageUrl}reports`, 'report-changes': `${stack.pageUrl}reports/changes?list=pending`, 'keys-filtered': `${stack.pageUrl}keys?state=revoked`, tokens: `${stack.pageUrl}tokens`, policies: `${stack.pageUrl}policies`, 'policy-new': `${stack.pageUrl}policies/new`,
       policy: `${stack.pageUrl}policies/${policy.id}`, matches: `${stack.pageUrl}workstations/matches`, enrolment: `${stack.pageUrl}enrolments/${stack.enrolment}`, 'check-up': `${stack.pageUrl}check-up`, 'not-found': `${stack.pageUrl}nothing/here` };
     for (const [name, url] of Object.entries(pages)) {
       for (const [scheme, width] of [['light', 1280], ['dark', 390]]) {
@@ -267,6 +268,7 @@ try {
   });
 
   for (const run of helpDeskTests({ stack, test, signIn, axe, picture })) await run();
+  for (const run of reportTests({ stack, test, signIn, axe, picture, admin })) await run();
   for (const run of languageTests({ stack, test, signIn, axe, picture, admin })) await run();
   for (const run of keyTests({ stack, test, signIn, axe, picture, admin })) await run();
   for (const run of sourceTests({ stack, test, signIn, axe, picture, admin })) await run();

@@ -177,6 +177,38 @@ void AddAudit(World& world) {
 
 }  // namespace
 
+void AddReports(World& world) {
+  ReportFigures& figures = world.reports.figures;
+  figures.at = world.clock.UnixMillis();
+  figures.since = figures.at - figures.at % kDayMillis - (kReportDays - 1) * kDayMillis;
+  figures.pending = 12;
+  figures.long_pending = 2;
+  figures.ahead = 9;
+  figures.failed_verifications = 5;
+  figures.keys = {0, 41, 3, 1, 4, 2};
+  figures.keys_alarmed = 1;
+  figures.workstations = {2, 18, 1};
+  for (int i = 0; i < kReportDays; ++i) {
+    figures.set.push_back(
+        {figures.since + i * kDayMillis, static_cast<std::uint64_t>(i % 7 < 5 ? (i * 5) % 13 : 0)});
+  }
+  figures.processes = {{HelpDeskProcess::kReset, 31, 4, 2}, {HelpDeskProcess::kUnlock, 12, 1, 0}};
+  const auto& people = world.directory.people;
+  for (std::size_t i = 0; i < 5; ++i) {
+    ReportChange change;
+    change.number = 50 - i;
+    change.account = people[i].person.id;
+    change.login = people[i].person.login;
+    change.actor_login = "alice.admin";
+    change.reason = "Forgotten";
+    change.state = static_cast<ChangeState>(i);
+    change.ahead = change.state == ChangeState::kConfirmed;
+    change.created = figures.at - static_cast<std::int64_t>(i) * kDayMillis;
+    change.confirmed = change.ahead ? change.created + 900 : 0;
+    world.reports.changes.push_back(change);
+  }
+}
+
 void Populate(World& world) {
   std::uint8_t number = 1;
   for (const Sample& sample : kPeople) {
@@ -249,6 +281,7 @@ void Populate(World& world) {
   AddWorkstations(world);
   AddAudit(world);
   AddHelpDesk(world);
+  AddReports(world);
   world.check_up.report.at = world.clock.UnixMillis();
   world.check_up.report.findings = {
       {Finding::Status::kOk, "database: whole", "", ""},

@@ -605,6 +605,39 @@ Result<void> FakeHelpDesk::Cancel(const Actor& actor, const HelpDeskId& id, std:
   return Step("cancel", actor, id, version);
 }
 
+Result<std::vector<KeyView>> FakeKeys::Page(const KeyFilter& filter) {
+  std::vector<KeyView> page;
+  bool from_here = filter.after == DeviceId{};
+  for (const KeyView& key : keys) {
+    const bool wanted =
+        (!filter.state || key.state == *filter.state) && (!filter.alarmed || !key.alarm.empty());
+    if (from_here && wanted && page.size() < filter.limit) page.push_back(key);
+    from_here = from_here || key.device == filter.after;
+  }
+  return page;
+}
+
+Result<std::vector<WorkstationView>> FakeWorkstations::Page(const WorkstationFilter& filter) {
+  std::vector<WorkstationView> page;
+  bool from_here = filter.after == WorkstationId{};
+  for (const WorkstationView& one : workstations) {
+    if (from_here && (!filter.state || one.state == *filter.state) && page.size() < filter.limit) {
+      page.push_back(one);
+    }
+    from_here = from_here || one.id == filter.after;
+  }
+  return page;
+}
+
+Result<std::vector<ReportChange>> FakeReports::Changes(ChangeList, std::int64_t,
+                                                       std::uint64_t before, std::size_t limit) {
+  std::vector<ReportChange> page;
+  for (const ReportChange& change : changes) {
+    if ((before == 0 || change.number < before) && page.size() < limit) page.push_back(change);
+  }
+  return page;
+}
+
 World::World(const std::string& web_directory, PeopleConfig people_config)
     : people(MakePeopleService(directory, groups, clock, std::move(people_config))),
       services{sessions,
@@ -632,7 +665,8 @@ World::World(const std::string& web_directory, PeopleConfig people_config)
                &rotation,
                &activation_mail,
                &help_desk,
-               &factors} {
+               &factors,
+               &reports} {
   auto loaded = Catalog::Load(web_directory);
   if (!loaded) throw std::runtime_error(loaded.error().message);
   catalog = std::move(*loaded);

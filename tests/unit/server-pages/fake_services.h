@@ -109,6 +109,7 @@ struct FakeChanges final : ChangeService {
 
 struct FakeKeys final : KeyService {
   Result<std::vector<KeyView>> List() override { return keys; }
+  Result<std::vector<KeyView>> Page(const KeyFilter& filter) override;
   Result<std::vector<KeyView>> OfAccount(const AccountId& account) override;
   Result<std::vector<NewKeyView>> Unassigned() override { return unassigned; }
   Result<KeyView> Get(const DeviceId& device) override;
@@ -136,6 +137,7 @@ struct FakeKeys final : KeyService {
 
 struct FakeWorkstations final : WorkstationService {
   Result<std::vector<WorkstationView>> List() override { return workstations; }
+  Result<std::vector<WorkstationView>> Page(const WorkstationFilter& filter) override;
   Result<WorkstationRegistered> Register(const WorkstationRequest& request) override;
   Result<WorkstationEnrolment> Enrolment(const WorkstationId&, std::string_view token) override;
   Result<void> Approve(const Actor&, const WorkstationId& id) override;
@@ -247,6 +249,14 @@ struct FakeAudit final : AuditService {
   std::vector<AuditView> rows;
 };
 
+struct FakeReports final : ReportService {
+  Result<ReportFigures> Figures() override { return figures; }
+  Result<std::vector<ReportChange>> Changes(ChangeList list, std::int64_t day, std::uint64_t before,
+                                            std::size_t limit) override;
+  ReportFigures figures;
+  std::vector<ReportChange> changes;  // of every list, newest first
+};
+
 // Delivers on the publisher's thread.
 struct FakeBus final : EventBus {
   std::unique_ptr<Subscription> Subscribe(std::string topic, Callback callback) override;
@@ -296,6 +306,7 @@ struct World {
   FakeActivationMail activation_mail;
   FakeHelpDesk help_desk;
   FakeSecondFactor factors{sessions};
+  FakeReports reports;
   std::optional<Error> audit_damage;
   std::vector<Error> reported;
   std::mutex reported_mutex;

@@ -67,10 +67,11 @@ TEST_CASE("every page renders, stays small, and loads nothing inline or from els
   World world(KEYFERRY_WEB_DIR);
   fake::Populate(world);
   std::vector<std::string> pages = {
-      "/sign-in",  "/employees",       "/employees?query=zzzz",
-      "/keys",     "/workstations",    "/audit",
-      "/check-up", "/help-desk",       "/help-desk?query=a",
-      "/nothing",  PageOf(5) + "/key", "/enrolments/" + world.keys.enrolment.id.Hex()};
+      "/sign-in",  "/employees",        "/employees?query=zzzz",
+      "/keys",     "/workstations",     "/audit",
+      "/check-up", "/help-desk",        "/help-desk?query=a",
+      "/reports",  "/keys?state=alarm", "/reports/changes?list=pending",
+      "/nothing",  PageOf(5) + "/key",  "/enrolments/" + world.keys.enrolment.id.Hex()};
   for (const KeyView& key : world.keys.keys) pages.push_back("/keys/" + key.device.Hex());
   for (std::uint8_t i = 1; i < 6; ++i) {
     pages.push_back(PageOf(i));

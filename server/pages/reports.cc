@@ -1,0 +1,245 @@
+// The reports: numbers, each of which leads to the list that it counts, and charts of SVG alone.
+#include <algorithm>
+#include <charconv>
+
+#include "server/api/paging.h"
+#include "server/api/theirs.h"
+#include "server/pages/frame.h"
+#include "server/pages/models.h"
+
+namespace keyferry::server {
+namespace {
+
+constexpr std::size_t kChangesOnAPage = 50;
+constexpr int kBarHeight = 100;  // of the charts' own units
+
+// A row of a table whose last column is a bar as long as its share of all.
+Data ShareRow(std::string_view text, std::string_view link, std::uint64_t count,
+              std::uint64_t all) {
+  Data row;
+  Put(row, "text", text);
+  PutMaybe(row, "link", link);
+  Put(row, "count", std::to_string(count));
+  Put(row, "share", std::to_string(all == 0 ? 0 : count * 100 / all));
+  return row;
+}
+
+Data Tile(std::string_view text, std::string_view hint, std::string_view link, std::uint64_t count,
+          const char* tone) {
+  Data tile;
+  Put(tile, "text", text);
+  Put(tile, "hint", hint);
+  Put(tile, "link", link);
+  Put(tile, "count", std::to_string(count));
+  Put(tile, "tone", count == 0 ? "" : tone);
+  return tile;
+}
+
+std::string LinkTo(ChangeList list) { return std::string("/reports/changes?list=") + Name(list); }
+
+void PutTiles(const Catalog& catalog, const ReportFigures& figures, Data& data) {
+  Data tiles = List();
+  tiles << Tile(catalog.Text("reports.pending"), catalog.Text("reports.pending_hint"),
+                LinkTo(ChangeList::kPending), figures.pending, "info");
+  tiles << Tile(catalog.Text("reports.long_pending"), catalog.Text("reports.long_pending_hint"),
+                LinkTo(ChangeList::kLongPending), figures.long_pending, "warn");
+  tiles << Tile(catalog.Text("reports.ahead"), catalog.Text("reports.ahead_hint"),
+                LinkTo(ChangeList::kAhead), figures.ahead, "warn");
+  tiles << Tile(catalog.Text("reports.failed_verifications"),
+                catalog.Text("reports.failed_verifications_hint"), "/audit",
+                figures.failed_verifications, "warn");
+  data["tiles"] = std::move(tiles);
+}
+
+void PutDays(const Catalog& catalog, const ReportFigures& figures, Data& data) {
+  std::uint64_t most = 0, all = 0;
+  for (const DayCount& day : figures.set) {
+    most = std::max(most, day.count);
+    all += day.count;
+  }
+  Data bars = List(), days = List();
+  for (const DayCount& day : figures.set) {
+    const auto height =
+        most == 0 ? 0 : static_cast<int>(day.count * static_cast<std::uint64_t>(kBarHeight) / most);
+    Data bar;
+    Put(bar, "height", std::to_string(height));
+    Put(bar, "top", std::to_string(kBarHeight - height));
+    bars << bar;
+  }
+  for (auto day = figures.set.rbegin(); day != figures.set.rend(); ++day) {
+    Data row;
+    const std::string date = DayWords(day->day);
+    Put(row, "day", date);
+    Put(row, "count", std::to_string(day->count));
+    PutMaybe(row, "link",
+             day->count == 0 ? std::string() : LinkTo(ChangeList::kSet) + "&day=" + date);
+    days << row;
+  }
+  data["bars"] = std::move(bars);
+  data["days"] = std::move(days);
+  Put(data, "days_summary",
+      catalog.Text("reports.days_summary", {std::to_string(all), std::to_string(most)}));
+  Put(data, "first_day", DayWords(figures.since));
+  Put(data, "last_day", DayWords(figures.at));
+}
+
+struct KeyText {
+  KeyState state;
+  const char* text;
+};
+constexpr KeyText kKeyTexts[] = {{KeyState::kActive, "employees.key_active"},
+                                 {KeyState::kSuspended, "employees.key_suspended"},
+                                 {KeyState::kCompromised, "employees.key_compromised"},
+                                 {KeyState::kDeactivated, "employees.key_deactivated"},
+                                 {KeyState::kRevoked, "employees.key_revoked"}};
+struct WorkstationText {
+  WorkstationState state;
+  const char* text;
+};
+constexpr WorkstationText kWorkstationTexts[] = {
+    {WorkstationState::kPending, "workstations.pending"},
+    {WorkstationState::kApproved, "workstations.approved"},
+    {WorkstationState::kRevoked, "workstations.revoked"}};
+
+void PutStates(const Catalog& catalog, const ReportFigures& figures, Data& data) {
+  std::uint64_t all = 0;
+  for (const std::uint64_t count : figures.keys) all += count;
+  Data keys = List();
+  for (const auto& [state, text] : kKeyTexts) {
+    keys << ShareRow(catalog.Text(text), std::string("/keys?state=") + Name(state),
+                     figures.keys[static_cast<std::size_t>(state)], all);
+  }
+  keys << ShareRow(catalog.Text("employees.key_alarm"), "/keys?state=alarm", figures.keys_alarmed,
+                   all);
+  data["keys"] = std::move(keys);
+  all = 0;
+  for (const std::uint64_t count : figures.workstations) all += count;
+  Data workstations = List();
+  for (const auto& [state, text] : kWorkstationTexts) {
+    workstations << ShareRow(catalog.Text(text), std::string("/workstations?state=") + Name(state),
+                             figures.workstations[static_cast<std::size_t>(state)], all);
+  }
+  data["workstations"] = std::move(workstations);
+}
+
+void PutProcesses(const Catalog& catalog, const ReportFigures& figures, Data& data) {
+  Data processes = List();
+  for (const ProcessScore& score : figures.processes) {
+    const std::uint64_t all = score.closed();
+    const auto percent = [&](std::uint64_t count) {
+      return catalog.Text(
+          "reports.share",
+          {std::to_string(count), std::to_string(all == 0 ? 0 : (count * 100 + all / 2) / all)});
+    };
+    Data row;
+    Put(row, "process", catalog.Text(std::string("help_desk_process.") + Name(score.process)));
+    Put(row, "closed", std::to_string(all));
+    Put(row, "completed", percent(score.completed));
+    Put(row, "failed", percent(score.failed));
+    Put(row, "blocked", percent(score.blocked));
+    processes << row;
+  }
+  PutFlag(data, "processes_any", !figures.processes.empty());
+  data["processes"] = std::move(processes);
+}
+
+Response ShowReports(const PageContext& context, const Request& request) {
+  const Catalog& catalog = context.catalog;
+  const auto figures = context.services.reports->Figures();
+  if (!figures) return ShowFailure(context, request, figures.error());
+  Data data = Frame(context, request, catalog.Text("reports.title"), "reports");
+  data["at"] = Time(figures->at);
+  PutTiles(catalog, *figures, data);
+  PutDays(catalog, *figures, data);
+  PutStates(catalog, *figures, data);
+  PutProcesses(catalog, *figures, data);
+  return Show(context, request, "reports", data);
+}
+
+Data StateBadge(const Catalog& catalog, const ReportChange& change) {
+  if (change.ahead) return Badge("warn", "clock", catalog.Text("state.waiting"));
+  switch (change.state) {
+    case ChangeState::kIntent:
+      return Badge("info", "clock",
+                   catalog.Text(change.mode == ChangeMode::kAtDelivery ? "state.waiting_key"
+                                                                       : "state.in_progress"));
+    case ChangeState::kHeld:
+    case ChangeState::kAttempt:
+      return Badge("info", "clock", catalog.Text("state.in_progress"));
+    case ChangeState::kUnknown:
+      return Badge("warn", "clock", catalog.Text("state.checking"));
+    case ChangeState::kFailed:
+      return Badge("bad", "alert", catalog.Text("state.failed"));
+    case ChangeState::kSuperseded:
+      return Badge("", "stack", catalog.Text("state.superseded"));
+    case ChangeState::kConfirmed:
+      return Badge("bad", "alert", catalog.Text("reports.not_on_key"));
+    case ChangeState::kDone:
+      break;
+  }
+  return Badge("ok", "check", catalog.Text("state.delivered"));
+}
+
+Response ShowChanges(const PageContext& context, Request& request) {
+  const Catalog& catalog = context.catalog;
+  std::optional<ChangeList> list;
+  for (int i = 0; i <= static_cast<int>(kLastChangeList); ++i) {
+    if (request.Query("list") == Name(static_cast<ChangeList>(i)))
+      list = static_cast<ChangeList>(i);
+  }
+  const std::string_view day_text = request.Query("day"), before_text = request.Query("before");
+  const auto day = ReadDay(day_text);
+  const auto before = before_text.empty() ? Result<std::uint64_t>(0) : ReadNumber(before_text, "");
+  if (!list || !before || (*list == ChangeList::kSet) != day.has_value() ||
+      (!day && !day_text.empty())) {
+    return ShowNotFound(context, request);
+  }
+  auto page =
+      context.services.reports->Changes(*list, day.value_or(0), *before, kChangesOnAPage + 1);
+  if (!page) return ShowFailure(context, request, page.error());
+  // A page of somebody with a scope is shorter by those whom they may not see.
+  std::uint64_t last = 0;
+  if (page->size() > kChangesOnAPage) {
+    page->resize(kChangesOnAPage);
+    last = page->back().number;
+  }
+  const auto rows = AmongTheirs(context.services, request, Right::kChangesRead, std::move(page));
+  if (!rows) return ShowFailure(context, request, rows.error());
+  const std::string title = *list == ChangeList::kSet
+                                ? catalog.Text("reports.set_on", {day_text})
+                                : catalog.Text(std::string("reports.") + Name(*list));
+  Data data = Frame(context, request, title, "reports");
+  Data changes = List();
+  for (const ReportChange& change : *rows) {
+    Data row;
+    Put(row, "account", change.account.Hex());
+    Put(row, "login", change.login);
+    Put(row, "actor", change.actor_login);
+    PutMaybe(row, "reason_text", change.reason);
+    row["created"] = Time(change.created);
+    row["confirmed"] = Time(change.confirmed);
+    row["badge"] = StateBadge(catalog, change);
+    changes << row;
+  }
+  PutFlag(data, "any", !rows->empty());
+  data["changes"] = std::move(changes);
+  PutMaybe(data, "older",
+           last == 0 ? std::string()
+                     : LinkTo(*list) + (day ? "&day=" + std::string(day_text) : std::string()) +
+                           "&before=" + std::to_string(last));
+  return Show(context, request, "report_changes", data);
+}
+
+}  // namespace
+
+void AddReportPages(Router& router, const PageContext& context) {
+  router.Add({Method::kGet, "/reports", Right::kReportsRead,
+              [context](Request& request) { return ShowReports(context, request); }});
+  router.Add({Method::kGet,
+              "/reports/changes",
+              Right::kReportsRead,
+              [context](Request& request) { return ShowChanges(context, request); },
+              {"list", "day", "before"}});
+}
+
+}  // namespace keyferry::server

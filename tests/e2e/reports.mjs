@@ -1,0 +1,46 @@
+// The reports: every number leads to its list, and they follow what happens on real parts.
+import { until } from '../../scripts/lib/demo/stack.mjs';
+
+function assert(condition, message) { if (!condition) throw new Error(message); }
+
+export function reportTests({ stack, test, signIn, axe, picture, admin }) {
+  const reports = () => stack.api.must('GET', '/api/v1/reports');
+  const tile = (page, name) => page.locator('.tile').filter({ has: page.getByText(name, { exact: true }) });
+
+  return [
+    () => test('reports: the numbers follow a password from the request to the key, and lead to their lists', async (page) => {
+      await signIn(page, admin);
+      await page.emulateMedia({ reducedMotion: 'reduce' });
+      const before = await reports();
+      await stack.keyControl('unplug');
+      await stack.api.must('POST', `/api/v1/employees/${stack.employee.id}/password`, { json: { generate: true, reason: 'e2e: reports' }, headers: { 'Idempotency-Key': 'e2e-reports-1' } });
+      const now = await reports();
+      assert(now.ahead === before.ahead + 1 && now.pending === before.pending + 1, `ahead ${before.ahead} → ${now.ahead}, pending ${before.pending} → ${now.pending}`);
+      assert(now.set.at(-1).count === before.set.at(-1).count + 1, 'today has no more than before');
+
+      await page.getByRole('link', { name: 'Reports', exact: true }).click();
+      await page.getByRole('heading', { name: 'Reports' }).waitFor();
+      assert((await tile(page, 'Active Directory is ahead of the key').locator('strong').innerText()) === String(now.ahead), 'the tile says something else');
+      await page.getByText('Show as a table').first().click();
+      await axe(page, 'reports with the table');
+      await picture(page, 'reports');
+      await page.getByRole('row').filter({ hasText: new Date(now.set.at(-1).day).toISOString().slice(0, 10) }).getByRole('link').click();
+      await page.getByRole('heading', { name: /^Passwords set on/ }).waitFor();
+      assert(await page.locator('main tbody tr').count() === Math.min(now.set.at(-1).count, 50), 'the day\'s list has another length');
+      await axe(page, 'passwords of a day');
+
+      await page.goto(`${stack.pageUrl}reports`);
+      await tile(page, 'Active Directory is ahead of the key').getByRole('link').click();
+      const row = page.getByRole('row').filter({ hasText: 'e2e: reports' });
+      await row.getByText('Ahead of the key').waitFor();
+      await axe(page, 'changes ahead of the key');
+      await picture(page, 'report-ahead');
+      await row.getByRole('link', { name: stack.employee.login }).click();
+      await page.getByRole('heading', { name: stack.employee.display_name }).waitFor();
+
+      await stack.keyControl('plug');
+      await until('the key has it', async () => (await reports()).ahead === before.ahead);
+      assert((await reports()).pending === before.pending, 'it is still pending');
+    }),
+  ];
+}
