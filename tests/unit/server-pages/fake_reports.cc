@@ -1,0 +1,62 @@
+// Lists, reports and the audit log that answer from memory.
+#include "fake_services.h"
+
+namespace keyferry::server::fake {
+
+Result<std::vector<KeyView>> FakeKeys::Page(const KeyFilter& filter) {
+  std::vector<KeyView> page;
+  bool from_here = filter.after == DeviceId{};
+  for (const KeyView& key : keys) {
+    const bool wanted =
+        (!filter.state || key.state == *filter.state) && (!filter.alarmed || !key.alarm.empty());
+    if (from_here && wanted && page.size() < filter.limit) page.push_back(key);
+    from_here = from_here || key.device == filter.after;
+  }
+  return page;
+}
+
+Result<std::vector<WorkstationView>> FakeWorkstations::Page(const WorkstationFilter& filter) {
+  std::vector<WorkstationView> page;
+  bool from_here = filter.after == WorkstationId{};
+  for (const WorkstationView& one : workstations) {
+    if (from_here && (!filter.state || one.state == *filter.state) && page.size() < filter.limit) {
+      page.push_back(one);
+    }
+    from_here = from_here || one.id == filter.after;
+  }
+  return page;
+}
+
+Result<std::vector<ReportChange>> FakeReports::Changes(ChangeList, std::int64_t,
+                                                       std::uint64_t before, std::size_t limit) {
+  std::vector<ReportChange> page;
+  for (const ReportChange& change : changes) {
+    if ((before == 0 || change.number < before) && page.size() < limit) page.push_back(change);
+  }
+  return page;
+}
+
+Result<std::vector<AuditView>> FakeAudit::List(std::uint64_t before, std::size_t limit) {
+  std::vector<AuditView> out;
+  for (const AuditView& row : rows) {
+    if ((before == 0 || row.number < before) && out.size() < limit) out.push_back(row);
+  }
+  return out;
+}
+
+Result<AuditExtract> FakeAudit::Export(AuditFormat format, std::uint64_t after, std::size_t limit,
+                                       std::string_view) {
+  AuditExtract extract;
+  for (auto row = rows.rbegin(); row != rows.rend(); ++row) {
+    if (row->number <= after) continue;
+    if (extract.last != 0 && --limit == 0) {
+      extract.more = true;
+      break;
+    }
+    extract.last = row->number;
+    extract.text += std::to_string(static_cast<int>(format)) + " " + row->action + "\n";
+  }
+  return extract;
+}
+
+}  // namespace keyferry::server::fake
