@@ -43,6 +43,7 @@ RealServer::RealServer(std::int64_t certificate_days) {
   audit = MakeAuditService(*store);
   tokens = MakeTokenService({*store, directory, clock, OsRandom()}, {}, {});
   journal = MakeRequestJournal(*store, clock);
+  people = MakePeopleService(directory, groups, clock, {});
   admin.id = directory.Add("boss");
   admin.login = "boss";
   admin.roles = Role::kAdministrator;
@@ -61,7 +62,8 @@ RealServer::RealServer(std::int64_t certificate_days) {
                                                   check_up,
                                                   *tokens,
                                                   *journal,
-                                                  {}});
+                                                  {},
+                                                  *people});
   const auto pages = MakeRouter();
   AddEnrolmentRoutes(*pages, *services_);
   const auto work = MakeRouter();

@@ -63,6 +63,8 @@ class RealServer {
   std::unique_ptr<AuditService> audit;
   std::unique_ptr<TokenService> tokens;
   std::unique_ptr<RequestJournal> journal;
+  NoGroups groups;
+  std::unique_ptr<PeopleService> people;  // no scopes
   Actor admin;
 
  private:

@@ -12,6 +12,7 @@
 #include "server/core/clock.h"
 #include "server/core/directory.h"
 #include "server/core/encoding.h"
+#include "server/core/group_reader.h"
 #include "server/core/waiter.h"
 
 namespace keyferry::server::testing {
@@ -64,6 +65,11 @@ enum class Write {
   kLostAndAppliedLate,  // no answer; it is applied when the test says so
   kCrashBefore,         // the server dies before the request left
   kCrashAfter,          // the server dies after the directory applied it
+};
+
+// Nobody is in any group.
+struct NoGroups final : GroupReader {
+  Result<GroupMembers> Members(std::string_view, std::size_t) override { return GroupMembers(); }
 };
 
 // A directory with people in memory.

@@ -132,9 +132,7 @@ TEST_CASE("preflight refuses with a sentence and an audit row, and leaves the di
 }
 
 TEST_CASE("whom the actor does not reach is refused in the audit log by their sign-in name") {
-  struct NoGroups final : GroupReader {
-    Result<GroupMembers> Members(std::string_view, std::size_t) override { return GroupMembers(); }
-  } groups;
+  NoGroups groups;
   Office office;
   PeopleConfig config;
   config.scopes.push_back({Role::kAdministrator, {}, {{"alice"}, {}, {}}});
