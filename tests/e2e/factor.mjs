@@ -155,10 +155,10 @@ export function factorTests({ stack, test, signIn, axe, picture, admin }) {
       await fill('000000');
       await page.getByRole('alert').waitFor();
       await axe(page, 'step-up with a wrong code');
-      const [before] = (await page.context().cookies()).filter((c) => c.name.startsWith('__Host-'));
+      const [before] = (await page.context().cookies()).filter((c) => c.name === '__Host-keyferry');
       await fill(await stack.authenticators.next(admin.login));
       await page.locator('[data-step="ad"][data-done="true"]').first().waitFor();
-      const [after] = (await page.context().cookies()).filter((c) => c.name.startsWith('__Host-'));
+      const [after] = (await page.context().cookies()).filter((c) => c.name === '__Host-keyferry');
       assert(before.value !== after.value, 'the session\'s cookie is the same');
       const [change] = (await stack.api.must('GET', `/api/v1/employees/${stack.employee.id}/changes`)).changes;
       assert(change.reason === 'e2e: "step-up" <now>', `the reason became ${change.reason}`);

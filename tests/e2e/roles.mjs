@@ -19,7 +19,7 @@ export function roleTests({ stack, test, signIn, axe, picture, admin }) {
       const page = await browser.newPage();
       await signIn(page, account);
       const api = new Api(stack.pageUrl, stack.publicCa);
-      api.cookie = (await browser.cookies()).filter((c) => c.name.startsWith('__Host-')).map((c) => `${c.name}=${c.value}`).join('; ');
+      api.cookie = (await browser.cookies()).filter((c) => c.name === '__Host-keyferry').map((c) => `${c.name}=${c.value}`).join('; ');
       api.csrf = (await api.must('GET', '/api/v1/session')).csrf;
       await work(page, api);
     } finally {
@@ -104,6 +104,7 @@ export function roleTests({ stack, test, signIn, axe, picture, admin }) {
       }
       assert((await page.goto(`${stack.pageUrl}employees/${hidden.id}`)).status() === 200, 'the administrator does not see them');
       assert((await page.goto(`${stack.pageUrl}scopes/nobody`)).status() === 404, 'a role that is none has a page');
+      assert((await stack.api.must('GET', '/api/v1/scopes')).scopes.some(({ role }) => role === 'help_desk'), 'the API lists no scope of the help desk');
       const { count } = await stack.api.must('GET', '/api/v1/scopes/help_desk');
       const { count: all } = await stack.api.must('GET', '/api/v1/scopes/administrator');
       assert(count === all - 1, `${count} of ${all} in scope`);
