@@ -4,6 +4,8 @@
 
 #include "server/api/handlers.h"
 #include "server/api/once.h"
+#include "server/core/encoding.h"
+#include "server/http/target.h"
 
 namespace keyferry::server {
 namespace {
@@ -17,19 +19,52 @@ Result<std::uint64_t> NumberOf(const PageRequest& page) {
   return page.after.empty() ? Result<std::uint64_t>(0) : ReadNumber(page.after, "cursor");
 }
 
+// The filter of a search, by the names of the query.
+Result<AuditFilter> FilterOf(const Request& request) {
+  AuditFilter filter;
+  for (const auto& [name, time] :
+       {std::pair<const char*, std::int64_t*>{"from", &filter.from}, {"until", &filter.until}}) {
+    if (request.Query(name).empty()) continue;
+    const auto number = ReadNumber(request.Query(name), name);
+    if (!number || *number > INT64_MAX / 2) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  std::string(name) + " must be a time in Unix milliseconds.");
+    }
+    *time = static_cast<std::int64_t>(*number);
+  }
+  for (const auto& [name, text] : {std::pair<const char*, std::string*>{"actor", &filter.actor},
+                                   {"action", &filter.action},
+                                   {"target", &filter.target},
+                                   {"outcome", &filter.outcome},
+                                   {"ticket", &filter.ticket}}) {
+    *text = request.Query(name);
+    if (text->size() > kMaxAuditText || !IsPrintableUtf8(*text)) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  std::string(name) + " must be printable text of at most 128 bytes.");
+    }
+  }
+  return filter;
+}
+
+std::vector<std::string> WithFilter(std::vector<std::string> names) {
+  for (const char* name : {"from", "until", "actor", "action", "target", "outcome", "ticket"}) {
+    names.emplace_back(name);
+  }
+  return names;
+}
+
 Response ListAudit(Services& services, Request& request) {
   const auto wanted = ReadPage(request, "rows");
   if (!wanted) return Problem(request, wanted.error());
   const auto before = NumberOf(*wanted);
   if (!before) return Problem(request, before.error());
-  auto rows = services.audit.List(*before, wanted->limit + 1);
-  if (!rows) return Answer(services, request, rows.error());
+  const auto filter = FilterOf(request);
+  if (!filter) return Problem(request, filter.error());
+  auto found = services.audit.Search(*filter, *before, wanted->limit);
+  if (!found) return Answer(services, request, found.error());
   Page<AuditView> page;
-  if (rows->size() > wanted->limit) {
-    rows->resize(wanted->limit);
-    page.next = MakeCursor("rows", std::to_string(rows->back().number));
-  }
-  page.views = *std::move(rows);
+  if (found->next != 0) page.next = MakeCursor("rows", std::to_string(found->next));
+  page.views = std::move(found->rows);
   return OnePage("rows", page);
 }
 
@@ -61,13 +96,20 @@ Response ExportAudit(Services& services, Request& request) {
   if (!wanted) return Problem(request, wanted.error());
   const auto after = NumberOf(*wanted);
   if (!after) return Problem(request, after.error());
-  auto extract = services.audit.Export(choice->format, *after, *limit, services.version);
+  const auto filter = FilterOf(request);
+  if (!filter) return Problem(request, filter.error());
+  auto extract = services.audit.Export(choice->format, *after, *limit, services.version, *filter);
   if (!extract) return Answer(services, request, extract.error());
   Response response;
   response.content_type = choice->type;
   response.body = std::move(extract->text);
   if (extract->more) {
-    response.With("Link", "</api/v1/audit/export?format=" + std::string(choice->name) +
+    std::string same;
+    for (const std::string& part : WithFilter({})) {
+      const std::string_view value = request.Query(part);
+      if (!value.empty()) same += "&" + part + "=" + QueryText(value);
+    }
+    response.With("Link", "</api/v1/audit/export?format=" + std::string(choice->name) + same +
                               "&limit=" + std::to_string(*limit) +
                               "&cursor=" + MakeCursor("export", std::to_string(extract->last)) +
                               ">; rel=\"next\"");
@@ -147,12 +189,14 @@ Response ShowCheckUp(Services& services) {
 }  // namespace
 
 void AddAuditRoutes(Router& router, Services& services) {
-  router.Add(Reading("/audit", Right::kAuditRead,
-                     [&services](Request& request) { return ListAudit(services, request); },
-                     {"cursor", "limit"}));
-  router.Add(Reading("/audit/export", Right::kAuditExport,
-                     [&services](Request& request) { return ExportAudit(services, request); },
-                     {"format", "cursor", "limit"}));
+  router.Add(Reading(
+      "/audit", Right::kAuditRead,
+      [&services](Request& request) { return ListAudit(services, request); },
+      WithFilter({"cursor", "limit"})));
+  router.Add(Reading(
+      "/audit/export", Right::kAuditExport,
+      [&services](Request& request) { return ExportAudit(services, request); },
+      WithFilter({"format", "cursor", "limit"})));
   if (services.reports != nullptr) {
     router.Add(Reading("/reports", Right::kReportsRead,
                        [&services](Request& request) { return ShowReports(services, request); }));

@@ -5,6 +5,7 @@
 
 #include "server/core/activation_mail.h"
 #include "server/core/audit.h"
+#include "server/core/audit_filters.h"
 #include "server/core/changes.h"
 #include "server/core/clock.h"
 #include "server/core/directory.h"
@@ -18,6 +19,7 @@
 #include "server/core/second_factor.h"
 #include "server/core/session.h"
 #include "server/core/tokens.h"
+#include "server/core/warnings.h"
 #include "server/core/workstations.h"
 #include "server/http/message.h"
 
@@ -46,11 +48,13 @@ struct Services {
   // what is wrong with the log. Reads all of it.
   std::function<Result<std::string>()> verify_audit;
   PeopleService& people;
-  RotationService* rotation = nullptr;        // null: no policies here
-  ActivationMail* activation_mail = nullptr;  // null: codes go on paper only
-  HelpDeskService* help_desk = nullptr;       // null: no help desk here
-  SecondFactor* factors = nullptr;            // null where nobody signs in
-  ReportService* reports = nullptr;           // null: no reports here
+  RotationService* rotation = nullptr;          // null: no policies here
+  ActivationMail* activation_mail = nullptr;    // null: codes go on paper only
+  HelpDeskService* help_desk = nullptr;         // null: no help desk here
+  SecondFactor* factors = nullptr;              // null where nobody signs in
+  ReportService* reports = nullptr;             // null: no reports here
+  AuditFilterService* audit_filters = nullptr;  // null where there are no pages
+  WarningService* warnings = nullptr;           // null where there are no reports
 };
 
 }  // namespace keyferry::server

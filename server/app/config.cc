@@ -9,6 +9,7 @@
 #include "server/app/files.h"
 #include "server/core/dn.h"
 #include "server/core/encoding.h"
+#include "server/core/mail.h"
 
 namespace keyferry::server {
 namespace {
@@ -91,6 +92,7 @@ const std::vector<std::string>& FirstKeys() {
       "mail.from",
       "mail.user",
       "mail.password_file",
+      "mail.administrators",
       "help_desk.required",
       "help_desk.request_minutes",
       "help_desk.attempts",
@@ -486,6 +488,15 @@ class Parser {
     mail.from = reader_.Text("mail.from", false);
     mail.user = reader_.Text("mail.user", false);
     mail.password_file = Path("mail.password_file", false);
+    mail.administrators = reader_.Texts("mail.administrators", false);
+    for (const std::string& address : mail.administrators) {
+      if (!IsMailAddress(address)) {
+        reader_.Complain("mail.administrators", "holds \"" + address + "\", which is no address.");
+      } else if (mail.host.empty()) {
+        reader_.Complain("mail.administrators", "needs mail.host.");
+        break;
+      }
+    }
     if (mail.host.empty()) return;
     if (!IsIpAddress(mail.host) && !IsHostName(mail.host)) {
       reader_.Complain("mail.host", "must be a host name in lower case or an IP address.");

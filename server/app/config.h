@@ -128,6 +128,7 @@ struct ServerConfig {
     std::string from;
     std::string user;
     std::filesystem::path password_file;
+    std::vector<std::string> administrators;  // addresses of who is told of warnings
   } mail;
 
   struct {

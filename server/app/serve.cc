@@ -180,6 +180,7 @@ class Parts {
   const Clock& clock() const { return clock_; }
   Upkeep& upkeep() { return *upkeep_; }
   HelpDeskService& help_desk() { return *help_desk_; }
+  WarningService& warnings() { return *warnings_; }
 
   // Joins the other servers on the database, where there may be some.
   void Join(std::function<void()> orphaned) {
@@ -220,7 +221,9 @@ class Parts {
                     upkeep_->activation_mail(),
                     help_desk_.get(),
                     factors_.get(),
-                    reports_.get()};
+                    reports_.get(),
+                    audit_filters_.get(),
+                    warnings_.get()};
   }
 
  private:
@@ -316,10 +319,16 @@ class Parts {
     workstations_ = MakeWorkstationService(ports, WorkstationsOf(config));
     audit_ = MakeAuditService(*store_);
     reports_ = MakeReportService(*store_, clock_);
+    audit_filters_ = MakeAuditFilterService(*store_, clock_, OsRandom());
     check_up_ = MakeCheckUp(config);
     auto upkeep = Upkeep::Make(config, ports, *changes_, log_);
     if (!upkeep) return tl::unexpected(upkeep.error());
     upkeep_ = std::move(*upkeep);
+    WarningConfig warnings;
+    warnings.administrators = config.mail.administrators;
+    warnings_ = MakeWarningService(
+        {*store_, clock_, OsRandom(), upkeep_->outbox(), upkeep_->templates(), ports.log},
+        std::move(warnings));
     if (config.help_desk.required) bound_changes_ = MakeDeskBoundChanges(ports, *changes_);
     help_desk_ = MakeHelpDeskService({ports, *changes_, upkeep_->outbox(), upkeep_->templates()},
                                      HelpDeskOf(config));
@@ -351,9 +360,11 @@ class Parts {
   std::unique_ptr<WorkstationService> workstations_;
   std::unique_ptr<AuditService> audit_;
   std::unique_ptr<ReportService> reports_;
+  std::unique_ptr<AuditFilterService> audit_filters_;
   std::unique_ptr<CheckUp> check_up_;
   std::unique_ptr<Upkeep> upkeep_;
   std::unique_ptr<HelpDeskService> help_desk_;
+  std::unique_ptr<WarningService> warnings_;
   std::unique_ptr<ChangeService>
       bound_changes_;  // what pages and API get, where callers are verified
 };
@@ -469,6 +480,7 @@ Result<void> Serve(const ServerConfig& config) {
     Background reconciler(kReconcileEvery, [&parts] {
       (*parts)->changes().Reconcile();
       (*parts)->help_desk().CloseOverdue();
+      (*parts)->warnings().Tick();
     });
     (*parts)->Join([&reconciler] { reconciler.Nudge(); });
     (*parts)->upkeep().Start();

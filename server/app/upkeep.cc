@@ -46,6 +46,9 @@ Result<MailTemplates> ReadTemplates(const std::filesystem::path& folder) {
   auto help =
       ReadTemplate(folder / "help_desk_code.txt", {"name", "login", "agent", "minutes", "code"});
   if (!help) return tl::unexpected(help.error());
+  auto blocked = ReadTemplate(folder / "people_blocked.txt", {"people"});
+  if (!blocked) return tl::unexpected(blocked.error());
+  out.people_blocked = *std::move(blocked);
   out.password_expires = *std::move(expires);
   out.help_desk_code = *std::move(help);
   out.activation_code = *std::move(code);

@@ -19,26 +19,29 @@ class ChainedAuditService final : public AuditService {
   Result<std::vector<AuditView>> List(std::uint64_t before, std::size_t limit) override {
     auto rows = store_.AuditBefore(before, limit);
     if (!rows) return tl::unexpected(std::move(rows.error()));
-    std::vector<AuditView> views;
-    views.reserve(rows->size());
-    for (AuditStore::Row& row : *rows) {
-      AuditEntry& entry = row.entry;
-      views.push_back({row.number, entry.time, std::move(entry.actor), std::move(entry.action),
-                       std::move(entry.target), std::move(entry.outcome), std::move(entry.detail),
-                       std::move(entry.address), ToHex(row.hash)});
-    }
-    return views;
+    return Views(*std::move(rows));
+  }
+
+  Result<AuditPage> Search(const AuditFilter& filter, std::uint64_t before,
+                           std::size_t limit) override {
+    auto found = store_.MatchAudit(filter, {true, before, limit, kReadAtOnce});
+    if (!found) return tl::unexpected(std::move(found.error()));
+    AuditPage page;
+    page.rows = Views(std::move(found->rows));
+    if (found->more) page.next = found->edge;
+    return page;
   }
 
   Result<AuditExtract> Export(AuditFormat format, std::uint64_t after, std::size_t limit,
-                              std::string_view version) override {
-    const auto rows = store_.AuditAfter(after, limit);
-    if (!rows) return tl::unexpected(rows.error());
+                              std::string_view version, const AuditFilter& filter) override {
+    const auto found = store_.MatchAudit(filter, {false, after, limit, kReadAtOnce});
+    if (!found) return tl::unexpected(found.error());
     AuditExtract extract;
-    extract.more = rows->size() == limit;
+    extract.more = found->more;
+    extract.last = found->edge;
+    extract.rows = found->rows.size();
     if (format == AuditFormat::kCsv && after == 0) extract.text = AuditCsvHeader();
-    for (const AuditStore::Row& row : *rows) {
-      extract.last = row.number;
+    for (const AuditStore::Row& row : found->rows) {
       switch (format) {
         case AuditFormat::kJsonLines:
           extract.text += AuditAsJson(row) + "\n";
@@ -61,6 +64,20 @@ class ChainedAuditService final : public AuditService {
   }
 
  private:
+  static constexpr std::size_t kReadAtOnce = 100'000;  // rows
+
+  static std::vector<AuditView> Views(std::vector<AuditStore::Row> rows) {
+    std::vector<AuditView> views;
+    views.reserve(rows.size());
+    for (AuditStore::Row& row : rows) {
+      AuditEntry& entry = row.entry;
+      views.push_back({row.number, entry.time, std::move(entry.actor), std::move(entry.action),
+                       std::move(entry.target), std::move(entry.outcome), std::move(entry.detail),
+                       std::move(entry.address), ToHex(row.hash)});
+    }
+    return views;
+  }
+
   Store& store_;
 };
 

@@ -23,11 +23,29 @@ struct AuditView {
   std::string hash;  // hex
 };
 
+// Which rows. Empty = any. The case of ASCII letters does not count; in actor, action and target *
+// stands for any characters and ? for one.
+struct AuditFilter {
+  std::int64_t from = 0, until = 0;  // Unix milliseconds, [from, until); 0 = open
+  std::string actor, action, target;
+  std::string outcome;  // "ok", "other" (everything else) or a code
+  std::string ticket;   // of the help desk, whole
+};
+inline constexpr std::size_t kMaxAuditText = 128;  // bytes of each
+
+// Newest first. A search reads a bounded piece of the log at a time: a page may be short, or empty,
+// and still not be the last.
+struct AuditPage {
+  std::vector<AuditView> rows;
+  std::uint64_t next = 0;  // `before` of the next page, 0 = there is none
+};
+
 // A piece of the log for other programs (audit_format.h).
 enum class AuditFormat { kJsonLines, kCsv, kCef };
 struct AuditExtract {
   std::string text;
-  std::uint64_t last = 0;  // number of its last row, 0 = there is none
+  std::size_t rows = 0;
+  std::uint64_t last = 0;  // number of the last row that was looked at, 0 = there is none
   bool more = false;
 };
 
@@ -36,10 +54,13 @@ class AuditService {
   virtual ~AuditService() = default;
   // Newest first; `before` 0 = from the newest.
   virtual Result<std::vector<AuditView>> List(std::uint64_t before, std::size_t limit) = 0;
-  // Oldest first, rows after number `after`; CSV begins with its heading where `after` is 0.
-  // `version`: of the server, which CEF names.
+  // Those that the filter lets through.
+  virtual Result<AuditPage> Search(const AuditFilter& filter, std::uint64_t before,
+                                   std::size_t limit) = 0;
+  // Oldest first, rows after number `after` that the filter lets through; CSV begins with its
+  // heading where `after` is 0. `version`: of the server, which CEF names.
   virtual Result<AuditExtract> Export(AuditFormat format, std::uint64_t after, std::size_t limit,
-                                      std::string_view version) = 0;
+                                      std::string_view version, const AuditFilter& filter) = 0;
   // Checks the chain alone, of a log from which nothing was cut; the number of its last row.
   virtual Result<std::uint64_t> Verify() = 0;
 };

@@ -31,6 +31,7 @@ struct MailTemplates {
   MailTemplate password_expires;  // name, login, days, date
   MailTemplate activation_code;   // name, login, code
   MailTemplate help_desk_code;    // name, login, agent, minutes, code
+  MailTemplate people_blocked;    // people
 };
 
 }  // namespace keyferry::server

@@ -48,6 +48,8 @@ constexpr RightInfo kRights[] = {
      "Read whom each role reaches, and what an employee may."},
     {Right::kReportsRead, "reports:read", "audit:read", kReader,
      "Read the reports: what waits, keys and workstations by state, what the help desk did."},
+    {Right::kWarningsWrite, "warnings:write", "", kAdmin,
+     "Acknowledge the warning that many people were blocked."},
 };
 
 constexpr bool InOrder() {
@@ -56,7 +58,8 @@ constexpr bool InOrder() {
   }
   return true;
 }
-static_assert(InOrder() && std::size(kRights) == static_cast<std::size_t>(Right::kReportsRead) + 1);
+static_assert(InOrder() &&
+              std::size(kRights) == static_cast<std::size_t>(Right::kWarningsWrite) + 1);
 
 }  // namespace
 

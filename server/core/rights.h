@@ -73,6 +73,7 @@ enum class Right : std::uint8_t {
   kSignInsWrite,
   kScopesRead,
   kReportsRead,
+  kWarningsWrite,
 };
 
 struct RightInfo {

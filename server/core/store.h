@@ -10,6 +10,7 @@
 #include "protocol/result.h"
 #include "server/core/audit.h"
 #include "server/core/audit_checkpoint.h"
+#include "server/core/audit_filters.h"
 #include "server/core/directory.h"
 #include "server/core/factor_store.h"
 #include "server/core/help_desk_records.h"
@@ -17,6 +18,7 @@
 #include "server/core/reports.h"
 #include "server/core/sources.h"
 #include "server/core/upkeep_store.h"
+#include "server/core/warnings.h"
 
 namespace keyferry::server {
 
@@ -356,12 +358,27 @@ class AuditStore {
     Hash32 hash{};
   };
 
+  // What a search looks at: numbers below `edge` (0 = from the newest) newest first, or above it
+  // oldest first; `limit` rows at most, out of `most_read`.
+  struct AuditWindow {
+    bool newest_first = true;
+    std::uint64_t edge = 0;
+    std::size_t limit = 50;
+    std::size_t most_read = 0;
+  };
+  struct Matches {
+    std::vector<Row> rows;
+    std::uint64_t edge = 0;  // the last number that was looked at: where to go on
+    bool more = false;       // there are others beyond it
+  };
+
   virtual ~AuditStore() = default;
   virtual Result<void> AppendAudit(const AuditEntry& audit) = 0;
   // Newest first; `before` 0 = from the newest.
   virtual Result<std::vector<Row>> AuditBefore(std::uint64_t before, std::size_t limit) = 0;
   // Oldest first, numbers above `after`.
   virtual Result<std::vector<Row>> AuditAfter(std::uint64_t after, std::size_t limit) = 0;
+  virtual Result<Matches> MatchAudit(const AuditFilter& filter, const AuditWindow& window) = 0;
   virtual Result<Head> AuditHead() = 0;
 
   // Removes rows 1 … cut.number and keeps `cut`, the signed head of what is gone.
@@ -405,7 +422,9 @@ class Store : public ChangeStore,
               public RestoreStore,
               public UpkeepStore,
               public HelpDeskStore,
-              public ReportStore {
+              public ReportStore,
+              public AuditFilterStore,
+              public WarningStore {
  public:
   ~Store() override = default;
   // The root that all keys in this database trust, once a server of that root has opened it.

@@ -219,6 +219,7 @@ void AddPageRoutes(Router& all, Services& services, const Catalog& catalog,
   AddTokenPage(router, context);
   if (services.help_desk != nullptr) AddHelpDeskPages(router, context);
   AddScopePages(router, context);
+  if (services.audit_filters != nullptr) AddAuditPages(router, context);
   if (services.reports != nullptr) AddReportPages(router, context);
   AddOperationPages(router, context, [streams](const WorkstationId& id) { streams->Close(id); });
   AddEventRoutes(router, context);

@@ -52,6 +52,7 @@ void AddCheckUpPage(Router& router, const PageContext& context);
 void AddTokenPage(Router& router, const PageContext& context);
 void AddHelpDeskPages(Router& router, const PageContext& context);
 void AddScopePages(Router& router, const PageContext& context);
+void AddAuditPages(Router& router, const PageContext& context);
 void AddReportPages(Router& router, const PageContext& context);
 void AddEventRoutes(Router& router, const PageContext& context);
 

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <charconv>
 
 #include "server/api/problem.h"
 #include "server/pages/frame.h"
@@ -8,7 +7,6 @@
 namespace keyferry::server {
 namespace {
 
-constexpr std::size_t kRowsOnAPage = 50;
 constexpr std::size_t kWorkstationsOnAPage = 30;
 constexpr std::size_t kMaxIds = 33 * 1000;  // of one form
 
@@ -121,30 +119,6 @@ Response AfterDecision(const PageContext& context, const Request& request,
                           HttpStatus(done.error().code));
 }
 
-Response ListAudit(const PageContext& context, const Request& request) {
-  const Catalog& catalog = context.catalog;
-  std::uint64_t before = 0;
-  const std::string_view text = request.Query("before");
-  if (!text.empty()) {
-    const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), before);
-    if (failure != std::errc() || end != text.data() + text.size()) {
-      return ShowNotFound(context, request);
-    }
-  }
-  const auto rows = context.services.audit.List(before, kRowsOnAPage);
-  if (!rows) return ShowFailure(context, request, rows.error());
-  Data data = Frame(context, request, catalog.Text("audit.title"), "audit");
-  Data list = List();
-  for (const AuditView& row : *rows) list << AuditData(row);
-  PutFlag(data, "any", !rows->empty());
-  data["rows"] = std::move(list);
-  data["older"] = Data(false);
-  if (rows->size() == kRowsOnAPage && rows->back().number > 1) {
-    Put(data, "older", "/audit?before=" + std::to_string(rows->back().number));
-  }
-  return Show(context, request, "audit", data);
-}
-
 }  // namespace
 
 void AddOperationPages(Router& router, const PageContext& context,
@@ -202,11 +176,6 @@ void AddOperationPages(Router& router, const PageContext& context,
               {},
               Body::kForm,
               {CsrfField()}});
-  router.Add({Method::kGet,
-              "/audit",
-              Right::kAuditRead,
-              [context](Request& request) { return ListAudit(context, request); },
-              {"before"}});
 }
 
 }  // namespace keyferry::server

@@ -10,7 +10,7 @@
 namespace keyferry::server {
 namespace {
 
-constexpr std::size_t kChangesOnAPage = 50;
+constexpr std::size_t kReportRowsOnAPage = 50;
 constexpr int kBarHeight = 100;  // of the charts' own units
 
 // A row of a table whose last column is a bar as long as its share of all.
@@ -46,7 +46,8 @@ void PutTiles(const Catalog& catalog, const ReportFigures& figures, Data& data) 
   tiles << Tile(catalog.Text("reports.ahead"), catalog.Text("reports.ahead_hint"),
                 LinkTo(ChangeList::kAhead), figures.ahead, "warn");
   tiles << Tile(catalog.Text("reports.failed_verifications"),
-                catalog.Text("reports.failed_verifications_hint"), "/audit",
+                catalog.Text("reports.failed_verifications_hint"),
+                "/audit?action=help_desk.verify&outcome=wrong&period=month",
                 figures.failed_verifications, "warn");
   data["tiles"] = std::move(tiles);
 }
@@ -143,11 +144,37 @@ void PutProcesses(const Catalog& catalog, const ReportFigures& figures, Data& da
   data["processes"] = std::move(processes);
 }
 
+Result<void> PutWarning(const PageContext& context, Data& data) {
+  data["warning"] = Data(false);
+  const auto standing = context.services.warnings->Standing();
+  if (!standing) return tl::unexpected(standing.error());
+  if (!*standing) return {};
+  const Catalog& catalog = context.catalog;
+  Data warning;
+  Put(warning, "id", (*standing)->id.Hex());
+  Put(warning, "text", catalog.Text("reports.blocked_text", {std::to_string((*standing)->people)}));
+  warning["raised"] = Time((*standing)->raised);
+  data["warning"] = std::move(warning);
+  return {};
+}
+
+Response Acknowledge(const PageContext& context, Request& request, const WarningId& id) {
+  const auto done = context.services.warnings->Acknowledge(request.session->actor, id);
+  // By somebody else meanwhile: it is as it shall be.
+  if (!done && done.error().code != ErrorCode::kConflict) {
+    return ShowFailure(context, request, done.error());
+  }
+  return Response::SeeOther("/reports");
+}
+
 Response ShowReports(const PageContext& context, const Request& request) {
   const Catalog& catalog = context.catalog;
   const auto figures = context.services.reports->Figures();
   if (!figures) return ShowFailure(context, request, figures.error());
   Data data = Frame(context, request, catalog.Text("reports.title"), "reports");
+  if (const auto put = PutWarning(context, data); !put) {
+    return ShowFailure(context, request, put.error());
+  }
   data["at"] = Time(figures->at);
   PutTiles(catalog, *figures, data);
   PutDays(catalog, *figures, data);
@@ -195,12 +222,12 @@ Response ShowChanges(const PageContext& context, Request& request) {
     return ShowNotFound(context, request);
   }
   auto page =
-      context.services.reports->Changes(*list, day.value_or(0), *before, kChangesOnAPage + 1);
+      context.services.reports->Changes(*list, day.value_or(0), *before, kReportRowsOnAPage + 1);
   if (!page) return ShowFailure(context, request, page.error());
   // A page of somebody with a scope is shorter by those whom they may not see.
   std::uint64_t last = 0;
-  if (page->size() > kChangesOnAPage) {
-    page->resize(kChangesOnAPage);
+  if (page->size() > kReportRowsOnAPage) {
+    page->resize(kReportRowsOnAPage);
     last = page->back().number;
   }
   const auto rows = AmongTheirs(context.services, request, Right::kChangesRead, std::move(page));
@@ -240,6 +267,13 @@ void AddReportPages(Router& router, const PageContext& context) {
               Right::kReportsRead,
               [context](Request& request) { return ShowChanges(context, request); },
               {"list", "day", "before"}});
+  router.Add({Method::kPost,
+              "/reports/warnings/{id}/acknowledge",
+              Right::kWarningsWrite,
+              PageWithId<WarningId>(context, Acknowledge),
+              {},
+              Body::kForm,
+              {CsrfField()}});
 }
 
 }  // namespace keyferry::server

@@ -1,32 +1,10 @@
 #include "server/core/audit_chain.h"
+#include "server/storage/audit_rows.h"
 #include "server/storage/rows.h"
 #include "server/storage/sql_store.h"
 
 namespace keyferry::server {
 namespace {
-
-constexpr const char* kColumns =
-    "number, time, actor, action, target, outcome, detail, address, previous, hash";
-
-struct AuditColumns {
-  long long number = 0, time = 0;
-  std::string actor, action, target, outcome, detail, address, previous, hash;
-
-  template <typename Prepared>
-  void Into(Prepared& p) {
-    p, soci::into(number), soci::into(time), soci::into(actor), soci::into(action),
-        soci::into(target), soci::into(outcome), soci::into(detail), soci::into(address),
-        soci::into(previous), soci::into(hash);
-  }
-  AuditStore::Row Read() const {
-    AuditStore::Row row;
-    row.number = Unsigned(number);
-    row.entry = {time, actor, action, target, outcome, detail, address};
-    row.previous = ReadFixed<32>(previous);
-    row.hash = ReadFixed<32>(hash);
-    return row;
-  }
-};
 
 struct HeadColumns {
   long long number = 0;
@@ -90,7 +68,7 @@ Result<std::vector<AuditStore::Row>> SqlStore::AuditBefore(std::uint64_t before,
     const long long below = before == 0 || before > INT64_MAX ? INT64_MAX : Signed(before);
     const long long count = Signed(limit);
     return Select<AuditColumns>(sql,
-                                std::string("SELECT ") + kColumns +
+                                std::string("SELECT ") + AuditColumns::kList +
                                     " FROM audit WHERE number < :below ORDER BY number DESC "
                                     "LIMIT :count",
                                 below, count);
@@ -102,7 +80,7 @@ Result<std::vector<AuditStore::Row>> SqlStore::AuditAfter(std::uint64_t after, s
     const long long above = Signed(after);
     const long long count = Signed(limit);
     return Select<AuditColumns>(sql,
-                                std::string("SELECT ") + kColumns +
+                                std::string("SELECT ") + AuditColumns::kList +
                                     " FROM audit WHERE number > :above ORDER BY number "
                                     "LIMIT :count",
                                 above, count);

@@ -207,6 +207,9 @@ Result<HelpDeskStore::Stepped> SqlStore::StepHelpDesk(const Step& step) {
       Execute(t.sql,
               "UPDATE help_desk_attempts SET salt = '', code_hash = '' WHERE request_id = :id", id);
     }
+    if (next.state == HelpDeskState::kBlocked) {
+      NoteBlocked(t.sql, next.account.Hex(), next.closed);
+    }
     for (const AuditEntry& audit : step.audits) AppendChained(t.sql, audit);
     return Stepped::kDone;
   });

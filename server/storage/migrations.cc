@@ -282,6 +282,21 @@ const std::vector<Migration>& Migrations() {
            "CREATE INDEX workstations_state ON workstations (state, number)",
            "CREATE INDEX help_desk_opened ON help_desk_requests (opened, process, state)",
        }},
+      {"searching the audit log, blocked people",
+       {
+           "CREATE INDEX audit_time ON audit (time, number)",
+           R"(CREATE TABLE audit_filters (
+  filter_id TEXT NOT NULL PRIMARY KEY, owner_id TEXT NOT NULL, name TEXT NOT NULL,
+  query TEXT NOT NULL, UNIQUE (owner_id, name)))",
+           R"(CREATE TABLE blocked_people (
+  number @ID@, account_id TEXT NOT NULL, blocked BIGINT NOT NULL))",
+           "CREATE INDEX blocked_people_time ON blocked_people (blocked, account_id)",
+           R"(CREATE TABLE warnings (
+  number @ID@, warning_id TEXT NOT NULL UNIQUE, people BIGINT NOT NULL, since BIGINT NOT NULL,
+  raised BIGINT NOT NULL, acknowledged BIGINT NOT NULL, acknowledged_by TEXT NOT NULL,
+  standing BIGINT NOT NULL))",
+           "CREATE UNIQUE INDEX warnings_standing ON warnings (standing) WHERE standing = 1",
+       }},
   };
   return migrations;
 }

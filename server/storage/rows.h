@@ -162,6 +162,10 @@ long long SelectNumber(soci::session& sql, const std::string& query, const Value
   return number;
 }
 
+// Notes that a person was blocked, inside the caller's transaction (audit_search.cc). `account` is
+// their identifier in hex.
+void NoteBlocked(soci::session& sql, const std::string& account, std::int64_t time);
+
 // Appends to the audit chain inside the caller's transaction (audit.cc).
 void AppendChained(soci::session& sql, const AuditEntry& entry);
 

@@ -231,6 +231,10 @@ Result<void> SqlStore::AddFailure(const std::vector<FailureRule>& rules, std::in
       if (count.failures >= rule.limit) {
         // The next run starts when the block ends.
         count = {0, now, now + rule.block};
+        // Counters of one account are named after what was tried: "account/", "factor/".
+        const std::size_t slash = rule.counter.find('/');
+        const auto account = AccountId::Parse(std::string_view(rule.counter).substr(slash + 1));
+        if (account) NoteBlocked(t.sql, account->Hex(), now);
       }
       const long long failures = count.failures, first = count.first,
                       blocked_until = count.blocked_until,

@@ -14,7 +14,7 @@
 namespace keyferry::server {
 
 // The Store port over SQL. One .cc a part: changes, sources, jobs, held, keys, enrolments,
-// help_desk, workstations, sessions, api, audit, reports, restore, upkeep.
+// help_desk, workstations, sessions, api, audit, audit_search, reports, restore, upkeep.
 class SqlStore final : public Store {
  public:
   // `node`: this server among others on the database (node_link.h); empty where it is the only one.
@@ -202,6 +202,17 @@ class SqlStore final : public Store {
   Result<void> AppendAudit(const AuditEntry& audit) override;
   Result<std::vector<Row>> AuditBefore(std::uint64_t before, std::size_t limit) override;
   Result<std::vector<Row>> AuditAfter(std::uint64_t after, std::size_t limit) override;
+  Result<Matches> MatchAudit(const AuditFilter& filter, const AuditWindow& window) override;
+  Result<std::vector<SavedAuditFilter>> AuditFilters(const AccountId& owner) override;
+  Result<void> SaveAuditFilter(const SavedAuditFilter& filter, std::size_t most,
+                               const AuditEntry& audit) override;
+  Result<void> ForgetAuditFilter(const AccountId& owner, const AuditFilterId& id,
+                                 const AuditEntry& audit) override;
+  Result<std::uint64_t> CountBlocked(std::int64_t since) override;
+  Result<std::optional<Warning>> NewestWarning() override;
+  Result<bool> RaiseWarning(const Warning& warning, const AuditEntry& audit) override;
+  Result<bool> AcknowledgeWarning(const WarningId& id, const std::string& by, std::int64_t time,
+                                  const AuditEntry& audit) override;
   Result<Head> AuditHead() override;
   Result<void> CutAudit(const AuditCheckpoint& cut, const AuditEntry& audit) override;
   Result<std::optional<AuditCheckpoint>> AuditCut() override;

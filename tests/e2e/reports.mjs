@@ -1,4 +1,5 @@
-// The reports: every number leads to its list, and they follow what happens on real parts.
+// The reports: every number leads to its list, and they follow what happens on real parts. The audit log: looking for entries, filters that are kept, export.
+import fs from 'node:fs';
 import { until } from '../../scripts/lib/demo/stack.mjs';
 
 function assert(condition, message) { if (!condition) throw new Error(message); }
@@ -41,6 +42,45 @@ export function reportTests({ stack, test, signIn, axe, picture, admin }) {
       await stack.keyControl('plug');
       await until('the key has it', async () => (await reports()).ahead === before.ahead);
       assert((await reports()).pending === before.pending, 'it is still pending');
+    }),
+
+    () => test('audit: a filter finds its entries, is kept under a name, and is what the export holds', async (page) => {
+      await signIn(page, admin);
+      await page.emulateMedia({ reducedMotion: 'reduce' });
+      await stack.api.must('POST', `/api/v1/employees/${stack.employee.id}/password`, { json: { generate: true, reason: 'e2e: audit' }, headers: { 'Idempotency-Key': 'e2e-audit-1' } });
+      await page.getByRole('link', { name: 'Audit', exact: true }).click();
+      await page.getByLabel('Action').fill('password.*');
+      await page.getByLabel('About').fill(stack.employee.login);
+      await page.getByLabel('Outcome').selectOption('ok');
+      await page.getByLabel('Time').selectOption('week');
+      await page.getByRole('button', { name: 'Show', exact: true }).click();
+      await page.waitForURL(/action=password/);
+      const rows = page.locator('main tbody tr');
+      assert(await rows.count() > 0, 'nothing is found');
+      for (const text of await rows.allInnerTexts()) assert(/password\./.test(text) && text.includes(stack.employee.login), `found: ${text}`);
+      await axe(page, 'audit with a filter');
+      await picture(page, 'audit-filter');
+
+      await page.getByLabel('Keep this filter under a name').fill('Passwords of one');
+      await page.getByRole('button', { name: 'Keep', exact: true }).click();
+      const kept = page.getByRole('link', { name: 'Passwords of one' });
+      await kept.waitFor();
+      await axe(page, 'audit with a kept filter');
+      await page.goto(`${stack.pageUrl}audit?actor=nobody.at.all`);
+      await page.getByRole('heading', { name: 'Nothing matches' }).waitFor();
+      await kept.click();
+      await page.waitForURL(/action=password/);
+      assert(await page.getByLabel('About').inputValue() === stack.employee.login, 'the filter came back without the person');
+
+      const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'Export', exact: true }).click()]);
+      const lines = fs.readFileSync(await download.path(), 'utf8').trim().split('\r\n');
+      assert(lines.length > 1 && lines.slice(1).every((line) => line.includes('"password.') && line.includes(`"${stack.employee.login}"`)), `exported: ${lines.slice(0, 3).join(' / ')}`);
+
+      await page.goto(`${stack.pageUrl}audit?from=2026-02-30`);
+      await page.getByRole('alert').waitFor();
+      await axe(page, 'audit with a filter that is none');
+      await page.getByRole('button', { name: 'Remove Passwords of one' }).click();
+      await page.getByRole('link', { name: 'Passwords of one' }).waitFor({ state: 'detached' });
     }),
   ];
 }

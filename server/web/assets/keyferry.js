@@ -92,6 +92,6 @@ localTimes();
 const stream = document.body.dataset.stream;
 if (stream) follow(stream);
 document.querySelectorAll('form[data-live-search]').forEach(liveSearch);
-document.querySelectorAll('form[method="post"]').forEach(submitOnce);
+document.querySelectorAll('form[method="post"]:not([data-download])').forEach(submitOnce); // a download leaves the page as it is
 document.querySelectorAll('button[data-show]').forEach(showToggle);
 document.querySelectorAll('button[data-print]').forEach((button) => { button.hidden = false; button.addEventListener('click', () => print()); });

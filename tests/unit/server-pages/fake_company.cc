@@ -187,6 +187,10 @@ void AddReports(World& world) {
   figures.failed_verifications = 5;
   figures.keys = {0, 41, 3, 1, 4, 2};
   figures.keys_alarmed = 1;
+  world.audit_filters.filters = {
+      {MakeId<AuditFilterId>(0xF1), {}, "Help desk today", "period=day&action=help_desk.%2A"}};
+  world.warnings.warning =
+      Warning{MakeId<WarningId>(0xF2), 12, figures.at - 3'600'000, figures.at, 0, {}};
   figures.workstations = {2, 18, 1};
   for (int i = 0; i < kReportDays; ++i) {
     figures.set.push_back(

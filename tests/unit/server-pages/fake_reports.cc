@@ -44,8 +44,50 @@ Result<std::vector<AuditView>> FakeAudit::List(std::uint64_t before, std::size_t
   return out;
 }
 
+Result<AuditPage> FakeAudit::Search(const AuditFilter& wanted, std::uint64_t before,
+                                    std::size_t limit) {
+  filter = wanted;
+  AuditPage page;
+  for (const AuditView& row : rows) {
+    if ((before != 0 && row.number >= before) ||
+        (!wanted.action.empty() && row.action != wanted.action)) {
+      continue;
+    }
+    if (page.rows.size() == limit) {
+      page.next = page.rows.back().number;
+      break;
+    }
+    page.rows.push_back(row);
+  }
+  return page;
+}
+
+Result<std::vector<SavedAuditFilter>> FakeAuditFilters::Mine(const Actor&) { return filters; }
+
+Result<void> FakeAuditFilters::Save(const Actor& actor, std::string_view name,
+                                    std::string_view query) {
+  calls.push_back("save " + std::string(name) + " " + std::string(query) + " by " + actor.login);
+  if (error) return tl::unexpected(*error);
+  return {};
+}
+
+Result<void> FakeAuditFilters::Forget(const Actor& actor, const AuditFilterId& id) {
+  for (const SavedAuditFilter& one : filters) {
+    if (one.id != id) continue;
+    calls.push_back("forget " + id.Hex() + " by " + actor.login);
+    return {};
+  }
+  return Fail(ErrorCode::kNotFound, "There is no such filter.");
+}
+
+Result<void> FakeWarnings::Acknowledge(const Actor& actor, const WarningId& id) {
+  calls.push_back("acknowledge " + id.Hex() + " by " + actor.login);
+  return {};
+}
+
 Result<AuditExtract> FakeAudit::Export(AuditFormat format, std::uint64_t after, std::size_t limit,
-                                       std::string_view) {
+                                       std::string_view, const AuditFilter& wanted) {
+  filter = wanted;
   AuditExtract extract;
   for (auto row = rows.rbegin(); row != rows.rend(); ++row) {
     if (row->number <= after) continue;
@@ -54,6 +96,7 @@ Result<AuditExtract> FakeAudit::Export(AuditFormat format, std::uint64_t after, 
       break;
     }
     extract.last = row->number;
+    ++extract.rows;
     extract.text += std::to_string(static_cast<int>(format)) + " " + row->action + "\n";
   }
   return extract;

@@ -610,7 +610,9 @@ World::World(const std::string& web_directory, PeopleConfig people_config)
                &activation_mail,
                &help_desk,
                &factors,
-               &reports} {
+               &reports,
+               &audit_filters,
+               &warnings} {
   auto loaded = Catalog::Load(web_directory);
   if (!loaded) throw std::runtime_error(loaded.error().message);
   catalog = std::move(*loaded);

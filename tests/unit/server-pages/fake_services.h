@@ -243,10 +243,30 @@ struct FakeHelpDesk final : HelpDeskService {
 
 struct FakeAudit final : AuditService {
   Result<std::vector<AuditView>> List(std::uint64_t before, std::size_t limit) override;
+  Result<AuditPage> Search(const AuditFilter& filter, std::uint64_t before,
+                           std::size_t limit) override;
   Result<AuditExtract> Export(AuditFormat format, std::uint64_t after, std::size_t limit,
-                              std::string_view version) override;
+                              std::string_view version, const AuditFilter& filter) override;
   Result<std::uint64_t> Verify() override { return rows.size(); }
   std::vector<AuditView> rows;
+  AuditFilter filter;  // that was asked for last
+};
+
+struct FakeAuditFilters final : AuditFilterService {
+  Result<std::vector<SavedAuditFilter>> Mine(const Actor& actor) override;
+  Result<void> Save(const Actor& actor, std::string_view name, std::string_view query) override;
+  Result<void> Forget(const Actor& actor, const AuditFilterId& id) override;
+  std::vector<SavedAuditFilter> filters;
+  std::optional<Error> error;
+  std::vector<std::string> calls;
+};
+
+struct FakeWarnings final : WarningService {
+  Result<std::optional<Warning>> Standing() override { return warning; }
+  Result<void> Acknowledge(const Actor& actor, const WarningId& id) override;
+  void Tick() override {}
+  std::optional<Warning> warning;
+  std::vector<std::string> calls;
 };
 
 struct FakeReports final : ReportService {
@@ -307,6 +327,8 @@ struct World {
   FakeHelpDesk help_desk;
   FakeSecondFactor factors{sessions};
   FakeReports reports;
+  FakeAuditFilters audit_filters;
+  FakeWarnings warnings;
   std::optional<Error> audit_damage;
   std::vector<Error> reported;
   std::mutex reported_mutex;

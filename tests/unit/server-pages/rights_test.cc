@@ -61,6 +61,8 @@ std::string ThingOf(const World& world, const std::string& pattern) {
   if (begins("/workstations/")) return MakeId<WorkstationId>(11).Hex();
   if (begins("/policies/")) return MakeId<PolicyId>(0x90).Hex();
   if (begins("/scopes/")) return "help_desk";
+  if (begins("/warnings/")) return MakeId<WarningId>(0xF2).Hex();
+  if (begins("/audit/filters/")) return MakeId<AuditFilterId>(0xF1).Hex();
   if (begins("/tokens/")) return MakeId<TokenId>(0x70).Hex();
   if (begins("/help-desk/requests/")) return MakeId<HelpDeskId>(0xD5).Hex();
   return "nothing";
@@ -143,7 +145,8 @@ struct Floor : World {
       if (call.rfind("judge ", 0) == 0) ++judged;
     return changes.started.size() + keys.calls.size() + workstations.calls.size() +
            rotation.calls.size() + help_desk.calls.size() + activation_mail.calls.size() +
-           tokens.calls.size() - judged + static_cast<std::size_t>(check_up.runs);
+           audit_filters.calls.size() + warnings.calls.size() + tokens.calls.size() - judged +
+           static_cast<std::size_t>(check_up.runs);
   }
 
   mutable int asked = 1000;
