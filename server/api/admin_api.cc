@@ -59,6 +59,7 @@ void AddAdminRoutes(Router& router, Services& services,
   AddAuditRoutes(router, services);
   AddTokenRoutes(router, services);
   AddScopeRoutes(router, services);
+  if (services.four_eyes != nullptr) AddApprovalRoutes(router, services);
   AddPublicRoutes(router, services);
 }
 

@@ -2,6 +2,7 @@
 
 #include "server/api/problem.h"
 #include "server/api/services.h"
+#include "server/core/four_eyes.h"
 
 // What every file of routes answers when a service refuses.
 namespace keyferry::server {
@@ -10,6 +11,13 @@ namespace keyferry::server {
 inline Response Answer(Services& services, const Request& request, const Error& error) {
   services.report(request, error);
   return Problem(request, error);
+}
+
+// The same of what may need a second person, or be too much of one: types of their own.
+inline Response Refusal(Services& services, const Request& request, const Error& error) {
+  if (!ApprovalNeeded(error)) return Answer(services, request, error);
+  services.report(request, error);
+  return ProblemOf(request, "approval_required", error.message);
 }
 
 inline Response NoSuchThing(const Request& request) {

@@ -95,5 +95,6 @@ void AddWorkstationAdminRoutes(Router& router, Services& services,
 void AddAuditRoutes(Router& router, Services& services);
 void AddTokenRoutes(Router& router, Services& services);
 void AddScopeRoutes(Router& router, Services& services);
+void AddApprovalRoutes(Router& router, Services& services);
 
 }  // namespace keyferry::server

@@ -62,7 +62,7 @@ Response BeginEnrolment(Services& services, Request& request) {
   }
   const auto begun =
       services.keys.BeginEnrolment(request.session->actor, account, device, workstation, replaces);
-  if (!begun) return Answer(services, request, begun.error());
+  if (!begun) return Refusal(services, request, begun.error());
   json::object body{{"id", begun->id.Hex()}, {"activation_code", begun->activation_code}};
   if (by_mail) {
     // The enrolment stands however that ends: the code is in this answer.

@@ -46,6 +46,7 @@ Response ShowPreflight(Services& services, Request& request, const AccountId& id
              {"sources", std::move(sources)},
              {"reason", found->reason},
              {"note", found->note},
+             {"second_person", found->second_person},
              {"typing_allowed", found->typing_allowed},
              {"keys", found->keys},
              {"device", found->device ? found->device->Hex() : std::string()},
@@ -145,7 +146,7 @@ Response ChangePassword(Services& services, Request& request, const AccountId& a
     return ProblemOf(request, "idempotency_mismatch",
                      "This Idempotency-Key was used for another request; take a new one.");
   }
-  return Answer(services, request, view.error());
+  return Refusal(services, request, view.error());
 }
 
 }  // namespace

@@ -93,6 +93,8 @@ std::span<const ProblemType> ProblemTypes() {
       {"not_found", 404, "There is nothing at this address."},
       {"method_not_allowed", 405, "The address does not take that method; see Allow."},
       {"conflict", 409, "The state of things forbids it now; `detail` says why."},
+      {"approval_required", 409,
+       "A second person has to approve it first: see /api/v1/approvals. Then send it again."},
       {"key_refused", 409, "The key refused it."},
       {"request_running", 409,
        "The same request, with this Idempotency-Key, is being carried out."},

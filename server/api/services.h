@@ -25,6 +25,7 @@
 
 namespace keyferry::server {
 
+class FourEyes;
 class HelpDeskService;
 
 // What API and pages may call. Everything outlives the routers that were built from it.
@@ -55,6 +56,7 @@ struct Services {
   ReportService* reports = nullptr;             // null: no reports here
   AuditFilterService* audit_filters = nullptr;  // null where there are no pages
   WarningService* warnings = nullptr;           // null where there are no reports
+  FourEyes* four_eyes = nullptr;                // null where nobody needs a second person
 };
 
 }  // namespace keyferry::server

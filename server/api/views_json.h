@@ -5,6 +5,7 @@
 #include "server/core/audit.h"
 #include "server/core/changes.h"
 #include "server/core/directory.h"
+#include "server/core/four_eyes.h"
 #include "server/core/keys.h"
 #include "server/core/rotation.h"
 #include "server/core/session.h"
@@ -28,6 +29,7 @@ boost::json::object ToJson(const WorkstationMatch& match);
 boost::json::object ToJson(const AuditView& row);
 boost::json::object ToJson(const TokenView& token);
 boost::json::object ToJson(const RotationPolicy& policy);
+boost::json::object ToJson(const ApprovalView& view);
 boost::json::object ToJson(const RotationCandidate& member);
 const char* EnrolmentName(EnrolmentState state);
 

@@ -105,6 +105,10 @@ const std::vector<std::string>& FirstKeys() {
       "help_desk.points_personal_data",
       "help_desk.personal_data",
       "help_desk.privileged_groups",
+      "help_desk.resets_per_agent_hour",
+      "four_eyes.enabled",
+      "four_eyes.new_key_hours",
+      "four_eyes.approval_minutes",
       "log.level",
       "log.file",
   };
@@ -550,6 +554,13 @@ class Parser {
           "holds \"" + field + "\"; it may hold employee_id, mail, title and department.");
     }
     desk.privileged_groups = reader_.Texts("help_desk.privileged_groups", false);
+    desk.resets_per_agent_hour =
+        reader_.Number("help_desk.resets_per_agent_hour", desk.resets_per_agent_hour, 0, 10000);
+    auto& eyes = config_.four_eyes;
+    eyes.enabled = reader_.Flag("four_eyes.enabled", eyes.enabled);
+    eyes.new_key_hours = reader_.Number("four_eyes.new_key_hours", eyes.new_key_hours, 0, 720);
+    eyes.approval_minutes =
+        reader_.Number("four_eyes.approval_minutes", eyes.approval_minutes, 5, 1440);
   }
 
   void ReadAudit() {

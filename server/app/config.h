@@ -142,7 +142,14 @@ struct ServerConfig {
     std::array<std::int64_t, 4> points{3, 2, 1, 1};
     std::vector<std::string> personal_data{"employee_id"};
     std::vector<std::string> privileged_groups;
+    std::int64_t resets_per_agent_hour = 20;  // 0 = any number
   } help_desk;
+
+  struct {
+    bool enabled = true;
+    std::int64_t new_key_hours = 24;  // 0 = a password and a further key need no second person
+    std::int64_t approval_minutes = 60;
+  } four_eyes;
 
   struct {
     std::string level = "info";

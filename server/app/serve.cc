@@ -25,8 +25,10 @@
 #include "server/app/state.h"
 #include "server/app/upkeep.h"
 #include "server/app/web_folder.h"
+#include "server/core/agent_alarm.h"
 #include "server/core/audit_entry.h"
 #include "server/core/desk_bound_changes.h"
+#include "server/core/four_eyes.h"
 #include "server/core/help_desk.h"
 #include "server/core/offer.h"
 #include "server/core/services.h"
@@ -116,6 +118,17 @@ HelpDeskConfig HelpDeskOf(const ServerConfig& config) {
   return out;
 }
 
+FourEyesConfig FourEyesOf(const ServerConfig& config) {
+  FourEyesConfig out;
+  out.on = config.four_eyes.enabled;
+  out.privileged_groups = HelpDeskOf(config).privileged_groups;
+  out.new_key_seconds = config.four_eyes.new_key_hours * 3600;
+  out.life_seconds = config.four_eyes.approval_minutes * 60;
+  out.resets_per_hour = static_cast<std::uint32_t>(config.help_desk.resets_per_agent_hour);
+  out.roles_of = PeopleOf(config).roles_of;
+  return out;
+}
+
 std::string UrlOf(const std::string& name, std::uint16_t port) {
   const bool v6 = name.find(':') != std::string::npos;
   return "https://" + (v6 ? "[" + name + "]" : name) + ":" + std::to_string(port);
@@ -181,6 +194,7 @@ class Parts {
   Upkeep& upkeep() { return *upkeep_; }
   HelpDeskService& help_desk() { return *help_desk_; }
   WarningService& warnings() { return *warnings_; }
+  FourEyes& four_eyes() { return *four_eyes_; }
 
   // Joins the other servers on the database, where there may be some.
   void Join(std::function<void()> orphaned) {
@@ -223,7 +237,8 @@ class Parts {
                     factors_.get(),
                     reports_.get(),
                     audit_filters_.get(),
-                    warnings_.get()};
+                    warnings_.get(),
+                    four_eyes_.get()};
   }
 
  private:
@@ -295,19 +310,21 @@ class Parts {
         !noticed) {
       return noticed;
     }
-    const CorePorts ports{*store_,
-                          *directory_,
-                          clock_,
-                          OsRandom(),
-                          bus(),
-                          *issuer_,
-                          *ca_,
-                          *attestation_,
-                          *waiter_,
-                          presence_,
-                          [&log](std::string_view line) { log.Warning(line); },
-                          std::move(sources),
-                          people_.get()};
+    CorePorts ports{*store_,
+                    *directory_,
+                    clock_,
+                    OsRandom(),
+                    bus(),
+                    *issuer_,
+                    *ca_,
+                    *attestation_,
+                    *waiter_,
+                    presence_,
+                    [&log](std::string_view line) { log.Warning(line); },
+                    std::move(sources),
+                    people_.get()};
+    four_eyes_ = MakeFourEyes(ports, FourEyesOf(config));
+    ports.four_eyes = four_eyes_.get();
     offer_ = [ports](const std::vector<DeviceId>& devices) { OfferHere(ports, devices); };
     sessions_ = MakeSessionService(ports, SessionsOf(config));
     factors_ = MakeSecondFactor(ports, SessionsOf(config));
@@ -329,6 +346,9 @@ class Parts {
     warnings_ = MakeWarningService(
         {*store_, clock_, OsRandom(), upkeep_->outbox(), upkeep_->templates(), ports.log},
         std::move(warnings));
+    four_eyes_->OnLimit(MakeAgentAlarm({*groups_, upkeep_->outbox(), upkeep_->templates(), clock_,
+                                        [&log](std::string_view line) { log.Warning(line); }},
+                                       config.directory.administrator_groups));
     if (config.help_desk.required) bound_changes_ = MakeDeskBoundChanges(ports, *changes_);
     help_desk_ = MakeHelpDeskService({ports, *changes_, upkeep_->outbox(), upkeep_->templates()},
                                      HelpDeskOf(config));
@@ -355,6 +375,7 @@ class Parts {
   std::mutex verifying_;  // one reads the whole audit log at a time
   std::unique_ptr<GroupReader> groups_;
   std::unique_ptr<PeopleService> people_;
+  std::unique_ptr<FourEyes> four_eyes_;
   std::unique_ptr<ChangeService> changes_;
   std::unique_ptr<KeyService> keys_;
   std::unique_ptr<WorkstationService> workstations_;
@@ -481,6 +502,7 @@ Result<void> Serve(const ServerConfig& config) {
       (*parts)->changes().Reconcile();
       (*parts)->help_desk().CloseOverdue();
       (*parts)->warnings().Tick();
+      (*parts)->four_eyes().CloseOverdue();
     });
     (*parts)->Join([&reconciler] { reconciler.Nudge(); });
     (*parts)->upkeep().Start();

@@ -49,6 +49,9 @@ Result<MailTemplates> ReadTemplates(const std::filesystem::path& folder) {
   auto blocked = ReadTemplate(folder / "people_blocked.txt", {"people"});
   if (!blocked) return tl::unexpected(blocked.error());
   out.people_blocked = *std::move(blocked);
+  auto limit = ReadTemplate(folder / "agent_limit.txt", {"name", "agent", "login", "resets"});
+  if (!limit) return tl::unexpected(limit.error());
+  out.agent_limit = *std::move(limit);
   out.password_expires = *std::move(expires);
   out.help_desk_code = *std::move(help);
   out.activation_code = *std::move(code);

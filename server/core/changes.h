@@ -144,6 +144,8 @@ struct Preflight {
   bool allowed = false;
   std::string reason;  // why not, in a sentence with the next step; empty when allowed
   std::string note;    // what is allowed but worth knowing, a sentence; may be empty
+  // Why a second person has to approve it first (four_eyes.h), a sentence; empty = nobody has to.
+  std::string second_person;
   bool typing_allowed = false;
   std::size_t keys = 0;            // that the password would be sealed for
   std::optional<DeviceId> device;  // the one that leads

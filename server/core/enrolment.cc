@@ -11,6 +11,7 @@
 #include "server/core/clock.h"
 #include "server/core/dispatch.h"
 #include "server/core/encoding.h"
+#include "server/core/four_eyes.h"
 #include "server/core/password.h"
 
 namespace keyferry::server {
@@ -151,11 +152,25 @@ Result<EnrolmentStarted> BeginEnrolment(const CorePorts& ports, const KeyConfig&
   enrolment.activation_hash = protocol::ActivationHash(device.bytes, protocol::AsBytes(*code));
   enrolment.created = ports.clock.UnixMillis();
   enrolment.expires = enrolment.created + config.enrolment_seconds * 1000;
+  Precondition only_if;
+  if (ports.four_eyes != nullptr) {
+    GuardedAsk ask;
+    ask.action = GuardedAction::kKey;
+    ask.account = account;
+    ask.login = login;
+    ask.display_name = enrolment.display_name;
+    ask.facts = {{"device", device.Hex()}, {"workstation", workstation.Hex()}};
+    if (replaces) ask.facts.emplace_back("replaces", replaces->Hex());
+    auto cleared = ports.four_eyes->Clear(actor, ask);
+    if (!cleared) return tl::unexpected(std::move(cleared.error()));
+    only_if = *std::move(cleared);
+  }
   auto stored = ports.store.BeginEnrolment(
       enrolment, config.per_person,
       AuditOf(ports.clock, actor, "key.enrol", device.Hex(), "ok",
               "Begun for " + login + " at " + (*host)->name +
-                  (replaces ? ", in place of " + replaces->Hex() + "." : ".")));
+                  (replaces ? ", in place of " + replaces->Hex() + "." : ".")),
+      only_if);
   if (!stored) return tl::unexpected(std::move(stored.error()));
   Send(ports, workstation, EnrolEvent(enrolment));
   AnnounceKeys(ports, account);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "protocol/result.h"
+#include "server/core/approval_records.h"
 #include "server/core/ids.h"
 #include "server/core/records.h"
 
@@ -108,6 +109,7 @@ class HelpDeskStore {
       std::int64_t since = 0;
     };
     std::optional<Quota> quota;
+    Precondition only_if;
     std::vector<AuditEntry> audits;
   };
   enum class Stepped { kDone, kMoved, kQuota };

@@ -5,6 +5,7 @@
 #include "server/core/clock.h"
 #include "server/core/dispatch.h"
 #include "server/core/encoding.h"
+#include "server/core/four_eyes.h"
 #include "server/core/help_desk.h"
 #include "server/core/preflight.h"
 #include "server/core/roles.h"
@@ -286,13 +287,19 @@ class DefaultHelpDesk final : public HelpDeskService {
     } else {
       auto checked = At(actor, id, version, State::kVerified);
       if (!checked) return tl::unexpected(std::move(checked.error()));
+      auto only_if = Guard(actor, *checked);
+      if (!only_if) return Await(actor, *checked, only_if.error());
       HelpDeskStore::Step step = StepOf(*checked, State::kActing);
+      step.only_if = *std::move(only_if);
       ++step.next.acts;
       step.next.acted = now;
       step.next.error.clear();
       step.quota = {{config_.resets_per_day, now - kDaySeconds * 1000}};
       step.audits = {Entry(actor, *checked, "help_desk.act", "ok", WordsOf(checked->process))};
       auto taken = core_.store.StepHelpDesk(step);
+      if (!taken && taken.error().detail == kAgentLimitDetail) {
+        core_.four_eyes->Limited(actor, checked->login);
+      }
       if (!taken) return tl::unexpected(std::move(taken.error()));
       if (*taken == HelpDeskStore::Stepped::kMoved) return Moved();
       if (*taken == HelpDeskStore::Stepped::kQuota) return Quota(actor, *checked);
@@ -308,6 +315,7 @@ class DefaultHelpDesk final : public HelpDeskService {
     if (change != ChangeId{}) step.next.change = change;
     step.next.error = done ? std::string() : done.error().message;
     if (!over) step.next.acted = 0;
+    if (!done) step.next.expires = ExpiresAfter(*row, done.error());
     step.audits = {Entry(actor, *row, "help_desk.acted",
                          done ? "ok" : OutcomeName(done.error().code),
                          done ? WordsOf(row->process) : done.error().message)};
@@ -411,6 +419,41 @@ class DefaultHelpDesk final : public HelpDeskService {
       return tl::unexpected(std::move(reach.error()));
     }
     return row;
+  }
+
+  // What has to stand when it is carried out; of a new password the change itself sees to that.
+  Result<Precondition> Guard(const Actor& actor, const HelpDeskRequest& row) {
+    if (core_.four_eyes == nullptr || row.process == HelpDeskProcess::kReset) {
+      return Precondition();
+    }
+    GuardedAsk ask;
+    ask.action = row.process == HelpDeskProcess::kUnlock ? GuardedAction::kUnlock
+                                                         : GuardedAction::kMustChange;
+    ask.account = row.account;
+    ask.login = row.login;
+    ask.display_name = row.display_name;
+    ask.reason = row.ticket + ": " + row.reason;
+    return core_.four_eyes->Clear(actor, ask);
+  }
+
+  // A request that waits for a second person has as long as that one has.
+  std::int64_t ExpiresAfter(const HelpDeskRequest& row, const Error& error) {
+    const auto id = ApprovalNeeded(error);
+    if (!id) return row.expires;
+    const auto approval = core_.store.FindApproval(*id);
+    if (!approval || !*approval) return row.expires;
+    return std::max(row.expires, (*approval)->expires);
+  }
+
+  // It was not begun; the request says why.
+  Result<void> Await(const Actor& actor, const HelpDeskRequest& row, const Error& error) {
+    if (!ApprovalNeeded(error)) return tl::unexpected(error);
+    HelpDeskStore::Step step = StepOf(row, State::kVerified);
+    step.next.error = error.message;
+    step.next.expires = ExpiresAfter(row, error);
+    step.audits = {Entry(actor, row, "help_desk.act", OutcomeName(error.code), error.message)};
+    if (auto taken = Take(step); !taken) return taken;
+    return tl::unexpected(error);
   }
 
   // Whom the agent reaches may have changed since the request was opened.

@@ -32,6 +32,7 @@ struct MailTemplates {
   MailTemplate activation_code;   // name, login, code
   MailTemplate help_desk_code;    // name, login, agent, minutes, code
   MailTemplate people_blocked;    // people
+  MailTemplate agent_limit;       // name, agent, login, resets
 };
 
 }  // namespace keyferry::server

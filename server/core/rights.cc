@@ -50,6 +50,10 @@ constexpr RightInfo kRights[] = {
      "Read the reports: what waits, keys and workstations by state, what the help desk did."},
     {Right::kWarningsWrite, "warnings:write", "", kAdmin,
      "Acknowledge the warning that many people were blocked."},
+    {Right::kApprovalsRead, "approvals:read", "changes:read", kEach,
+     "Read what waits for a second person, and what became of it."},
+    {Right::kApprovalsWrite, "approvals:write", "", kDesk | kKeys,
+     "Approve and refuse what others ask for and one may do oneself; withdraw one's own."},
 };
 
 constexpr bool InOrder() {
@@ -59,7 +63,7 @@ constexpr bool InOrder() {
   return true;
 }
 static_assert(InOrder() &&
-              std::size(kRights) == static_cast<std::size_t>(Right::kWarningsWrite) + 1);
+              std::size(kRights) == static_cast<std::size_t>(Right::kApprovalsWrite) + 1);
 
 }  // namespace
 
@@ -104,6 +108,7 @@ bool WantsProof(Right right) {
     case Right::kKeysWrite:
     case Right::kAuditExport:
     case Right::kTokensWrite:
+    case Right::kApprovalsWrite:
       return true;
     default:
       return false;

@@ -74,6 +74,8 @@ enum class Right : std::uint8_t {
   kScopesRead,
   kReportsRead,
   kWarningsWrite,
+  kApprovalsRead,
+  kApprovalsWrite,
 };
 
 struct RightInfo {

@@ -8,6 +8,7 @@
 #include "server/core/change_view.h"
 #include "server/core/dispatch.h"
 #include "server/core/encoding.h"
+#include "server/core/four_eyes.h"
 #include "server/core/key_choice.h"
 #include "server/core/password.h"
 #include "server/core/password_history.h"
@@ -97,7 +98,13 @@ Result<Preflight> Saga::Check(const Actor& actor, const AccountId& account) {
   preflight.allowed = clearance->refusal.empty();
   preflight.reason = clearance->refusal;
   preflight.note = clearance->note;
-  preflight.typing_allowed = config_.allow_typing;
+  if (preflight.allowed && ports_.four_eyes != nullptr) {
+    const auto why = ports_.four_eyes->Why(actor, GuardedAction::kPassword, account);
+    if (!why) return tl::unexpected(why.error());
+    preflight.second_person = *why;
+  }
+  // Nobody can approve a typed password.
+  preflight.typing_allowed = config_.allow_typing && preflight.second_person.empty();
   preflight.keys = clearance->keys.size();
   if (!clearance->keys.empty()) {
     const DeviceId& lead = clearance->keys.front().device;
@@ -158,6 +165,8 @@ Result<ChangeView> Saga::Run(const Actor& actor, ChangeRequest request) {
     if (!audited) return tl::unexpected(std::move(audited.error()));
     return tl::unexpected(chosen.error());
   }
+  const auto only_if = Guard(actor, request, clearance->person->person, *chosen);
+  if (!only_if) return tl::unexpected(only_if.error());
   KEYFERRY_FAILPOINT("server.change.cleared");
 
   ChangeRecord draft;
@@ -180,13 +189,43 @@ Result<ChangeView> Saga::Run(const Actor& actor, ChangeRequest request) {
   for (const Chosen& one : *chosen) draft.sources.push_back(one.record);
   if (request.mode == ChangeMode::kAtDelivery) {
     draft.job = {};
-    return RunAtDelivery(actor, draft);
   }
-  return RunNow(actor, std::move(request), std::move(draft), *std::move(clearance), *chosen);
+  auto view =
+      request.mode == ChangeMode::kAtDelivery
+          ? RunAtDelivery(actor, draft, *only_if)
+          : RunNow(actor, std::move(request), draft, *std::move(clearance), *chosen, *only_if);
+  if (!view && view.error().detail == kAgentLimitDetail) {
+    ports_.four_eyes->Limited(actor, draft.login);
+  }
+  return view;
+}
+
+Result<Precondition> Saga::Guard(const Actor& actor, const ChangeRequest& request,
+                                 const Person& person, const std::vector<Chosen>& chosen) {
+  if (ports_.four_eyes == nullptr) return Precondition();
+  GuardedAsk ask;
+  ask.action = GuardedAction::kPassword;
+  ask.account = request.account;
+  ask.login = person.login;
+  ask.display_name = person.display_name;
+  ask.reason = request.reason;
+  ask.complete = request.generate;
+  const auto flag = [](bool on) { return on ? "true" : "false"; };
+  ask.facts = {{"mode", Name(request.mode)},
+               {"must_change", flag(request.must_change)},
+               {"unlock", flag(request.unlock)}};
+  for (const Chosen& one : chosen) ask.facts.emplace_back("source", one.record.name);
+  auto cleared = ports_.four_eyes->Clear(actor, ask);
+  if (cleared || ApprovalNeeded(cleared.error()) || cleared.error().detail == kAgentLimitDetail) {
+    return cleared;
+  }
+  auto audited = AuditRefusal(actor, person.login, cleared.error());
+  return tl::unexpected(audited ? std::move(cleared.error()) : std::move(audited.error()));
 }
 
 Result<ChangeView> Saga::RunNow(const Actor& actor, ChangeRequest request, ChangeRecord draft,
-                                Clearance clearance, const std::vector<Chosen>& chosen) {
+                                Clearance clearance, const std::vector<Chosen>& chosen,
+                                const Precondition& only_if) {
   const PersonDetail& person = *clearance.person;
   const Result<ChangeTarget>& target = clearance.target;
   if (!target) {
@@ -212,12 +251,12 @@ Result<ChangeView> Saga::RunNow(const Actor& actor, ChangeRequest request, Chang
   draft.server_time = target->before.now;
 
   const Driving driving(*this, draft.id, Driving::kTry);
-  auto begun = Begin(actor, draft, std::move(clearance.keys), password);
+  auto begun = Begin(actor, draft, std::move(clearance.keys), password, only_if);
   if (begun && begun->claim == ChangeStore::Claim::kAccountBusy) {
     MakeWay(begun->row);
     auto fresh = FreshKeys(draft.account, {});
     if (!fresh) return tl::unexpected(std::move(fresh.error()));
-    begun = Begin(actor, draft, *std::move(fresh), password);
+    begun = Begin(actor, draft, *std::move(fresh), password, only_if);
   }
   if (!begun) return tl::unexpected(std::move(begun.error()));
   switch (begun->claim) {
@@ -314,7 +353,8 @@ Result<void> Saga::CheckAgainstPolicy(const SecureBytes& password, const Account
 }
 
 Result<ChangeStore::Begun> Saga::Begin(const Actor& actor, ChangeRecord draft,
-                                       std::vector<KeyRecord> keys, const SecureBytes& password) {
+                                       std::vector<KeyRecord> keys, const SecureBytes& password,
+                                       const Precondition& only_if) {
   constexpr int kTries = 5;
   ChangeStore::Begun begun;
   std::vector<DeviceId> behind;
@@ -334,7 +374,7 @@ Result<ChangeStore::Begun> Saga::Begin(const Actor& actor, ChangeRecord draft,
     change.created = change.attempted = jobs->front().created;
     auto claimed = ports_.store.BeginChange(
         change, *jobs,
-        AuditOf(ports_.clock, actor, "password.attempt", draft.login, "ok", draft.reason));
+        AuditOf(ports_.clock, actor, "password.attempt", draft.login, "ok", draft.reason), only_if);
     KEYFERRY_FAILPOINT("server.change.begun");
     if (!claimed || (claimed->claim != ChangeStore::Claim::kSeqTaken &&
                      claimed->claim != ChangeStore::Claim::kKeyBehind)) {

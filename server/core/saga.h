@@ -81,8 +81,13 @@ class Saga final : public ChangeService {
   // Requests.
   Result<ChangeView> Run(const Actor& actor, ChangeRequest request);
   Result<ChangeView> RunNow(const Actor& actor, ChangeRequest request, ChangeRecord draft,
-                            Clearance clearance, const std::vector<Chosen>& chosen);
-  Result<ChangeView> RunAtDelivery(const Actor& actor, const ChangeRecord& draft);
+                            Clearance clearance, const std::vector<Chosen>& chosen,
+                            const Precondition& only_if);
+  Result<ChangeView> RunAtDelivery(const Actor& actor, const ChangeRecord& draft,
+                                   const Precondition& only_if);
+  // What has to stand when this request is begun (four_eyes.h).
+  Result<Precondition> Guard(const Actor& actor, const ChangeRequest& request, const Person& person,
+                             const std::vector<Chosen>& chosen);
   // The sources that a request names, or the preset ones; an error names the source, and nothing is
   // written anywhere.
   Result<std::vector<Chosen>> Choose(const Actor& actor, const Person& person,
@@ -110,7 +115,8 @@ class Saga final : public ChangeService {
   // that are behind as long as another one is active. One that is here and may answer at any moment
   // is not left out: kKeyBehind.
   Result<ChangeStore::Begun> Begin(const Actor& actor, ChangeRecord draft,
-                                   std::vector<KeyRecord> keys, const SecureBytes& password);
+                                   std::vector<KeyRecord> keys, const SecureBytes& password,
+                                   const Precondition& only_if);
   // One SET a key, held; the first is `first`.
   Result<std::vector<JobRecord>> SealSets(const ChangeRecord& change,
                                           const std::vector<KeyRecord>& keys, const JobId& first,

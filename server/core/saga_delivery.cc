@@ -26,17 +26,18 @@ bool HasRefused(const ChangeRow& row, const KeyRecord& key) {
 
 }  // namespace
 
-Result<ChangeView> Saga::RunAtDelivery(const Actor& actor, const ChangeRecord& draft) {
+Result<ChangeView> Saga::RunAtDelivery(const Actor& actor, const ChangeRecord& draft,
+                                       const Precondition& only_if) {
   ChangeRecord change = draft;
   change.state = ChangeState::kIntent;
   change.created = ports_.clock.UnixMillis();
   change.expires = change.created + config_.wait_seconds * 1000;
   const AuditEntry audit = AuditOf(ports_.clock, actor, "password.wait", change.login, "ok",
                                    "To be set when the key is there. " + change.reason);
-  auto begun = ports_.store.BeginWaiting(change, audit);
+  auto begun = ports_.store.BeginWaiting(change, audit, only_if);
   if (begun && begun->claim == ChangeStore::Claim::kAccountBusy) {
     MakeWay(begun->row);
-    begun = ports_.store.BeginWaiting(change, audit);
+    begun = ports_.store.BeginWaiting(change, audit, only_if);
   }
   if (!begun) return tl::unexpected(std::move(begun.error()));
   if (begun->claim == ChangeStore::Claim::kRepeated) {

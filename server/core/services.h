@@ -29,6 +29,8 @@
 
 namespace keyferry::server {
 
+class FourEyes;
+
 // Everything that the services stand on. All of it outlives them. `log` gets one line for the log
 // of what nobody else is told (background work, raw diagnostics); may be empty; thread-safe.
 struct CorePorts {
@@ -46,6 +48,8 @@ struct CorePorts {
   std::vector<LinkedSource> sources{};  // 0…4
   // Asked before anything is done to a person. Null (tests): nobody has a scope.
   PeopleService* people = nullptr;
+  // Asked before a password, a key or an account is changed. Null (tests): nobody else is needed.
+  FourEyes* four_eyes = nullptr;
 };
 
 // Whether people who may sign in here need a second factor.

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "protocol/result.h"
+#include "server/core/approval_records.h"
 #include "server/core/audit.h"
 #include "server/core/audit_checkpoint.h"
 #include "server/core/audit_filters.h"
@@ -73,9 +74,10 @@ class ChangeStore {
   // of a key in use without alarm in enrolment job.enrolment; stores change and jobs as given. All
   // or nothing. The first job is change.job.
   virtual Result<Begun> BeginChange(const ChangeRecord& change, const std::vector<JobRecord>& jobs,
-                                    const AuditEntry& audit) = 0;
+                                    const AuditEntry& audit, const Precondition& only_if = {}) = 0;
   // At delivery: the same claims but for the key's, stored as kIntent without a job.
-  virtual Result<Begun> BeginWaiting(const ChangeRecord& change, const AuditEntry& audit) = 0;
+  virtual Result<Begun> BeginWaiting(const ChangeRecord& change, const AuditEntry& audit,
+                                     const Precondition& only_if = {}) = 0;
   // At delivery, kIntent or kHeld with the job `former` → kHeld with the HOLD `job`, ready; device
   // and holder as in `change`. Claims the key as BeginChange does, but only an active one; its
   // older undelivered HOLDs and DROPs are superseded, and so are the change's HOLDs for other keys.
@@ -212,7 +214,8 @@ class KeyStore {
   // kConflict when the account would have more than `per_person` keys: those in use, without the
   // one that is replaced, and those of other open enrolments.
   virtual Result<void> BeginEnrolment(const EnrolmentRecord& enrolment, std::size_t per_person,
-                                      const AuditEntry& audit) = 0;
+                                      const AuditEntry& audit,
+                                      const Precondition& only_if = {}) = 0;
   virtual Result<std::optional<EnrolmentRecord>> FindEnrolment(const EnrolmentId& id) = 0;
   // kWaiting or kGranted and not expired at `now`.
   virtual Result<std::vector<EnrolmentRecord>> OpenEnrolments(std::int64_t now) = 0;
@@ -424,7 +427,8 @@ class Store : public ChangeStore,
               public HelpDeskStore,
               public ReportStore,
               public AuditFilterStore,
-              public WarningStore {
+              public WarningStore,
+              public ApprovalStore {
  public:
   ~Store() override = default;
   // The root that all keys in this database trust, once a server of that root has opened it.

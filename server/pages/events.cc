@@ -32,6 +32,10 @@ void AddEventRoutes(Router& router, const PageContext& context) {
                     if (!seen) return ShowNotFound(page, request);
                     return Follow(page, {"account/" + id.Hex(), "keys"});
                   })});
+  if (context.services.four_eyes != nullptr) {
+    router.Add({Method::kGet, "/events/approvals", Right::kApprovalsRead,
+                [context](Request&) { return Follow(context, {"approvals"}); }});
+  }
   router.Add({Method::kGet, "/events/keys", Right::kKeysRead, [context](Request&) {
                 return Follow(context, {"keys", "jobs"});
               }});

@@ -101,8 +101,10 @@ Data Frame(const PageContext& context, const Request& request, std::string_view 
     Put(me, "role", roles);
     PutFlag(me, "desk",
             context.services.help_desk != nullptr && May(actor.roles, Right::kChangesWrite));
+    PutFlag(me, "approvals",
+            context.services.four_eyes != nullptr && May(actor.roles, Right::kApprovalsRead));
     for (const char* place : {"employees", "help_desk", "keys", "workstations", "policies",
-                              "reports", "audit", "check_up", "scopes", "tokens"}) {
+                              "reports", "audit", "check_up", "scopes", "approvals", "tokens"}) {
       PutFlag(me, (std::string("at_") + place).c_str(), at == place);
     }
     data["me"] = std::move(me);
@@ -221,6 +223,7 @@ void AddPageRoutes(Router& all, Services& services, const Catalog& catalog,
   AddScopePages(router, context);
   if (services.audit_filters != nullptr) AddAuditPages(router, context);
   if (services.reports != nullptr) AddReportPages(router, context);
+  if (services.four_eyes != nullptr) AddApprovalPages(router, context);
   AddOperationPages(router, context, [streams](const WorkstationId& id) { streams->Close(id); });
   AddEventRoutes(router, context);
   for (Route route : router.routes()) {

@@ -2,6 +2,7 @@
 
 #include "server/api/problem.h"
 #include "server/api/theirs.h"
+#include "server/core/four_eyes.h"
 #include "server/pages/frame.h"
 #include "server/pages/models.h"
 
@@ -301,6 +302,9 @@ Response Enrol(const PageContext& context, Request& request, const AccountId& id
                                                     *workstation, replaces);
   if (!begun) {
     context.services.report(request, begun.error());
+    if (const auto needed = ApprovalNeeded(begun.error())) {
+      return Response::SeeOther("/approvals/" + needed->Hex());
+    }
     if (begun.error().code == ErrorCode::kNotFound &&
         !context.services.people.Get(request.session->actor, id)) {
       return ShowNotFound(context, request);

@@ -2,6 +2,7 @@
 
 #include "server/api/once.h"
 #include "server/api/problem.h"
+#include "server/core/four_eyes.h"
 #include "server/pages/frame.h"
 #include "server/pages/models.h"
 
@@ -68,6 +69,8 @@ Response ShowForm(const PageContext& context, const Request& request, const Acco
       catalog.Text("password.intro", {row["display_name"].string_value(), person.login}));
   PutMaybe(data, "refused", preflight->allowed ? std::string() : catalog.Say(preflight->reason));
   PutMaybe(data, "note", preflight->allowed ? catalog.Say(preflight->note) : std::string());
+  PutMaybe(data, "second_person",
+           preflight->allowed ? catalog.Say(preflight->second_person) : std::string());
   PutFlag(data, "can_enrol",
           May(request.session->actor.roles, Right::kKeysWrite) && !preflight->device);
   Put(data, "once", RandomToken());
@@ -159,6 +162,9 @@ Response Save(const PageContext& context, Request& request, const AccountId& id)
     return Response::SeeOther("/employees/" + id.Hex());
   }
   context.services.report(request, done.error());
+  if (const auto needed = ApprovalNeeded(done.error())) {
+    return Response::SeeOther("/approvals/" + needed->Hex());
+  }
   Explain(catalog, done.error(), entered);
   return ShowForm(context, request, id, entered, HttpStatus(done.error().code));
 }

@@ -2,6 +2,7 @@
 
 #include "protocol/failpoint.h"
 #include "server/core/audit_entry.h"
+#include "server/storage/approval_rows.h"
 #include "server/storage/job_rows.h"
 #include "server/storage/key_jobs.h"
 #include "server/storage/source_rows.h"
@@ -191,7 +192,8 @@ Result<ChangeStore::Begun> ClaimAccount(Transaction& t, const ChangeRecord& chan
 
 Result<ChangeStore::Begun> SqlStore::BeginChange(const ChangeRecord& change,
                                                  const std::vector<JobRecord>& jobs,
-                                                 const AuditEntry& audit) {
+                                                 const AuditEntry& audit,
+                                                 const Precondition& only_if) {
   return database_.Write([&](Transaction& t) -> Result<Begun> {
     auto begun = ClaimAccount(t, change);
     if (!begun || begun->claim != Claim::kBegun) return begun;
@@ -201,6 +203,7 @@ Result<ChangeStore::Begun> SqlStore::BeginChange(const ChangeRecord& change,
       t.commit = false;  // takes the inserted change back as well
       return claimed;
     }
+    if (auto stands = Require(t.sql, only_if); !stands) return tl::unexpected(stands.error());
     Own(t.sql, change.id);
     AppendChained(t.sql, audit);
     KEYFERRY_FAILPOINT("server.begin.before_commit");
@@ -211,10 +214,12 @@ Result<ChangeStore::Begun> SqlStore::BeginChange(const ChangeRecord& change,
 }
 
 Result<ChangeStore::Begun> SqlStore::BeginWaiting(const ChangeRecord& change,
-                                                  const AuditEntry& audit) {
+                                                  const AuditEntry& audit,
+                                                  const Precondition& only_if) {
   return database_.Write([&](Transaction& t) -> Result<Begun> {
     auto begun = ClaimAccount(t, change);
     if (!begun || begun->claim != Claim::kBegun) return begun;
+    if (auto stands = Require(t.sql, only_if); !stands) return tl::unexpected(stands.error());
     AppendChained(t.sql, audit);
     KEYFERRY_FAILPOINT("server.wait.before_commit");
     return begun;

@@ -1,5 +1,6 @@
 #include <string>
 
+#include "server/storage/approval_rows.h"
 #include "server/storage/job_rows.h"
 #include "server/storage/key_rows.h"
 #include "server/storage/sql_store.h"
@@ -70,7 +71,7 @@ const char* Name(EnrolmentState state) {
 }
 
 Result<void> SqlStore::BeginEnrolment(const EnrolmentRecord& enrolment, std::size_t per_person,
-                                      const AuditEntry& audit) {
+                                      const AuditEntry& audit, const Precondition& only_if) {
   return database_.Write([&](Transaction& t) -> Result<void> {
     const std::string replaced = "A newer enrolment of this key was begun.";
     Execute(t.sql,
@@ -112,6 +113,7 @@ Result<void> SqlStore::BeginEnrolment(const EnrolmentRecord& enrolment, std::siz
             ToHex(enrolment.activation_hash), ToBase64(enrolment.statement),
             ToBase64(enrolment.grant), simulator, created, expires,
             WriteOptionalId(enrolment.replaces));
+    if (auto stands = Require(t.sql, only_if); !stands) return stands;
     AppendChained(t.sql, audit);
     return {};
   });

@@ -1,5 +1,6 @@
 #include <string>
 
+#include "server/storage/approval_rows.h"
 #include "server/storage/rows.h"
 #include "server/storage/sql_store.h"
 
@@ -175,16 +176,18 @@ Result<HelpDeskStore::Stepped> SqlStore::StepHelpDesk(const Step& step) {
     const std::string process = Name(next.process), state = Name(next.state),
                       from = Name(step.from), change = WriteOptionalId(next.change);
     const long long acts = next.acts, version = Signed(next.version), after = version + 1,
-                    acted = next.acted, closed = next.closed;
+                    acted = next.acted, closed = next.closed, over = next.expires;
     if (Execute(t.sql,
                 "UPDATE help_desk_requests SET process = :process, state = :state, error = :error, "
                 "change_id = :change, acts = :acts, version = :after, acted = :acted, closed = "
-                ":closed WHERE request_id = :id AND version = :version AND state = :from",
-                process, state, next.error, change, acts, after, acted, closed, id, version,
+                ":closed, expires = :expires WHERE request_id = :id AND version = :version AND "
+                "state = :from",
+                process, state, next.error, change, acts, after, acted, closed, over, id, version,
                 from) == 0) {
       t.commit = false;
       return Stepped::kMoved;
     }
+    if (auto stands = Require(t.sql, step.only_if); !stands) return tl::unexpected(stands.error());
     for (const std::uint64_t number : step.decided) {
       const std::string as = Name(step.decided_as);
       const long long which = Signed(number);

@@ -297,6 +297,22 @@ const std::vector<Migration>& Migrations() {
   standing BIGINT NOT NULL))",
            "CREATE UNIQUE INDEX warnings_standing ON warnings (standing) WHERE standing = 1",
        }},
+      {"four eyes, resets of one agent",
+       {
+           R"(CREATE TABLE approvals (
+  number @ID@, approval_id TEXT NOT NULL UNIQUE, action TEXT NOT NULL, account_id TEXT NOT NULL,
+  login TEXT NOT NULL, display_name TEXT NOT NULL, asker_id TEXT NOT NULL,
+  asker_login TEXT NOT NULL, reason TEXT NOT NULL, facts TEXT NOT NULL, why TEXT NOT NULL,
+  hash TEXT NOT NULL, state TEXT NOT NULL, approver_id TEXT NOT NULL,
+  approver_login TEXT NOT NULL, answer TEXT NOT NULL, version BIGINT NOT NULL,
+  created BIGINT NOT NULL, expires BIGINT NOT NULL, decided BIGINT NOT NULL,
+  used BIGINT NOT NULL))",
+           // One at a time of an asker for a person and an action, whatever is asked exactly.
+           R"(CREATE UNIQUE INDEX approvals_live ON approvals (asker_id, account_id, action)
+  WHERE state IN ('open', 'approved'))",
+           "CREATE INDEX approvals_created ON approvals (created)",
+           "CREATE INDEX changes_actor ON changes (actor_id, created)",
+       }},
   };
   return migrations;
 }

@@ -54,8 +54,9 @@ class SqlStore final : public Store {
   Result<void> ForgetMails(std::int64_t before) override;
 
   Result<Begun> BeginChange(const ChangeRecord& change, const std::vector<JobRecord>& jobs,
-                            const AuditEntry& audit) override;
-  Result<Begun> BeginWaiting(const ChangeRecord& change, const AuditEntry& audit) override;
+                            const AuditEntry& audit, const Precondition& only_if) override;
+  Result<Begun> BeginWaiting(const ChangeRecord& change, const AuditEntry& audit,
+                             const Precondition& only_if) override;
   Result<Queued> HoldChange(const ChangeRecord& change, const JobId& former, const JobRecord& job,
                             bool key_seen, const AuditEntry& audit) override;
   Result<Begun> AttemptHeld(const ChangeRecord& change, const std::vector<JobRecord>& others,
@@ -111,7 +112,7 @@ class SqlStore final : public Store {
                           const AuditEntry& audit) override;
 
   Result<void> BeginEnrolment(const EnrolmentRecord& enrolment, std::size_t per_person,
-                              const AuditEntry& audit) override;
+                              const AuditEntry& audit, const Precondition& only_if) override;
   Result<std::optional<EnrolmentRecord>> FindEnrolment(const EnrolmentId& id) override;
   Result<std::vector<EnrolmentRecord>> OpenEnrolments(std::int64_t now) override;
   Result<void> GrantEnrolment(const EnrolmentRecord& enrolment, const AuditEntry& audit) override;
@@ -198,6 +199,14 @@ class SqlStore final : public Store {
 
   Result<ReportFigures> CountReport(std::int64_t since, std::int64_t long_before) override;
   Result<std::vector<ReportChange>> ListChanges(const ChangeQuery& query) override;
+  Result<Asked> AskApproval(const Approval& approval, const AuditEntry& audit) override;
+  Result<std::optional<Approval>> FindApproval(const ApprovalId& id) override;
+  Result<std::vector<Approval>> Approvals(std::int64_t since, std::size_t limit) override;
+  Result<bool> StepApproval(const ApprovalStep& step) override;
+  Result<std::vector<Approval>> OverdueApprovals(std::int64_t now) override;
+  Result<bool> GotNewKey(const AccountId& account, std::int64_t since) override;
+  Result<bool> GotPassword(const AccountId& account, std::int64_t since) override;
+  Result<std::uint32_t> CountResets(const AccountId& agent, std::int64_t since) override;
 
   Result<void> AppendAudit(const AuditEntry& audit) override;
   Result<std::vector<Row>> AuditBefore(std::uint64_t before, std::size_t limit) override;

@@ -11,7 +11,7 @@ function assert(condition, message) { if (!condition) throw new Error(message); 
 
 /** A stack whose help desk may serve a person as often as these tests do. */
 export const withBusyHelpDesk = (Base) => class extends Base {
-  serverConfig() { return `${super.serverConfig()}\n[help_desk]\nresets_per_day = 50\n`; }
+  serverConfig() { return `${super.serverConfig()}\n[help_desk]\nresets_per_day = 50\nresets_per_agent_hour = 500\n`; }
 };
 
 export function helpDeskTests({ stack, test, signIn, axe, picture }) {

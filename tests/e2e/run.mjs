@@ -16,6 +16,7 @@ import { linked } from '../../scripts/lib/demo/slapd.mjs';
 import { ROOT, Stack, until } from '../../scripts/lib/demo/stack.mjs';
 import { withMail } from '../support/smtp/mail_server.mjs';
 import { factorTests } from './factor.mjs';
+import { fourEyesTests } from './four_eyes.mjs';
 import { helpDeskTests, withBusyHelpDesk } from './help_desk.mjs';
 import { keyTests } from './keys.mjs';
 import { languageTests, withOwnTexts } from './languages.mjs';
@@ -279,6 +280,7 @@ try {
   for (const run of attackTests({ stack, test, signIn, admin })) await run();
   for (const run of factorTests({ stack, test, signIn, axe, picture, admin })) await run();
   for (const run of roleTests({ stack, test, signIn, axe, picture, admin })) await run();
+  for (const run of fourEyesTests({ stack, test, signIn, axe, picture, admin })) await run();
 
   await test('directory down: the page says so, nothing changed; it recovers by itself', async (page) => {
     await signIn(page, admin);

@@ -139,6 +139,10 @@ allow_typing = true
 allow_simulator = true
 simulator_ca = ["${this.path('server', 'simulator-ca.pem')}"]
 
+[four_eyes]
+# People here get further keys and new passwords within minutes, by one administrator.
+new_key_hours = 0
+
 [log]
 level = "trace"
 file = "${this.path('server', 'keyferry-server.log')}"

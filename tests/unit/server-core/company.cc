@@ -78,19 +78,21 @@ void Company::Start() {
   presence = std::make_unique<Presence>();
   store = Must(database.Open());
   Directory& used = first != nullptr ? *first : directory;
-  const CorePorts ports{*store,
-                        used,
-                        clock,
-                        OsRandom(),
-                        *bus,
-                        *issuer,
-                        ca,
-                        *attestation,
-                        waiter,
-                        *presence,
-                        [this](std::string_view line) { log.emplace_back(line); },
-                        sources,
-                        people};
+  CorePorts ports{*store,
+                  used,
+                  clock,
+                  OsRandom(),
+                  *bus,
+                  *issuer,
+                  ca,
+                  *attestation,
+                  waiter,
+                  *presence,
+                  [this](std::string_view line) { log.emplace_back(line); },
+                  sources,
+                  people};
+  if (eyes_config) eyes = MakeFourEyes(ports, *eyes_config);
+  ports.four_eyes = eyes.get();
   sessions = MakeSessionService(ports, session_config);
   factors = MakeSecondFactor(ports, session_config);
   changes = MakeChangeService(ports, change_config);
@@ -106,6 +108,7 @@ void Company::StopStore() {
   keys.reset();
   workstations.reset();
   audit.reset();
+  eyes.reset();
   store.reset();
 }
 

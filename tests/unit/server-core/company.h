@@ -8,6 +8,7 @@
 
 #include "fakes.h"
 #include "protocol/secure/system_random.h"
+#include "server/core/four_eyes.h"
 #include "server/core/services.h"
 #include "test_database.h"
 #include "test_key.h"
@@ -69,7 +70,8 @@ struct Company {
   // From the next Restart on: linked sources, and a first directory in the fake's place.
   std::vector<LinkedSource> sources;
   Directory* first = nullptr;
-  PeopleService* people = nullptr;  // from the next Restart on
+  PeopleService* people = nullptr;            // from the next Restart on
+  std::optional<FourEyesConfig> eyes_config;  // …
   FakeWaiter waiter;
   FakeAuthority ca;
   Maker maker;
@@ -86,6 +88,7 @@ struct Company {
   std::unique_ptr<Store> store;
   std::unique_ptr<SessionService> sessions;
   std::unique_ptr<SecondFactor> factors;
+  std::unique_ptr<FourEyes> eyes;
   std::unique_ptr<ChangeService> changes;
   std::unique_ptr<KeyService> keys;
   std::unique_ptr<WorkstationService> workstations;

@@ -69,7 +69,8 @@ struct Desk : Office {
                           *presence,
                           [](std::string_view) {},
                           {},
-                          people};
+                          people,
+                          eyes.get()};
     outbox = std::make_unique<MailOutbox>(*store, &box, clock, [](std::string_view) {});
     service = MakeHelpDeskService({ports, *changes, *outbox, templates}, config);
   }

@@ -136,6 +136,9 @@ TEST_CASE("what is guarded wants a fresh proof, of people alone") {
   std::sort(guarded.begin(), guarded.end());
   CHECK(guarded == std::vector<std::string>{
                        "GET /api/v1/audit/export",
+                       "POST /api/v1/approvals/{id}/approve",
+                       "POST /api/v1/approvals/{id}/refuse",
+                       "POST /api/v1/approvals/{id}/withdraw",
                        "POST /api/v1/employees/{id}/password",
                        "POST /api/v1/enrolments",
                        "POST /api/v1/keys/{device}/compromise",
@@ -144,6 +147,8 @@ TEST_CASE("what is guarded wants a fresh proof, of people alone") {
                        "POST /api/v1/keys/{device}/suspend",
                        "POST /api/v1/tokens",
                        "POST /api/v1/tokens/{id}/revoke",
+                       "POST /approvals/{id}",
+                       "POST /approvals/{id}/withdraw",
                        "POST /employees/{id}/key",
                        "POST /employees/{id}/password",
                        "POST /help-desk/requests/{id}/act",

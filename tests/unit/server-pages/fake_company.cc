@@ -119,6 +119,20 @@ void AddWorkstations(World& world) {
 }
 
 void AddHelpDesk(World& world) {
+  Approval approval;
+  approval.id = MakeId<ApprovalId>(0xA9);
+  approval.account = world.directory.people[0].person.id;
+  approval.login = world.directory.people[0].person.login;
+  approval.display_name = world.directory.people[0].person.display_name;
+  approval.asker = MakeId<AccountId>(0xAF);
+  approval.asker_login = "olga.officer";
+  approval.reason = "INC-7: forgot it";
+  approval.facts = {{"mode", "now"}, {"must_change", "false"}, {"unlock", "true"}};
+  approval.why = "This is a privileged person.";
+  approval.created = 1795243680000;
+  approval.expires = approval.created + 3'600'000;
+  approval.hash = HashOf(approval);
+  world.four_eyes.approvals = {approval};
   HelpDeskView& view = world.help_desk.view;
   HelpDeskRequest& request = view.request;
   const Person& person = world.directory.people[0].person;

@@ -612,7 +612,8 @@ World::World(const std::string& web_directory, PeopleConfig people_config)
                &factors,
                &reports,
                &audit_filters,
-               &warnings} {
+               &warnings,
+               &four_eyes} {
   auto loaded = Catalog::Load(web_directory);
   if (!loaded) throw std::runtime_error(loaded.error().message);
   catalog = std::move(*loaded);

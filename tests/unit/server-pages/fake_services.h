@@ -10,6 +10,7 @@
 #include "server/api/guard.h"
 #include "server/api/services.h"
 #include "server/api/workstation_api.h"
+#include "server/core/four_eyes.h"
 #include "server/core/help_desk.h"
 #include "server/http/router.h"
 #include "server/pages/pages.h"
@@ -241,6 +242,25 @@ struct FakeHelpDesk final : HelpDeskService {
                     std::uint64_t version);
 };
 
+// Knows the approvals that tests give it; looks at nobody's roles.
+struct FakeFourEyes final : FourEyes {
+  Result<Precondition> Clear(const Actor&, const GuardedAsk&) override { return Precondition(); }
+  Result<std::string> Why(const Actor&, GuardedAction, const AccountId&) override {
+    return std::string();
+  }
+  void Limited(const Actor&, std::string_view) override {}
+  void OnLimit(std::function<void(const Actor&, std::uint32_t)>) override {}
+  Result<std::vector<ApprovalView>> List(const Actor& actor) override;
+  Result<ApprovalView> Get(const Actor& actor, const ApprovalId& id) override;
+  Result<void> Decide(const Actor& actor, const ApprovalId& id, const Hash32& hash, bool approve,
+                      std::string_view answer) override;
+  Result<void> Withdraw(const Actor& actor, const ApprovalId& id) override;
+  void CloseOverdue() override {}
+  std::vector<Approval> approvals;
+  std::optional<Error> error;
+  std::vector<std::string> calls;
+};
+
 struct FakeAudit final : AuditService {
   Result<std::vector<AuditView>> List(std::uint64_t before, std::size_t limit) override;
   Result<AuditPage> Search(const AuditFilter& filter, std::uint64_t before,
@@ -325,6 +345,7 @@ struct World {
   std::unique_ptr<PeopleService> people;
   FakeActivationMail activation_mail;
   FakeHelpDesk help_desk;
+  FakeFourEyes four_eyes;
   FakeSecondFactor factors{sessions};
   FakeReports reports;
   FakeAuditFilters audit_filters;

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "server/core/clock.h"
+#include "server/core/group_reader.h"
+#include "server/core/mail.h"
+#include "server/core/mail_template.h"
+#include "server/core/session.h"
+
+namespace keyferry::server {
+
+struct AgentAlarmPorts {
+  GroupReader& groups;
+  MailOutbox& outbox;
+  const MailTemplates& templates;
+  const Clock& clock;
+  std::function<void(std::string_view)> log;
+};
+
+// For FourEyes::OnLimit: queues a mail to every administrator who has an address, once in an hour
+// and agent whatever the number of servers. Everything outlives it. `administrator_groups`: DNs.
+std::function<void(const Actor& actor, std::uint32_t resets)> MakeAgentAlarm(
+    AgentAlarmPorts ports, std::vector<std::string> administrator_groups);
+
+}  // namespace keyferry::server
