@@ -149,3 +149,29 @@ TEST_CASE("no source file outgrows its room") {
     }
   }
 }
+
+TEST_CASE("every test that the attack list of docs/security.md names is there") {
+  const auto text = [](const fs::path& file) {
+    std::ifstream in(file);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  const fs::path root = KEYFERRY_SOURCE_DIR;
+  std::string tests;
+  for (const auto& entry : fs::recursive_directory_iterator(root / "tests")) {
+    const auto extension = entry.path().extension();
+    if (extension == ".cc" || extension == ".mjs") tests += text(entry.path());
+  }
+  // A title that is longer than a line; an apostrophe in a script.
+  tests = std::regex_replace(tests, std::regex("\"\\s*\n\\s*\""), "");
+  tests = std::regex_replace(tests, std::regex("\\\\'"), "'");
+  std::string list = text(root / "docs/security.md");
+  list = list.substr(list.find("## Attack list"));
+  list = list.substr(0, list.find("\n## "));
+  const std::regex title("\"([^\"]+)\"");
+  const std::sregex_iterator titles(list.begin(), list.end(), title), end;
+  CHECK(std::distance(titles, end) > 30);
+  for (auto at = titles; at != end; ++at) {
+    INFO((*at)[1].str());
+    CHECK(tests.find((*at)[1].str()) != std::string::npos);
+  }
+}
