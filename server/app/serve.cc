@@ -348,7 +348,8 @@ class Parts {
         std::move(warnings));
     four_eyes_->OnLimit(MakeAgentAlarm({*groups_, upkeep_->outbox(), upkeep_->templates(), clock_,
                                         [&log](std::string_view line) { log.Warning(line); }},
-                                       config.directory.administrator_groups));
+                                       config.directory.administrator_groups,
+                                       config.mail.administrators));
     if (config.help_desk.required) bound_changes_ = MakeDeskBoundChanges(ports, *changes_);
     help_desk_ = MakeHelpDeskService({ports, *changes_, upkeep_->outbox(), upkeep_->templates()},
                                      HelpDeskOf(config));

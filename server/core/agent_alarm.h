@@ -20,9 +20,11 @@ struct AgentAlarmPorts {
   std::function<void(std::string_view)> log;
 };
 
-// For FourEyes::OnLimit: queues a mail to every administrator who has an address, once in an hour
-// and agent whatever the number of servers. Everything outlives it. `administrator_groups`: DNs.
+// For FourEyes::OnLimit: queues a mail to each of `addresses` and to every member of
+// `administrator_groups` (DNs) who has an address, once in an hour and agent whatever the number of
+// servers. Everything outlives it.
 std::function<void(const Actor& actor, std::uint32_t resets)> MakeAgentAlarm(
-    AgentAlarmPorts ports, std::vector<std::string> administrator_groups);
+    AgentAlarmPorts ports, std::vector<std::string> administrator_groups,
+    std::vector<std::string> addresses);
 
 }  // namespace keyferry::server

@@ -560,19 +560,20 @@ TEST_CASE("the administrators get a mail, once an hour and agent, whatever the n
   std::vector<std::string> lines;
   const AgentAlarmPorts ports{groups, *board.outbox, board.templates, board.clock,
                               [&](std::string_view line) { lines.emplace_back(line); }};
-  const auto one = MakeAgentAlarm(ports, {kAdmins, "CN=Gone,DC=corp,DC=example"});
-  const auto other = MakeAgentAlarm(ports, {kAdmins});
+  const auto one = MakeAgentAlarm(ports, {kAdmins, "CN=Gone,DC=corp,DC=example"}, {});
+  const auto other = MakeAgentAlarm(ports, {kAdmins}, {"Boss@corp.example", "soc@corp.example"});
   one(board.agent, 20);
   other(board.agent, 20);
   board.outbox->Tick();
-  CHECK(board.box.recipients == Lines{"boss@corp.example", "second@corp.example"});
+  CHECK(board.box.recipients ==
+        Lines{"boss@corp.example", "second@corp.example", "soc@corp.example"});
   CHECK(board.box.texts.at(0).find("agent 20") != std::string::npos);
   CHECK(lines.size() == 1);  // the group that is gone
   one(board.Agent("colleague"), 20);
   board.Later(3600);
   one(board.agent, 20);
   board.outbox->Tick();
-  CHECK(board.box.recipients.size() == 6);
+  CHECK(board.box.recipients.size() == 7);
 }
 
 TEST_CASE("raced: agents at the limit get no further by asking at once") {
