@@ -149,6 +149,7 @@ TEST_CASE("what is guarded wants a fresh proof, of people alone") {
                        "POST /api/v1/tokens/{id}/revoke",
                        "POST /approvals/{id}",
                        "POST /approvals/{id}/withdraw",
+                       "POST /audit/export",
                        "POST /employees/{id}/key",
                        "POST /employees/{id}/password",
                        "POST /help-desk/requests/{id}/act",
