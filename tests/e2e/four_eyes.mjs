@@ -46,6 +46,7 @@ export function fourEyesTests({ stack, test, signIn, axe, picture, admin }) {
       await group('addmembers', stack.dc.administrators_group, second.login);
       try {
         const before = await changes();
+        let theirs = null;
         await signIn(page, admin);
         await page.goto(`${stack.pageUrl}approvals`);
         await look(page, 'none-wait');
@@ -65,6 +66,7 @@ export function fourEyesTests({ stack, test, signIn, axe, picture, admin }) {
         assert(await changes() === before, 'something was changed already');
 
         await inBrowser(second, async (other, api) => {
+          theirs = api;
           await other.getByRole('link', { name: 'Approvals' }).click();
           await other.getByText('You may decide.').waitFor();
           await look(other, 'list');
@@ -89,13 +91,19 @@ export function fourEyesTests({ stack, test, signIn, axe, picture, admin }) {
         await page.goto(url);
         await page.getByText('The approval is used up').waitFor();
         await look(page, 'used');
-        const again = await stack.api.request('POST', `/api/v1/employees/${stack.employee.id}/password`, { json: { generate: true, reason: 'e2e: four eyes' } });
-        assert(again.status === 409 && again.body.code === 'approval_required', `the same again: ${again.status} ${again.body.code}`);
-        const { approvals } = await stack.api.must('GET', '/api/v1/approvals');
-        const open = approvals.find(({ state }) => state === 'open');
-        await stack.api.must('POST', `/api/v1/approvals/${open.id}/withdraw`);
-        const log = String((await stack.api.request('GET', '/api/v1/audit/export?format=csv')).body);
-        for (const action of ['ask', 'approve', 'use', 'withdraw']) assert(log.includes(`approval.${action}`), `no approval.${action} in the audit log`);
+        /** Asks for it by the API; the open approval. */
+        const ask = async (reason) => {
+          const { status, body } = await stack.api.request('POST', `/api/v1/employees/${stack.employee.id}/password`, { json: { generate: true, reason } });
+          assert(status === 409 && body.code === 'approval_required', `${reason}: ${status} ${body.code}`);
+          return (await stack.api.must('GET', '/api/v1/approvals')).approvals.find(({ state }) => state === 'open');
+        };
+        const again = await ask('e2e: four eyes');
+        await theirs.must('POST', `/api/v1/approvals/${again.id}/approve`, { json: { hash: again.hash, reason: 'e2e: approved' } });
+        await stack.api.must('POST', `/api/v1/approvals/${again.id}/withdraw`);
+        const refused = await ask('e2e: another one');
+        await theirs.must('POST', `/api/v1/approvals/${refused.id}/refuse`, { json: { hash: refused.hash, reason: 'e2e: refused' } });
+        const { rows } = await stack.api.must('GET', '/api/v1/audit');
+        for (const action of ['ask', 'approve', 'use', 'withdraw', 'refuse']) assert(rows.some((row) => row.action === `approval.${action}`), `no approval.${action} in the audit log`);
         assert(await changes() === before + 1, 'more than one change');
       } finally {
         await group('removemembers', stack.dc.auditors_group, stack.employee.login);
