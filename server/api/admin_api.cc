@@ -60,6 +60,7 @@ void AddAdminRoutes(Router& router, Services& services,
   AddTokenRoutes(router, services);
   AddScopeRoutes(router, services);
   if (services.four_eyes != nullptr) AddApprovalRoutes(router, services);
+  if (services.alarm != nullptr) AddAlarmRoutes(router, services);
   AddPublicRoutes(router, services);
 }
 

@@ -96,5 +96,6 @@ void AddAuditRoutes(Router& router, Services& services);
 void AddTokenRoutes(Router& router, Services& services);
 void AddScopeRoutes(Router& router, Services& services);
 void AddApprovalRoutes(Router& router, Services& services);
+void AddAlarmRoutes(Router& router, Services& services);
 
 }  // namespace keyferry::server

@@ -25,6 +25,7 @@
 
 namespace keyferry::server {
 
+class AlarmService;
 class FourEyes;
 class HelpDeskService;
 
@@ -57,6 +58,7 @@ struct Services {
   AuditFilterService* audit_filters = nullptr;  // null where there are no pages
   WarningService* warnings = nullptr;           // null where there are no reports
   FourEyes* four_eyes = nullptr;                // null where nobody needs a second person
+  AlarmService* alarm = nullptr;                // null: none can be raised here
 };
 
 }  // namespace keyferry::server

@@ -194,6 +194,20 @@ json::object ToJson(const TokenView& token) {
           {"revoked", token.revoked},     {"revoked_by", token.revoked_by}};
 }
 
+json::object ToJson(const AlarmView& view) {
+  const AlarmRecord& alarm = view.alarm;
+  return {{"state", alarm.stands() ? "on" : "off"},
+          {"number", alarm.number},
+          {"version", alarm.version},
+          {"raised", alarm.raised},
+          {"raised_by", alarm.raised_login},
+          {"reason", alarm.reason},
+          {"agreed", view.agreed ? alarm.agreed : 0},
+          {"agreed_by", view.agreed ? alarm.agreed_login : std::string()},
+          {"ended", alarm.ended},
+          {"ended_by", alarm.ended_login}};
+}
+
 json::object ToJson(const RotationPolicy& policy) {
   json::array days;
   for (const std::int64_t day : policy.notify_days) days.push_back(day);

@@ -2,6 +2,7 @@
 
 #include <boost/json/object.hpp>
 
+#include "server/core/alarm.h"
 #include "server/core/audit.h"
 #include "server/core/changes.h"
 #include "server/core/directory.h"
@@ -28,6 +29,7 @@ boost::json::object ToJson(const WorkstationView& workstation);
 boost::json::object ToJson(const WorkstationMatch& match);
 boost::json::object ToJson(const AuditView& row);
 boost::json::object ToJson(const TokenView& token);
+boost::json::object ToJson(const AlarmView& view);
 boost::json::object ToJson(const RotationPolicy& policy);
 boost::json::object ToJson(const ApprovalView& view);
 boost::json::object ToJson(const RotationCandidate& member);

@@ -26,6 +26,7 @@
 #include "server/app/upkeep.h"
 #include "server/app/web_folder.h"
 #include "server/core/agent_alarm.h"
+#include "server/core/alarm.h"
 #include "server/core/audit_entry.h"
 #include "server/core/desk_bound_changes.h"
 #include "server/core/four_eyes.h"
@@ -49,6 +50,7 @@ constexpr std::size_t kDrivers =
     4;  // threads for changes at delivery; each waits for the directory
 constexpr std::chrono::hours kRenewEvery{1};
 constexpr std::chrono::seconds kReadAuditEvery{1};
+constexpr std::chrono::seconds kWatchAlarmEvery{2};  // where another server raised it
 
 Result<std::unique_ptr<Catalog>> LoadCatalog(const ServerConfig& config) {
   const bool open_ldap = config.directory.kind == "openldap";
@@ -195,6 +197,7 @@ class Parts {
   HelpDeskService& help_desk() { return *help_desk_; }
   WarningService& warnings() { return *warnings_; }
   FourEyes& four_eyes() { return *four_eyes_; }
+  AlarmService& alarm() { return *alarm_; }
 
   // Joins the other servers on the database, where there may be some.
   void Join(std::function<void()> orphaned) {
@@ -238,7 +241,8 @@ class Parts {
                     reports_.get(),
                     audit_filters_.get(),
                     warnings_.get(),
-                    four_eyes_.get()};
+                    four_eyes_.get(),
+                    alarm_.get()};
   }
 
  private:
@@ -337,6 +341,7 @@ class Parts {
     audit_ = MakeAuditService(*store_);
     reports_ = MakeReportService(*store_, clock_);
     audit_filters_ = MakeAuditFilterService(*store_, clock_, OsRandom());
+    alarm_ = MakeAlarmService(ports);
     check_up_ = MakeCheckUp(config);
     auto upkeep = Upkeep::Make(config, ports, *changes_, log_);
     if (!upkeep) return tl::unexpected(upkeep.error());
@@ -383,6 +388,7 @@ class Parts {
   std::unique_ptr<AuditService> audit_;
   std::unique_ptr<ReportService> reports_;
   std::unique_ptr<AuditFilterService> audit_filters_;
+  std::unique_ptr<AlarmService> alarm_;
   std::unique_ptr<CheckUp> check_up_;
   std::unique_ptr<Upkeep> upkeep_;
   std::unique_ptr<HelpDeskService> help_desk_;
@@ -488,11 +494,14 @@ Result<void> Serve(const ServerConfig& config) {
   {
     AuditReader reader((*parts)->store(), log);
     Background events(kReadAuditEvery, [&reader] { reader.Read(); });
+    Background alarm(kWatchAlarmEvery, [&parts] { (*parts)->alarm().Watch(); });
     std::vector<std::unique_ptr<EventBus::Subscription>> nudges;
     for (const char* topic : {"jobs", "keys", "workstations"}) {
       nudges.push_back(
           (*parts)->bus().Subscribe(topic, [&events](const BusEvent&) { events.Nudge(); }));
     }
+    nudges.push_back(
+        (*parts)->bus().Subscribe("alarm", [&alarm](const BusEvent&) { alarm.Nudge(); }));
     ChangeDriver driver((*parts)->bus(), kDrivers, [&parts](const AccountId& account) {
       (*parts)->changes().Proceed(account);
     });

@@ -47,6 +47,15 @@ WorkstationEvent EnrolEvent(const EnrolmentRecord& enrolment) {
                        .Take()};
 }
 
+// A later one has a higher number: one that was overtaken on its way is known by that.
+WorkstationEvent AlarmEvent(const AlarmRecord& alarm) {
+  return {"alarm", JsonLine()
+                       .Unsigned("number", alarm.number * 2 + (alarm.ended != 0 ? 1 : 0))
+                       .Text("state", alarm.stands() ? "on" : "off")
+                       .Number("since", alarm.raised / 1000)
+                       .Take()};
+}
+
 void Send(const CorePorts& ports, const WorkstationId& to, WorkstationEvent event) {
   ports.bus.Publish(WorkstationTopic(to), {std::move(event.name), std::move(event.data)});
 }
@@ -76,6 +85,9 @@ Result<std::vector<WorkstationEvent>> DueEvents(const CorePorts& ports, const Wo
   const std::int64_t now = ports.clock.UnixMillis();
   const auto enrolments = ports.store.OpenEnrolments(now);
   if (!enrolments) return tl::unexpected(enrolments.error());
+  const auto alarm = ports.store.Alarms(1);
+  if (!alarm) return tl::unexpected(alarm.error());
+  const bool quiet = !alarm->empty() && alarm->front().stands();
   for (const SeenKey& seen : keys) {
     const auto key = ports.store.FindKey(seen.device);
     if (!key) return tl::unexpected(key.error());
@@ -95,6 +107,7 @@ Result<std::vector<WorkstationEvent>> DueEvents(const CorePorts& ports, const Wo
       if (!job) return tl::unexpected(job.error());
       if (*job) events.push_back(JobEvent(**job));
     }
+    if (quiet) continue;
     for (const EnrolmentRecord& enrolment : *enrolments) {
       if (enrolment.device == seen.device && enrolment.workstation == to) {
         events.push_back(EnrolEvent(enrolment));

@@ -12,8 +12,8 @@ namespace keyferry::server {
 
 // In-process publish/subscribe by topic; carries only what may be shown ("look again", sealed
 // jobs), never a secret. Topics: "account/<hex id>" (employee page), "jobs", "keys",
-// "workstations", "workstation/<hex id>" (its event stream). Thread-safe. A subscriber's callback
-// runs on the publisher's thread, must not block, and must not publish.
+// "workstations", "workstation/<hex id>" (its event stream), "alarm". Thread-safe. A subscriber's
+// callback runs on the publisher's thread, must not block, and must not publish.
 struct BusEvent {
   std::string name;
   std::string data;  // one line

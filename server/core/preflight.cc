@@ -107,6 +107,10 @@ Result<Clearance> Clear(const CorePorts& ports, const Actor& actor, const Accoun
   if (const auto good = CheckState(person.state); !good) {
     return Refuse(std::move(clearance), good.error().code, good.error().message);
   }
+  if (auto quiet = CheckNoAlarm(ports.store); !quiet) {
+    if (quiet.error().code != ErrorCode::kConflict) return tl::unexpected(std::move(quiet.error()));
+    return Refuse(std::move(clearance), ErrorCode::kConflict, std::move(quiet.error().message));
+  }
   if (login.empty() || login.size() > protocol::kMaxLogin) {
     return Refuse(std::move(clearance), ErrorCode::kConflict,
                   "This account's login name does not fit on a key.");

@@ -54,6 +54,10 @@ constexpr RightInfo kRights[] = {
      "Read what waits for a second person, and what became of it."},
     {Right::kApprovalsWrite, "approvals:write", "", kDesk | kKeys,
      "Approve and refuse what others ask for and one may do oneself; withdraw one's own."},
+    {Right::kAlarmRead, "alarm:read", "alarm:read", kEach, "See whether the alarm stands."},
+    {Right::kAlarmRaise, "alarm:raise", "alarm:raise", kKeys,
+     "Raise the alarm, which stops all deliveries and releases."},
+    {Right::kAlarmEnd, "alarm:end", "", kKeys, "Agree to the alarm's end."},
 };
 
 constexpr bool InOrder() {
@@ -62,8 +66,7 @@ constexpr bool InOrder() {
   }
   return true;
 }
-static_assert(InOrder() &&
-              std::size(kRights) == static_cast<std::size_t>(Right::kApprovalsWrite) + 1);
+static_assert(InOrder() && std::size(kRights) == static_cast<std::size_t>(Right::kAlarmEnd) + 1);
 
 }  // namespace
 
@@ -109,6 +112,7 @@ bool WantsProof(Right right) {
     case Right::kAuditExport:
     case Right::kTokensWrite:
     case Right::kApprovalsWrite:
+    case Right::kAlarmEnd:
       return true;
     default:
       return false;

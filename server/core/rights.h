@@ -76,6 +76,9 @@ enum class Right : std::uint8_t {
   kWarningsWrite,
   kApprovalsRead,
   kApprovalsWrite,
+  kAlarmRead,
+  kAlarmRaise,
+  kAlarmEnd,
 };
 
 struct RightInfo {

@@ -64,6 +64,12 @@ void Saga::Proceed(const AccountId& account) {
 }
 
 void Saga::ProceedWith(ChangeRow row) {
+  if (auto quiet = CheckNoAlarm(ports_.store); !quiet) {  // it goes on when the alarm has ended
+    if (quiet.error().code != ErrorCode::kConflict) {
+      Log(ports_, "change " + row.change.id.Hex(), quiet.error());
+    }
+    return;
+  }
   const AccountId account = row.change.account;
   bool over = false;
   {

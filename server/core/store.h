@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "protocol/result.h"
+#include "server/core/alarm.h"
 #include "server/core/approval_records.h"
 #include "server/core/audit.h"
 #include "server/core/audit_checkpoint.h"
@@ -68,6 +69,9 @@ class ChangeStore {
   enum class From { kAny, kWaiting };  // kWaiting: at delivery and kIntent or kHeld
 
   virtual ~ChangeStore() = default;
+
+  // While the alarm stands (alarm.h) nothing is begun, and nothing goes on to the directory:
+  // BeginChange, BeginWaiting, HoldChange and AttemptHeld are kConflict.
 
   // Claims idempotency key, the account's one open change (one whose linked sources are open
   // counts, so that the writes of two changes never cross), and for each job seq == keys.next_seq
@@ -170,8 +174,8 @@ class KeyStore {
   virtual Result<std::optional<JobRecord>> FindJob(const JobId& id) = 0;
   virtual Result<std::optional<JobRecord>> FindJobByHash(const EnrolmentId& enrolment,
                                                          const Hash32& hash) = 0;
-  // The newest ready job of an active key, if the epochs allow it to be handed out now (queue.h);
-  // marks it as handed out. Writes only the first time.
+  // The newest ready job of an active key, if the epochs allow it to be handed out now (queue.h)
+  // and no alarm stands (alarm.h); marks it as handed out. Writes only the first time.
   virtual Result<std::optional<JobRecord>> TakeReady(const DeviceId& device, std::int64_t time) = 0;
   // Jobs that wait, whose next_try has come, of keys that are active and have no alarm: offered
   // once more. Returns the keys.
@@ -428,7 +432,8 @@ class Store : public ChangeStore,
               public ReportStore,
               public AuditFilterStore,
               public WarningStore,
-              public ApprovalStore {
+              public ApprovalStore,
+              public AlarmStore {
  public:
   ~Store() override = default;
   // The root that all keys in this database trust, once a server of that root has opened it.

@@ -32,6 +32,8 @@ inline constexpr TokenScope kTokenScopes[] = {
     {"audit:read", "Read, export and verify the audit log."},
     {"check_up:read", "Read what the check-up found."},
     {"check_up:write", "Let the check-up look again."},
+    {"alarm:read", "See whether the alarm stands."},
+    {"alarm:raise", "Raise the alarm, which stops all deliveries and releases."},
 };
 const TokenScope* FindScope(std::string_view name);  // null = there is none
 

@@ -238,6 +238,13 @@ class DefaultWorkstationService final : public WorkstationService {
     }
     ports_.presence.Connected(id, record->name);
     std::vector<WorkstationEvent> events = {HelloEvent(ports_, config_, *record)};
+    // Read now that it counts as connected: what comes later it is told.
+    const auto alarm = ports_.store.Alarms(1);
+    if (!alarm) {
+      ports_.presence.Disconnected(id);
+      return tl::unexpected(alarm.error());
+    }
+    events.push_back(AlarmEvent(alarm->empty() ? AlarmRecord() : alarm->front()));
     auto due = DueEvents(ports_, id, ports_.presence.KeysAt(id));
     if (!due) {
       ports_.presence.Disconnected(id);
@@ -364,6 +371,7 @@ class DefaultWorkstationService final : public WorkstationService {
     view.connected = ports_.presence.IsConnected(record.id);
     view.last_seen = view.connected ? ports_.clock.UnixMillis() : record.last_seen;
     view.keys_seen = ports_.presence.KeysAt(record.id).size();
+    view.protocol = record.last_seen == 0 ? 0 : record.protocol;
     view.domain = record.domain;
     view.computer = record.computer;
     view.by_computer = record.computer_id != AccountId{};

@@ -33,6 +33,7 @@ struct WorkstationView {
   bool login_requested = false;  // another hop key of its agent waits for an administrator
   std::string domain, computer;  // as it says; empty = in no domain
   bool by_computer = false;      // approved by its computer account
+  int protocol = 0;              // that it spoke when it last connected; 0 = it never did
 };
 
 // One page of the list of workstations.
@@ -54,7 +55,7 @@ struct WorkstationRequest {
 };
 
 // The versions of docs/workstation-api.md that this server speaks: its own and the one before.
-inline constexpr int kWorkstationProtocol = 2;
+inline constexpr int kWorkstationProtocol = 3;
 inline constexpr int kOldestWorkstationProtocol = 1;
 
 // What a workstation says of itself when it opens its stream.

@@ -10,6 +10,7 @@ using Subscriptions = std::vector<std::unique_ptr<EventBus::Subscription>>;
 // A stream that only ever says "look again": what there is to see comes with the page itself, under
 // the session's rights.
 Response Follow(const PageContext& context, std::vector<std::string> topics) {
+  topics.emplace_back("alarm");  // its banner stands on every page
   EventBus& bus = context.services.bus;
   return Response::Events([&bus, topics](std::shared_ptr<EventStream> stream) {
     auto subscriptions = std::make_shared<Subscriptions>();
@@ -39,6 +40,10 @@ void AddEventRoutes(Router& router, const PageContext& context) {
   router.Add({Method::kGet, "/events/keys", Right::kKeysRead, [context](Request&) {
                 return Follow(context, {"keys", "jobs"});
               }});
+  if (context.services.alarm != nullptr) {
+    router.Add({Method::kGet, "/events/alarm", Right::kAlarmRead,
+                [context](Request&) { return Follow(context, {"workstations"}); }});
+  }
   router.Add({Method::kGet, "/events/workstations", Right::kWorkstationsRead, [context](Request&) {
                 return Follow(context, {"workstations", "keys"});
               }});

@@ -104,9 +104,11 @@ Data Frame(const PageContext& context, const Request& request, std::string_view 
     PutFlag(me, "approvals",
             context.services.four_eyes != nullptr && May(actor.roles, Right::kApprovalsRead));
     for (const char* place : {"employees", "help_desk", "keys", "workstations", "policies",
-                              "reports", "audit", "check_up", "scopes", "approvals", "tokens"}) {
+                              "reports", "audit", "check_up", "scopes", "approvals", "tokens",
+                              "alarm"}) {
       PutFlag(me, (std::string("at_") + place).c_str(), at == place);
     }
+    PutAlarm(context, request, me);
     data["me"] = std::move(me);
   }
   return data;
@@ -219,6 +221,7 @@ void AddPageRoutes(Router& all, Services& services, const Catalog& catalog,
   AddCheckUpPage(router, context);
   if (services.rotation != nullptr) AddPolicyPages(router, context);
   AddTokenPage(router, context);
+  if (services.alarm != nullptr) AddAlarmPage(router, context);
   if (services.help_desk != nullptr) AddHelpDeskPages(router, context);
   AddScopePages(router, context);
   if (services.audit_filters != nullptr) AddAuditPages(router, context);

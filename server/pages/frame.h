@@ -24,6 +24,9 @@ Data Frame(const PageContext& context, const Request& request, std::string_view 
 Response Show(const PageContext& context, const Request& request, std::string_view page,
               const Data& data, int status = 200);
 
+// Whether the alarm stands, for the banner (alarm.cc).
+void PutAlarm(const PageContext& context, const Request& request, Data& data);
+
 // A page of its own for what went wrong, with the request's id that the log shows too.
 Response ShowError(const PageContext& context, const Request& request, int status,
                    const Error& error);
@@ -50,6 +53,7 @@ void AddOperationPages(Router& router, const PageContext& context,
 void AddPolicyPages(Router& router, const PageContext& context);
 void AddCheckUpPage(Router& router, const PageContext& context);
 void AddTokenPage(Router& router, const PageContext& context);
+void AddAlarmPage(Router& router, const PageContext& context);
 void AddHelpDeskPages(Router& router, const PageContext& context);
 void AddScopePages(Router& router, const PageContext& context);
 void AddAuditPages(Router& router, const PageContext& context);

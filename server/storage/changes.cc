@@ -149,6 +149,8 @@ tl::unexpected<Error> AlreadySettled() {
   return Fail(ErrorCode::kConflict, "This change has already been settled.");
 }
 
+tl::unexpected<Error> Quiet() { return Fail(ErrorCode::kConflict, kAlarmStands); }
+
 tl::unexpected<Error> NoRow() {
   return Fail(ErrorCode::kInternal, "The change is gone from the database.");
 }
@@ -171,6 +173,7 @@ Result<ChangeStore::Begun> ClaimAccount(Transaction& t, const ChangeRecord& chan
   if (InsertChange(t.sql, begun.row.change) != 0) {
     const auto busy = ChangeWithOpenSources(t.sql, change.account);
     if (!busy) {
+      if (AlarmStands(t.sql)) return Quiet();
       InsertSources(t.sql, change);
       return begun;
     }
@@ -230,6 +233,7 @@ Result<ChangeStore::Queued> SqlStore::HoldChange(const ChangeRecord& change, con
                                                  const JobRecord& job, bool key_seen,
                                                  const AuditEntry& audit) {
   return database_.Write([&](Transaction& t) -> Result<Queued> {
+    if (AlarmStands(t.sql)) return Quiet();
     Queued queued;
     if (Execute(t.sql,
                 "UPDATE changes SET state = 'held', job_id = :job, device_id = :device, holder = "
@@ -272,6 +276,7 @@ Result<ChangeStore::Begun> SqlStore::AttemptHeld(const ChangeRecord& change,
                                                  const std::vector<JobRecord>& others,
                                                  const AuditEntry& audit) {
   return database_.Write([&](Transaction& t) -> Result<Begun> {
+    if (AlarmStands(t.sql)) return Quiet();
     const long long last_set = change.password_last_set, version = change.password_version,
                     server_time = change.server_time, attempted = change.attempted;
     const std::string job = change.job.Hex();

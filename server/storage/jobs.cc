@@ -176,6 +176,7 @@ void CancelOpenJobs(soci::session& sql, const std::string& device, const std::st
 std::optional<JobRecord> TakeReadyJob(soci::session& sql, const DeviceId& device, std::int64_t time,
                                       bool& wrote) {
   wrote = false;
+  if (AlarmStands(sql)) return std::nullopt;
   const std::string hex = device.Hex();
   auto job = FirstOf(Select<JobColumns>(
       sql,
@@ -233,6 +234,7 @@ void RefuseDeadJobs(soci::session& sql, const DeviceId& device, std::uint32_t ke
 
 Result<std::vector<DeviceId>> SqlStore::JobsToOffer(std::int64_t now) {
   return database_.Read([&](soci::session& sql) -> Result<std::vector<DeviceId>> {
+    if (AlarmStands(sql)) return std::vector<DeviceId>();
     const long long moment = now;
     return Select<DeviceColumn>(sql,
                                 "SELECT DISTINCT device_id FROM jobs WHERE state IN ('ready', "

@@ -313,6 +313,16 @@ const std::vector<Migration>& Migrations() {
            "CREATE INDEX approvals_created ON approvals (created)",
            "CREATE INDEX changes_actor ON changes (actor_id, created)",
        }},
+      {"the alarm",
+       {
+           R"(CREATE TABLE alarms (
+  number @ID@, version BIGINT NOT NULL, raised_by TEXT NOT NULL, raised_login TEXT NOT NULL,
+  raised BIGINT NOT NULL, reason TEXT NOT NULL, agreed_by TEXT NOT NULL,
+  agreed_login TEXT NOT NULL, agreed BIGINT NOT NULL, ended_login TEXT NOT NULL,
+  ended BIGINT NOT NULL))",
+           // One stands at a time, whatever the number of servers.
+           "CREATE UNIQUE INDEX alarms_standing ON alarms (ended) WHERE ended = 0",
+       }},
   };
   return migrations;
 }

@@ -165,6 +165,8 @@ long long SelectNumber(soci::session& sql, const std::string& query, const Value
 // Notes that a person was blocked, inside the caller's transaction (audit_search.cc). `account` is
 // their identifier in hex.
 void NoteBlocked(soci::session& sql, const std::string& account, std::int64_t time);
+// Whether the alarm stands (alarms.cc).
+bool AlarmStands(soci::session& sql);
 
 // Appends to the audit chain inside the caller's transaction (audit.cc).
 void AppendChained(soci::session& sql, const AuditEntry& entry);

@@ -13,7 +13,7 @@
 
 namespace keyferry::server {
 
-// The Store port over SQL. One .cc a part: changes, sources, jobs, held, keys, enrolments,
+// The Store port over SQL. One .cc a part: alarms, changes, sources, jobs, held, keys, enrolments,
 // help_desk, workstations, sessions, api, audit, audit_search, reports, restore, upkeep.
 class SqlStore final : public Store {
  public:
@@ -207,6 +207,10 @@ class SqlStore final : public Store {
   Result<bool> GotNewKey(const AccountId& account, std::int64_t since) override;
   Result<bool> GotPassword(const AccountId& account, std::int64_t since) override;
   Result<std::uint32_t> CountResets(const AccountId& agent, std::int64_t since) override;
+  Result<std::vector<AlarmRecord>> Alarms(std::size_t limit) override;
+  Result<bool> BeginAlarm(const AlarmRecord& alarm, const AuditEntry& audit) override;
+  Result<bool> MoveAlarm(const AlarmRecord& alarm, std::uint64_t former,
+                         const AuditEntry& audit) override;
 
   Result<void> AppendAudit(const AuditEntry& audit) override;
   Result<std::vector<Row>> AuditBefore(std::uint64_t before, std::size_t limit) override;

@@ -17,7 +17,7 @@ function program(stack, token) {
   return api;
 }
 
-const ALL = ['people:read', 'changes:read', 'changes:write', 'keys:read', 'keys:write', 'workstations:read', 'workstations:write', 'policies:read', 'policies:write', 'audit:read', 'check_up:read', 'check_up:write'];
+const ALL = ['people:read', 'changes:read', 'changes:write', 'keys:read', 'keys:write', 'workstations:read', 'workstations:write', 'policies:read', 'policies:write', 'audit:read', 'check_up:read', 'check_up:write', 'alarm:read', 'alarm:raise'];
 
 export function apiTests({ stack, test, signIn, axe, picture, admin }) {
   const get = (path) => stack.api.must('GET', path);

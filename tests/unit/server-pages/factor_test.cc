@@ -136,6 +136,10 @@ TEST_CASE("what is guarded wants a fresh proof, of people alone") {
   std::sort(guarded.begin(), guarded.end());
   CHECK(guarded == std::vector<std::string>{
                        "GET /api/v1/audit/export",
+                       "POST /alarm/end",
+                       "POST /alarm/keep",
+                       "POST /api/v1/alarm/end",
+                       "POST /api/v1/alarm/keep",
                        "POST /api/v1/approvals/{id}/approve",
                        "POST /api/v1/approvals/{id}/refuse",
                        "POST /api/v1/approvals/{id}/withdraw",

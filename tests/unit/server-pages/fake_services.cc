@@ -582,6 +582,27 @@ Result<void> FakeHelpDesk::Cancel(const Actor& actor, const HelpDeskId& id, std:
   return Step("cancel", actor, id, version);
 }
 
+Result<AlarmView> FakeAlarm::Step(const std::string& what, const Actor& actor) {
+  calls.push_back(what + " by " + actor.login);
+  if (error) return tl::unexpected(*error);
+  return view;
+}
+
+Result<AlarmView> FakeAlarm::Get() { return view; }
+
+Result<AlarmView> FakeAlarm::Raise(const Actor& actor, std::string_view reason) {
+  return Step("raise " + std::string(reason), actor);
+}
+
+Result<AlarmView> FakeAlarm::AgreeToEnd(const Actor& actor, std::uint64_t number,
+                                        std::uint64_t version) {
+  return Step("end " + std::to_string(number) + "/" + std::to_string(version), actor);
+}
+
+Result<AlarmView> FakeAlarm::Keep(const Actor& actor, std::uint64_t number, std::uint64_t version) {
+  return Step("keep " + std::to_string(number) + "/" + std::to_string(version), actor);
+}
+
 World::World(const std::string& web_directory, PeopleConfig people_config)
     : people(MakePeopleService(directory, groups, clock, std::move(people_config))),
       services{sessions,
@@ -613,7 +634,8 @@ World::World(const std::string& web_directory, PeopleConfig people_config)
                &reports,
                &audit_filters,
                &warnings,
-               &four_eyes} {
+               &four_eyes,
+               &alarm} {
   auto loaded = Catalog::Load(web_directory);
   if (!loaded) throw std::runtime_error(loaded.error().message);
   catalog = std::move(*loaded);

@@ -10,6 +10,7 @@
 #include "server/api/guard.h"
 #include "server/api/services.h"
 #include "server/api/workstation_api.h"
+#include "server/core/alarm.h"
 #include "server/core/four_eyes.h"
 #include "server/core/help_desk.h"
 #include "server/http/router.h"
@@ -187,6 +188,23 @@ struct FakeTokens final : TokenService {
   std::vector<std::string> calls;
 };
 
+struct FakeAlarm final : AlarmService {
+  Result<AlarmView> Get() override;
+  Result<std::vector<AlarmRecord>> History(std::size_t) override { return former; }
+  Result<AlarmView> Raise(const Actor& actor, std::string_view reason) override;
+  Result<AlarmView> AgreeToEnd(const Actor& actor, std::uint64_t number,
+                               std::uint64_t version) override;
+  Result<AlarmView> Keep(const Actor& actor, std::uint64_t number, std::uint64_t version) override;
+  void Watch() override {}
+  AlarmView view;
+  std::vector<AlarmRecord> former;
+  std::optional<Error> error;  // of every step
+  std::vector<std::string> calls;
+
+ private:
+  Result<AlarmView> Step(const std::string& what, const Actor& actor);
+};
+
 struct FakeJournal final : RequestJournal {
   Result<Begun> Begin(std::string_view principal, std::string_view key,
                       const Hash32& request) override;
@@ -350,6 +368,7 @@ struct World {
   FakeReports reports;
   FakeAuditFilters audit_filters;
   FakeWarnings warnings;
+  FakeAlarm alarm;
   std::optional<Error> audit_damage;
   std::vector<Error> reported;
   std::mutex reported_mutex;

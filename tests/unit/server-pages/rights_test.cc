@@ -146,8 +146,9 @@ struct Floor : World {
       if (call.rfind("judge ", 0) == 0) ++judged;
     return changes.started.size() + keys.calls.size() + workstations.calls.size() +
            rotation.calls.size() + help_desk.calls.size() + activation_mail.calls.size() +
-           audit_filters.calls.size() + four_eyes.calls.size() + warnings.calls.size() +
-           tokens.calls.size() - judged + static_cast<std::size_t>(check_up.runs);
+           alarm.calls.size() + audit_filters.calls.size() + four_eyes.calls.size() +
+           warnings.calls.size() + tokens.calls.size() - judged +
+           static_cast<std::size_t>(check_up.runs);
   }
 
   mutable int asked = 1000;

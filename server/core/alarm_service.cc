@@ -1,0 +1,180 @@
+#include <mutex>
+#include <utility>
+
+#include "server/core/alarm.h"
+#include "server/core/audit_entry.h"
+#include "server/core/dispatch.h"
+#include "server/core/encoding.h"
+#include "server/core/services.h"
+
+namespace keyferry::server {
+namespace {
+
+constexpr const char* kTopic = "alarm";
+constexpr const char* kMovedOn = "The alarm has moved on since this page was shown; look again.";
+
+class DefaultAlarmService final : public AlarmService {
+ public:
+  explicit DefaultAlarmService(const CorePorts& ports) : ports_(ports) {}
+
+  Result<AlarmView> Get() override {
+    const auto newest = ports_.store.Alarms(1);
+    if (!newest) return tl::unexpected(newest.error());
+    return newest->empty() ? AlarmView{} : ViewOf(newest->front());
+  }
+
+  Result<std::vector<AlarmRecord>> History(std::size_t limit) override {
+    return ports_.store.Alarms(limit);
+  }
+
+  Result<AlarmView> Raise(const Actor& actor, std::string_view reason) override {
+    if (!May(actor.roles, Right::kAlarmRaise)) return NotAllowed();
+    if (reason.size() > kAlarmReasonBytes || (!reason.empty() && !IsPrintableUtf8(reason))) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  "The reason must be text of at most 500 bytes, in one line.");
+    }
+    AlarmRecord alarm;
+    alarm.raised_by = actor.id;
+    alarm.raised_login = actor.login;
+    alarm.raised = ports_.clock.UnixMillis();
+    alarm.reason = std::string(reason);
+    auto begun = ports_.store.BeginAlarm(
+        alarm, AuditOf(ports_.clock, actor, "alarm.raise", "", "ok", alarm.reason));
+    if (!begun) return tl::unexpected(std::move(begun.error()));
+    if (*begun) Announce();
+    return Get();
+  }
+
+  Result<AlarmView> AgreeToEnd(const Actor& actor, std::uint64_t number,
+                               std::uint64_t version) override {
+    auto found = Standing(actor, number, version);
+    if (!found) return tl::unexpected(std::move(found.error()));
+    AlarmRecord alarm = found->alarm;
+    if (found->agreed) {
+      if (auto other = CheckOther(actor, alarm); !other) {
+        auto audited = ports_.store.AppendAudit(AuditOf(ports_.clock, actor, "alarm.end", "",
+                                                        OutcomeName(other.error().code),
+                                                        other.error().message));
+        if (!audited) return tl::unexpected(std::move(audited.error()));
+        return tl::unexpected(std::move(other.error()));
+      }
+      alarm.ended = ports_.clock.UnixMillis();
+      alarm.ended_login = actor.login;
+    } else {
+      alarm.agreed_by = actor.id;
+      alarm.agreed_login = actor.login;
+      alarm.agreed = ports_.clock.UnixMillis();
+    }
+    const bool ends = alarm.ended != 0;
+    return Move(alarm, version,
+                AuditOf(ports_.clock, actor, ends ? "alarm.end" : "alarm.agree", "", "ok",
+                        ends ? "With the agreement of " + alarm.agreed_login + "." : ""));
+  }
+
+  Result<AlarmView> Keep(const Actor& actor, std::uint64_t number, std::uint64_t version) override {
+    auto found = Standing(actor, number, version);
+    if (!found) return tl::unexpected(std::move(found.error()));
+    AlarmRecord alarm = found->alarm;
+    if (alarm.agreed == 0) return *std::move(found);
+    std::string detail = "The agreement of " + alarm.agreed_login + " is taken back.";
+    alarm.agreed_by = {};
+    alarm.agreed_login.clear();
+    alarm.agreed = 0;
+    return Move(alarm, version, AuditOf(ports_.clock, actor, "alarm.keep", "", "ok", detail));
+  }
+
+  void Watch() override {
+    const std::lock_guard lock(mutex_);
+    const auto view = Get();
+    if (!view) return Log(ports_, "the alarm", view.error());
+    const std::pair<std::uint64_t, bool> now{view->alarm.number, view->alarm.stands()};
+    if (now == told_) return;
+    const WorkstationEvent event = AlarmEvent(view->alarm);
+    for (const Presence::Seat& seat : ports_.presence.Local()) {
+      if (seat.kind == Presence::Seat::kHere) Send(ports_, seat.workstation, event);
+    }
+    told_ = now;
+    if (now.second || now.first == 0) return;
+    for (const Presence::Seat& seat : ports_.presence.Local()) {
+      auto due = DueEvents(ports_, seat.workstation, seat.keys);
+      if (!due) return Log(ports_, "what waited for the alarm's end", due.error());
+      for (WorkstationEvent& waited : *due) Send(ports_, seat.workstation, std::move(waited));
+    }
+  }
+
+ private:
+  static tl::unexpected<Error> NotAllowed() {
+    return Fail(ErrorCode::kPermissionDenied,
+                "You are not allowed to decide on the alarm; ask an administrator.");
+  }
+
+  AlarmView ViewOf(AlarmRecord alarm) const {
+    AlarmView view{std::move(alarm), false};
+    const std::int64_t age = ports_.clock.UnixMillis() - view.alarm.agreed;
+    // A clock that went back makes it old too: then it is given anew.
+    view.agreed = view.alarm.agreed != 0 && age >= 0 && age < kAgreementMillis;
+    return view;
+  }
+
+  // The alarm, as long as it is what the person saw.
+  Result<AlarmView> Standing(const Actor& actor, std::uint64_t number, std::uint64_t version) {
+    if (!May(actor.roles, Right::kAlarmEnd)) return NotAllowed();
+    auto view = Get();
+    if (!view) return view;
+    if (!view->alarm.stands() || view->alarm.number != number || view->alarm.version != version) {
+      return Fail(ErrorCode::kConflict, kMovedOn);
+    }
+    return view;
+  }
+
+  // Whether the actor is another person than who agreed.
+  Result<void> CheckOther(const Actor& actor, const AlarmRecord& alarm) {
+    if (actor.id == alarm.agreed_by) {
+      return Fail(ErrorCode::kPermissionDenied,
+                  "You have agreed already; another person has to agree as well.");
+    }
+    const auto first = ports_.directory.Get(alarm.agreed_by);
+    if (!first) return tl::unexpected(first.error());
+    const auto second = ports_.directory.Get(actor.id);
+    if (!second) return tl::unexpected(second.error());
+    const std::string& employee = second->person.employee_id;
+    if (!employee.empty() && employee == first->person.employee_id) {
+      return Fail(ErrorCode::kPermissionDenied, "This account is of the same person as " +
+                                                    alarm.agreed_login +
+                                                    "; another person has to agree as well.");
+    }
+    return {};
+  }
+
+  Result<AlarmView> Move(const AlarmRecord& alarm, std::uint64_t version, const AuditEntry& audit) {
+    auto moved = ports_.store.MoveAlarm(alarm, version, audit);
+    if (!moved) return tl::unexpected(std::move(moved.error()));
+    if (!*moved) return Fail(ErrorCode::kConflict, kMovedOn);
+    Announce();
+    return Get();
+  }
+
+  void Announce() {
+    Watch();
+    ports_.bus.Publish(kTopic, {"change", "{}"});
+  }
+
+  CorePorts ports_;
+  std::mutex mutex_;  // one tells at a time, so that the order is right
+  std::pair<std::uint64_t, bool> told_{0, false};
+};
+
+}  // namespace
+
+std::unique_ptr<AlarmService> MakeAlarmService(const CorePorts& ports) {
+  return std::make_unique<DefaultAlarmService>(ports);
+}
+
+Result<void> CheckNoAlarm(AlarmStore& store) {
+  const auto newest = store.Alarms(1);
+  if (!newest) return tl::unexpected(newest.error());
+  if (!newest->empty() && newest->front().stands()) return Fail(ErrorCode::kConflict, kAlarmStands);
+  return {};
+}
+
+}  // namespace keyferry::server
