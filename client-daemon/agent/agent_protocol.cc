@@ -256,7 +256,7 @@ std::optional<Refusal> ParseRefusal(std::span<const std::uint8_t> datagram) {
   refusal.tries = static_cast<std::uint8_t>(in.Number(1));
   const auto size = static_cast<std::size_t>(in.Number(2));
   refusal.sentence = in.Text(size);
-  in.Require(problem >= 1 && problem <= static_cast<std::uint8_t>(Problem::kFailed));
+  in.Require(problem >= 1 && problem <= static_cast<std::uint8_t>(Problem::kAlarm));
   in.Require(!refusal.sentence.empty() && IsText(refusal.sentence, kMaxSentence));
   if (!in.Done()) return std::nullopt;
   refusal.problem = static_cast<Problem>(problem);

@@ -88,6 +88,7 @@ enum class Problem : std::uint8_t {
   kUntrusted = 14,     // the key could not prove that it is the one that was enrolled
   kWrongAccount = 15,  // the password on the key belongs to another login
   kFailed = 16,        // the key refused, or something inside went wrong; the agent's log says what
+  kAlarm = 17,         // the organisation's alarm stands: no key is used; another way in has to do
 };
 
 struct Hello {

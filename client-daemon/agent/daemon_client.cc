@@ -62,6 +62,7 @@ class Connection {
     const ErrorCode kind = code == "not_found"           ? ErrorCode::kNotFound
                            : code == "permission_denied" ? ErrorCode::kPermissionDenied
                            : code == "busy"              ? ErrorCode::kRateLimited
+                           : code == "alarm"             ? ErrorCode::kPolicyRefused
                                                          : ErrorCode::kUnavailable;
     return Fail(kind, message, code);
   }

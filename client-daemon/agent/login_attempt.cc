@@ -151,9 +151,10 @@ LoginAttempt::Outcome<void> LoginAttempt::Authorise() const {
 LoginAttempt::Outcome<void> LoginAttempt::Connect() {
   key_.reset();
   const auto unavailable = [](const Error& error) {
-    return tl::unexpected(
-        Refused{error.code == ErrorCode::kRateLimited ? Problem::kBusy : Problem::kUnavailable,
-                error.message, kTriesUnknown, error.detail});
+    const Problem problem = error.code == ErrorCode::kRateLimited     ? Problem::kBusy
+                            : error.code == ErrorCode::kPolicyRefused ? Problem::kAlarm
+                                                                      : Problem::kUnavailable;
+    return tl::unexpected(Refused{problem, error.message, kTriesUnknown, error.detail});
   };
   const auto untrusted = [](const std::string& detail) {
     return tl::unexpected(Refused{Problem::kUntrusted, kUntrustedSentence, kTriesUnknown, detail});

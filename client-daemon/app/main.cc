@@ -77,8 +77,10 @@ int Run(const Config& config) {
   // From the inside out; destroyed the other way round.
   Transports transports(config.keys);
   Outbox outbox;
+  const auto alarm = std::make_shared<Alarm>(config.state_dir + "/alarm");
+  if (alarm->Stands()) Log(LogLevel::kWarning, "the alarm stands; security keys are not used");
   Workstation workstation({config.name, config.server_url, {}}, **identity, **spool, **records,
-                          outbox);
+                          outbox, alarm);
   UplinkSettings uplink_settings;
   uplink_settings.server_url = config.server_url;
   uplink_settings.server_ca = config.server_ca;

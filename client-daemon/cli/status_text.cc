@@ -157,6 +157,14 @@ Result<std::string> StatusText(std::string_view answer, std::int64_t now) {
   std::string out = StatusLine("Daemon", "keyferryd " + Text(*object, "version") + " is running");
   out += StatusLine("Workstation", WorkstationLine(member("workstation"), advice));
   out += StatusLine("Server", ServerLine(member("server"), now, advice));
+  const json::object alarm = member("alarm");
+  if (Flag(alarm, "stands")) {
+    const std::uint64_t since = Number(alarm, "since");
+    out +=
+        StatusLine("Alarm", "raised" + (since == 0 ? std::string() : " " + Ago(now, since)) +
+                                "; security keys are not used until the organisation has ended it");
+    advice.Add("Log in with the password until the alarm has ended.");
+  }
   const json::value* keys = object->if_contains("keys");
   bool any = false;
   if (keys != nullptr && keys->is_array()) {

@@ -24,8 +24,11 @@ constexpr auto kUnreadable = protocol::Status::kUnsupportedSuite;
 class KeyBroker::RelayLink final : public device::MessageLink {
  public:
   RelayLink(std::unique_ptr<device::MessageLink> link, std::shared_ptr<Signals> signals,
-            std::string who)
-      : link_(std::move(link)), signals_(std::move(signals)), who_(std::move(who)) {}
+            std::string who, std::shared_ptr<const Alarm> alarm)
+      : link_(std::move(link)),
+        signals_(std::move(signals)),
+        who_(std::move(who)),
+        alarm_(std::move(alarm)) {}
   ~RelayLink() override {
     link_.reset();
     const std::scoped_lock lock(signals_->mutex);
@@ -37,6 +40,7 @@ class KeyBroker::RelayLink final : public device::MessageLink {
   Result<device::Message> Transact(std::uint8_t command, std::span<const std::uint8_t> payload,
                                    const device::Patience& patience,
                                    const device::KeepaliveHandler& on_keepalive) override {
+    if (alarm_->Stands()) return Fail(ErrorCode::kUnavailable, kAlarmSentence);
     bool asked = false;
     auto answer = link_->Transact(command, payload, patience, [&](device::Keepalive keepalive) {
       if (keepalive == device::Keepalive::kTouchNeeded && !std::exchange(asked, true)) {
@@ -49,6 +53,8 @@ class KeyBroker::RelayLink final : public device::MessageLink {
       const std::scoped_lock lock(signals_->mutex);
       signals_->touch.clear();
     }
+    // What came while it was raised is not handed on: it may be a password.
+    if (alarm_->Stands()) return Fail(ErrorCode::kUnavailable, kAlarmSentence);
     return answer;
   }
   Result<void> Post(std::uint8_t command, std::span<const std::uint8_t> payload) override {
@@ -60,6 +66,7 @@ class KeyBroker::RelayLink final : public device::MessageLink {
   std::unique_ptr<device::MessageLink> link_;
   const std::shared_ptr<Signals> signals_;
   const std::string who_;
+  const std::shared_ptr<const Alarm> alarm_;
 };
 
 KeyBroker::KeyBroker(device::KeyPlace place, device::OpenPort open, BrokerHost& host,
@@ -145,7 +152,7 @@ Result<RelayGrant> KeyBroker::OpenRelay(const std::string& who) {
     if (!freed || signals_->stopping) break;
   }
   if (!link) return tl::unexpected(link.error());
-  grant.link = std::make_unique<RelayLink>(*std::move(link), signals_, who);
+  grant.link = std::make_unique<RelayLink>(*std::move(link), signals_, who, host_.alarm());
   return grant;
 }
 
@@ -351,6 +358,7 @@ SteadyClock::time_point KeyBroker::Step() {
 SteadyClock::time_point KeyBroker::WorkOnce() {
   const Id device = Seen()->device;
   auto next = kNever;
+  if (host_.alarm()->Stands()) return next;
   if (const auto enrolment = host_.Enrolment(device)) {
     auto& attempts = attempts_[enrolment->enrolment];
     if (!attempts.parked) {

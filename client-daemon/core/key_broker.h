@@ -9,6 +9,7 @@
 #include <string>
 #include <thread>
 
+#include "client-daemon/core/alarm.h"
 #include "client-daemon/core/key_records.h"
 #include "client-daemon/core/key_roster.h"
 #include "client-daemon/core/local_api.h"
@@ -26,6 +27,8 @@ class BrokerHost {
   virtual ~BrokerHost() = default;
   virtual Spool& spool() = 0;
   virtual Outbox& outbox() = 0;
+  // While it stands nothing goes to a key (docs/workstation-api.md); its end is followed by a Wake.
+  virtual std::shared_ptr<const Alarm> alarm() = 0;
   // kConflict while this workstation is not approved.
   virtual Result<device::HostIdentity> DeliverIdentity() = 0;
   virtual Result<device::HostIdentity> EnrolIdentity(const EnrolEvent& enrolment) = 0;
@@ -104,6 +107,7 @@ class KeyBroker {
   bool Pause(std::chrono::steady_clock::time_point next);
   bool stopping() const;
 
+  device::KeepaliveHandler UnlessAlarm();
   Result<void> Deliver(const SpooledJob& job, const KnownKey& known);
   Result<protocol::Receipt> LookForReceipt(const SpooledJob& job, const protocol::Receipt& refusal,
                                            const KnownKey& known);

@@ -25,6 +25,13 @@ Result<void> KeyBroker::OpenSession(const KnownKey& known) {
   return {};
 }
 
+// Ends a wait for a touch when the alarm is raised meanwhile.
+device::KeepaliveHandler KeyBroker::UnlessAlarm() {
+  return [this](device::Keepalive) {
+    if (host_.alarm()->Stands()) client_->Cancel();
+  };
+}
+
 // A key that is enrolled by the organisation has a record here, and the hop key of the record. The
 // handshake shows it before our certificate leaves us, so that a key which then refuses the
 // certificate has proven itself too.
@@ -87,7 +94,7 @@ Result<void> KeyBroker::CheckReceipt(const protocol::Receipt& receipt,
 Result<void> KeyBroker::Deliver(const SpooledJob& job, const KnownKey& known) {
   if (auto open = OpenSession(known); !open) return open;
   KEYFERRY_FAILPOINT("daemon.job.before_key");
-  auto receipt = client_->PutJob(job.sealed);
+  auto receipt = client_->PutJob(job.sealed, UnlessAlarm());
   KEYFERRY_FAILPOINT("daemon.job.at_key");
   if (!receipt) return tl::unexpected(receipt.error());
   if (auto genuine = CheckReceipt(*receipt, known); !genuine) return genuine;
@@ -172,6 +179,7 @@ Result<protocol::Receipt> KeyBroker::EnrolFresh(const EnrolEvent& enrolment) {
   if (!attestation) return tl::unexpected(attestation.error());
   bool asked = false;
   const auto statement = client_->EnrollBegin(enrolment.begin, [&](device::Keepalive keepalive) {
+    if (host_.alarm()->Stands()) return client_->Cancel();
     if (keepalive != device::Keepalive::kTouchNeeded || asked) return;
     asked = true;
     SetTrouble("Touch the security key to enrol it.");

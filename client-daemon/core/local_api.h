@@ -53,6 +53,8 @@ struct StatusReport {
   // is certified)
   std::string agent;
   std::vector<TransportReport> transports;
+  bool alarm = false;            // the organisation's alarm stands (alarm.h)
+  std::int64_t alarm_since = 0;  // Unix seconds, 0 = not known
   std::vector<KeyReport> keys;
   SpoolCounts spool;
 };
@@ -90,7 +92,8 @@ class LocalApi {
                                          const std::array<std::uint8_t, 32>& challenge,
                                          const std::array<std::uint8_t, 32>& proof) = 0;
   // Blocks for at most a few seconds. kNotFound: no such key is plugged in; kConflict: two devices
-  // claim to be it. `asker` is named while the key waits for a touch.
+  // claim to be it; kPolicyRefused: the alarm stands. `asker` is named while the key waits for a
+  // touch.
   virtual Result<RelayGrant> OpenRelay(const Id& device, const Asker& asker) = 0;
   virtual Result<RelayGrant> OpenRelayFor(const std::string& login, const Asker& asker) = 0;
   virtual Result<void> Used(const Id& device, std::uint64_t seq) = 0;

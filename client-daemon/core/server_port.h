@@ -54,6 +54,13 @@ struct EnrolEvent {
   std::array<std::uint8_t, 258> begin{};        // body of ENROLL_BEGIN
 };
 
+// `alarm`: whether the organisation's alarm stands. A later one has a higher number.
+struct AlarmEvent {
+  std::uint64_t number = 0;
+  bool on = false;
+  std::int64_t since = 0;  // Unix seconds
+};
+
 struct Post;
 
 // What the server said to a post. Every answer is final.
@@ -70,6 +77,7 @@ class ServerEvents {
   virtual void OnJob(const JobEvent& event) = 0;
   virtual void OnVoid(const Id& job) = 0;
   virtual void OnEnrol(const EnrolEvent& event) = 0;
+  virtual void OnAlarm(const AlarmEvent& event) = 0;
   // Called before the post leaves the outbox. On the uplink's other thread.
   virtual void OnPosted(const Post& post, const PostResult& result) = 0;
 };

@@ -22,12 +22,13 @@ constexpr std::chrono::milliseconds kProofPatience{1500};
 }  // namespace
 
 Workstation::Workstation(WorkstationSettings settings, IdentityStore& identity, Spool& spool,
-                         KeyRecords& records, Outbox& outbox)
+                         KeyRecords& records, Outbox& outbox, std::shared_ptr<Alarm> alarm)
     : settings_(std::move(settings)),
       identity_(identity),
       spool_(spool),
       records_(records),
-      outbox_(outbox) {}
+      outbox_(outbox),
+      alarm_(std::move(alarm)) {}
 
 Workstation::~Workstation() { Stop(); }
 
@@ -115,6 +116,7 @@ void Workstation::Problem(Post::Kind kind, const Id& id, const std::string& code
 }
 
 void Workstation::OnConnected(const Certificates&) {
+  alarm_->Begin();
   PutKeys();
   Wake(std::nullopt);
 }
@@ -160,6 +162,26 @@ void Workstation::OnEnrol(const EnrolEvent& event) {
   Wake(event.device);
 }
 
+// A job that waits for a touch is cancelled by its broker (key_work.cc), what local programs have
+// under way by the end of their relays.
+void Workstation::OnAlarm(const AlarmEvent& event) {
+  const bool before = alarm_->Stands();
+  if (auto kept = alarm_->Take(event); !kept) Log(LogLevel::kError, kept.error().message);
+  const bool stands = alarm_->Stands();
+  if (stands == before) return;
+  if (!stands) {
+    Log(LogLevel::kWarning, "the alarm has ended; security keys are used again");
+    return Wake(std::nullopt);
+  }
+  Log(LogLevel::kWarning, "the alarm was raised; security keys are not used until it has ended");
+  std::vector<std::string> paths;
+  {
+    const std::scoped_lock lock(mutex_);
+    for (const auto& [path, broker] : brokers_) paths.push_back(path);
+  }
+  EndRelays(paths);
+}
+
 void Workstation::OnPosted(const Post& post, const PostResult& result) {
   if (!result.refused.empty()) {
     const Id& subject =
@@ -190,6 +212,8 @@ StatusReport Workstation::Status() {
   const auto approval = identity_.GetApproval();
   const auto registration = identity_.GetRegistration();
   out.approved = approval.has_value();
+  out.alarm = alarm_->Stands();
+  out.alarm_since = alarm_->Since();
   if (approval) {
     out.workstation = approval->workstation;
     const auto certificate = protocol::HostCert::Parse(approval->certificates.deliver);
@@ -309,6 +333,7 @@ void Workstation::PutReadyFirst(std::vector<Id>& devices) {
 }
 
 Result<RelayGrant> Workstation::OpenRelay(const Id& device, const Asker& asker) {
+  if (alarm_->Stands()) return Fail(ErrorCode::kPolicyRefused, kAlarmSentence);
   const auto broker = ActiveOf({device});
   if (!broker) {
     const std::scoped_lock lock(mutex_);
@@ -333,6 +358,7 @@ Result<RelayGrant> Workstation::OpenRelay(const Id& device, const Asker& asker) 
 }
 
 Result<RelayGrant> Workstation::OpenRelayFor(const std::string& login, const Asker& asker) {
+  if (alarm_->Stands()) return Fail(ErrorCode::kPolicyRefused, kAlarmSentence);
   std::vector<Id> devices;
   for (const KnownKey& key : records_.OfLogin(login)) devices.push_back(key.event.device);
   PutReadyFirst(devices);

@@ -9,6 +9,7 @@
 #include <string>
 #include <thread>
 
+#include "client-daemon/core/alarm.h"
 #include "client-daemon/core/identity.h"
 #include "client-daemon/core/key_broker.h"
 #include "client-daemon/core/key_records.h"
@@ -43,7 +44,7 @@ struct Surroundings {
 class Workstation final : public ServerEvents, public LocalApi, private BrokerHost {
  public:
   Workstation(WorkstationSettings settings, IdentityStore& identity, Spool& spool,
-              KeyRecords& records, Outbox& outbox);
+              KeyRecords& records, Outbox& outbox, std::shared_ptr<Alarm> alarm);
   ~Workstation() override;  // Stop()
 
   // Puts what the spool kept into the outbox and begins to look for keys.
@@ -58,6 +59,7 @@ class Workstation final : public ServerEvents, public LocalApi, private BrokerHo
   void OnJob(const JobEvent& event) override;
   void OnVoid(const Id& job) override;
   void OnEnrol(const EnrolEvent& event) override;
+  void OnAlarm(const AlarmEvent& event) override;
   void OnPosted(const Post& post, const PostResult& result) override;
 
   // LocalApi
@@ -74,6 +76,7 @@ class Workstation final : public ServerEvents, public LocalApi, private BrokerHo
   // BrokerHost
   Spool& spool() override { return spool_; }
   Outbox& outbox() override { return outbox_; }
+  std::shared_ptr<const Alarm> alarm() override { return alarm_; }
   Result<device::HostIdentity> DeliverIdentity() override;
   Result<device::HostIdentity> EnrolIdentity(const EnrolEvent& enrolment) override;
   std::optional<KnownKey> Known(const Id& device) override;
@@ -104,6 +107,7 @@ class Workstation final : public ServerEvents, public LocalApi, private BrokerHo
   Spool& spool_;
   KeyRecords& records_;
   Outbox& outbox_;
+  const std::shared_ptr<Alarm> alarm_;  // relays may outlive us
   Surroundings surroundings_;
   device::OpenPort open_;
   std::unique_ptr<device::Discovery> discovery_;

@@ -30,6 +30,8 @@ const char* CodeName(ErrorCode code) {
       return "unavailable";
     case ErrorCode::kProtocol:
       return "key_misbehaves";
+    case ErrorCode::kPolicyRefused:
+      return "alarm";
     default:
       return "internal";
   }
@@ -130,6 +132,9 @@ std::string FormatStatus(const StatusReport& status) {
   workstation["certified_until"] = status.certified_until;
   workstation["fingerprint"] = status.uplink.fingerprint;
   workstation["agent"] = status.agent;
+  json::object alarm;
+  alarm["stands"] = status.alarm;
+  alarm["since"] = status.alarm_since;
   json::array transports;
   for (const TransportReport& transport : status.transports) {
     transports.push_back(
@@ -146,6 +151,7 @@ std::string FormatStatus(const StatusReport& status) {
   out["version"] = KEYFERRY_VERSION;
   out["server"] = std::move(server);
   out["workstation"] = std::move(workstation);
+  out["alarm"] = std::move(alarm);
   out["transports"] = std::move(transports);
   out["keys"] = std::move(keys);
   out["spool"] = std::move(spool);

@@ -113,6 +113,7 @@ int Refused(const Call& call, const AgentClient::Answer& answer, const Buffer& b
       case Problem::kNoPin:
       case Problem::kNoPassword:
       case Problem::kFailed:
+      case Problem::kAlarm:
         break;
       default:
         result = PAM_AUTH_ERR;

@@ -15,7 +15,7 @@ namespace json = boost::json;
 constexpr std::string_view kVersion = KEYFERRY_VERSION;
 constexpr std::size_t kMaxSealed = 4096;
 // Of docs/workstation-api.md: ours and the one before.
-constexpr std::uint64_t kProtocol = 2;
+constexpr std::uint64_t kProtocol = 3;
 constexpr std::uint64_t kOldestProtocol = 1;
 
 tl::unexpected<Error> Malformed(std::string_view what) {
@@ -174,6 +174,18 @@ Result<EnrolEvent> ParseEnrolEvent(std::string_view data) {
   const auto begin = GetArray<258>(*object, "begin");
   if (!enrolment || !device || !certificate || !begin) return Malformed("enrol");
   return EnrolEvent{*enrolment, *device, *certificate, *begin};
+}
+
+Result<AlarmEvent> ParseAlarmEvent(std::string_view data) {
+  const auto object = ParseObject(data);
+  if (!object) return Malformed("alarm");
+  const auto number = GetNumber(*object, "number");
+  const auto state = GetText(*object, "state", 16);
+  const auto since = GetNumber(*object, "since");
+  if (!number || !state || !since || *since > INT64_MAX || (*state != "on" && *state != "off")) {
+    return Malformed("alarm");
+  }
+  return AlarmEvent{*number, *state == "on", static_cast<std::int64_t>(*since)};
 }
 
 PostRequest FormatPost(const Post& post) {

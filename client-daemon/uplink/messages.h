@@ -43,6 +43,7 @@ Result<KeyEvent> ParseKeyEvent(std::string_view data);
 Result<JobEvent> ParseJobEvent(std::string_view data);
 Result<Id> ParseVoidEvent(std::string_view data);
 Result<EnrolEvent> ParseEnrolEvent(std::string_view data);
+Result<AlarmEvent> ParseAlarmEvent(std::string_view data);
 
 struct PostRequest {
   std::string path;

@@ -307,6 +307,10 @@ Result<void> Uplink::Dispatch(const std::string& name, const std::string& data) 
     const auto event = ParseEnrolEvent(data);
     if (!event) return tl::unexpected(event.error());
     events_.OnEnrol(*event);
+  } else if (name == "alarm") {
+    const auto event = ParseAlarmEvent(data);
+    if (!event) return tl::unexpected(event.error());
+    events_.OnAlarm(*event);
   }  // `ping`, and what a newer server may add
   return {};
 }

@@ -181,6 +181,30 @@ TEST_CASE("a person without a key is not asked for a PIN; the next module asks a
   CHECK_FALSE(stack.Run("matrix", "alice", {"authenticate"}, "another\n").ok());
 }
 
+TEST_CASE("while the alarm stands a person is told, and logs in with the password") {
+  PamStack stack;
+  stack.Service("matrix",
+                "auth [success=1 user_unknown=ignore authinfo_unavail=ignore default=die] $MODULE\n"
+                "auth requisite $MATRIX\nauth required pam_permit.so\n");
+  const bool before_the_pin = GENERATE(true, false);
+  const auto refuse = [](FakeAgent::Peer& peer) {
+    peer.Send(RefusalMessage(Problem::kAlarm, "The alarm was raised; use your password."));
+    peer.UntilClosed();
+  };
+  FakeAgent agent(stack.AgentSocket(), before_the_pin
+                                           ? [refuse](FakeAgent::Peer& peer) {
+                                               peer.Receive();
+                                               refuse(peer);
+                                             }
+                                           : AfterPin(refuse));
+  const std::string typed = before_the_pin ? "" : "246813\n";
+  const PamRun right = stack.Run("matrix", "alice", {"authenticate"}, typed + "from-the-person\n");
+  INFO(right.output);
+  CHECK(right.ok());
+  CHECK(right.Says("The alarm was raised; use your password."));
+  CHECK_FALSE(stack.Run("matrix", "alice", {"authenticate"}, typed + "another\n").ok());
+}
+
 TEST_CASE("a failure leaves PAM_AUTHTOK unset, so that the next module asks for itself") {
   PamStack stack;
   stack.Service("t", "auth optional $MODULE\nauth optional $SINK\nauth required $MATRIX\n");

@@ -106,6 +106,7 @@ TEST_CASE("refusals of the daemon keep their meaning") {
   };
   const Case c = GENERATE(
       Case{"not_found", ErrorCode::kNotFound}, Case{"busy", ErrorCode::kRateLimited},
+      Case{"alarm", ErrorCode::kPolicyRefused},
       Case{"permission_denied", ErrorCode::kPermissionDenied},
       Case{"unavailable", ErrorCode::kUnavailable}, Case{"new_one", ErrorCode::kUnavailable});
   OneTimeDaemon keyferryd(

@@ -192,7 +192,7 @@ TEST_CASE("numbers out of range are refused") {
     CHECK(ParseReady(ready).has_value() == (value <= 1));
     Datagram refusal = Some(Type::kError);
     refusal[2] = static_cast<std::uint8_t>(value);
-    CHECK(ParseRefusal(refusal).has_value() == (value >= 1 && value <= 16));
+    CHECK(ParseRefusal(refusal).has_value() == (value >= 1 && value <= 17));
   }
   Datagram confirm = Some(Type::kConfirm);
   confirm[2] = 0x80;

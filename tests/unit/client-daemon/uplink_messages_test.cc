@@ -33,6 +33,19 @@ TEST_CASE("events are taken with what they need, unknown members are read over")
   CHECK(ParseVoidEvent(R"({"job_id":")" + kId + "\"}"));
   CHECK(ParseEnrolEvent(R"({"enrolment_id":")" + kId + R"(","device_id":")" + kId +
                         R"(","enrol_cert":")" + B64(144) + R"(","begin":")" + B64(258) + "\"}"));
+  const auto alarm = ParseAlarmEvent(R"({"number":5,"state":"on","since":1800000000,"new":1})");
+  REQUIRE(alarm);
+  CHECK(alarm->number == 5);
+  CHECK(alarm->on);
+  CHECK(alarm->since == 1'800'000'000);
+  CHECK_FALSE(ParseAlarmEvent(R"({"number":5,"state":"off","since":0})")->on);
+  for (const char* bad : {R"({"number":5,"state":"on"})", R"({"number":5,"state":"of","since":0})",
+                          R"({"number":-5,"state":"on","since":0})", R"({"state":"on","since":0})",
+                          R"({"number":5,"since":0})", "[]",
+                          R"({"number":5,"state":"on","since":18446744073709551615})"}) {
+    INFO(bad);
+    CHECK_FALSE(ParseAlarmEvent(bad));
+  }
 }
 
 TEST_CASE("events with missing, wrong or oversized members are refused") {
@@ -49,12 +62,13 @@ TEST_CASE("events with missing, wrong or oversized members are refused") {
       R"("deliver_cert":")" + B64(144) + R"(","issuer_cert":")" + B64(161) + "\"";
   CHECK(ParseHello(R"({"protocol":1,"login_cert":null,)" + hello + "}"));
   CHECK_FALSE(ParseHello(R"({"protocol":1,)" + hello + "}"));
-  // Ours, the one before, and no other.
+  // Ours, the two before, and no other.
   CHECK(ParseHello(R"({"protocol":2,"login_cert":null,)" + hello + "}"));
   const auto old = ParseHello(R"({"protocol":0,"login_cert":null,)" + hello + "}");
   CHECK(old.error().code == ErrorCode::kUnsupported);
   CHECK_THAT(old.error().message, Catch::Contains("update keyferry-server"));
-  const auto fresh = ParseHello(R"({"protocol":3,"login_cert":null,)" + hello + "}");
+  CHECK(ParseHello(R"({"protocol":3,"login_cert":null,)" + hello + "}"));
+  const auto fresh = ParseHello(R"({"protocol":4,"login_cert":null,)" + hello + "}");
   CHECK(fresh.error().code == ErrorCode::kUnsupported);
   CHECK_THAT(fresh.error().message, Catch::Contains("install the keyferry package"));
   CHECK_FALSE(ParseHello(R"({"login_cert":null,)" + hello + "}"));

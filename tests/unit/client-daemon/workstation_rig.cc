@@ -70,7 +70,7 @@ WorkstationRig::WorkstationRig() {
   REQUIRE(identity->SetApproval(approval, "none"));
   WorkstationSettings settings{"test", "https://nowhere", {}};
   settings.pauses = {milliseconds(5), milliseconds(20), milliseconds(5), milliseconds(20)};
-  workstation = std::make_unique<Workstation>(settings, *identity, *spool, *records, outbox);
+  workstation = std::make_unique<Workstation>(settings, *identity, *spool, *records, outbox, alarm);
   auto scripted = std::make_unique<ScriptedDiscovery>();
   discovery = scripted.get();
   Surroundings surroundings;

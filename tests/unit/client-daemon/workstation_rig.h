@@ -75,6 +75,7 @@ struct WorkstationRig {
   std::unique_ptr<daemon::Spool> spool;
   std::unique_ptr<daemon::KeyRecords> records;
   daemon::Outbox outbox;
+  std::shared_ptr<daemon::Alarm> alarm = std::make_shared<daemon::Alarm>(dir / "alarm");
   Granter granter{organisation};
   ScriptedDiscovery* discovery = nullptr;
   std::unique_ptr<daemon::Workstation> workstation;

@@ -104,7 +104,9 @@ TEST_CASE("pending registrations are limited by address, in all, and in time") {
 TEST_CASE("hello comes first, with both certificates, renewed before they run out") {
   Company c;
   auto desk = c.AddWorkstation("desk-1");
-  REQUIRE(desk->events.size() == 1);
+  REQUIRE(desk->events.size() == 2);
+  CHECK(desk->events[0].name == "hello");
+  CHECK(desk->events[1].name == "alarm");
   const std::string hello = desk->Named("hello").front();
   CHECK(Member(hello, "version") == "1.0");
   CHECK_THAT(hello, Catch::Contains("\"protocol\":1"));
@@ -513,6 +515,6 @@ TEST_CASE("a workstation says what it is when it connects") {
   CHECK(c.workstations->List()->front().version == "1.0");  // as registered
   CHECK_THAT(hello(2, "2.0\n")->front().data, Catch::Contains("\"protocol\":2"));
   CHECK(c.workstations->List()->front().version == "2.0?");
-  CHECK_THAT(hello(3, "3.0")->front().data, Catch::Contains("\"protocol\":2"));  // what we speak
+  CHECK_THAT(hello(4, "4.0")->front().data, Catch::Contains("\"protocol\":3"));  // what we speak
   CHECK(hello(0, "0.1").error().code == ErrorCode::kUnsupported);
 }
