@@ -29,7 +29,7 @@ function pseudo() {
 export function languageTests({ stack, test, signIn, axe, picture, admin }) {
   const assert = (condition, message) => { if (!condition) throw new Error(message); };
   const pages = () => ({ employees: `${stack.pageUrl}employees`, employee: stack.employeeUrl, password: `${stack.employeeUrl}/password`, keys: `${stack.pageUrl}keys`,
-    workstations: `${stack.pageUrl}workstations`, policy: `${stack.pageUrl}policies/new`, tokens: `${stack.pageUrl}tokens`, 'check-up': `${stack.pageUrl}check-up`,
+    workstations: `${stack.pageUrl}workstations`, policy: `${stack.pageUrl}policies/new`, tokens: `${stack.pageUrl}tokens`, alarm: `${stack.pageUrl}alarm`, 'check-up': `${stack.pageUrl}check-up`,
     audit: `${stack.pageUrl}audit`, reports: `${stack.pageUrl}reports`, scopes: `${stack.pageUrl}scopes`, approvals: `${stack.pageUrl}approvals`, missing: `${stack.pageUrl}nothing/here` });
   /** Runs `body` with a page of a browser of its own. */
   const inBrowser = async (options, body) => {

@@ -36,7 +36,7 @@ export function roleTests({ stack, test, signIn, axe, picture, admin }) {
 
   return [
     () => test('roles and scope: an auditor reads everything and finds nothing that changes', () => as(stack.account('auditor'))(async (page, api) => {
-      for (const place of [...await places(), 'policies', 'audit', 'check-up', 'scopes', 'tokens']) {
+      for (const place of [...await places(), 'policies', 'audit', 'check-up', 'scopes', 'tokens', 'alarm']) {
         const answer = await page.goto(`${stack.pageUrl}${place}`);
         assert(answer.status() === 200, `${place} answered ${answer.status()}`);
         const found = await changing(page);

@@ -6,6 +6,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { AxeBuilder } from '@axe-core/playwright';
 import { Api } from '../../scripts/lib/demo/api.mjs';
+import { alarmTests } from './alarm.mjs';
 import { attackTests } from './attacks.mjs';
 import { apiTests, contractTest } from './api.mjs';
 import { openBrowser, signInOnPage } from '../../scripts/lib/demo/browser.mjs';
@@ -132,7 +133,7 @@ try {
       window_from: '02:00', window_until: '03:00', notify_days: [7], enabled: false } });
     const pages = { employees: `${stack.pageUrl}employees`, employee: stack.employeeUrl, 'employee-without-key': employeePage(other),
       password: `${stack.employeeUrl}/password`, 'add-key': `${employeePage(other)}/key`, keys: `${stack.pageUrl}keys`, key: `${stack.pageUrl}keys/${(await stack.api.must('GET', '/api/v1/keys')).keys[0].device}`,
-      workstations: `${stack.pageUrl}workstations`, audit: `${stack.pageUrl}audit`, reports: `${stack.pageUrl}reports`, 'report-changes': `${stack.pageUrl}reports/changes?list=pending`, 'keys-filtered': `${stack.pageUrl}keys?state=revoked`, tokens: `${stack.pageUrl}tokens`, policies: `${stack.pageUrl}policies`, 'policy-new': `${stack.pageUrl}policies/new`,
+      workstations: `${stack.pageUrl}workstations`, audit: `${stack.pageUrl}audit`, reports: `${stack.pageUrl}reports`, 'report-changes': `${stack.pageUrl}reports/changes?list=pending`, 'keys-filtered': `${stack.pageUrl}keys?state=revoked`, tokens: `${stack.pageUrl}tokens`, alarm: `${stack.pageUrl}alarm`, policies: `${stack.pageUrl}policies`, 'policy-new': `${stack.pageUrl}policies/new`,
       policy: `${stack.pageUrl}policies/${policy.id}`, matches: `${stack.pageUrl}workstations/matches`, enrolment: `${stack.pageUrl}enrolments/${stack.enrolment}`, 'check-up': `${stack.pageUrl}check-up`, 'not-found': `${stack.pageUrl}nothing/here` };
     for (const [name, url] of Object.entries(pages)) {
       for (const [scheme, width] of [['light', 1280], ['dark', 390]]) {
@@ -281,6 +282,7 @@ try {
   for (const run of factorTests({ stack, test, signIn, axe, picture, admin })) await run();
   for (const run of roleTests({ stack, test, signIn, axe, picture, admin })) await run();
   for (const run of fourEyesTests({ stack, test, signIn, axe, picture, admin })) await run();
+  for (const run of alarmTests({ stack, test, signIn, axe, picture, admin })) await run();
 
   await test('directory down: the page says so, nothing changed; it recovers by itself', async (page) => {
     await signIn(page, admin);
