@@ -16,6 +16,7 @@ export function alarmTests({ stack, test, signIn, axe, picture, admin }) {
     const { stdout } = await run(stack.program('keyferry'), ['status', '--json', '--socket', stack.daemonSocket], { env: stack.env });
     return JSON.parse(stdout).alarm.stands === stands;
   });
+  const delivered = () => until('it is on the key', async () => (await stack.api.must('GET', `/api/v1/employees/${stack.employee.id}/changes`)).changes[0].state === 'done');
   let known = '';
   /** The key releases nothing, the person is told why, and gets in with the password. */
   const refused = async (when) => {
@@ -39,6 +40,9 @@ export function alarmTests({ stack, test, signIn, axe, picture, admin }) {
     () => test('alarm: one action stops deliveries and releases, through restarts of server and daemon', async (page) => {
       stack.writePamFile(sink.program);
       await signIn(page, admin);
+      const { status, body } = await set();
+      assert(status === 201, `the API said ${status} ${body.detail}`);
+      await delivered();
       assert((await attempt()).ok, 'the key does not log in before the alarm');
       known = sink.take();
       await page.goto(url);
@@ -111,7 +115,7 @@ export function alarmTests({ stack, test, signIn, axe, picture, admin }) {
       assert((await attempt()).ok, 'the key does not log in after the alarm');
       sink.take();
       assert((await set()).status === 201, 'no password is set after the alarm');
-      await until('it is on the key', async () => (await stack.api.must('GET', `/api/v1/employees/${stack.employee.id}/changes`)).changes[0].state === 'done');
+      await delivered();
       stack.writePamFile();
       sink.remove();
     }),
