@@ -17,11 +17,30 @@ constexpr std::size_t kMostChanges = 10'000;  // of one person, newest first
 constexpr std::size_t kMostSources = 4;
 constexpr std::size_t kSourceBytes = 64;  // of a name
 
+// The choice of that name; `fallback` without one.
+template <typename Choice>
+Result<Choice> ReadChoice(const Request& request, const char* what, Choice last, Choice fallback) {
+  const std::string_view text = request.Query(what);
+  if (text.empty()) return fallback;
+  std::string names;
+  for (int i = 0; i <= static_cast<int>(last); ++i) {
+    const auto one = static_cast<Choice>(i);
+    if (text == Name(one)) return one;
+    names += (names.empty() ? "" : ", ") + std::string(Name(one));
+  }
+  return Fail(ErrorCode::kInvalidArgument, std::string(what) + " must be one of: " + names + ".");
+}
+
 Response ListEmployees(Services& services, Request& request) {
   const auto limit = ReadLimit(request, kMostPeople);
   if (!limit) return Problem(request, limit.error());
-  const auto page = services.people.Search(request.session->actor, request.Query("query"), *limit,
-                                           request.Query("cursor"));
+  const auto state = ReadChoice(request, "state", kLastPeopleState, PeopleState::kAny);
+  if (!state) return Problem(request, state.error());
+  const auto order = ReadChoice(request, "order", kLastPeopleOrder, PeopleOrder::kName);
+  if (!order) return Problem(request, order.error());
+  const auto page = services.people.List(
+      request.session->actor,
+      {request.Query("query"), *state, *order, *limit, request.Query("cursor")});
   if (!page) return Answer(services, request, page.error());
   json::array people;
   for (const Person& person : page->people) people.push_back(ToJson(person));
@@ -154,7 +173,7 @@ Response ChangePassword(Services& services, Request& request, const AccountId& a
 void AddPeopleRoutes(Router& router, Services& services) {
   router.Add(Reading("/employees", Right::kPeopleRead,
                      [&services](Request& request) { return ListEmployees(services, request); },
-                     {"query", "cursor", "limit"}));
+                     {"query", "state", "order", "cursor", "limit"}));
   router.Add(
       Reading("/employees/{id}", Right::kPeopleRead,
               WithId<AccountId>(services, [](Services& all, Request& request, const AccountId& id) {

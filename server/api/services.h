@@ -4,6 +4,7 @@
 #include <string>
 
 #include "server/core/activation_mail.h"
+#include "server/core/attributes.h"
 #include "server/core/audit.h"
 #include "server/core/audit_filters.h"
 #include "server/core/changes.h"
@@ -56,6 +57,7 @@ struct Services {
   SecondFactor* factors = nullptr;              // null where nobody signs in
   ReportService* reports = nullptr;             // null: no reports here
   AuditFilterService* audit_filters = nullptr;  // null where there are no pages
+  AttributeService* attributes = nullptr;       // null: none are configured
   WarningService* warnings = nullptr;           // null where there are no reports
   FourEyes* four_eyes = nullptr;                // null where nobody needs a second person
   AlarmService* alarm = nullptr;                // null: none can be raised here

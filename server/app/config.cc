@@ -7,6 +7,7 @@
 
 #include "server/app/config_reader.h"
 #include "server/app/files.h"
+#include "server/core/attributes.h"
 #include "server/core/dn.h"
 #include "server/core/encoding.h"
 #include "server/core/mail.h"
@@ -39,6 +40,7 @@ const std::vector<std::string>& FirstKeys() {
       "directory.ca_file",
       "directory.base_dn",
       "directory.people_dn",
+      "directory.shown_attributes",
       "directory.bind_name",
       "directory.password_file",
       "directory.timeout_ms",
@@ -294,6 +296,15 @@ class Parser {
   void ReadDirectory() {
     auto& directory = config_.directory;
     ReadLdap(reader_, "directory", directory);
+    auto& shown = config_.directory.shown_attributes;
+    shown = reader_.Texts("directory.shown_attributes", false);
+    if (shown.size() > 30) reader_.Complain("directory.shown_attributes", "holds more than 30.");
+    for (const std::string& name : shown) {
+      if (MayBeShown(name)) continue;
+      reader_.Complain(
+          "directory.shown_attributes",
+          "holds \"" + name + "\", which is no name of an attribute that may be shown.");
+    }
     directory.settle_seconds =
         reader_.Number("directory.settle_seconds", directory.settle_seconds, 2, 3600);
     directory.administrator_groups = reader_.Texts("directory.administrator_groups", true);

@@ -39,6 +39,7 @@ struct ServerConfig {
     std::filesystem::path ca_file;
     std::string base_dn;
     std::string people_dn;
+    std::vector<std::string> shown_attributes;  // of the first directory alone
     std::string bind_name;
     std::filesystem::path password_file;
     std::int64_t timeout_ms = 5000;

@@ -63,7 +63,13 @@ class LeasedDirectory final : public Directory {
     if (tenure_() == 0) return NotHeld();
     return directory_->RequireChange(id, actor, on);
   }
-  std::string CursorAfter(const Person& person) override { return directory_->CursorAfter(person); }
+  Result<std::vector<DirectoryAttribute>> Attributes(const AccountId& id) override {
+    return directory_->Attributes(id);
+  }
+  Result<PersonPage> List(const PeopleQuery& query) override { return directory_->List(query); }
+  std::string CursorAfter(const Person& person, PeopleOrder order) override {
+    return directory_->CursorAfter(person, order);
+  }
   Result<std::vector<std::string>> GroupsOf(const AccountId& id) override {
     return directory_->GroupsOf(id);
   }

@@ -240,6 +240,7 @@ class Parts {
                     factors_.get(),
                     reports_.get(),
                     audit_filters_.get(),
+                    attributes_.get(),
                     warnings_.get(),
                     four_eyes_.get(),
                     alarm_.get()};
@@ -340,6 +341,7 @@ class Parts {
     workstations_ = MakeWorkstationService(ports, WorkstationsOf(config));
     audit_ = MakeAuditService(*store_);
     reports_ = MakeReportService(*store_, clock_);
+    if (!config.directory.shown_attributes.empty()) attributes_ = MakeAttributeService(ports);
     audit_filters_ = MakeAuditFilterService(*store_, clock_, OsRandom());
     alarm_ = MakeAlarmService(ports);
     check_up_ = MakeCheckUp(config);
@@ -387,6 +389,7 @@ class Parts {
   std::unique_ptr<WorkstationService> workstations_;
   std::unique_ptr<AuditService> audit_;
   std::unique_ptr<ReportService> reports_;
+  std::unique_ptr<AttributeService> attributes_;  // null: none are configured
   std::unique_ptr<AuditFilterService> audit_filters_;
   std::unique_ptr<AlarmService> alarm_;
   std::unique_ptr<CheckUp> check_up_;

@@ -71,6 +71,34 @@ struct PersonDetail {
   PasswordPolicy policy;
 };
 
+// Which people of a listing, by the state of their accounts.
+enum class PeopleState {
+  kAny,
+  kLocked,
+  kExpired,     // the password, by age, or the account
+  kMustChange,  // at the next sign-in
+};
+inline constexpr PeopleState kLastPeopleState = PeopleState::kMustChange;
+const char* Name(PeopleState state);  // "must_change"
+
+enum class PeopleOrder { kName, kNameDown, kLogin, kLoginDown };
+inline constexpr PeopleOrder kLastPeopleOrder = PeopleOrder::kLoginDown;
+const char* Name(PeopleOrder order);  // "login_down"
+
+struct PeopleQuery {
+  std::string_view text;  // as Search
+  PeopleState state = PeopleState::kAny;
+  PeopleOrder order = PeopleOrder::kName;
+  std::size_t limit = 25;
+  std::string_view cursor;  // of a page with the same state and order
+};
+
+// What the directory has of a person beside all that.
+struct DirectoryAttribute {
+  std::string name;
+  std::vector<std::string> values;  // printable; others are left out
+};
+
 struct PersonPage {
   std::vector<Person> people;  // sorted by display name
   std::string next;            // opaque cursor of the next page; empty = last page
@@ -147,9 +175,23 @@ class Directory {
   // `query` (empty = all). `limit` 1…200; `cursor` from the previous page or empty.
   virtual Result<PersonPage> Search(std::string_view query, std::size_t limit,
                                     std::string_view cursor) = 0;
-  // The cursor of the page that begins after this person, whom Search found.
-  virtual std::string CursorAfter(const Person&) { return {}; }
+  // The same of people in one state, in another order. kUnsupported: this directory cannot tell
+  // who is in it.
+  virtual Result<PersonPage> List(const PeopleQuery& query) {
+    if (query.state == PeopleState::kAny && query.order == PeopleOrder::kName) {
+      return Search(query.text, query.limit, query.cursor);
+    }
+    return Fail(ErrorCode::kUnsupported,
+                "This directory cannot list people by state or in another order.");
+  }
+  // The cursor of the page that begins after this person, whom Search or List found.
+  virtual std::string CursorAfter(const Person&, PeopleOrder = PeopleOrder::kName) { return {}; }
   virtual Result<PersonDetail> Get(const AccountId& id) = 0;
+
+  // The configured attributes of a person, in their order; those without a value too. kNotFound.
+  virtual Result<std::vector<DirectoryAttribute>> Attributes(const AccountId&) {
+    return Fail(ErrorCode::kUnsupported, "This directory shows no attributes.");
+  }
 
   // The people under the configured base whose login, mail or employee id is `value` (1…256 bytes;
   // case does not count); two at most, for more than one is nobody in particular.

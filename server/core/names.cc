@@ -1,4 +1,5 @@
 #include "server/core/changes.h"
+#include "server/core/directory.h"
 #include "server/core/keys.h"
 #include "server/core/upkeep_store.h"
 #include "server/core/workstations.h"
@@ -153,6 +154,34 @@ const char* Name(KeyState state) {
       return "deactivated";
     case KeyState::kRevoked:
       return "revoked";
+  }
+  return "invalid";
+}
+
+const char* Name(PeopleState state) {
+  switch (state) {
+    case PeopleState::kAny:
+      return "any";
+    case PeopleState::kLocked:
+      return "locked";
+    case PeopleState::kExpired:
+      return "expired";
+    case PeopleState::kMustChange:
+      return "must_change";
+  }
+  return "invalid";
+}
+
+const char* Name(PeopleOrder order) {
+  switch (order) {
+    case PeopleOrder::kName:
+      return "name";
+    case PeopleOrder::kNameDown:
+      return "name_down";
+    case PeopleOrder::kLogin:
+      return "login";
+    case PeopleOrder::kLoginDown:
+      return "login_down";
   }
   return "invalid";
 }

@@ -59,9 +59,13 @@ class DefaultPeopleService final : public PeopleService {
 
   Result<PersonPage> Search(const Actor& actor, std::string_view query, std::size_t limit,
                             std::string_view cursor) override {
+    return List(actor, {query, PeopleState::kAny, PeopleOrder::kName, limit, cursor});
+  }
+
+  Result<PersonPage> List(const Actor& actor, const PeopleQuery& query) override {
     if (!May(actor.roles, Right::kPeopleRead)) return Fail(ErrorCode::kPermissionDenied, kDenied);
-    if (ReachesAll(actor, Right::kPeopleRead)) return directory_.Search(query, limit, cursor);
-    return Collect(query, limit, cursor, [&](const Person& person) {
+    if (ReachesAll(actor, Right::kPeopleRead)) return directory_.List(query);
+    return Collect(query, [&](const Person& person) {
       return InReach(actor, Right::kPeopleRead, person.id, FaceOf(person));
     });
   }
@@ -150,7 +154,7 @@ class DefaultPeopleService final : public PeopleService {
       if (!in || !*in || ReachesAll(actor, Right::kPeopleRead)) return in;
       return InReach(actor, Right::kPeopleRead, person.id, face);
     };
-    auto page = Collect({}, limit, cursor, shown);
+    auto page = Collect({{}, PeopleState::kAny, PeopleOrder::kName, limit, cursor}, shown);
     if (!page) return tl::unexpected(std::move(page.error()));
     ScopePreview out{std::move(page->people), std::move(page->next), 0, true};
     std::string at;
@@ -187,19 +191,18 @@ class DefaultPeopleService final : public PeopleService {
 
   // A page of those whom `wanted` takes.
   template <typename Wanted>
-  Result<PersonPage> Collect(std::string_view query, std::size_t limit, std::string_view cursor,
-                             const Wanted& wanted) {
+  Result<PersonPage> Collect(const PeopleQuery& query, const Wanted& wanted) {
     PersonPage out;
-    std::string at(cursor);
+    std::string at(query.cursor);
     for (std::size_t pages = 0; pages < kMaxPages; ++pages) {
-      const auto page = directory_.Search(query, kAtOnce, at);
+      const auto page = directory_.List({query.text, query.state, query.order, kAtOnce, at});
       if (!page) return page;
       for (const Person& person : page->people) {
         const auto in = wanted(person);
         if (!in) return tl::unexpected(in.error());
         if (!*in) continue;
-        if (out.people.size() == limit) {
-          out.next = directory_.CursorAfter(out.people.back());
+        if (out.people.size() == query.limit) {
+          out.next = directory_.CursorAfter(out.people.back(), query.order);
           return out;
         }
         out.people.push_back(person);
@@ -212,7 +215,7 @@ class DefaultPeopleService final : public PeopleService {
       return Fail(ErrorCode::kConflict,
                   "Too many employees who are not yours come first; type more of the name.");
     }
-    out.next = directory_.CursorAfter(out.people.back());
+    out.next = directory_.CursorAfter(out.people.back(), query.order);
     return out;
   }
 

@@ -62,6 +62,7 @@ class PeopleService {
   // As Directory::Search, of those that the actor may see.
   virtual Result<PersonPage> Search(const Actor& actor, std::string_view query, std::size_t limit,
                                     std::string_view cursor) = 0;
+  virtual Result<PersonPage> List(const Actor& actor, const PeopleQuery& query) = 0;
   // kNotFound, in the same words, whether there is no such person or the actor may not see them.
   virtual Result<PersonDetail> Get(const Actor& actor, const AccountId& id) = 0;
 

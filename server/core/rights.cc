@@ -58,6 +58,8 @@ constexpr RightInfo kRights[] = {
     {Right::kAlarmRaise, "alarm:raise", "alarm:raise", kKeys,
      "Raise the alarm, which stops all deliveries and releases."},
     {Right::kAlarmEnd, "alarm:end", "", kKeys, "Agree to the alarm's end."},
+    {Right::kAttributesRead, "attributes:read", "", kDesk,
+     "See the configured attributes of an employee; each look is audited."},
 };
 
 constexpr bool InOrder() {
@@ -66,7 +68,8 @@ constexpr bool InOrder() {
   }
   return true;
 }
-static_assert(InOrder() && std::size(kRights) == static_cast<std::size_t>(Right::kAlarmEnd) + 1);
+static_assert(InOrder() &&
+              std::size(kRights) == static_cast<std::size_t>(Right::kAttributesRead) + 1);
 
 }  // namespace
 

@@ -79,6 +79,7 @@ enum class Right : std::uint8_t {
   kAlarmRead,
   kAlarmRaise,
   kAlarmEnd,
+  kAttributesRead,
 };
 
 struct RightInfo {

@@ -78,6 +78,9 @@ class SessionService {
   virtual Result<std::vector<Session>> List() = 0;
   // Ends one session: one's own, or as an administrator anybody's. kNotFound, kPermissionDenied.
   virtual Result<void> End(const Actor& actor, const SessionId& id) = 0;
+  // Ends all sessions of one person, as an administrator; their number. kNotFound,
+  // kPermissionDenied.
+  virtual Result<std::size_t> EndAll(const Actor& actor, const AccountId& account) = 0;
   // Ends all of the actor's sessions but `kept`; their number.
   virtual Result<std::size_t> EndOthers(const Actor& actor, const SessionId& kept) = 0;
 };

@@ -133,6 +133,25 @@ class DefaultSessionService final : public SessionService {
     return {};
   }
 
+  Result<std::size_t> EndAll(const Actor& actor, const AccountId& account) override {
+    if (!May(actor.roles, Right::kSignInsWrite)) {
+      return Fail(ErrorCode::kPermissionDenied,
+                  "You are not allowed to do this; ask an administrator.");
+    }
+    if (auto reach = CheckReach(ports_, actor, Right::kSignInsWrite, account); !reach) {
+      return tl::unexpected(std::move(reach.error()));
+    }
+    const auto all = List();
+    if (!all) return tl::unexpected(all.error());
+    const auto found = std::find_if(all->begin(), all->end(), [&account](const Session& session) {
+      return session.actor.id == account;
+    });
+    if (found == all->end()) return std::size_t{0};
+    return ports_.store.EndSessions(
+        account, std::nullopt, std::nullopt,
+        AuditOf(ports_.clock, actor, "session.end", found->actor.login, "ok", "All of them."));
+  }
+
   Result<std::size_t> EndOthers(const Actor& actor, const SessionId& kept) override {
     return ports_.store.EndSessions(actor.id, std::nullopt, kept,
                                     AuditOf(ports_.clock, actor, "session.end", actor.login, "ok",

@@ -20,6 +20,36 @@
 namespace keyferry::server {
 namespace {
 
+// A lock-out that has run out leaves lockoutTime as it is, so the computed flags decide.
+std::string StateFilter(PeopleState state) {
+  switch (state) {
+    case PeopleState::kLocked:
+      return "(lockoutTime>=1)";
+    case PeopleState::kExpired:
+      return "(!(pwdLastSet=0))";
+    case PeopleState::kMustChange:
+      return "(pwdLastSet=0)";
+    case PeopleState::kAny:
+      break;
+  }
+  return {};
+}
+
+bool IsInState(const LdapEntry& entry, PeopleState wanted) {
+  const AccountState state = ReadState(entry, FileTimeNow());
+  switch (wanted) {
+    case PeopleState::kLocked:
+      return state.locked;
+    case PeopleState::kExpired:
+      return state.password_expired || state.account_expired;
+    case PeopleState::kMustChange:
+      return state.must_change;
+    case PeopleState::kAny:
+      break;
+  }
+  return true;
+}
+
 PeopleSchema Schema() {
   PeopleSchema schema;
   schema.filter = kUserFilter;
@@ -30,6 +60,10 @@ PeopleSchema Schema() {
   schema.person = PersonAttributes;
   schema.read = ReadPerson;
   schema.id_filter = GuidFilter;
+  schema.state_filter = StateFilter;
+  schema.state_attributes = {"userAccountControl", "pwdLastSet", "accountExpires",
+                             "msDS-User-Account-Control-Computed"};
+  schema.in_state = IsInState;
   return schema;
 }
 
@@ -51,8 +85,14 @@ class LdapDirectory final : public Directory {
   Result<SignInFacts> SignIn(std::string_view name, const SecureBytes& password) override;
   Result<Candidate> Consider(const AccountId& id, const AccountId& actor) override;
   Result<std::vector<std::string>> GroupsOf(const AccountId& id) override;
-  std::string CursorAfter(const Person& person) override {
-    return PeopleSearch::CursorAfter(person);
+  Result<std::vector<DirectoryAttribute>> Attributes(const AccountId& id) override {
+    return people_.Attributes(servers_, id);
+  }
+  Result<PersonPage> List(const PeopleQuery& query) override {
+    return people_.Page(servers_, query);
+  }
+  std::string CursorAfter(const Person& person, PeopleOrder order) override {
+    return PeopleSearch::CursorAfter(person, order);
   }
   Result<ChangeTarget> Pin(const AccountId& id, const AccountId& actor) override;
   Result<void> SetPassword(const ChangeTarget& target, const AccountId& id,
@@ -100,7 +140,7 @@ Result<PersonDetail> LdapDirectory::Get(const AccountId& id) {
 
 Result<PersonPage> LdapDirectory::Search(std::string_view query, std::size_t limit,
                                          std::string_view cursor) {
-  return people_.Page(servers_, query, limit, cursor);
+  return List({query, PeopleState::kAny, PeopleOrder::kName, limit, cursor});
 }
 
 Result<std::optional<LdapEntry>> LdapDirectory::FindSignIn(const Session& session,

@@ -29,6 +29,13 @@ constexpr std::chrono::milliseconds kOneSecond{1050};
 // For asking whether a password could be set; it never is.
 constexpr const char* kNeverSet = "Never-Set-7h2Kq-9wXz-4mTb-6Rj";
 
+// When a password runs out is known by each person's policy alone, which a listing does not read.
+std::string StateFilter(PeopleState state) {
+  if (state == PeopleState::kLocked) return "(pwdAccountLockedTime=*)";
+  if (state == PeopleState::kMustChange) return "(pwdReset=TRUE)";
+  return {};
+}
+
 PeopleSchema Schema() {
   PeopleSchema schema;
   schema.filter = kOpenLdapPeople;
@@ -39,6 +46,8 @@ PeopleSchema Schema() {
   schema.person = OpenLdapPersonAttributes;
   schema.read = ReadOpenLdapPerson;
   schema.id_filter = UuidFilter;
+  schema.state_filter = StateFilter;
+  schema.in_state = [](const LdapEntry&, PeopleState) { return true; };
   return schema;
 }
 
@@ -58,8 +67,14 @@ class OpenLdapDirectory final : public Directory {
   }
   Result<SignInFacts> SignIn(std::string_view name, const SecureBytes& password) override;
   Result<std::vector<std::string>> GroupsOf(const AccountId& id) override;
-  std::string CursorAfter(const Person& person) override {
-    return PeopleSearch::CursorAfter(person);
+  Result<std::vector<DirectoryAttribute>> Attributes(const AccountId& id) override {
+    return people_.Attributes(servers_, id);
+  }
+  Result<PersonPage> List(const PeopleQuery& query) override {
+    return people_.Page(servers_, query);
+  }
+  std::string CursorAfter(const Person& person, PeopleOrder order) override {
+    return PeopleSearch::CursorAfter(person, order);
   }
   Result<ChangeTarget> Pin(const AccountId& id, const AccountId& actor) override;
   Result<void> SetPassword(const ChangeTarget& target, const AccountId& id,
@@ -95,7 +110,7 @@ class OpenLdapDirectory final : public Directory {
 
 Result<PersonPage> OpenLdapDirectory::Search(std::string_view query, std::size_t limit,
                                              std::string_view cursor) {
-  return people_.Page(servers_, query, limit, cursor);
+  return List({query, PeopleState::kAny, PeopleOrder::kName, limit, cursor});
 }
 
 Result<PersonDetail> OpenLdapDirectory::Get(const AccountId& id) {

@@ -3,6 +3,7 @@
 #include <ldap.h>
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <utility>
 
@@ -13,6 +14,8 @@ namespace {
 
 constexpr std::size_t kMaxQuery = 256;       // bytes
 constexpr std::size_t kMaxPeople = 200'000;  // one listing
+constexpr std::size_t kMaxShownValues = 20;  // of one attribute that is shown …
+constexpr std::size_t kMaxShownBytes = 500;  // … of so many bytes each
 constexpr std::size_t kDetailsAtOnce = 50;   // identifiers in one filter
 
 std::string_view Trim(std::string_view text) {
@@ -22,14 +25,32 @@ std::string_view Trim(std::string_view text) {
   return text;
 }
 
+bool IsDown(PeopleOrder order) {
+  return order == PeopleOrder::kNameDown || order == PeopleOrder::kLoginDown;
+}
+bool IsByLogin(PeopleOrder order) {
+  return order == PeopleOrder::kLogin || order == PeopleOrder::kLoginDown;
+}
+std::string KeyOf(const Person& person, PeopleOrder order) {
+  return SortKey(IsByLogin(order) ? person.login : person.display_name);
+}
+
+// What a listing is remembered by: one of another state or order is another one.
+std::string NameOf(const PeopleQuery& query) {
+  return std::to_string(static_cast<int>(query.state)) +
+         (IsByLogin(query.order) ? "/login/" : "/name/") + std::string(query.text);
+}
+
 }  // namespace
 
-Result<Listing> PeopleSearch::SweepOnce(const Session& session, const LdapSearch& search) const {
+Result<Listing> PeopleSearch::SweepOnce(const Session& session, const LdapSearch& search,
+                                        const PeopleQuery& query) const {
   Listing listing;
   const LdapAnswer answer =
       session.connection.Search(search, session.deadline, [&](LdapEntry&& entry) {
+        if (query.state != PeopleState::kAny && !schema_.in_state(entry, query.state)) return;
         if (auto person = schema_.read(entry)) {
-          listing.push_back({SortKey(person->display_name), person->id});
+          listing.push_back({KeyOf(*person, query.order), person->id});
         }
       });
   // More people than one listing holds: the first ones that the server named are shown.
@@ -39,46 +60,67 @@ Result<Listing> PeopleSearch::SweepOnce(const Session& session, const LdapSearch
   return listing;
 }
 
-Result<Listing> PeopleSearch::Sweep(const Session& session, std::string_view query) const {
+Result<Listing> PeopleSearch::Sweep(const Session& session, const PeopleQuery& query) const {
   LdapSearch search;
   search.base = config_.people_dn;
   search.attributes = schema_.listing;
   search.limit = kMaxPeople;
-  search.filter = schema_.filter;
-  if (!query.empty()) {
-    const std::string value = EscapeFilter(query);
+  std::string who = schema_.filter;
+  if (query.state != PeopleState::kAny) {
+    const std::string state = schema_.state_filter(query.state);
+    if (state.empty()) {
+      return Fail(ErrorCode::kUnsupported, "This directory cannot tell who is in this state.");
+    }
+    who = "(&" + who + state + ")";
+    search.attributes.insert(search.attributes.end(), schema_.state_attributes.begin(),
+                             schema_.state_attributes.end());
+  }
+  search.filter = who;
+  if (!query.text.empty()) {
+    const std::string value = EscapeFilter(query.text);
     const auto any = [&](const std::vector<std::string>& names, const char* tail) {
-      std::string out = "(&" + schema_.filter + "(|";
+      std::string out = "(&" + who + "(|";
       for (const std::string& name : names) out += "(" + name + "=" + value + tail + ")";
       return out + "))";
     };
     // A whole address is looked up in the indexes; beginnings may cost a walk over everybody.
-    if (query.find('@') != std::string_view::npos) {
+    if (query.text.find('@') != std::string_view::npos) {
       LdapSearch exact = search;
       exact.filter = any(schema_.addresses, "");
-      auto found = SweepOnce(session, exact);
+      auto found = SweepOnce(session, exact, query);
       if (!found || !found->empty()) return found;
     }
     search.filter = any(schema_.prefixes, "*");
   }
-  return SweepOnce(session, search);
+  return SweepOnce(session, search, query);
 }
 
-Result<PersonPage> PeopleSearch::PageOn(const Session& session, std::string_view query,
-                                        std::size_t limit,
+Result<PersonPage> PeopleSearch::PageOn(const Session& session, const PeopleQuery& query,
                                         const std::optional<ListingPlace>& after) {
-  auto listing = listings_.Find(query);
+  const std::string name = NameOf(query);
+  auto listing = listings_.Find(name);
   if (listing == nullptr) {
     auto swept = Sweep(session, query);
     if (!swept) return tl::unexpected<Error>(swept.error());
-    listing = listings_.Keep(query, std::move(*swept));
+    listing = listings_.Keep(name, std::move(*swept));
   }
-  const auto first =
-      after ? std::upper_bound(listing->begin(), listing->end(), *after) : listing->begin();
-  const auto last =
-      first + std::min<std::ptrdiff_t>(static_cast<std::ptrdiff_t>(limit), listing->end() - first);
+  // The places of this page, in the order that is asked for.
+  Listing places;
   PersonPage page;
-  if (last != listing->end()) page.next = (last - 1)->Cursor();
+  const auto take = [&](auto from, auto end) {
+    for (; from != end && places.size() < query.limit; ++from) places.push_back(*from);
+    if (from != end) page.next = places.back().Cursor();
+  };
+  if (IsDown(query.order)) {
+    take(after ? std::make_reverse_iterator(
+                     std::lower_bound(listing->begin(), listing->end(), *after))
+               : listing->rbegin(),
+         listing->rend());
+  } else {
+    take(after ? std::upper_bound(listing->begin(), listing->end(), *after) : listing->begin(),
+         listing->end());
+  }
+  const auto first = places.begin(), last = places.end();
   std::map<AccountId, Person> found;
   for (auto at = first; at != last;) {
     LdapSearch search;
@@ -102,30 +144,64 @@ Result<PersonPage> PeopleSearch::PageOn(const Session& session, std::string_view
   return page;
 }
 
-Result<PersonPage> PeopleSearch::Page(ServerGroup& servers, std::string_view query,
-                                      std::size_t limit, std::string_view cursor) {
-  query = Trim(query);
-  if (limit < 1 || limit > 200) {
+Result<PersonPage> PeopleSearch::Page(ServerGroup& servers, const PeopleQuery& asked) {
+  PeopleQuery query = asked;
+  query.text = Trim(query.text);
+  if (query.limit < 1 || query.limit > 200) {
     return Fail(ErrorCode::kInvalidArgument, "A page holds 1 to 200 people.");
   }
-  if (query.size() > kMaxQuery) {
+  if (query.text.size() > kMaxQuery) {
     return Fail(ErrorCode::kInvalidArgument,
                 "The search text is too long; 256 bytes are the limit.");
   }
   std::optional<ListingPlace> after;
-  if (!cursor.empty()) {
-    after = ListingPlace::Parse(cursor);
+  if (!query.cursor.empty()) {
+    after = ListingPlace::Parse(query.cursor);
     if (!after)
       return Fail(ErrorCode::kInvalidArgument,
                   "This page link is not valid. Start the search again.");
   }
-  if (HasControl(query)) return PersonPage{};  // no name holds one; Samba would end the value there
+  // No name holds one; Samba would end the value there.
+  if (HasControl(query.text)) return PersonPage{};
   return servers.Read(Turn::kPage,
-                      [&](const Session& session) { return PageOn(session, query, limit, after); });
+                      [&](const Session& session) { return PageOn(session, query, after); });
 }
 
-std::string PeopleSearch::CursorAfter(const Person& person) {
-  return ListingPlace{SortKey(person.display_name), person.id}.Cursor();
+Result<std::vector<DirectoryAttribute>> PeopleSearch::Attributes(ServerGroup& servers,
+                                                                 const AccountId& id) {
+  LdapSearch search;
+  search.base = config_.people_dn;
+  search.filter = "(&" + schema_.filter + schema_.id_filter(id) + ")";
+  search.attributes = config_.shown_attributes;
+  search.limit = 2;
+  using Shown = std::vector<DirectoryAttribute>;
+  return servers.Read(Turn::kPage, [&](const Session& session) -> Result<Shown> {
+    const auto entries = Entries(session, search);
+    if (!entries) return tl::unexpected<Error>(entries.error());
+    if (entries->size() != 1) {
+      return Fail(ErrorCode::kNotFound, "This person is not in the directory any more.");
+    }
+    Shown out;
+    for (const std::string& name : config_.shown_attributes) {
+      std::string lower = name;
+      for (char& c : lower) {
+        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+      }
+      DirectoryAttribute one{name, {}};
+      for (const std::string& value : entries->front().All(lower)) {
+        if (one.values.size() == kMaxShownValues) break;
+        // Bytes that are no text are not shown.
+        if (HasControl(value) || CleanText(value, kMaxShownBytes) != value) continue;
+        one.values.push_back(value);
+      }
+      out.push_back(std::move(one));
+    }
+    return out;
+  });
+}
+
+std::string PeopleSearch::CursorAfter(const Person& person, PeopleOrder order) {
+  return ListingPlace{KeyOf(person, order), person.id}.Cursor();
 }
 
 Result<std::vector<Person>> PeopleSearch::Find(ServerGroup& servers, PersonKey key,

@@ -22,6 +22,11 @@ struct PeopleSchema {
   const std::vector<std::string>& (*person)();  // what it needs for the whole Person
   std::optional<Person> (*read)(const LdapEntry&);
   std::string (*id_filter)(const AccountId&);
+  // Who may be in a state (a filter), what `in_state` needs to be sure (attributes), and whether
+  // the entry is in it; an empty filter: this directory cannot tell.
+  std::string (*state_filter)(PeopleState);
+  std::vector<std::string> state_attributes;
+  bool (*in_state)(const LdapEntry&, PeopleState);
 };
 
 // Directory::Search: an ordered, paged listing of people below people_dn. Thread-safe. The
@@ -31,17 +36,19 @@ class PeopleSearch {
   PeopleSearch(const LdapConfig& config, PeopleSchema schema)
       : config_(config), schema_(std::move(schema)), listings_(config.listing_life) {}
 
-  Result<PersonPage> Page(ServerGroup& servers, std::string_view query, std::size_t limit,
-                          std::string_view cursor);
-  static std::string CursorAfter(const Person& person);
+  Result<PersonPage> Page(ServerGroup& servers, const PeopleQuery& query);
+  // Directory::Attributes.
+  Result<std::vector<DirectoryAttribute>> Attributes(ServerGroup& servers, const AccountId& id);
+  static std::string CursorAfter(const Person& person, PeopleOrder order);
   // Directory::FindBy.
   Result<std::vector<Person>> Find(ServerGroup& servers, PersonKey key, std::string_view value);
 
  private:
-  Result<PersonPage> PageOn(const Session& session, std::string_view query, std::size_t limit,
+  Result<PersonPage> PageOn(const Session& session, const PeopleQuery& query,
                             const std::optional<ListingPlace>& after);
-  Result<Listing> Sweep(const Session& session, std::string_view query) const;
-  Result<Listing> SweepOnce(const Session& session, const LdapSearch& search) const;
+  Result<Listing> Sweep(const Session& session, const PeopleQuery& query) const;
+  Result<Listing> SweepOnce(const Session& session, const LdapSearch& search,
+                            const PeopleQuery& query) const;
 
   const LdapConfig& config_;
   const PeopleSchema schema_;

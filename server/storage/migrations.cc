@@ -278,7 +278,8 @@ const std::vector<Migration>& Migrations() {
   WHERE action = 'help_desk.verify' AND outcome = 'wrong')",
            "CREATE INDEX device_keys_name ON device_keys (display_name, device_id)",
            "CREATE INDEX device_keys_state ON device_keys (state, display_name, device_id)",
-           "CREATE INDEX device_keys_alarm ON device_keys (device_id) WHERE alarm <> ''",
+           R"(CREATE INDEX device_keys_alarm ON device_keys (display_name, device_id)
+  WHERE alarm <> '')",
            "CREATE INDEX workstations_state ON workstations (state, number)",
            "CREATE INDEX help_desk_opened ON help_desk_requests (opened, process, state)",
        }},

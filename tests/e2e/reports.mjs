@@ -1,8 +1,14 @@
 // The reports: every number leads to its list, and they follow what happens on real parts. The audit log: looking for entries, filters that are kept, export.
 import fs from 'node:fs';
+import { openBrowser } from '../../scripts/lib/demo/browser.mjs';
 import { until } from '../../scripts/lib/demo/stack.mjs';
 
 function assert(condition, message) { if (!condition) throw new Error(message); }
+
+/** A stack whose agents may look at two attributes. */
+export const withAttributes = (Base) => class extends Base {
+  serverConfig() { return super.serverConfig().replace('[directory]\n', '[directory]\nshown_attributes = ["displayName", "title"]\n'); }
+};
 
 export function reportTests({ stack, test, signIn, axe, picture, admin }) {
   const reports = () => stack.api.must('GET', '/api/v1/reports');
@@ -81,6 +87,50 @@ export function reportTests({ stack, test, signIn, axe, picture, admin }) {
       await axe(page, 'audit with a filter that is none');
       await page.getByRole('button', { name: 'Remove Passwords of one' }).click();
       await page.getByRole('link', { name: 'Passwords of one' }).waitFor({ state: 'detached' });
+    }),
+
+    () => test('employees: narrowed and ordered with and without script, attributes are shown and audited', async (page) => {
+      await signIn(page, admin);
+      await page.emulateMedia({ reducedMotion: 'reduce' });
+      await page.goto(`${stack.pageUrl}employees`);
+      const names = () => page.locator('[data-part="people"] .row-link').allInnerTexts();
+      const whole = await names();
+      await page.getByLabel('Show').selectOption('key_active');
+      await page.waitForURL(/show=key_active/);
+      await until('the list is narrowed', async () => (await names()).length < whole.length);
+      assert((await names()).includes(stack.employee.display_name), 'who has a key is not in the list');
+      await axe(page, 'employees with active keys');
+      await picture(page, 'employees-narrowed');
+
+      const plain = await openBrowser(stack, { javaScriptEnabled: false });
+      try {
+        const other = await plain.newPage();
+        await signIn(other, admin);
+        await other.goto(`${stack.pageUrl}employees`);
+        await other.getByLabel('Order').selectOption('login_down');
+        await other.getByRole('button', { name: 'Search' }).click();
+        const logins = (await other.locator('[data-part="people"] tbody tr td:nth-child(2)').allInnerTexts()).map((text) => text.trim());
+        assert(logins.length > 2 && JSON.stringify(logins) === JSON.stringify([...logins].sort().reverse()), `in this order: ${logins}`);
+      } finally {
+        await plain.close();
+      }
+
+      await page.goto(`${stack.pageUrl}employees?show=must_change`);
+      await page.getByRole('heading', { name: 'Employees' }).waitFor();
+      assert(await page.getByRole('alert').count() === 0, 'the directory refuses the state');
+      await page.goto(`${stack.pageUrl}employees?show=locked`);
+      assert(await page.getByRole('alert').count() === 0, 'the directory refuses the state');
+      await page.goto(`${stack.pageUrl}employees?show=expired`);
+      assert(await page.getByRole('alert').count() === 0, 'the directory refuses the state');
+
+      await page.goto(stack.employeeUrl);
+      await page.getByRole('button', { name: 'Show attributes' }).click();
+      await page.getByRole('heading', { name: 'Attributes' }).waitFor();
+      await page.locator('#attributes dd').filter({ hasText: stack.employee.display_name }).waitFor();
+      await axe(page, 'an employee with attributes');
+      await picture(page, 'employee-attributes');
+      const { rows } = await stack.api.must('GET', `/api/v1/audit?action=person.attributes&target=${stack.employee.login}`);
+      assert(rows.length === 1 && rows[0].detail === 'displayName, title', `audited: ${JSON.stringify(rows)}`);
     }),
   ];
 }

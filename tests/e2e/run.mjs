@@ -22,12 +22,12 @@ import { helpDeskTests, withBusyHelpDesk } from './help_desk.mjs';
 import { keyTests } from './keys.mjs';
 import { languageTests, withOwnTexts } from './languages.mjs';
 import { roleTests, withScope } from './roles.mjs';
-import { reportTests } from './reports.mjs';
+import { reportTests, withAttributes } from './reports.mjs';
 import { sourceTests } from './sources.mjs';
 
 const { values: options } = parseArgs({ options: { preset: { type: 'string', default: 'release' }, screenshots: { type: 'string' }, only: { type: 'string' } } });
 // Long, so that no test meets a step-up but the one that is about it.
-class PatientStack extends withOwnTexts(withScope(withBusyHelpDesk(withMail(linked(withSecondPort(Stack)))))) {
+class PatientStack extends withAttributes(withOwnTexts(withScope(withBusyHelpDesk(withMail(linked(withSecondPort(Stack))))))) {
   serverConfig() { return super.serverConfig().replace('[passwords]\n', '[sign_in]\nstep_up_minutes = 120\n\n[passwords]\n'); }
 }
 const stack = new PatientStack({ preset: options.preset });

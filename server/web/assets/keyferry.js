@@ -1,12 +1,15 @@
 // Makes the pages live. Everything works without it: this only saves reloads and clicks.
 
-/** Fetches this page (or `url`) again and puts the parts marked data-part="name" in place of the present ones. */
-function refresh(url = document.body.dataset.refresh ?? location.href, then = () => {}) {
+const here = () => document.body.dataset.refresh ?? location.href;
+
+/** Fetches this page again and puts the parts marked data-part="name" in place of the present ones. */
+function refresh() {
+  const url = here();
   const request = new XMLHttpRequest();
   request.open('GET', url);
   request.responseType = 'document'; // parsed by the browser as an inert document: no string ever becomes HTML here
   request.onload = () => {
-    if (request.status !== 200 || !request.response) return;
+    if (request.status !== 200 || !request.response || url !== here()) return; // meanwhile something else is looked for
     if (new URL(request.responseURL).pathname.startsWith('/sign-in')) { location.reload(); return; }
     for (const fresh of request.response.querySelectorAll('[data-part]')) {
       const old = document.querySelector(`[data-part="${fresh.dataset.part}"]`);
@@ -15,7 +18,6 @@ function refresh(url = document.body.dataset.refresh ?? location.href, then = ()
       old.replaceWith(document.adoptNode(fresh));
     }
     localTimes();
-    then();
   };
   request.send();
 }
@@ -54,14 +56,17 @@ function follow(url) {
 function liveSearch(form) {
   const input = form.querySelector('input[type="search"]');
   let timer = 0;
-  input.addEventListener('input', () => {
+  const search = (pause) => {
     clearTimeout(timer);
     timer = setTimeout(() => {
       const url = new URL(form.action, location.href);
-      if (input.value.trim()) url.searchParams.set('query', input.value.trim());
-      refresh(url.href, () => history.replaceState(null, '', url));
-    }, 220);
-  });
+      for (const [name, value] of new FormData(form)) if (value.trim()) url.searchParams.set(name, value.trim());
+      history.replaceState(null, '', url);
+      refresh();
+    }, pause);
+  };
+  input.addEventListener('input', () => search(220));
+  form.addEventListener('change', (event) => { if (event.target !== input) search(0); });
 }
 
 /** A second click on Save while the first is under way does nothing (the server would not change twice either). */

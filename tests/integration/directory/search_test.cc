@@ -48,6 +48,81 @@ TEST_CASE("all 25 employees are listed once, in order, whatever the page size") 
   CHECK(place("iryna.savchuk") != place("mykola.lysenko"));
 }
 
+TEST_CASE("the list comes in each order, whatever the page size, and from either end") {
+  TestDomain& domain = TestDomain::Shared();
+  const auto directory = Open(ConfigFor(domain));
+  const auto all = [&](PeopleOrder order, std::size_t limit) {
+    std::vector<std::string> out;
+    std::string cursor;
+    for (int pages = 0; pages < 60; ++pages) {
+      const auto page = directory->List({"", PeopleState::kAny, order, limit, cursor});
+      REQUIRE_OK(page);
+      for (const Person& person : page->people) out.push_back(person.login);
+      cursor = page->next;
+      if (cursor.empty()) return out;
+    }
+    FAIL("the pages do not end");
+    return out;
+  };
+  const auto by_name = Logins(All(*directory, "", 200));
+  auto by_login = by_name;
+  std::sort(by_login.begin(), by_login.end());
+  for (const std::size_t limit : {1u, 7u, 25u}) {
+    INFO(limit);
+    CHECK(all(PeopleOrder::kName, limit) == by_name);
+    CHECK(all(PeopleOrder::kLogin, limit) == by_login);
+    CHECK(all(PeopleOrder::kNameDown, limit) ==
+          std::vector<std::string>(by_name.rbegin(), by_name.rend()));
+    CHECK(all(PeopleOrder::kLoginDown, limit) ==
+          std::vector<std::string>(by_login.rbegin(), by_login.rend()));
+  }
+}
+
+TEST_CASE("the list is narrowed to whose account is in a state, with a search as well") {
+  TestDomain& domain = TestDomain::Shared();
+  LdapConfig config = ConfigFor(domain);
+  config.listing_life = std::chrono::milliseconds(0);
+  const auto directory = Open(std::move(config));
+  const auto in = [&](PeopleState state, const char* text = "") {
+    const auto page = directory->List({text, state, PeopleOrder::kName, 50, ""});
+    REQUIRE_OK(page);
+    return Logins(page->people);
+  };
+  const auto has = [](const std::vector<std::string>& logins, const char* login) {
+    return std::find(logins.begin(), logins.end(), login) != logins.end();
+  };
+  const AccountId taras = All(*directory, "taras.shevchuk", 1).front().id;
+  CHECK_FALSE(has(in(PeopleState::kMustChange), "taras.shevchuk"));
+  CHECK_FALSE(has(in(PeopleState::kLocked), "taras.shevchuk"));
+  CHECK_FALSE(has(in(PeopleState::kExpired), "taras.shevchuk"));
+  REQUIRE_OK(directory->RequireChange(taras, AccountId{}, true));
+  CHECK(has(in(PeopleState::kMustChange), "taras.shevchuk"));
+  CHECK(in(PeopleState::kMustChange, "Шевч") == std::vector<std::string>{"taras.shevchuk"});
+  CHECK(in(PeopleState::kMustChange, "zofia").empty());
+  CHECK_FALSE(has(in(PeopleState::kExpired), "taras.shevchuk"));
+  REQUIRE_OK(directory->RequireChange(taras, AccountId{}, false));
+  CHECK_FALSE(has(in(PeopleState::kMustChange), "taras.shevchuk"));
+}
+
+TEST_CASE("the configured attributes of a person come in their order, and nothing else") {
+  TestDomain& domain = TestDomain::Shared();
+  LdapConfig config = ConfigFor(domain);
+  config.shown_attributes = {"employeeID", "noSuchAttribute", "displayName", "objectGUID"};
+  const auto directory = Open(std::move(config));
+  const Person taras = All(*directory, "taras.shevchuk", 1).front();
+  const auto shown = directory->Attributes(taras.id);
+  REQUIRE_OK(shown);
+  REQUIRE(shown->size() == 4);
+  CHECK((*shown)[0].name == "employeeID");
+  CHECK((*shown)[0].values == std::vector<std::string>{"E1003"});
+  CHECK((*shown)[1].values.empty());
+  CHECK((*shown)[2].values == std::vector<std::string>{taras.display_name});
+  CHECK((*shown)[3].values.empty());  // bytes
+  AccountId nobody;
+  nobody.bytes.fill(0x5A);
+  CHECK(directory->Attributes(nobody).error().code == ErrorCode::kNotFound);
+}
+
 TEST_CASE("a search finds by the beginning of name, login, mail and employee id, in any case") {
   TestDomain& domain = TestDomain::Shared();
   const auto directory = Open(ConfigFor(domain));

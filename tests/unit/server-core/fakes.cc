@@ -46,6 +46,11 @@ Result<PersonPage> FakeDirectory::Search(std::string_view, std::size_t, std::str
   return PersonPage{};
 }
 
+Result<std::vector<DirectoryAttribute>> FakeDirectory::Attributes(const AccountId& id) {
+  if (const auto found = Get(id); !found) return tl::unexpected(found.error());
+  return attributes;
+}
+
 Result<PersonDetail> FakeDirectory::Get(const AccountId& id) {
   const std::lock_guard lock(mutex_);
   if (down) return Fail(ErrorCode::kUnavailable, "The directory cannot be reached.");

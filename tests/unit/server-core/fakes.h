@@ -105,6 +105,8 @@ class FakeDirectory final : public Directory {
   void ApplyLate();
 
   Result<PersonPage> Search(std::string_view, std::size_t, std::string_view) override;
+  Result<std::vector<DirectoryAttribute>> Attributes(const AccountId& id) override;
+  std::vector<DirectoryAttribute> attributes;  // of everybody
   Result<PersonDetail> Get(const AccountId& id) override;
   Result<std::vector<Person>> FindBy(PersonKey key, std::string_view value) override;
   Result<SignInFacts> SignIn(std::string_view name, const SecureBytes& password) override;

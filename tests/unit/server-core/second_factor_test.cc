@@ -477,6 +477,13 @@ TEST_CASE("sessions are listed and ended: one, all others, another's by an admin
   CHECK(gate.sessions->Find(desk.token, ""));
   REQUIRE(gate.sessions->End(a.session.actor, desk.session.id));
   CHECK(gate.sessions->Find(desk.token, "").error().code == kNo);
+
+  const SignedIn again = gate.sessions->SignIn("alice", Text("right"), "198.51.100.7").value();
+  CHECK(gate.sessions->EndAll(again.session.actor, a.session.actor.id).error().code ==
+        ErrorCode::kPermissionDenied);
+  CHECK(gate.sessions->EndAll(a.session.actor, again.session.actor.id).value() == 1);
+  CHECK(gate.sessions->Find(again.token, "").error().code == kNo);
+  CHECK(gate.sessions->Find(a.token, ""));
   CHECK(gate.audit->List(0, 1)->front().target == "alice");
   CHECK(gate.sessions->End(a.session.actor, desk.session.id).error().code == ErrorCode::kNotFound);
 }

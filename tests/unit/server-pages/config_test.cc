@@ -154,6 +154,23 @@ std::string Times(int count, const std::string& text) {
 
 }  // namespace
 
+TEST_CASE("attributes to be shown and addresses to be told are checked") {
+  const auto config =
+      Parse(With("[directory]\n", "[directory]\nshown_attributes = [\"mobile\", \"info\"]\n"));
+  REQUIRE(config);
+  CHECK(config->directory.shown_attributes == std::vector<std::string>{"mobile", "info"});
+  for (const char* bad : {"unicodePwd", "a b", "ms-Mcs-AdmPwd", ""}) {
+    INFO(bad);
+    const auto refused = Parse(
+        With("[directory]\n", std::string("[directory]\nshown_attributes = [\"") + bad + "\"]\n"));
+    REQUIRE_FALSE(refused);
+    CHECK_THAT(refused.error().message, Catch::Matchers::Contains("directory.shown_attributes"));
+  }
+  const auto alone = Parse(kGood + std::string("[mail]\nadministrators = [\"a@corp.example\"]\n"));
+  REQUIRE_FALSE(alone);
+  CHECK_THAT(alone.error().message, Catch::Matchers::Contains("mail.administrators"));
+}
+
 TEST_CASE("password sources beside the first are blocks of their own") {
   const auto config =
       Parse(kGood + Source() +

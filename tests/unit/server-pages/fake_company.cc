@@ -201,6 +201,9 @@ void AddReports(World& world) {
   figures.failed_verifications = 5;
   figures.keys = {0, 41, 3, 1, 4, 2};
   figures.keys_alarmed = 1;
+  world.attributes.attributes = {{"mobile", {"+380 67 555 01 02"}},
+                                 {"physicalDeliveryOfficeName", {"4.12", "4.13"}},
+                                 {"info", {}}};
   world.audit_filters.filters = {
       {MakeId<AuditFilterId>(0xF1), {}, "Help desk today", "period=day&action=help_desk.%2A"}};
   world.warnings.warning =

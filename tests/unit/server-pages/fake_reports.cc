@@ -44,6 +44,24 @@ Result<std::vector<AuditView>> FakeAudit::List(std::uint64_t before, std::size_t
   return out;
 }
 
+Result<std::size_t> FakeSessions::EndAll(const Actor& actor, const AccountId& account) {
+  calls.push_back("end those of " + account.Hex() + " by " + actor.login);
+  return 1;
+}
+
+Result<std::vector<DirectoryAttribute>> FakeAttributes::Show(const Actor& actor,
+                                                             const AccountId& id) {
+  if (const auto detail = directory->Get(id); !detail) return tl::unexpected(detail.error());
+  calls.push_back("show " + id.Hex() + " to " + actor.login);
+  return attributes;
+}
+
+Result<PersonPage> FakeDirectory::List(const PeopleQuery& query) {
+  state = query.state;
+  order = query.order;
+  return Search(query.text, query.limit, query.cursor);
+}
+
 Result<AuditPage> FakeAudit::Search(const AuditFilter& wanted, std::uint64_t before,
                                     std::size_t limit) {
   filter = wanted;

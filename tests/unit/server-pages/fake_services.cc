@@ -633,6 +633,7 @@ World::World(const std::string& web_directory, PeopleConfig people_config)
                &factors,
                &reports,
                &audit_filters,
+               &attributes,
                &warnings,
                &four_eyes,
                &alarm} {
@@ -651,6 +652,7 @@ World::World(const std::string& web_directory, PeopleConfig people_config)
   changes.preflight.typing_allowed = true;
   changes.preflight.device = MakeId<DeviceId>(0xD1);
   keys.enrolment.id = MakeId<EnrolmentId>(0xE1);
+  attributes.directory = &directory;
 
   for (const auto& router : {browser, workstation}) {
     const auto page = MakeErrorPage(services, *catalog);

@@ -34,6 +34,7 @@ struct FakeSessions final : SessionService {
   Result<std::vector<Session>> List() override;
   Result<void> End(const Actor& actor, const SessionId& id) override;
   Result<std::size_t> EndOthers(const Actor& actor, const SessionId& kept) override;
+  Result<std::size_t> EndAll(const Actor& actor, const AccountId& account) override;
   Result<Session> Find(std::string_view token, std::string_view address) override;
   void SignOut(std::string_view token) override;
   std::map<std::string, Session, std::less<>> sessions;  // by token
@@ -67,6 +68,9 @@ struct FakeSecondFactor final : SecondFactor {
 struct FakeDirectory final : Directory {
   Result<PersonPage> Search(std::string_view query, std::size_t limit,
                             std::string_view cursor) override;
+  Result<PersonPage> List(const PeopleQuery& query) override;
+  PeopleState state = PeopleState::kAny;  // that was asked for last
+  PeopleOrder order = PeopleOrder::kName;
   Result<PersonDetail> Get(const AccountId& id) override;
   Result<SignInFacts> SignIn(std::string_view, const SecureBytes&) override;
   Result<ChangeTarget> Pin(const AccountId&, const AccountId&) override;
@@ -80,7 +84,7 @@ struct FakeDirectory final : Directory {
     if (!found) return tl::unexpected(found.error());
     return std::vector<std::string>{};
   }
-  std::string CursorAfter(const Person&) override { return "cursor&2"; }
+  std::string CursorAfter(const Person&, PeopleOrder) override { return "cursor&2"; }
   Result<void> Unlock(const AccountId&, const AccountId&) override { return {}; }
   Result<void> RequireChange(const AccountId&, const AccountId&, bool) override { return {}; }
   Result<void> Ping() override;
@@ -299,6 +303,13 @@ struct FakeAuditFilters final : AuditFilterService {
   std::vector<std::string> calls;
 };
 
+struct FakeAttributes final : AttributeService {
+  Result<std::vector<DirectoryAttribute>> Show(const Actor& actor, const AccountId& id) override;
+  FakeDirectory* directory = nullptr;
+  std::vector<DirectoryAttribute> attributes;
+  std::vector<std::string> calls;
+};
+
 struct FakeWarnings final : WarningService {
   Result<std::optional<Warning>> Standing() override { return warning; }
   Result<void> Acknowledge(const Actor& actor, const WarningId& id) override;
@@ -367,6 +378,7 @@ struct World {
   FakeSecondFactor factors{sessions};
   FakeReports reports;
   FakeAuditFilters audit_filters;
+  FakeAttributes attributes;
   FakeWarnings warnings;
   FakeAlarm alarm;
   std::optional<Error> audit_damage;

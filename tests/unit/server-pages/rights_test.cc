@@ -146,8 +146,8 @@ struct Floor : World {
       if (call.rfind("judge ", 0) == 0) ++judged;
     return changes.started.size() + keys.calls.size() + workstations.calls.size() +
            rotation.calls.size() + help_desk.calls.size() + activation_mail.calls.size() +
-           alarm.calls.size() + audit_filters.calls.size() + four_eyes.calls.size() +
-           warnings.calls.size() + tokens.calls.size() - judged +
+           alarm.calls.size() + audit_filters.calls.size() + attributes.calls.size() +
+           four_eyes.calls.size() + warnings.calls.size() + tokens.calls.size() - judged +
            static_cast<std::size_t>(check_up.runs);
   }
 
