@@ -77,8 +77,8 @@ export function factorTests({ stack, test, signIn, axe, picture, admin }) {
       await axe(page, 'set-up with wrong codes');
       await confirm(first, second);
       await page.getByRole('heading', { name: 'Your recovery codes' }).waitFor();
-      confirmed(desk.login);
       recovery = await page.locator('[data-recovery] li').allInnerTexts();
+      confirmed(desk.login, recovery.slice(5));
       assert(recovery.length === 10, `${recovery.length} recovery codes`);
       await axe(page, 'recovery codes');
       await picture(page, 'factor-recovery-codes');

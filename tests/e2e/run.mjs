@@ -88,6 +88,7 @@ const employeePage = (account) => `${stack.pageUrl}employees/${account.id}`;
 try {
   if (options.screenshots) fs.mkdirSync(options.screenshots, { recursive: true });
   await stack.start();
+  stack.authenticators.hurry = true;
   browser = await openBrowser(stack);
   const admin = stack.account('administrator');
 

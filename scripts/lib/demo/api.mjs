@@ -88,8 +88,8 @@ export class Api {
     const page = await this.must('POST', '/sign-in/set-up', { form: { csrf: this.csrf } });
     const secret = /data-secret>([A-Z2-7 ]+)</.exec(page)[1].replace(/ /g, '');
     const { codes: [first, second], confirmed } = this.authenticators.first(secret);
-    await this.must('POST', '/sign-in/set-up/confirm', { form: { csrf: this.csrf, first, second } });
-    confirmed(name);
+    const done = await this.must('POST', '/sign-in/set-up/confirm', { form: { csrf: this.csrf, first, second } });
+    confirmed(name, [...done.matchAll(/<li>([a-z2-7]{4}(?:-[a-z2-7]{4}){3})</g)].map((found) => found[1]));
     this.csrf = '';
   }
 }

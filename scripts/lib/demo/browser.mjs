@@ -17,8 +17,10 @@ export async function signInOnPage(page, stack, account) {
     await page.getByLabel('The code that the app shows now').fill(first);
     await page.getByLabel('The code that follows it').fill(second);
     await page.getByRole('button', { name: 'Confirm' }).click();
+    const recovery = page.locator('[data-recovery] li');
+    await recovery.first().waitFor();
+    confirmed(account.login, await recovery.allInnerTexts());
     await page.getByRole('link', { name: 'I have kept them' }).click();
-    confirmed(account.login);
     return;
   }
   await page.getByLabel('Code', { exact: true }).fill(await stack.authenticators.next(account.login));
