@@ -7,7 +7,7 @@
 namespace keyferry::server {
 namespace {
 
-using Decide = Result<AlarmView> (AlarmService::*)(const Actor&, std::uint64_t, std::uint64_t);
+using AlarmStep = Result<AlarmView> (AlarmService::*)(const Actor&, std::uint64_t, std::uint64_t);
 
 Response RaiseAlarm(Services& services, Request& request) {
   JsonReader in(request.body.span());
@@ -16,7 +16,7 @@ Response RaiseAlarm(Services& services, Request& request) {
   return One(services, request, services.alarm->Raise(request.session->actor, reason));
 }
 
-Route Deciding(const char* pattern, Services& services, Decide decide) {
+Route Deciding(const char* pattern, Services& services, AlarmStep decide) {
   return Writing(
       pattern, Right::kAlarmEnd, Body::kJson, Once(services, [&services, decide](Request& request) {
         JsonReader in(request.body.span());

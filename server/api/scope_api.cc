@@ -6,7 +6,7 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::size_t kMostPeople = 200;
+constexpr std::size_t kMostPreviewed = 200;
 
 json::array Texts(const std::vector<std::string>& texts) {
   return json::array(texts.begin(), texts.end());
@@ -27,7 +27,7 @@ Response ListScopes(Services& services) {
 }
 
 Response ShowScope(Services& services, Request& request) {
-  const auto limit = ReadLimit(request, kMostPeople);
+  const auto limit = ReadLimit(request, kMostPreviewed);
   if (!limit) return Problem(request, limit.error());
   for (const Role role : kAllRoles) {
     if (request.captures[0] != Name(role)) continue;

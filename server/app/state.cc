@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::int64_t kDay = 24 * 3600;
+constexpr std::int64_t kOneDay = 24 * 3600;
 constexpr std::int64_t kAuthorityDays = 3650;
 constexpr std::int64_t kServerDays = 397;
 constexpr std::int64_t kRenewDays = 30;
@@ -42,7 +42,7 @@ bool SameNames(std::vector<std::string> a, std::vector<std::string> b) {
 }
 
 Result<void> MakeKeyAuthority(const StateFiles& files, std::int64_t now) {
-  auto authority = MakeAuthority(OsRandom(), now - kSkew, now + kAuthorityDays * kDay);
+  auto authority = MakeAuthority(OsRandom(), now - kSkew, now + kAuthorityDays * kOneDay);
   if (!authority) return tl::unexpected(authority.error());
   if (auto done = Put(files.root_key, authority->root_private.span(), kSecretMode); !done) {
     return done;
@@ -58,7 +58,7 @@ Result<void> MakeKeyAuthority(const StateFiles& files, std::int64_t now) {
 Result<void> MakeOwnTls(const ServerConfig& config, const StateFiles& files,
                         const std::string& ca_pem, const SecureBytes& ca_key, std::int64_t now) {
   auto server =
-      MakeServerCertificate(ca_pem, ca_key, config.names, now - kSkew, now + kServerDays * kDay);
+      MakeServerCertificate(ca_pem, ca_key, config.names, now - kSkew, now + kServerDays * kOneDay);
   if (!server) return tl::unexpected(server.error());
   if (auto done = Put(files.server_key, server->key_pem.span(), kSecretMode); !done) return done;
   return CreateFile(files.server_cert, server->certificate_pem, kPublicMode);
@@ -66,7 +66,7 @@ Result<void> MakeOwnTls(const ServerConfig& config, const StateFiles& files,
 
 Result<void> MakeTls(const ServerConfig& config, const StateFiles& files, std::int64_t now) {
   auto ca =
-      MakeCa("Keyferry CA of " + config.names.front(), now - kSkew, now + kAuthorityDays * kDay);
+      MakeCa("Keyferry CA of " + config.names.front(), now - kSkew, now + kAuthorityDays * kOneDay);
   if (!ca) return tl::unexpected(ca.error());
   if (auto done = Put(files.ca_key, ca->key_pem.span(), kSecretMode); !done) return done;
   if (auto done = CreateFile(files.ca_cert, ca->certificate_pem, kPublicMode); !done) return done;
@@ -264,7 +264,7 @@ Result<ServerIdentity> LoadIdentity(const ServerConfig& config, std::int64_t now
   if (!key) return tl::unexpected(key.error());
   const auto facts = InspectCertificate(*certificate);
   if (!facts) return tl::unexpected(facts.error());
-  if (facts->not_after - now > kRenewDays * kDay && SameNames(facts->names, config.names)) {
+  if (facts->not_after - now > kRenewDays * kOneDay && SameNames(facts->names, config.names)) {
     identity.certificate_pem = std::move(*certificate);
     identity.key_pem = std::move(*key);
     return identity;
@@ -272,7 +272,7 @@ Result<ServerIdentity> LoadIdentity(const ServerConfig& config, std::int64_t now
   auto ca_key = ReadSecretFile(files.ca_key);
   if (!ca_key) return tl::unexpected(ca_key.error());
   auto fresh = MakeServerCertificate(identity.ca_pem, *ca_key, config.names, now - kSkew,
-                                     now + kServerDays * kDay);
+                                     now + kServerDays * kOneDay);
   if (!fresh) return tl::unexpected(fresh.error());
   // Key first: should the machine die in between, the pair does not fit and the next start says so
   // by making it anew.

@@ -16,7 +16,7 @@ constexpr std::size_t kSaltBytes = crypto_pwhash_argon2id_SALTBYTES;
 // minutes.
 constexpr std::size_t kCodeMemory = 8u << 20;
 constexpr unsigned long long kCodePasses = 3;
-constexpr std::size_t kMostAnswer = 256;  // bytes of a personal datum
+constexpr std::size_t kMostDatum = 256;  // bytes of a personal datum
 
 Result<std::string> CodeHash(const SecureBytes& digits, const std::string& salt) {
   const auto bytes = FromHex(salt);
@@ -167,7 +167,7 @@ class PersonalData final : public HelpDeskVerification {
       if (said == answer.personal.end() || Plain(said->second).empty()) {
         return Fail(ErrorCode::kInvalidArgument, "Type everything that the caller was asked for.");
       }
-      if (said->second.size() > kMostAnswer) {
+      if (said->second.size() > kMostDatum) {
         return Fail(ErrorCode::kInvalidArgument, "An answer is too long.");
       }
       const std::string known = Plain(ValueOf(about.person.person, field));

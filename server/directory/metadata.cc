@@ -12,7 +12,7 @@ constexpr std::size_t kHeader = 16;
 constexpr std::size_t kEntry = 48;
 constexpr std::int64_t kSecondsTo1970 = 11'644'473'600;  // metadata counts seconds since 1601
 
-std::uint64_t Little(std::string_view bytes, std::size_t at, std::size_t size) {
+std::uint64_t ReadLittle(std::string_view bytes, std::size_t at, std::size_t size) {
   std::uint64_t value = 0;
   for (std::size_t i = size; i > 0; --i) {
     value = value << 8 | static_cast<std::uint8_t>(bytes[at + i - 1]);
@@ -23,14 +23,14 @@ std::uint64_t Little(std::string_view bytes, std::size_t at, std::size_t size) {
 }  // namespace
 
 std::optional<AttributeStamp> ReadStamp(std::string_view data, std::uint32_t attribute) {
-  if (data.size() < kHeader || Little(data, 0, 4) != 1) return std::nullopt;
-  const std::uint64_t count = Little(data, 8, 4);
+  if (data.size() < kHeader || ReadLittle(data, 0, 4) != 1) return std::nullopt;
+  const std::uint64_t count = ReadLittle(data, 8, 4);
   if (count > (data.size() - kHeader) / kEntry) return std::nullopt;
   for (std::size_t at = kHeader; at < kHeader + count * kEntry; at += kEntry) {
-    if (Little(data, at, 4) != attribute) continue;
+    if (ReadLittle(data, at, 4) != attribute) continue;
     AttributeStamp stamp;
-    stamp.version = static_cast<std::uint32_t>(Little(data, at + 4, 4));
-    const std::uint64_t since_1601 = Little(data, at + 8, 8);
+    stamp.version = static_cast<std::uint32_t>(ReadLittle(data, at + 4, 4));
+    const std::uint64_t since_1601 = ReadLittle(data, at + 8, 8);
     if (since_1601 > 1'000'000'000'000) return std::nullopt;
     stamp.written = static_cast<std::int64_t>(since_1601) - kSecondsTo1970;
     std::copy_n(data.begin() + static_cast<std::ptrdiff_t>(at + 16), stamp.writer.size(),

@@ -15,9 +15,9 @@
 namespace keyferry::server {
 namespace {
 
-constexpr std::size_t kMaxSwept = 200'000;  // people below people_dn
-constexpr std::size_t kMaxUnits = 200;      // OUs that are looked at
-constexpr std::size_t kSamples = 5;         // accounts of an OU that a right is tried on
+constexpr std::size_t kMostSwept = 200'000;  // people below people_dn
+constexpr std::size_t kMostUnits = 200;      // OUs that are looked at
+constexpr std::size_t kSamples = 5;          // accounts of an OU that a right is tried on
 constexpr const char* kPpolicyControl = "1.3.6.1.4.1.42.2.27.8.5.1";
 constexpr const char* kPasswordModify = "1.3.6.1.4.1.4203.1.11.1";
 
@@ -135,7 +135,7 @@ class OpenLdapDoctor : private DiagnosisReport {
     search.base = config_.people_dn;
     search.filter = kOpenLdapPeople;
     search.attributes = {"entryUUID"};
-    search.limit = kMaxSwept;
+    search.limit = kMostSwept;
     std::map<std::string, std::vector<AccountId>> units;
     std::size_t count = 0;
     const LdapAnswer answer = session.connection.Search(search, Later(), [&](LdapEntry&& entry) {
@@ -161,7 +161,7 @@ class OpenLdapDoctor : private DiagnosisReport {
     }
     std::size_t looked = 0;
     for (const auto& [unit, people] : units) {
-      if (++looked > kMaxUnits) break;
+      if (++looked > kMostUnits) break;
       Unit(session, unit, people);
     }
   }

@@ -30,13 +30,13 @@ constexpr std::chrono::milliseconds kOneSecond{1050};
 constexpr const char* kNeverSet = "Never-Set-7h2Kq-9wXz-4mTb-6Rj";
 
 // When a password runs out is known by each person's policy alone, which a listing does not read.
-std::string StateFilter(PeopleState state) {
+std::string OpenLdapStateFilter(PeopleState state) {
   if (state == PeopleState::kLocked) return "(pwdAccountLockedTime=*)";
   if (state == PeopleState::kMustChange) return "(pwdReset=TRUE)";
   return {};
 }
 
-PeopleSchema Schema() {
+PeopleSchema OpenLdapSchema() {
   PeopleSchema schema;
   schema.filter = kOpenLdapPeople;
   schema.prefixes = {"displayName", "cn", "uid", "mail", "employeeNumber", "sn", "givenName"};
@@ -46,7 +46,7 @@ PeopleSchema Schema() {
   schema.person = OpenLdapPersonAttributes;
   schema.read = ReadOpenLdapPerson;
   schema.id_filter = UuidFilter;
-  schema.state_filter = StateFilter;
+  schema.state_filter = OpenLdapStateFilter;
   schema.in_state = [](const LdapEntry&, PeopleState) { return true; };
   return schema;
 }
@@ -57,7 +57,7 @@ class OpenLdapDirectory final : public Directory {
       : config_(std::move(config)),
         servers_(config_),
         accounts_(config_),
-        people_(config_, Schema()) {}
+        people_(config_, OpenLdapSchema()) {}
 
   Result<PersonPage> Search(std::string_view query, std::size_t limit,
                             std::string_view cursor) override;

@@ -11,9 +11,9 @@
 namespace keyferry::server {
 namespace {
 
-constexpr std::size_t kMaxGroups = 5'000;   // of one person
+constexpr std::size_t kMostGroups = 5'000;  // of one person
 constexpr std::size_t kMembersAtOnce = 50;  // in one filter
-constexpr std::size_t kMaxPolicies = 256;   // kept at a time
+constexpr std::size_t kMostPolicies = 256;  // kept at a time
 
 std::int64_t UnixNow() {
   return std::chrono::duration_cast<std::chrono::seconds>(
@@ -43,7 +43,7 @@ Result<std::vector<std::string>> OpenLdapReader::Groups(const Session& session,
     for (std::size_t from = 0; from < members.size(); from += kMembersAtOnce) {
       LdapSearch search;
       search.base = config_.base_dn;
-      search.limit = kMaxGroups;
+      search.limit = kMostGroups;
       std::string any;
       for (std::size_t i = from; i < std::min(from + kMembersAtOnce, members.size()); ++i) {
         const std::string value = EscapeFilter(members[i]);
@@ -63,7 +63,7 @@ Result<std::vector<std::string>> OpenLdapReader::Groups(const Session& session,
         groups.push_back(std::move(entry.dn));
       }
     }
-    if (groups.size() > kMaxGroups) {
+    if (groups.size() > kMostGroups) {
       return Fail(ErrorCode::kUnavailable,
                   "This person is in too many groups to look at all of them. Nothing was changed.");
     }
@@ -96,7 +96,7 @@ Result<OpenLdapPolicy> OpenLdapReader::Policy(const Session& session, const std:
     policy = ReadOpenLdapPolicy(entries->front());
   }
   const std::lock_guard lock(mutex_);
-  if (policies_.size() >= kMaxPolicies) policies_.clear();
+  if (policies_.size() >= kMostPolicies) policies_.clear();
   policies_[dn] = {policy, now + config_.context_life};
   return policy;
 }

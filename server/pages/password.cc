@@ -10,7 +10,7 @@ namespace keyferry::server {
 namespace {
 
 constexpr std::size_t kReasonBytes = 500;
-constexpr std::size_t kMostSources = 4;
+constexpr std::size_t kMostBoxes = 4;
 constexpr std::size_t kSourceBytes = 64;  // of a name
 
 std::string SourceField(std::size_t place) { return "source" + std::to_string(place); }
@@ -32,7 +32,7 @@ void PutSources(const Catalog& catalog, Data& data, const std::vector<SourceChoi
                 const Entered& entered) {
   PutFlag(data, "has_sources", !sources.empty());
   Data list = List();
-  for (std::size_t i = 0; i < sources.size() && i < kMostSources; ++i) {
+  for (std::size_t i = 0; i < sources.size() && i < kMostBoxes; ++i) {
     const SourceChoice& source = sources[i];
     const bool possible = source.refusal.empty();
     const bool ticked = entered.sources
@@ -121,7 +121,7 @@ Response Save(const PageContext& context, Request& request, const AccountId& id)
   const std::string_view when = form.Text("when");
   if (form.Has("sources")) {
     entered.sources.emplace();
-    for (std::size_t i = 0; i < kMostSources; ++i) {
+    for (std::size_t i = 0; i < kMostBoxes; ++i) {
       const std::string_view name = form.Text(SourceField(i));
       if (!name.empty()) entered.sources->emplace_back(name);
     }
@@ -185,7 +185,7 @@ void AddPasswordPages(Router& router, const PageContext& context) {
                                    {"again", 1024, true},
                                    {"reason", 4 * kReasonBytes},
                                    {"sources", 8}};
-  for (std::size_t i = 0; i < kMostSources; ++i) fields.push_back({SourceField(i), kSourceBytes});
+  for (std::size_t i = 0; i < kMostBoxes; ++i) fields.push_back({SourceField(i), kSourceBytes});
   router.Add({Method::kPost,
               "/employees/{id}/password",
               Right::kChangesWrite,

@@ -4,7 +4,7 @@
 namespace keyferry::server {
 namespace {
 
-constexpr std::size_t kPeopleOnAPage = 25;
+constexpr std::size_t kPreviewOnAPage = 25;
 
 struct RoleText {
   Role role;
@@ -20,7 +20,7 @@ Response ShowScopes(const PageContext& context, const Request& request, const Ro
   const Catalog& catalog = context.catalog;
   PeopleService& people = context.services.people;
   const auto found =
-      people.Preview(request.session->actor, shown.role, kPeopleOnAPage, request.Query("cursor"));
+      people.Preview(request.session->actor, shown.role, kPreviewOnAPage, request.Query("cursor"));
   if (!found) return ShowFailure(context, request, found.error());
   Data data = Frame(context, request, catalog.Text("scopes.title"), "scopes");
   Data roles = List();

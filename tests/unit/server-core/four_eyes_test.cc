@@ -218,7 +218,6 @@ TEST_CASE("two accounts that lead to one account of a linked source are one pers
     }
     Result<void> Unlock(const AccountId&, const AccountId&) override { return {}; }
     Result<void> RequireChange(const AccountId&, const AccountId&, bool) override { return {}; }
-    std::string CursorAfter(const Person&) override { return {}; }
     Result<void> Ping() override { return {}; }
     FakeDirectory& of;
   } wide(lab);
