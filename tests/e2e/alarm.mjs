@@ -110,6 +110,13 @@ export function alarmTests({ stack, test, signIn, axe, picture, admin }) {
         await second.getByRole('heading', { name: 'No alarm stands' }).waitFor();
         await axe(second, 'a former alarm');
         await picture(second, 'alarm-ended');
+        // Once more, as a program does it.
+        const { number, version } = await stack.api.must('POST', '/api/v1/alarm', { json: { reason: 'e2e: once more' } });
+        const { state } = await stack.api.must('POST', '/api/v1/alarm/end', { json: { number, version } });
+        assert(state === 'on', `one agreement made it ${state}`);
+        await second.goto(url);
+        await second.getByRole('button', { name: 'Agree and end the alarm' }).click();
+        await second.getByRole('heading', { name: 'No alarm stands' }).waitFor();
       });
       await told(false);
       assert((await attempt()).ok, 'the key does not log in after the alarm');

@@ -88,10 +88,15 @@ export function attackTests({ stack, test, signIn, admin }) {
       const { header } = await cookieOf(page);
       let tried = 0;
       const known = new Set(routes.map(({ method, address }) => `${method} ${address}`));
+      const met = new Set();
       for (const route of routes) {
+        // Signed in, one of each folder: that what is another spelling is taken for no route hangs on no single one.
+        const folder = `${route.method} ${route.address.split('/').slice(0, 4).join('/')}`;
+        const callers = met.has(folder) ? [{}] : [{}, header];
+        met.add(folder);
         for (const target of spellings(route.address)) {
           if (known.has(`${route.method} ${target}`)) continue;
-          for (const headers of [{}, header]) {
+          for (const headers of callers) {
             const { status, headers: { location } } = await client.send(route.method, target, { headers, body: body(route) });
             const sentAway = !headers.Cookie && status === 303 && location.startsWith('/sign-in');
             assert(sentAway || [400, 401, 403, 404, 405, 414, 415].includes(status), `${route.method} ${JSON.stringify(target)} ${headers.Cookie ? 'signed in' : 'as nobody'}: ${status}`);
@@ -99,7 +104,7 @@ export function attackTests({ stack, test, signIn, admin }) {
           }
         }
       }
-      assert(routes.length > 100 && tried > routes.length * 60, `only ${tried} requests of ${routes.length} routes`);
+      assert(routes.length > 100 && tried > routes.length * 50, `only ${tried} requests of ${routes.length} routes`);
     })),
 
     () => test('attacks: as nobody every route that wants somebody sends to the sign-in or answers 401, whatever a header claims', withClient(async (client) => {

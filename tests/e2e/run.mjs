@@ -236,6 +236,34 @@ try {
     await picture(page, 'at-delivery-done');
   });
 
+  await test('a page that renews itself loses neither a click nor who was where', async (page) => {
+    await signIn(page, admin);
+    const renewed = () => page.waitForResponse((answer) => answer.request().resourceType() === 'xhr' && answer.url() === stack.employeeUrl);
+    const set = () => stack.api.must('POST', `/api/v1/employees/${stack.employee.id}/password`, { json: { generate: true, reason: 'e2e: renewed' } });
+    const first = renewed();
+    await page.goto(stack.employeeUrl);
+    await first;
+    const link = page.locator('[data-part="keys"] a').first();
+    const stain = () => page.locator('[data-part="keys"]').evaluate((part) => { part.dataset.old = ''; });
+    const fresh = page.locator('[data-part="keys"]:not([data-old])');
+    await stain();
+    await link.focus();
+    await set();
+    await fresh.waitFor();
+    assert(await link.evaluate((element) => element === document.activeElement), 'the focus is lost');
+    await stain();
+    const { x, y, width, height } = await link.boundingBox();
+    await page.mouse.move(x + width / 2, y + height / 2);
+    await page.mouse.down();
+    const next = renewed();
+    await set();
+    await (await next).finished();
+    await page.evaluate(() => new Promise((done) => { setTimeout(done, 100); }));  // as long as a script may take to act on it
+    assert(await fresh.count() === 0, 'what was pressed has been replaced');
+    await page.mouse.up();
+    await page.waitForURL(/\/keys\//);
+  });
+
   await test('pages work without script', async () => {
     const plain = await openBrowser(stack, { javaScriptEnabled: false });
     try {

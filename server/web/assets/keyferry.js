@@ -2,8 +2,30 @@
 
 const here = () => document.body.dataset.refresh ?? location.href;
 
+/** What is pressed must still be there when it is let go, or the click is lost: nothing is replaced meanwhile. */
+let pressed = false, missed = false;
+const press = () => { pressed = true; };
+const letGo = () => setTimeout(() => {
+  pressed = false;
+  if (missed) refresh();
+}, 0);
+for (const type of ['pointerdown', 'keydown']) addEventListener(type, press, true);
+for (const type of ['pointerup', 'pointercancel', 'keyup', 'blur']) addEventListener(type, letGo, true);
+
+const focusable = (part) => [...part.querySelectorAll('a[href], button, input, select, textarea, summary')];
+
+/** Who was at a button or a link goes on there, if it still is one of that name. */
+function replacePart(old, fresh) {
+  const at = focusable(old).indexOf(document.activeElement);
+  const words = document.activeElement.textContent;
+  old.replaceWith(document.adoptNode(fresh));
+  const now = at < 0 ? null : focusable(fresh)[at];
+  if (now?.textContent === words) now.focus({ preventScroll: true });
+}
+
 /** Fetches this page again and puts the parts marked data-part="name" in place of the present ones. */
 function refresh() {
+  missed = false;
   const url = here();
   const request = new XMLHttpRequest();
   request.open('GET', url);
@@ -11,13 +33,13 @@ function refresh() {
   request.onload = () => {
     if (request.status !== 200 || !request.response || url !== here()) return; // meanwhile something else is looked for
     if (new URL(request.responseURL).pathname.startsWith('/sign-in')) { location.reload(); return; }
+    if (pressed) { missed = true; return; }
     for (const fresh of request.response.querySelectorAll('[data-part]')) {
       const old = document.querySelector(`[data-part="${fresh.dataset.part}"]`);
       if (!old || old.contains(document.activeElement) && document.activeElement.matches('input, textarea, summary')) continue;
-      if (old.isEqualNode(fresh)) continue;
-      old.replaceWith(document.adoptNode(fresh));
+      localTimes(fresh);
+      if (!old.isEqualNode(fresh)) replacePart(old, fresh);
     }
-    localTimes();
   };
   request.send();
 }
