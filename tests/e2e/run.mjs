@@ -255,10 +255,16 @@ try {
     const { x, y, width, height } = await link.boundingBox();
     await page.mouse.move(x + width / 2, y + height / 2);
     await page.mouse.down();
-    const next = renewed();
+    // Told when the page's own script has done with the answer: loadend comes after load.
+    await page.evaluate(() => {
+      const { send } = XMLHttpRequest.prototype;
+      XMLHttpRequest.prototype.send = function sendAndTell(...args) {
+        this.addEventListener('loadend', () => { document.body.dataset.answered = ''; });
+        send.apply(this, args);
+      };
+    });
     await set();
-    await (await next).finished();
-    await page.evaluate(() => new Promise((done) => { setTimeout(done, 100); }));  // as long as a script may take to act on it
+    await page.locator('body[data-answered]').waitFor();
     assert(await fresh.count() === 0, 'what was pressed has been replaced');
     await page.mouse.up();
     await page.waitForURL(/\/keys\//);
