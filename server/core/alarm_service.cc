@@ -5,6 +5,7 @@
 #include "server/core/audit_entry.h"
 #include "server/core/dispatch.h"
 #include "server/core/encoding.h"
+#include "server/core/same_person.h"
 #include "server/core/services.h"
 
 namespace keyferry::server {
@@ -133,12 +134,9 @@ class DefaultAlarmService final : public AlarmService {
       return Fail(ErrorCode::kPermissionDenied,
                   "You have agreed already; another person has to agree as well.");
     }
-    const auto first = ports_.directory.Get(alarm.agreed_by);
-    if (!first) return tl::unexpected(first.error());
-    const auto second = ports_.directory.Get(actor.id);
-    if (!second) return tl::unexpected(second.error());
-    const std::string& employee = second->person.employee_id;
-    if (!employee.empty() && employee == first->person.employee_id) {
+    const auto same = SamePerson(ports_, actor.id, alarm.agreed_by);
+    if (!same) return tl::unexpected(same.error());
+    if (*same) {
       return Fail(ErrorCode::kPermissionDenied, "This account is of the same person as " +
                                                     alarm.agreed_login +
                                                     "; another person has to agree as well.");

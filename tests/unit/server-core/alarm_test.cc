@@ -247,6 +247,12 @@ TEST_CASE("the alarm: two different persons end it, and nobody twice") {
     CHECK(refused.error().code == ErrorCode::kPermissionDenied);
     CHECK(refused.error().message.find("same person as boss") != std::string::npos);
   }
+  SECTION("another account with the same mail address") {
+    tower.directory.At(tower.admin.id).detail.person.mail = "One@corp.example";
+    tower.directory.At(tower.other.id).detail.person.mail = "one@corp.example";
+    CHECK(tower.Agree(tower.other).error().code == ErrorCode::kPermissionDenied);
+    tower.directory.At(tower.other.id).detail.person.mail = "two@corp.example";
+  }
   SECTION("a token, which has no person's rights, and who may not") {
     Actor desk = tower.other;
     desk.roles = Role::kHelpDesk;
