@@ -1,0 +1,98 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "server/core/audit_entry.h"
+#include "server/core/help_desk.h"
+
+namespace keyferry::server {
+
+// The flow over the ports. help_desk_service.cc: the request from its opening to its end;
+// help_desk_verify.cc: what the caller has proven; help_desk_act.cc: what was asked for is carried
+// out.
+class HelpDeskFlow final : public HelpDeskService {
+ public:
+  HelpDeskFlow(const HelpDeskPorts& ports, HelpDeskConfig config);
+  Result<HelpDeskRequest> Open(const Actor& actor, const HelpDeskOpening& opening) override;
+  Result<HelpDeskView> Get(const Actor& actor, const HelpDeskId& id) override;
+  Result<std::vector<HelpDeskRequest>> Mine(const Actor& actor) override;
+  Result<void> Choose(const Actor& actor, const HelpDeskId& id, std::uint64_t version,
+                      HelpDeskProcess process) override;
+  Result<void> SendCode(const Actor& actor, const HelpDeskId& id, std::uint64_t version) override;
+  Result<bool> Verify(const Actor& actor, const HelpDeskId& id, std::uint64_t version,
+                      HelpDeskAnswer answer) override;
+  Result<void> Act(const Actor& actor, const HelpDeskId& id, std::uint64_t version) override;
+  Result<void> Confirm(const Actor& actor, const HelpDeskId& id, std::uint64_t version) override;
+  Result<void> Cancel(const Actor& actor, const HelpDeskId& id, std::uint64_t version) override;
+  void CloseOverdue() override;
+
+ private:
+  struct Standing {
+    std::uint32_t points = 0, methods = 0;
+    bool strong_missing = false;
+    bool reached = false;
+    bool enough() const { return reached && !strong_missing; }
+  };
+  struct Prepared {
+    PersonDetail person;
+    std::vector<HelpDeskAttempt> attempts;
+    std::int64_t now = 0;
+  };
+  // How many attempts of a method are in a state.
+  static std::size_t Count(const std::vector<HelpDeskAttempt>& attempts, HelpDeskMethod method,
+                           HelpDeskAttemptState state);
+  // For the audit log.
+  static const char* WordsOf(HelpDeskProcess process);
+  // kConflict with kMovedDetail.
+  static tl::unexpected<Error> Moved();
+  const HelpDeskVerification& Of(HelpDeskMethod method) const {
+    return *methods_[static_cast<std::size_t>(method)];
+  }
+  std::uint32_t PointsOf(HelpDeskMethod method) const {
+    return config_.points[static_cast<std::size_t>(method)];
+  }
+  AuditEntry Entry(const Actor& actor, const HelpDeskRequest& request, std::string_view action,
+                   std::string_view outcome, std::string_view words) const;
+  Result<bool> IsPrivileged(const AccountId& account) const;
+  // The agent's own request.
+  Result<HelpDeskRequest> Load(const Actor& actor, const HelpDeskId& id);
+  // … that is where a step begins.
+  Result<HelpDeskRequest> At(const Actor& actor, const HelpDeskId& id, std::uint64_t version,
+                             HelpDeskState state);
+  // What has to stand when it is carried out; of a new password the change itself sees to that.
+  Result<Precondition> Guard(const Actor& actor, const HelpDeskRequest& row);
+  // A request that waits for a second person has as long as that one has.
+  std::int64_t ExpiresAfter(const HelpDeskRequest& row, const Error& error);
+  // It was not begun; the request says why.
+  Result<void> Await(const Actor& actor, const HelpDeskRequest& row, const Error& error);
+  // Whom the agent reaches may have changed since the request was opened.
+  Result<void> StillReached(const Actor& actor, const HelpDeskRequest& row);
+  // Closes what has run out of time. True: it is closed now, by this call or another.
+  Result<bool> CloseIfOver(const HelpDeskRequest& row);
+  static HelpDeskStore::Step StepOf(const HelpDeskRequest& row, HelpDeskState to);
+  Result<void> Take(const HelpDeskStore::Step& step);
+  tl::unexpected<Error> Quota(const Actor& actor, const HelpDeskRequest& row);
+  // What a method may be used with now.
+  Result<Prepared> Prepare(const HelpDeskRequest& row, HelpDeskMethod method);
+  static std::vector<std::uint64_t> Waiting(const std::vector<HelpDeskAttempt>& attempts);
+  std::uint32_t SendsLeft(const std::vector<HelpDeskAttempt>& attempts) const;
+  // `also` counts as passed.
+  Standing StandingOf(const HelpDeskRequest& row, const std::vector<HelpDeskAttempt>& attempts,
+                      const HelpDeskMethod* also) const;
+  Result<HelpDeskView> ViewOf(const HelpDeskRequest& row);
+  Result<void> CarryOut(const Actor& actor, const HelpDeskRequest& row, ChangeId& change);
+
+  const HelpDeskPorts ports_;
+  const CorePorts& core_ = ports_.core;
+  const HelpDeskConfig config_;
+  std::array<std::unique_ptr<HelpDeskVerification>,
+             static_cast<std::size_t>(kLastHelpDeskMethod) + 1>
+      methods_;
+};
+
+}  // namespace keyferry::server

@@ -1,0 +1,207 @@
+// What a caller has proven, and by what.
+#include <algorithm>
+#include <utility>
+
+#include "server/core/clock.h"
+#include "server/core/dispatch.h"
+#include "server/core/encoding.h"
+#include "server/core/help_desk_flow.h"
+
+namespace keyferry::server {
+namespace {
+
+using State = HelpDeskState;
+
+bool IsStrong(HelpDeskMethod method) { return method == HelpDeskMethod::kInPerson; }
+
+}  // namespace
+
+Result<void> HelpDeskFlow::SendCode(const Actor& actor, const HelpDeskId& id,
+                                    std::uint64_t version) {
+  constexpr auto kMethod = HelpDeskMethod::kMailCode;
+  const auto row = At(actor, id, version, State::kVerifying);
+  if (!row) return tl::unexpected(row.error());
+  const auto prepared = Prepare(*row, kMethod);
+  if (!prepared) return tl::unexpected(prepared.error());
+  if (SendsLeft(prepared->attempts) == 0) {
+    return Fail(ErrorCode::kRateLimited,
+                "No more codes are sent for this request; verify the caller in another way.");
+  }
+  auto made = MakeMailCode(core_.random, prepared->now, row->expires);
+  if (!made) return tl::unexpected(std::move(made.error()));
+  const Person& person = prepared->person.person;
+  HelpDeskStore::Step step = StepOf(*row, State::kVerifying);
+  step.decided = Waiting(prepared->attempts);
+  step.add = made->attempt;
+  step.audits = {Entry(actor, *row, "help_desk.code", "ok",
+                       "A code goes by mail to " + Presentable(person.mail, 254) + ".")};
+  if (auto taken = Take(step); !taken) return taken;
+
+  const std::string name = Presentable(person.display_name, 128),
+                    agent = Presentable(
+                        actor.display_name.empty() ? actor.login : actor.display_name, 128),
+                    minutes = std::to_string(
+                        std::max<std::int64_t>(1, (row->expires - prepared->now) / 60'000));
+  const MailTemplate& text = ports_.templates.help_desk_code;
+  auto sent = ports_.outbox.SendNow({person.mail,
+                                     FillSubject(text, {{"name", name}, {"login", row->login}}),
+                                     FillBody(text, {{"name", name},
+                                                     {"login", row->login},
+                                                     {"agent", agent},
+                                                     {"minutes", minutes},
+                                                     {"code", made->code.view()}})});
+  if (sent) return {};
+  const auto attempts = core_.store.HelpDeskAttempts(id);
+  if (!attempts) return tl::unexpected(attempts.error());
+  HelpDeskRequest now_at = *row;
+  now_at.version = version + 1;
+  HelpDeskStore::Step undone = StepOf(now_at, State::kVerifying);
+  undone.decided = Waiting(*attempts);
+  undone.audits = {
+      Entry(actor, *row, "help_desk.code", OutcomeName(sent.error().code), sent.error().message)};
+  if (auto taken = Take(undone); !taken) Log(core_, "help desk code", taken.error());
+  return sent;
+}
+
+Result<bool> HelpDeskFlow::Verify(const Actor& actor, const HelpDeskId& id, std::uint64_t version,
+                                  HelpDeskAnswer answer) {
+  const auto row = At(actor, id, version, State::kVerifying);
+  if (!row) return tl::unexpected(row.error());
+  const auto prepared = Prepare(*row, answer.method);
+  if (!prepared) return tl::unexpected(prepared.error());
+  const auto& attempts = prepared->attempts;
+  const HelpDeskCase about{*row, prepared->person, attempts, prepared->now};
+  const HelpDeskVerification& method = Of(answer.method);
+  // Told to nobody before it is stored that this attempt was made.
+  const auto right = method.Check(about, answer);
+  if (!right) return tl::unexpected(right.error());
+
+  const std::string words = method.Words(about, answer);
+  const bool last =
+      Count(attempts, answer.method, HelpDeskAttemptState::kWrong) + 1 >= config_.attempts;
+  const Standing standing = StandingOf(*row, attempts, *right ? &answer.method : nullptr);
+  const State to = !*right && last     ? State::kBlocked
+                   : standing.enough() ? State::kVerified
+                                       : State::kVerifying;
+  HelpDeskStore::Step step = StepOf(*row, to);
+  step.add.emplace();
+  step.add->method = answer.method;
+  step.add->state = *right ? HelpDeskAttemptState::kPassed : HelpDeskAttemptState::kWrong;
+  step.add->created = prepared->now;
+  if (*right && answer.method == HelpDeskMethod::kMailCode) step.decided = Waiting(attempts);
+  step.audits = {Entry(actor, *row, "help_desk.verify", *right ? "ok" : "wrong",
+                       words.empty() ? "" : "By " + words + ".")};
+  if (to == State::kVerified) {
+    step.audits.push_back(Entry(actor, *row, "help_desk.verified", "ok",
+                                std::to_string(standing.points) + " points, " +
+                                    std::to_string(standing.methods) + " methods."));
+  } else if (to == State::kBlocked) {
+    step.next.error =
+        "Too many failed attempts of one verification; the caller did not prove who they are.";
+    step.next.closed = prepared->now;
+    step.audits.push_back(Entry(actor, *row, "help_desk.blocked", "blocked", step.next.error));
+  }
+  if (auto taken = Take(step); !taken) return tl::unexpected(std::move(taken.error()));
+  return *right;
+}
+
+Result<HelpDeskFlow::Prepared> HelpDeskFlow::Prepare(const HelpDeskRequest& row,
+                                                     HelpDeskMethod method) {
+  if (PointsOf(method) == 0) {
+    return Fail(ErrorCode::kPermissionDenied, "This verification is not allowed here.");
+  }
+  Prepared out;
+  out.now = core_.clock.UnixMillis();
+  auto attempts = core_.store.HelpDeskAttempts(row.id);
+  if (!attempts) return tl::unexpected(std::move(attempts.error()));
+  out.attempts = *std::move(attempts);
+  // They belong to the row as it was read only if nobody has gone on since.
+  const auto still = core_.store.FindHelpDesk(row.id);
+  if (!still) return tl::unexpected(still.error());
+  if (!*still || (*still)->version != row.version) return Moved();
+  if (Count(out.attempts, method, HelpDeskAttemptState::kPassed) != 0) {
+    return Fail(ErrorCode::kConflict, "The caller has passed this verification already.");
+  }
+  auto person = core_.directory.Get(row.account);
+  if (!person) return tl::unexpected(std::move(person.error()));
+  out.person = *std::move(person);
+  HelpDeskOffer offer;
+  Of(method).Describe({row, out.person, out.attempts, out.now}, offer);
+  if (!offer.unavailable.empty()) return Fail(ErrorCode::kConflict, offer.unavailable);
+  return out;
+}
+
+std::vector<std::uint64_t> HelpDeskFlow::Waiting(const std::vector<HelpDeskAttempt>& attempts) {
+  std::vector<std::uint64_t> numbers;
+  for (const HelpDeskAttempt& attempt : attempts) {
+    if (attempt.state == HelpDeskAttemptState::kWaiting) numbers.push_back(attempt.number);
+  }
+  return numbers;
+}
+
+std::uint32_t HelpDeskFlow::SendsLeft(const std::vector<HelpDeskAttempt>& attempts) const {
+  const auto sent = Count(attempts, HelpDeskMethod::kMailCode, HelpDeskAttemptState::kWaiting) +
+                    Count(attempts, HelpDeskMethod::kMailCode, HelpDeskAttemptState::kVoid);
+  return sent >= config_.attempts ? 0 : config_.attempts - static_cast<std::uint32_t>(sent);
+}
+
+HelpDeskFlow::Standing HelpDeskFlow::StandingOf(const HelpDeskRequest& row,
+                                                const std::vector<HelpDeskAttempt>& attempts,
+                                                const HelpDeskMethod* also) const {
+  Standing standing;
+  bool strong = false;
+  for (int i = 0; i <= static_cast<int>(kLastHelpDeskMethod); ++i) {
+    const auto method = static_cast<HelpDeskMethod>(i);
+    if (Count(attempts, method, HelpDeskAttemptState::kPassed) == 0 &&
+        (also == nullptr || *also != method)) {
+      continue;
+    }
+    standing.points += PointsOf(method);
+    ++standing.methods;
+    strong = strong || IsStrong(method);
+  }
+  standing.strong_missing = row.privileged && !strong;
+  standing.reached =
+      standing.points >= config_.needed_points && standing.methods >= config_.needed_methods;
+  return standing;
+}
+
+Result<HelpDeskView> HelpDeskFlow::ViewOf(const HelpDeskRequest& row) {
+  HelpDeskView view;
+  view.request = row;
+  view.needed_points = config_.needed_points;
+  view.needed_methods = config_.needed_methods;
+  const auto attempts = core_.store.HelpDeskAttempts(row.id);
+  if (!attempts) return tl::unexpected(attempts.error());
+  const Standing standing = StandingOf(row, *attempts, nullptr);
+  view.points = standing.points;
+  view.methods = standing.methods;
+  view.needs_strong = standing.strong_missing;
+  PersonDetail person;
+  if (row.state == State::kVerifying) {
+    auto detail = core_.directory.Get(row.account);
+    if (detail) {
+      person = *std::move(detail);
+    } else {
+      view.directory_problem = detail.error().message;
+    }
+  }
+  for (int i = 0; i <= static_cast<int>(kLastHelpDeskMethod); ++i) {
+    HelpDeskOffer offer;
+    offer.method = static_cast<HelpDeskMethod>(i);
+    offer.points = PointsOf(offer.method);
+    if (offer.points == 0) continue;
+    offer.passed = Count(*attempts, offer.method, HelpDeskAttemptState::kPassed) != 0;
+    offer.wrong =
+        static_cast<std::uint32_t>(Count(*attempts, offer.method, HelpDeskAttemptState::kWrong));
+    offer.left = offer.wrong >= config_.attempts ? 0 : config_.attempts - offer.wrong;
+    offer.sends_left = SendsLeft(*attempts);
+    if (row.state == State::kVerifying && view.directory_problem.empty()) {
+      Of(offer.method).Describe({row, person, *attempts, core_.clock.UnixMillis()}, offer);
+    }
+    view.offers.push_back(std::move(offer));
+  }
+  return view;
+}
+
+}  // namespace keyferry::server
