@@ -73,6 +73,10 @@ class LeasedDirectory final : public Directory {
   Result<std::vector<std::string>> GroupsOf(const AccountId& id) override {
     return directory_->GroupsOf(id);
   }
+  Result<std::optional<bool>> TokenHolds(const PersonDetail& person,
+                                         const std::vector<std::string>& groups) override {
+    return directory_->TokenHolds(person, groups);
+  }
   Result<std::vector<Computer>> FindComputers(std::span<const std::string> names) override {
     return directory_->FindComputers(names);
   }

@@ -49,6 +49,9 @@ struct AccountState {
   std::string protected_reason;          // e.g. "member of Domain Admins"
   std::string protected_advice;          // what to do instead, a sentence
   std::vector<std::string> sid_history;  // S-1-5-…
+  // SIDs of the groups that the account's logon token carries, nested ones and the primary one too
+  // (AD: tokenGroups; security groups only). Empty: the directory did not tell.
+  std::vector<std::string> token;
 };
 
 // The password policy that holds for one account: a fine-grained one, or the domain's.
@@ -252,6 +255,14 @@ class Directory {
   // or it is disabled or past its end.
   virtual Result<std::vector<std::string>> GroupsOf(const AccountId&) {
     return Fail(ErrorCode::kUnsupported, "This directory does not tell groups.");
+  }
+
+  // Whether the person, as Get or Consider has just told of them, is in one of these groups (DNs),
+  // nested ones too, as their logon token has it; nobody is in a group that is not there. nullopt:
+  // the token does not tell, GroupsOf may (server/core/roles.h, IsIn).
+  virtual Result<std::optional<bool>> TokenHolds(const PersonDetail&,
+                                                 const std::vector<std::string>&) {
+    return std::nullopt;
   }
 
   // The computer accounts with these names (sAMAccountName without its $, 1…63 bytes, any case);

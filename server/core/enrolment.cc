@@ -156,9 +156,7 @@ Result<EnrolmentStarted> BeginEnrolment(const CorePorts& ports, const KeyConfig&
   if (ports.four_eyes != nullptr) {
     GuardedAsk ask;
     ask.action = GuardedAction::kKey;
-    ask.account = account;
-    ask.login = login;
-    ask.display_name = enrolment.display_name;
+    ask.person = *person;
     ask.facts = {{"device", device.Hex()}, {"workstation", workstation.Hex()}};
     if (replaces) ask.facts.emplace_back("replaces", replaces->Hex());
     auto cleared = ports.four_eyes->Clear(actor, ask);

@@ -65,11 +65,11 @@ class DefaultFourEyes final : public FourEyes {
       const auto so_far = ports_.store.CountResets(actor.id, out.quota->since);
       if (!so_far) return tl::unexpected(so_far.error());
       if (*so_far >= config_.resets_per_hour) {
-        Limited(actor, ask.login);
+        Limited(actor, ask.person.person.login);
         return Fail(ErrorCode::kRateLimited, kAgentLimit, kAgentLimitDetail);
       }
     }
-    auto why = Why(actor, ask.action, ask.account);
+    auto why = Why(actor, ask.action, ask.person);
     if (!why) return tl::unexpected(std::move(why.error()));
     if (why->empty()) return out;
     if (!ask.complete) {
@@ -84,9 +84,10 @@ class DefaultFourEyes final : public FourEyes {
   }
 
   Result<std::string> Why(const Actor& actor, GuardedAction action,
-                          const AccountId& account) override {
+                          const PersonDetail& person) override {
     if (!config_.on || actor.id == AccountId{}) return std::string();
-    const auto privileged = IsPrivileged(account);
+    const AccountId& account = person.person.id;
+    const auto privileged = IsPrivileged(ports_.directory, person, config_.privileged_groups);
     if (!privileged) return tl::unexpected(privileged.error());
     if (*privileged) return std::string("This is a privileged person.");
     const std::int64_t since = ports_.clock.UnixMillis() - config_.new_key_seconds * 1000;
@@ -235,16 +236,6 @@ class DefaultFourEyes final : public FourEyes {
                 std::string(kApprovalDetail) + ": " + row.id.Hex());
   }
 
-  Result<bool> IsPrivileged(const AccountId& account) const {
-    if (config_.privileged_groups.empty()) return false;
-    const auto groups = ports_.directory.GroupsOf(account);
-    if (!groups && groups.error().code == ErrorCode::kUnsupported) return true;
-    // A disabled or ended account is in use nowhere; what it was before is not known.
-    if (!groups && groups.error().code == ErrorCode::kNotFound) return true;
-    if (!groups) return tl::unexpected(groups.error());
-    return MemberOf(*groups, config_.privileged_groups);
-  }
-
   // The approval for exactly this, or kApprovalDetail.
   Result<ApprovalUse> Approved(const Actor& actor, const GuardedAsk& ask, std::string why) {
     Approval wanted;
@@ -252,9 +243,9 @@ class DefaultFourEyes final : public FourEyes {
       return Fail(ErrorCode::kInternal, "The system gave no random numbers.");
     }
     wanted.action = ask.action;
-    wanted.account = ask.account;
-    wanted.login = ask.login;
-    wanted.display_name = ask.display_name;
+    wanted.account = ask.person.person.id;
+    wanted.login = ask.person.person.login;
+    wanted.display_name = ask.person.person.display_name;
     wanted.asker = actor.id;
     wanted.asker_login = actor.login;
     wanted.reason = ask.reason;
@@ -264,7 +255,7 @@ class DefaultFourEyes final : public FourEyes {
     wanted.created = ports_.clock.UnixMillis();
     wanted.expires = wanted.created + config_.life_seconds * 1000;
     const auto asked = ports_.store.AskApproval(
-        wanted, AuditOf(ports_.clock, actor, "approval.ask", ask.login, "ok",
+        wanted, AuditOf(ports_.clock, actor, "approval.ask", wanted.login, "ok",
                         wanted.why + " Asked for: " + Told(wanted) + "."));
     if (!asked) return tl::unexpected(asked.error());
     const Approval& row = asked->row;

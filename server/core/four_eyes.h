@@ -35,8 +35,7 @@ struct FourEyesConfig {
 // What somebody is about to do.
 struct GuardedAsk {
   GuardedAction action = GuardedAction::kPassword;
-  AccountId account;
-  std::string login, display_name;
+  PersonDetail person;   // as the directory has just told of them
   std::string reason;    // one line of printable UTF-8
   ApprovalFacts facts;   // everything else that is asked
   bool complete = true;  // false: there is more, which must not be stored (a typed password)
@@ -73,7 +72,7 @@ class FourEyes {
   virtual Result<Precondition> Clear(const Actor& actor, const GuardedAsk& ask) = 0;
   // Why a second person is needed, a sentence; empty: nobody is.
   virtual Result<std::string> Why(const Actor& actor, GuardedAction action,
-                                  const AccountId& account) = 0;
+                                  const PersonDetail& person) = 0;
   // Audits that the agent reached the limit, and tells the administrators. Clear does so itself;
   // for who meets kAgentLimitDetail in the transaction.
   virtual void Limited(const Actor& actor, std::string_view target) = 0;

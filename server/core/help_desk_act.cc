@@ -66,12 +66,12 @@ Result<Precondition> HelpDeskFlow::Guard(const Actor& actor, const HelpDeskReque
   if (core_.four_eyes == nullptr || row.process == HelpDeskProcess::kReset) {
     return Precondition();
   }
+  auto person = core_.directory.Get(row.account);
+  if (!person) return tl::unexpected(std::move(person.error()));
   GuardedAsk ask;
   ask.action =
       row.process == HelpDeskProcess::kUnlock ? GuardedAction::kUnlock : GuardedAction::kMustChange;
-  ask.account = row.account;
-  ask.login = row.login;
-  ask.display_name = row.display_name;
+  ask.person = *std::move(person);
   ask.reason = row.ticket + ": " + row.reason;
   return core_.four_eyes->Clear(actor, ask);
 }

@@ -58,7 +58,6 @@ class HelpDeskFlow final : public HelpDeskService {
   }
   AuditEntry Entry(const Actor& actor, const HelpDeskRequest& request, std::string_view action,
                    std::string_view outcome, std::string_view words) const;
-  Result<bool> IsPrivileged(const AccountId& account) const;
   // The agent's own request.
   Result<HelpDeskRequest> Load(const Actor& actor, const HelpDeskId& id);
   // … that is where a step begins.

@@ -108,7 +108,7 @@ Result<HelpDeskRequest> HelpDeskFlow::Open(const Actor& actor, const HelpDeskOpe
     return tl::unexpected(audited ? error : audited.error());
   }
   if (const auto good = CheckState(detail->state); !good) return tl::unexpected(good.error());
-  const auto privileged = IsPrivileged(opening.account);
+  const auto privileged = IsPrivileged(core_.directory, *detail, config_.privileged_groups);
   if (!privileged) return tl::unexpected(privileged.error());
   request.privileged = *privileged;
   if (!core_.random.Fill(request.id.bytes)) {
@@ -219,15 +219,6 @@ AuditEntry HelpDeskFlow::Entry(const Actor& actor, const HelpDeskRequest& reques
   if (!detail.empty()) detail += ' ';
   detail += "Ticket " + request.ticket + ": " + request.reason;
   return AuditOf(core_.clock, actor, action, request.login, outcome, detail);
-}
-
-Result<bool> HelpDeskFlow::IsPrivileged(const AccountId& account) const {
-  if (config_.privileged_groups.empty()) return false;
-  const auto groups = core_.directory.GroupsOf(account);
-  // A directory that cannot tell leaves the stricter rule.
-  if (!groups && groups.error().code == ErrorCode::kUnsupported) return true;
-  if (!groups) return tl::unexpected(groups.error());
-  return MemberOf(*groups, config_.privileged_groups);
 }
 
 Result<HelpDeskRequest> HelpDeskFlow::Load(const Actor& actor, const HelpDeskId& id) {

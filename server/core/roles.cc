@@ -13,6 +13,29 @@ bool MemberOf(const std::vector<std::string>& groups, const std::vector<std::str
   return false;
 }
 
+Result<bool> IsIn(Directory& directory, const PersonDetail& person,
+                  const std::vector<std::string>& groups) {
+  if (groups.empty()) return false;
+  const auto told = directory.TokenHolds(person, groups);
+  if (!told) return tl::unexpected(told.error());
+  if (*told) return **told;
+  const auto all = directory.GroupsOf(person.person.id);
+  if (!all) return tl::unexpected(all.error());
+  return MemberOf(*all, groups);
+}
+
+Result<bool> IsPrivileged(Directory& directory, const PersonDetail& person,
+                          const std::vector<std::string>& groups) {
+  if (groups.empty()) return false;
+  if (person.state.disabled || person.state.account_expired) return true;
+  auto in = IsIn(directory, person, groups);
+  if (!in &&
+      (in.error().code == ErrorCode::kUnsupported || in.error().code == ErrorCode::kNotFound)) {
+    return true;
+  }
+  return in;
+}
+
 Roles RolesOf(const std::vector<std::string>& group_dns, const SessionConfig& config) {
   Roles roles;
   if (MemberOf(group_dns, config.administrator_groups)) roles |= Role::kAdministrator;

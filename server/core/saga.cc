@@ -99,7 +99,7 @@ Result<Preflight> Saga::Check(const Actor& actor, const AccountId& account) {
   preflight.reason = clearance->refusal;
   preflight.note = clearance->note;
   if (preflight.allowed && ports_.four_eyes != nullptr) {
-    const auto why = ports_.four_eyes->Why(actor, GuardedAction::kPassword, account);
+    const auto why = ports_.four_eyes->Why(actor, GuardedAction::kPassword, *clearance->person);
     if (!why) return tl::unexpected(why.error());
     preflight.second_person = *why;
   }
@@ -165,7 +165,7 @@ Result<ChangeView> Saga::Run(const Actor& actor, ChangeRequest request) {
     if (!audited) return tl::unexpected(std::move(audited.error()));
     return tl::unexpected(chosen.error());
   }
-  const auto only_if = Guard(actor, request, clearance->person->person, *chosen);
+  const auto only_if = Guard(actor, request, *clearance->person, *chosen);
   if (!only_if) return tl::unexpected(only_if.error());
   KEYFERRY_FAILPOINT("server.change.cleared");
 
@@ -201,13 +201,11 @@ Result<ChangeView> Saga::Run(const Actor& actor, ChangeRequest request) {
 }
 
 Result<Precondition> Saga::Guard(const Actor& actor, const ChangeRequest& request,
-                                 const Person& person, const std::vector<Chosen>& chosen) {
+                                 const PersonDetail& person, const std::vector<Chosen>& chosen) {
   if (ports_.four_eyes == nullptr) return Precondition();
   GuardedAsk ask;
   ask.action = GuardedAction::kPassword;
-  ask.account = request.account;
-  ask.login = person.login;
-  ask.display_name = person.display_name;
+  ask.person = person;
   ask.reason = request.reason;
   ask.complete = request.generate;
   const auto flag = [](bool on) { return on ? "true" : "false"; };
@@ -219,7 +217,7 @@ Result<Precondition> Saga::Guard(const Actor& actor, const ChangeRequest& reques
   if (cleared || ApprovalNeeded(cleared.error()) || cleared.error().detail == kAgentLimitDetail) {
     return cleared;
   }
-  auto audited = AuditRefusal(actor, person.login, cleared.error());
+  auto audited = AuditRefusal(actor, person.person.login, cleared.error());
   return tl::unexpected(audited ? std::move(cleared.error()) : std::move(audited.error()));
 }
 

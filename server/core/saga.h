@@ -86,8 +86,8 @@ class Saga final : public ChangeService {
   Result<ChangeView> RunAtDelivery(const Actor& actor, const ChangeRecord& draft,
                                    const Precondition& only_if);
   // What has to stand when this request is begun (four_eyes.h).
-  Result<Precondition> Guard(const Actor& actor, const ChangeRequest& request, const Person& person,
-                             const std::vector<Chosen>& chosen);
+  Result<Precondition> Guard(const Actor& actor, const ChangeRequest& request,
+                             const PersonDetail& person, const std::vector<Chosen>& chosen);
   // The sources that a request names, or the preset ones; an error names the source, and nothing is
   // written anywhere.
   Result<std::vector<Chosen>> Choose(const Actor& actor, const Person& person,

@@ -11,6 +11,7 @@
 #include "server/directory/account_reader.h"
 #include "server/directory/checked.h"
 #include "server/directory/computers.h"
+#include "server/directory/group_sids.h"
 #include "server/directory/people_search.h"
 #include "server/directory/person.h"
 #include "server/directory/server_group.h"
@@ -73,6 +74,7 @@ class LdapDirectory final : public Directory {
       : config_(std::move(config)),
         servers_(config_),
         accounts_(config_),
+        group_sids_(config_),
         checked_(config_.check_life),
         people_(config_, Schema()) {}
 
@@ -85,6 +87,8 @@ class LdapDirectory final : public Directory {
   Result<SignInFacts> SignIn(std::string_view name, const SecureBytes& password) override;
   Result<Candidate> Consider(const AccountId& id, const AccountId& actor) override;
   Result<std::vector<std::string>> GroupsOf(const AccountId& id) override;
+  Result<std::optional<bool>> TokenHolds(const PersonDetail& person,
+                                         const std::vector<std::string>& groups) override;
   Result<std::vector<DirectoryAttribute>> Attributes(const AccountId& id) override {
     return people_.Attributes(servers_, id);
   }
@@ -127,6 +131,7 @@ class LdapDirectory final : public Directory {
   const LdapConfig config_;
   ServerGroup servers_;
   AccountReader accounts_;
+  GroupSids group_sids_;
   Checked checked_;
   PeopleSearch people_;
   std::mutex order_mutex_;
@@ -227,6 +232,19 @@ Result<std::vector<std::string>> LdapDirectory::GroupsOf(const AccountId& id) {
         for (LdapEntry& group : *groups) out.push_back(std::move(group.dn));
         return out;
       });
+}
+
+Result<std::optional<bool>> LdapDirectory::TokenHolds(const PersonDetail& person,
+                                                      const std::vector<std::string>& groups) {
+  const std::vector<std::string>& token = person.state.token;
+  if (groups.empty()) return false;
+  // The primary group is in every token that could be read.
+  if (token.empty()) return std::nullopt;
+  const auto sids = group_sids_.Of(servers_, groups);
+  if (!sids) return tl::unexpected<Error>(sids.error());
+  if (!*sids) return std::nullopt;
+  return std::find_first_of(token.begin(), token.end(), (*sids)->begin(), (*sids)->end()) !=
+         token.end();
 }
 
 Result<ChangeTarget> LdapDirectory::Pin(const AccountId& id, const AccountId& actor) {

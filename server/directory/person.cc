@@ -107,6 +107,7 @@ AccountState ReadState(const LdapEntry& entry, std::int64_t now) {
   if (ends > kUnixEpoch && ends != kNever)
     state.password_expires = (ends - kUnixEpoch) / 10'000'000;
   state.sid_history = ReadSids(entry, "sidhistory");
+  state.token = ReadSids(entry, "tokengroups");
   return state;
 }
 

@@ -148,4 +148,52 @@ TEST_CASE("groups are told with their parents, round rings, and with the primary
   CHECK(Holds(admin_facts->group_dns, domain.administrators_group));
 }
 
+TEST_CASE("the token tells who is in a group, but not of lists, which no token carries") {
+  TestDomain& domain = TestDomain::Shared();
+  LdapConfig config = ConfigFor(domain);
+  config.context_life = std::chrono::milliseconds(0);
+  const auto directory = Open(std::move(config));
+  const SamplePerson& person = domain.Person("employee_with_key");
+  const auto line = TestDomain::Line;
+  const std::string inner = "CN=Of \\(inner\\*\\)\\, odd," + domain.groups_dn;
+  const std::string outer = "CN=Of outer," + domain.groups_dn;
+  const std::string list = "CN=Of a list," + domain.groups_dn;
+  const std::string empty = "CN=Of nobody," + domain.groups_dn;
+  domain.Apply(line("dn", inner) + "objectClass: group\nsAMAccountName: Of inner\n" +
+               line("member", person.dn));
+  domain.Apply(line("dn", outer) + "objectClass: group\nsAMAccountName: Of outer\n" +
+               line("member", inner));
+  domain.Apply(line("dn", list) + "objectClass: group\nsAMAccountName: Of a list\n" +
+               "groupType: 2\n" + line("member", inner));  // a distribution group
+  domain.Apply(line("dn", empty) + "objectClass: group\nsAMAccountName: Of nobody\n");
+  const auto told = [&](const PersonDetail& who, const std::vector<std::string>& groups) {
+    const auto in = directory->TokenHolds(who, groups);
+    REQUIRE_OK(in);
+    return *in;
+  };
+  const auto got = directory->Get(IdOf(person));
+  REQUIRE_OK(got);
+  REQUIRE_FALSE(got->state.token.empty());
+  CHECK(told(*got, {inner}) == true);
+  CHECK(told(*got, {empty, outer}) == true);
+  CHECK(told(*got, {list}) == std::nullopt);
+  CHECK(told(*got, {inner, list}) == std::nullopt);
+  CHECK(told(*got, {"cn=domain users,cn=users," + domain.base_dn}) == true);  // the primary group
+  CHECK(told(*got, {"CN=Users,CN=Builtin," + domain.base_dn}) == true);       // … and its parent
+  CHECK(told(*got, {empty, "CN=Not there," + domain.groups_dn}) == false);
+  CHECK(told(*got, {}) == false);
+  PersonDetail untold = *got;
+  untold.state.token.clear();
+  CHECK(told(untold, {outer}) == std::nullopt);
+  const auto considered = directory->Consider(IdOf(person), AccountId{});
+  REQUIRE_OK(considered);
+  CHECK(told(considered->detail, {outer}) == true);
+  for (const std::string& dn : {list, outer, inner, empty}) {
+    domain.Apply(line("dn", dn) + "changetype: delete\n");
+  }
+  const auto later = directory->Get(IdOf(person));
+  REQUIRE_OK(later);
+  CHECK(told(*later, {inner, outer}) == false);
+}
+
 }  // namespace keyferry::testing

@@ -267,7 +267,7 @@ struct FakeHelpDesk final : HelpDeskService {
 // Knows the approvals that tests give it; looks at nobody's roles.
 struct FakeFourEyes final : FourEyes {
   Result<Precondition> Clear(const Actor&, const GuardedAsk&) override { return Precondition(); }
-  Result<std::string> Why(const Actor&, GuardedAction, const AccountId&) override {
+  Result<std::string> Why(const Actor&, GuardedAction, const PersonDetail&) override {
     return std::string();
   }
   void Limited(const Actor&, std::string_view) override {}
