@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "protocol/secure/secure_bytes.h"
+#include "server/app/alarm_desk.h"
 #include "server/app/audit.h"
 #include "server/app/backup.h"
 #include "server/app/config.h"
@@ -198,6 +199,11 @@ int main(int argc, char** argv) {
       add(factor, "reset", "Take a person's second factor away; it is set up anew");
   std::string factor_login;
   factor_reset->add_option("LOGIN", factor_login, "The person's login")->required();
+  CLI::App* const alarm = app.add_subcommand(
+      "alarm", "The alarm; on SQLite while the server is stopped, else on the page");
+  alarm->require_subcommand(1);
+  CLI::App* const alarm_agree =
+      add(alarm, "agree", "Give one of the two words that end it, where only one person may");
   std::string state;
   init->add_option("--state", state, "State folder, instead of server.state_dir");
   CLI11_PARSE(app, argc, argv);
@@ -228,6 +234,7 @@ int main(int argc, char** argv) {
     if (token_create->parsed()) return MakeToken(*config, token_wanted);
     if (token_list->parsed()) return ListTokens(*config);
     if (factor_reset->parsed()) return Tell(ResetFactorOf(*config, factor_login));
+    if (alarm_agree->parsed()) return Tell(AgreeOnConsole(*config));
     if (token_revoke->parsed()) return RevokeToken(*config, token_id);
     if (run->parsed()) {
       const auto done = Serve(*config);

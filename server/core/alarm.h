@@ -15,6 +15,7 @@ namespace keyferry::server {
 
 struct AuditEntry;
 struct CorePorts;
+class Clock;
 
 // The alarm: one action stops every delivery to keys and every release by them, two persons end it.
 //
@@ -39,6 +40,14 @@ struct AlarmRecord {
 
   bool stands() const { return raised != 0 && ended == 0; }
 };
+
+// Whether the first agreement is given and still good at `now`. A clock that went back makes it old
+// too: then it is given anew.
+bool IsAgreed(const AlarmRecord& alarm, std::int64_t now);
+// The standing alarm after one person's word at `now` that it may end: over where somebody else's
+// agreement is still good, else with theirs as the first. kPermissionDenied: it is their own.
+Result<AlarmRecord> WithWord(AlarmRecord alarm, const Actor& who, std::int64_t now);
+AuditEntry WordEntry(const AlarmRecord& with_word, const Actor& who, const Clock& clock);
 
 class AlarmStore {
  public:

@@ -50,26 +50,19 @@ class DefaultAlarmService final : public AlarmService {
                                std::uint64_t version) override {
     auto found = Standing(actor, number, version);
     if (!found) return tl::unexpected(std::move(found.error()));
-    AlarmRecord alarm = found->alarm;
-    if (found->agreed) {
-      if (auto other = CheckOther(actor, alarm); !other) {
-        auto audited = ports_.store.AppendAudit(AuditOf(ports_.clock, actor, "alarm.end", "",
-                                                        OutcomeName(other.error().code),
-                                                        other.error().message));
-        if (!audited) return tl::unexpected(std::move(audited.error()));
-        return tl::unexpected(std::move(other.error()));
+    auto alarm = WithWord(found->alarm, actor, ports_.clock.UnixMillis());
+    if (alarm && !alarm->stands()) {
+      if (auto other = CheckOther(actor, *alarm); !other) {
+        alarm = tl::unexpected(std::move(other.error()));
       }
-      alarm.ended = ports_.clock.UnixMillis();
-      alarm.ended_login = actor.login;
-    } else {
-      alarm.agreed_by = actor.id;
-      alarm.agreed_login = actor.login;
-      alarm.agreed = ports_.clock.UnixMillis();
     }
-    const bool ends = alarm.ended != 0;
-    return Move(alarm, version,
-                AuditOf(ports_.clock, actor, ends ? "alarm.end" : "alarm.agree", "", "ok",
-                        ends ? "With the agreement of " + alarm.agreed_login + "." : ""));
+    if (!alarm) {
+      auto audited =
+          ports_.store.AppendAudit(AuditOf(ports_.clock, actor, "alarm.end", "",
+                                           OutcomeName(alarm.error().code), alarm.error().message));
+      return tl::unexpected(audited ? std::move(alarm.error()) : std::move(audited.error()));
+    }
+    return Move(*alarm, version, WordEntry(*alarm, actor, ports_.clock));
   }
 
   Result<AlarmView> Keep(const Actor& actor, std::uint64_t number, std::uint64_t version) override {
@@ -110,11 +103,8 @@ class DefaultAlarmService final : public AlarmService {
   }
 
   AlarmView ViewOf(AlarmRecord alarm) const {
-    AlarmView view{std::move(alarm), false};
-    const std::int64_t age = ports_.clock.UnixMillis() - view.alarm.agreed;
-    // A clock that went back makes it old too: then it is given anew.
-    view.agreed = view.alarm.agreed != 0 && age >= 0 && age < kAgreementMillis;
-    return view;
+    const bool agreed = IsAgreed(alarm, ports_.clock.UnixMillis());
+    return {std::move(alarm), agreed};
   }
 
   // The alarm, as long as it is what the person saw.
@@ -128,12 +118,9 @@ class DefaultAlarmService final : public AlarmService {
     return view;
   }
 
-  // Whether the actor is another person than who agreed.
+  // Whether the actor is another person than who agreed, under another name too.
   Result<void> CheckOther(const Actor& actor, const AlarmRecord& alarm) {
-    if (actor.id == alarm.agreed_by) {
-      return Fail(ErrorCode::kPermissionDenied,
-                  "You have agreed already; another person has to agree as well.");
-    }
+    if (alarm.agreed_by == AccountId{}) return {};  // on the server's console
     const auto same = SamePerson(ports_, actor.id, alarm.agreed_by);
     if (!same) return tl::unexpected(same.error());
     if (*same) {
@@ -163,6 +150,33 @@ class DefaultAlarmService final : public AlarmService {
 };
 
 }  // namespace
+
+bool IsAgreed(const AlarmRecord& alarm, std::int64_t now) {
+  const std::int64_t age = now - alarm.agreed;
+  return alarm.agreed != 0 && age >= 0 && age < kAgreementMillis;
+}
+
+Result<AlarmRecord> WithWord(AlarmRecord alarm, const Actor& who, std::int64_t now) {
+  if (!IsAgreed(alarm, now)) {
+    alarm.agreed_by = who.id;
+    alarm.agreed_login = who.login;
+    alarm.agreed = now;
+    return alarm;
+  }
+  if (who.id == alarm.agreed_by) {
+    return Fail(ErrorCode::kPermissionDenied,
+                "You have agreed already; another person has to agree as well.");
+  }
+  alarm.ended = now;
+  alarm.ended_login = who.login;
+  return alarm;
+}
+
+AuditEntry WordEntry(const AlarmRecord& with_word, const Actor& who, const Clock& clock) {
+  if (with_word.stands()) return AuditOf(clock, who, "alarm.agree", "", "ok", "");
+  return AuditOf(clock, who, "alarm.end", "", "ok",
+                 "With the agreement of " + with_word.agreed_login + ".");
+}
 
 std::unique_ptr<AlarmService> MakeAlarmService(const CorePorts& ports) {
   return std::make_unique<DefaultAlarmService>(ports);

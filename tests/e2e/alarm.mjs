@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import { openBrowser } from '../../scripts/lib/demo/browser.mjs';
 import { login, Sink } from '../../scripts/lib/demo/login.mjs';
 import { run } from '../../scripts/lib/demo/processes.mjs';
-import { PIN, until } from '../../scripts/lib/demo/stack.mjs';
+import { PIN, UIDS, until } from '../../scripts/lib/demo/stack.mjs';
 
 function assert(condition, message) { if (!condition) throw new Error(message); }
 
@@ -125,6 +125,22 @@ export function alarmTests({ stack, test, signIn, axe, picture, admin }) {
       await delivered();
       stack.writePamFile();
       sink.remove();
+    }),
+
+    () => test('alarm: where only one person may end it, the server\'s console gives the other word, once', async (page) => {
+      await signIn(page, admin);
+      await stack.api.must('POST', '/api/v1/alarm', { json: { reason: 'e2e: nobody else is there' } });
+      await stack.services.server.stop();
+      const agree = () => run(stack.program('keyferry-server'), ['alarm', 'agree', '--config', stack.path('server', 'keyferry-server.toml')], { uid: UIDS.server, env: stack.env });
+      const first = await agree(), second = await agree();
+      await stack.services.server.start();
+      assert(first.code === 0 && /^Agreed\./.test(first.stdout), `${first.code}: ${first.stdout}${first.stderr}`);
+      assert(second.code === 1 && /The console has agreed already/.test(second.stderr), `${second.code}: ${second.stdout}${second.stderr}`);
+      await page.goto(url);
+      await page.getByText('console agrees.').waitFor();
+      await page.getByRole('button', { name: 'Agree and end the alarm' }).click();
+      await page.getByRole('heading', { name: 'No alarm stands' }).waitFor();
+      await told(false);
     }),
   ];
 }

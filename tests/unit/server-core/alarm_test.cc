@@ -303,6 +303,44 @@ TEST_CASE("the alarm: two different persons end it, and nobody twice") {
   CHECK(tower.alarm->History(10)->size() == 2);
 }
 
+TEST_CASE("the alarm: the server's console may give one of the two words, not both") {
+  Tower tower;
+  tower.Raise();
+  Actor console;
+  console.login = "console";
+  const auto word = [&](const Actor& who) -> Result<void> {
+    const AlarmRecord before = tower.Now().alarm;
+    const auto after = WithWord(before, who, tower.clock.UnixMillis());
+    if (!after) return tl::unexpected(after.error());
+    const auto moved =
+        tower.store->MoveAlarm(*after, before.version, WordEntry(*after, who, tower.clock));
+    REQUIRE(moved);
+    CHECK(*moved);
+    return {};
+  };
+  SECTION("first") {
+    REQUIRE(word(console));
+    CHECK(tower.Now().agreed);
+    CHECK(word(console).error().code == ErrorCode::kPermissionDenied);
+    CHECK(tower.Now().alarm.stands());
+    REQUIRE(tower.Agree(tower.other));
+  }
+  SECTION("second") {
+    REQUIRE(tower.Agree(tower.admin));
+    REQUIRE(word(console));
+  }
+  SECTION("too late to be the second") {
+    REQUIRE(tower.Agree(tower.admin));
+    tower.clock.Advance(std::chrono::milliseconds(kAgreementMillis));
+    REQUIRE(word(console));
+    CHECK(tower.Now().alarm.stands());
+    CHECK(tower.Now().alarm.agreed_login == "console");
+    REQUIRE(tower.Agree(tower.admin));
+  }
+  CHECK_FALSE(tower.Now().alarm.stands());
+  CHECK(tower.Audited("alarm.end").size() == 1);
+}
+
 TEST_CASE("the alarm: of many who agree at once from one page, one is the first") {
   Tower tower;
   tower.Raise();
