@@ -20,6 +20,11 @@ constexpr std::pair<Role, const char*> kRoleTexts[] = {
     {Role::kAuditor, "role.auditor"},
     {Role::kAdministrator, "role.administrator"}};
 
+constexpr std::pair<const char*, Right> kSetUp[] = {{"policies", Right::kPoliciesRead},
+                                                    {"scopes", Right::kScopesRead},
+                                                    {"check_up", Right::kCheckUpRead},
+                                                    {"tokens", Right::kTokensRead}};
+
 // Where a reader who takes another language comes back to: this page, if it can be asked for again.
 std::string Here(const Request& request) {
   if (request.method != Method::kGet) return "/";
@@ -108,6 +113,14 @@ Data Frame(const PageContext& context, const Request& request, std::string_view 
                               "alarm"}) {
       PutFlag(me, (std::string("at_") + place).c_str(), at == place);
     }
+    // What is set up now and then has a menu of its own.
+    bool more = false, at_more = false;
+    for (const auto& [place, right] : kSetUp) {
+      more = more || May(actor.roles, right);
+      at_more = at_more || at == place;
+    }
+    PutFlag(me, "more", more);
+    PutFlag(me, "at_more", at_more);
     PutAlarm(context, request, me);
     data["me"] = std::move(me);
   }

@@ -122,7 +122,14 @@ try {
 
   await test('the check-up page tells what the server stands on', async (page) => {
     await signIn(page, admin);
-    await page.getByRole('link', { name: 'Check-up' }).click();
+    assert(!await page.getByRole('link', { name: 'Check-up' }).isVisible(), 'the menu is open from the beginning');
+    const menu = page.getByText('Set-up', { exact: true });
+    await menu.press('Enter');
+    await page.getByRole('link', { name: 'Check-up' }).press('Escape');
+    assert(!await page.getByRole('link', { name: 'Check-up' }).isVisible(), 'Escape leaves the menu open');
+    await menu.and(page.locator(':focus')).waitFor();
+    await page.keyboard.press('Enter');
+    await page.getByRole('link', { name: 'Check-up' }).press('Enter');
     await page.getByRole('button', { name: 'Check now' }).click();
     await page.getByRole('row', { name: /^(?!.*password source).*service account signs in/ }).waitFor();
     await page.getByRole('row', { name: /password source "Lab", .*service account signs in/ }).waitFor();

@@ -115,10 +115,23 @@ function showToggle(button) {
   input.form.addEventListener('submit', () => { input.type = 'password'; });
 }
 
+/** A menu closes on Escape, and when somebody goes on elsewhere. */
+function menu(details) {
+  const close = () => { details.open = false; };
+  details.addEventListener('keydown', ({ key }) => {
+    if (key !== 'Escape' || !details.open) return;
+    close();
+    details.querySelector('summary').focus();
+  });
+  details.addEventListener('focusout', ({ relatedTarget }) => { if (relatedTarget && !details.contains(relatedTarget)) close(); });
+  addEventListener('pointerdown', ({ target }) => { if (!details.contains(target)) close(); });
+}
+
 localTimes();
 const stream = document.body.dataset.stream;
 if (stream) follow(stream);
 document.querySelectorAll('form[data-live-search]').forEach(liveSearch);
 document.querySelectorAll('form[method="post"]:not([data-download])').forEach(submitOnce); // a download leaves the page as it is
+document.querySelectorAll('details.nav-more').forEach(menu);
 document.querySelectorAll('button[data-show]').forEach(showToggle);
 document.querySelectorAll('button[data-print]').forEach((button) => { button.hidden = false; button.addEventListener('click', () => print()); });
