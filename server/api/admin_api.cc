@@ -61,6 +61,7 @@ void AddAdminRoutes(Router& router, Services& services,
   AddScopeRoutes(router, services);
   if (services.four_eyes != nullptr) AddApprovalRoutes(router, services);
   if (services.alarm != nullptr) AddAlarmRoutes(router, services);
+  if (services.webhooks != nullptr) AddWebhookRoutes(router, services);
   AddPublicRoutes(router, services);
 }
 

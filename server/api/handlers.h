@@ -97,5 +97,6 @@ void AddTokenRoutes(Router& router, Services& services);
 void AddScopeRoutes(Router& router, Services& services);
 void AddApprovalRoutes(Router& router, Services& services);
 void AddAlarmRoutes(Router& router, Services& services);
+void AddWebhookRoutes(Router& router, Services& services);
 
 }  // namespace keyferry::server

@@ -29,6 +29,7 @@ namespace keyferry::server {
 class AlarmService;
 class FourEyes;
 class HelpDeskService;
+class WebhookService;
 
 // What API and pages may call. Everything outlives the routers that were built from it.
 struct Services {
@@ -61,6 +62,7 @@ struct Services {
   WarningService* warnings = nullptr;           // null where there are no reports
   FourEyes* four_eyes = nullptr;                // null where nobody needs a second person
   AlarmService* alarm = nullptr;                // null: none can be raised here
+  WebhookService* webhooks = nullptr;           // null: nobody is told of the help desk's requests
 };
 
 }  // namespace keyferry::server

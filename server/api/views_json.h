@@ -11,6 +11,7 @@
 #include "server/core/rotation.h"
 #include "server/core/session.h"
 #include "server/core/tokens.h"
+#include "server/core/webhook_records.h"
 #include "server/core/workstations.h"
 
 namespace keyferry::server {
@@ -33,6 +34,7 @@ boost::json::object ToJson(const AlarmView& view);
 boost::json::object ToJson(const RotationPolicy& policy);
 boost::json::object ToJson(const ApprovalView& view);
 boost::json::object ToJson(const RotationCandidate& member);
+boost::json::object ToJson(const WebhookRecord& one);
 const char* EnrolmentName(EnrolmentState state);
 
 }  // namespace keyferry::server

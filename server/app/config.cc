@@ -19,6 +19,7 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kMaxSources = 4;
 constexpr std::size_t kMaxScopes = 32;
+constexpr std::size_t kMaxWebhooks = 4;
 constexpr std::size_t kMaxNames = 200;      // in one list of a scope
 constexpr std::size_t kMaxSourceName = 64;  // bytes
 
@@ -108,6 +109,11 @@ const std::vector<std::string>& FirstKeys() {
       "help_desk.personal_data",
       "help_desk.privileged_groups",
       "help_desk.resets_per_agent_hour",
+      "help_desk.read_out",
+      "webhook.urls",
+      "webhook.secret_file",
+      "webhook.ca_file",
+      "webhook.timeout_seconds",
       "four_eyes.enabled",
       "four_eyes.new_key_hours",
       "four_eyes.approval_minutes",
@@ -487,6 +493,7 @@ class Parser {
     ReadAudit();
     ReadMail();
     ReadHelpDesk();
+    ReadWebhook();
 
     config_.log.level = reader_.OneOf("log.level", config_.log.level,
                                       {"trace", "debug", "info", "warning", "error"});
@@ -567,11 +574,38 @@ class Parser {
     desk.privileged_groups = reader_.Texts("help_desk.privileged_groups", false);
     desk.resets_per_agent_hour =
         reader_.Number("help_desk.resets_per_agent_hour", desk.resets_per_agent_hour, 0, 10000);
+    desk.read_out = reader_.Flag("help_desk.read_out", desk.read_out);
     auto& eyes = config_.four_eyes;
     eyes.enabled = reader_.Flag("four_eyes.enabled", eyes.enabled);
     eyes.new_key_hours = reader_.Number("four_eyes.new_key_hours", eyes.new_key_hours, 0, 720);
     eyes.approval_minutes =
         reader_.Number("four_eyes.approval_minutes", eyes.approval_minutes, 5, 1440);
+  }
+
+  void ReadWebhook() {
+    auto& webhook = config_.webhook;
+    const auto urls = reader_.Texts("webhook.urls", false);
+    if (urls.size() > kMaxWebhooks) reader_.Complain("webhook.urls", "holds more than 4.");
+    for (const std::string& url : urls) {
+      auto target = WebhookTarget::Parse(url);
+      // The address itself may hold a token, and complaints are printed.
+      if (!target) {
+        reader_.Complain("webhook.urls", "holds one that " + target.error().message);
+        break;
+      }
+      for (const WebhookTarget& other : webhook.targets) {
+        if (other.url == url) reader_.Complain("webhook.urls", "holds the same one twice.");
+      }
+      webhook.targets.push_back(*std::move(target));
+    }
+    webhook.secret_file = Path("webhook.secret_file", false);
+    webhook.ca_file = Path("webhook.ca_file", false);
+    webhook.timeout_seconds =
+        reader_.Number("webhook.timeout_seconds", webhook.timeout_seconds, 1, 30);
+    if (!urls.empty() && webhook.secret_file.empty()) {
+      reader_.Complain("webhook.urls",
+                       "needs webhook.secret_file: what is sent is signed with it.");
+    }
   }
 
   void ReadAudit() {

@@ -10,6 +10,7 @@
 
 #include "protocol/result.h"
 #include "server/core/people.h"
+#include "server/core/webhook_records.h"
 #include "server/storage/postgres_url.h"
 
 namespace keyferry::server {
@@ -144,7 +145,15 @@ struct ServerConfig {
     std::vector<std::string> personal_data{"employee_id"};
     std::vector<std::string> privileged_groups;
     std::int64_t resets_per_agent_hour = 20;  // 0 = any number
+    bool read_out = false;
   } help_desk;
+
+  struct {
+    std::vector<WebhookTarget> targets;  // empty = nobody is told
+    std::filesystem::path secret_file;
+    std::filesystem::path ca_file;  // empty = the system's
+    std::int64_t timeout_seconds = 10;
+  } webhook;
 
   struct {
     bool enabled = true;

@@ -51,6 +51,7 @@ class Examination {
     }
     if (!config_.log.file.empty()) Disk("the log", config_.log.file.parent_path());
     Mail();
+    Webhooks();
     DirectoryPart(config_.directory, kFirstSection, {});
     for (const ServerConfig::Source& source : config_.sources) {
       DirectoryPart(source, kLinkedSection, "password source \"" + source.name + "\", ");
@@ -248,6 +249,24 @@ class Examination {
           "The audit log (mail.sent) names the recipients.");
     } else {
       Add(Status::kOk, "mails: " + std::to_string(counts->queued) + " wait");
+    }
+  }
+
+  void Webhooks() {
+    if (config_.webhook.targets.empty()) return;
+    const auto store = ReadStore(config_);
+    const auto counts = store ? (*store)->CountWebhooks((now_ - 7 * kDay) * 1000)
+                              : tl::unexpected<Error>(store.error());
+    if (!counts) return;  // the database is a finding of its own
+    const std::int64_t hours = counts->oldest == 0 ? 0 : (now_ - counts->oldest / 1000) / 3600;
+    if (counts->failed != 0 || hours >= 1) {
+      Add(Status::kWarning, "webhooks",
+          std::to_string(counts->queued) + " wait, the oldest for " + std::to_string(hours) +
+              " hours; " + std::to_string(counts->failed) + " were given up in the last week. " +
+              counts->last_error,
+          "The page Webhooks (/webhooks) names them and sends them once more.");
+    } else {
+      Add(Status::kOk, "webhooks: " + std::to_string(counts->queued) + " wait");
     }
   }
 

@@ -25,6 +25,7 @@
 #include "server/app/state.h"
 #include "server/app/upkeep.h"
 #include "server/app/web_folder.h"
+#include "server/app/webhooks.h"
 #include "server/core/agent_alarm.h"
 #include "server/core/alarm.h"
 #include "server/core/audit_entry.h"
@@ -50,6 +51,7 @@ constexpr std::size_t kDrivers =
     4;  // threads for changes at delivery; each waits for the directory
 constexpr std::chrono::hours kRenewEvery{1};
 constexpr std::chrono::seconds kReadAuditEvery{1};
+constexpr std::chrono::seconds kDeliverWebhooksEvery{5};
 constexpr std::chrono::seconds kWatchAlarmEvery{2};  // where another server raised it
 
 Result<std::unique_ptr<Catalog>> LoadCatalog(const ServerConfig& config) {
@@ -110,6 +112,8 @@ HelpDeskConfig HelpDeskOf(const ServerConfig& config) {
       out.personal_data.push_back(field);
     }
   }
+  out.read_out = desk.read_out;
+  out.webhooks = config.webhook.targets;
   // Those who work here are privileged themselves.
   out.privileged_groups = desk.privileged_groups;
   for (const auto* groups :
@@ -198,6 +202,7 @@ class Parts {
   WarningService& warnings() { return *warnings_; }
   FourEyes& four_eyes() { return *four_eyes_; }
   AlarmService& alarm() { return *alarm_; }
+  Webhooks* webhooks() { return webhooks_.get(); }  // null: none are configured
 
   // Joins the other servers on the database, where there may be some.
   void Join(std::function<void()> orphaned) {
@@ -243,7 +248,8 @@ class Parts {
                     attributes_.get(),
                     warnings_.get(),
                     four_eyes_.get(),
-                    alarm_.get()};
+                    alarm_.get(),
+                    webhooks_ ? &webhooks_->service() : nullptr};
   }
 
  private:
@@ -348,6 +354,9 @@ class Parts {
     auto upkeep = Upkeep::Make(config, ports, *changes_, log_);
     if (!upkeep) return tl::unexpected(upkeep.error());
     upkeep_ = std::move(*upkeep);
+    auto webhooks = Webhooks::Make(config, *store_, clock_, log_);
+    if (!webhooks) return tl::unexpected(webhooks.error());
+    webhooks_ = *std::move(webhooks);
     WarningConfig warnings;
     warnings.administrators = config.mail.administrators;
     warnings_ = MakeWarningService(
@@ -394,6 +403,7 @@ class Parts {
   std::unique_ptr<AlarmService> alarm_;
   std::unique_ptr<CheckUp> check_up_;
   std::unique_ptr<Upkeep> upkeep_;
+  std::unique_ptr<Webhooks> webhooks_;
   std::unique_ptr<HelpDeskService> help_desk_;
   std::unique_ptr<WarningService> warnings_;
   std::unique_ptr<ChangeService>
@@ -505,6 +515,10 @@ Result<void> Serve(const ServerConfig& config) {
     }
     nudges.push_back(
         (*parts)->bus().Subscribe("alarm", [&alarm](const BusEvent&) { alarm.Nudge(); }));
+    std::optional<Background> webhooks;
+    if ((*parts)->webhooks() != nullptr) {
+      webhooks.emplace(kDeliverWebhooksEvery, [&parts] { (*parts)->webhooks()->Tick(); });
+    }
     ChangeDriver driver((*parts)->bus(), kDrivers, [&parts](const AccountId& account) {
       (*parts)->changes().Proceed(account);
     });

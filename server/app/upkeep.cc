@@ -46,6 +46,15 @@ Result<MailTemplates> ReadTemplates(const std::filesystem::path& folder) {
   auto help =
       ReadTemplate(folder / "help_desk_code.txt", {"name", "login", "agent", "minutes", "code"});
   if (!help) return tl::unexpected(help.error());
+  for (const auto& [name, place] : {std::pair("help_desk_reset", &out.help_desk_reset),
+                                    std::pair("help_desk_unlock", &out.help_desk_unlock),
+                                    std::pair("help_desk_must_change", &out.help_desk_must_change),
+                                    std::pair("help_desk_read_out", &out.help_desk_read_out)}) {
+    auto text =
+        ReadTemplate(folder / (std::string(name) + ".txt"), {"name", "login", "agent", "ticket"});
+    if (!text) return tl::unexpected(text.error());
+    *place = *std::move(text);
+  }
   auto blocked = ReadTemplate(folder / "people_blocked.txt", {"people"});
   if (!blocked) return tl::unexpected(blocked.error());
   out.people_blocked = *std::move(blocked);

@@ -134,6 +134,9 @@ struct ChangeRequest {
   SecureBytes typed;  // UTF-8
   bool must_change = false;
   bool unlock = true;
+  // Gets a copy of the generated password, if this call made it and the directory has it when it
+  // returns; else it is left alone. Only now, and only with must_change. Outlives the call.
+  SecureBytes* read_out = nullptr;
   // Linked sources by name, each once. Absent: those that are preset, where the person has an
   // account.
   std::optional<std::vector<std::string>> sources;

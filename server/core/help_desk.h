@@ -36,6 +36,9 @@ struct HelpDeskConfig {
   // By HelpDeskMethod; 0 = not allowed.
   std::array<std::uint32_t, 4> points{3, 2, 1, 1};
   std::vector<PersonalField> personal_data{PersonalField::kEmployeeId};
+  bool read_out = false;  // whether agents may read a new password to the caller
+  // Who is told that a request is over (webhook.h).
+  std::vector<WebhookTarget> webhooks;
   // DNs. Members, nested ones too, are privileged: no sum of call-back, mail code and personal data
   // suffices for them.
   std::vector<std::string> privileged_groups;
@@ -71,8 +74,10 @@ struct HelpDeskView {
   std::uint32_t methods = 0, needed_methods = 0;
   // A privileged person, and nothing has been proven yet that suffices for one.
   bool needs_strong = false;
-  std::vector<HelpDeskOffer> offers;  // of methods that the policy allows
-  std::string directory_problem;      // the directory cannot be asked; what is known stands
+  bool can_mail = false;                   // what to do now may be mailed to the person
+  std::vector<HelpDeskProcess> processes;  // that may be chosen for this person
+  std::vector<HelpDeskOffer> offers;       // of methods that the policy allows
+  std::string directory_problem;           // the directory cannot be asked; what is known stands
 };
 
 struct HelpDeskOpening {
@@ -114,8 +119,15 @@ class HelpDeskService {
   virtual Result<bool> Verify(const Actor& actor, const HelpDeskId& id, std::uint64_t version,
                               HelpDeskAnswer answer) = 0;
   // Carries it out. An error leaves directory and request as they were: it may be tried again. One
-  // that a dying server left half done is taken up where it is.
-  virtual Result<void> Act(const Actor& actor, const HelpDeskId& id, std::uint64_t version) = 0;
+  // that a dying server left half done is taken up where it is. With kReadOut: the password, once;
+  // that the agent sees it is in the audit log before this returns. Empty with the others, and
+  // where the outcome is not known or the server that made it died: then nobody ever sees it.
+  virtual Result<SecureBytes> Act(const Actor& actor, const HelpDeskId& id,
+                                  std::uint64_t version) = 0;
+  // Once it is carried out: a mail to the directory's address says what the person has to do now,
+  // without a secret. Once a request; kConflict: there is no address.
+  virtual Result<void> MailInstructions(const Actor& actor, const HelpDeskId& id,
+                                        std::uint64_t version) = 0;
   // What the agent told the caller is the end of it.
   virtual Result<void> Confirm(const Actor& actor, const HelpDeskId& id, std::uint64_t version) = 0;
   virtual Result<void> Cancel(const Actor& actor, const HelpDeskId& id, std::uint64_t version) = 0;

@@ -26,7 +26,9 @@ class HelpDeskFlow final : public HelpDeskService {
   Result<void> SendCode(const Actor& actor, const HelpDeskId& id, std::uint64_t version) override;
   Result<bool> Verify(const Actor& actor, const HelpDeskId& id, std::uint64_t version,
                       HelpDeskAnswer answer) override;
-  Result<void> Act(const Actor& actor, const HelpDeskId& id, std::uint64_t version) override;
+  Result<SecureBytes> Act(const Actor& actor, const HelpDeskId& id, std::uint64_t version) override;
+  Result<void> MailInstructions(const Actor& actor, const HelpDeskId& id,
+                                std::uint64_t version) override;
   Result<void> Confirm(const Actor& actor, const HelpDeskId& id, std::uint64_t version) override;
   Result<void> Cancel(const Actor& actor, const HelpDeskId& id, std::uint64_t version) override;
   void CloseOverdue() override;
@@ -74,6 +76,8 @@ class HelpDeskFlow final : public HelpDeskService {
   // Closes what has run out of time. True: it is closed now, by this call or another.
   Result<bool> CloseIfOver(const HelpDeskRequest& row);
   static HelpDeskStore::Step StepOf(const HelpDeskRequest& row, HelpDeskState to);
+  // Takes the step; what ends the request is told to the webhooks.
+  Result<HelpDeskStore::Stepped> Write(HelpDeskStore::Step step);
   Result<void> Take(const HelpDeskStore::Step& step);
   tl::unexpected<Error> Quota(const Actor& actor, const HelpDeskRequest& row);
   // What a method may be used with now.
@@ -84,7 +88,18 @@ class HelpDeskFlow final : public HelpDeskService {
   Standing StandingOf(const HelpDeskRequest& row, const std::vector<HelpDeskAttempt>& attempts,
                       const HelpDeskMethod* also) const;
   Result<HelpDeskView> ViewOf(const HelpDeskRequest& row);
-  Result<void> CarryOut(const Actor& actor, const HelpDeskRequest& row, ChangeId& change);
+  // Whether this person's new password may be read out, by the policy and by who they are now.
+  Result<void> MayReadOut(const HelpDeskRequest& row) const;
+  struct Done {
+    ChangeId change;       // zero = none
+    SecureBytes read_out;  // for the agent, once
+    bool unseen = false;   // it was to be read out, and nobody can see it any more
+  };
+  // `resumed`: another server, or this one before it died, had begun it. `done` is filled as far as
+  // it goes, also with an error.
+  Result<void> CarryOut(const Actor& actor, const HelpDeskRequest& row, bool resumed, Done& done);
+  Result<void> NewPassword(const Actor& actor, const HelpDeskRequest& row, bool resumed,
+                           Done& done);
 
   const HelpDeskPorts ports_;
   const CorePorts& core_ = ports_.core;

@@ -275,6 +275,8 @@ const char* Name(HelpDeskProcess process) {
       return "unlock";
     case HelpDeskProcess::kMustChange:
       return "must_change";
+    case HelpDeskProcess::kReadOut:
+      return "read_out";
   }
   return "invalid";
 }

@@ -9,6 +9,7 @@
 #include "server/core/approval_records.h"
 #include "server/core/ids.h"
 #include "server/core/records.h"
+#include "server/core/webhook_records.h"
 
 // The rows of the help desk flow (help_desk.h). Times are Unix milliseconds, 0 = not yet.
 namespace keyferry::server {
@@ -21,7 +22,14 @@ enum class HelpDeskProcess {
   kReset,       // a new password, made by the server, to the caller's key
   kUnlock,      // the account's lock-out ends
   kMustChange,  // the password must be changed at the next sign-in
+  // As kReset, and the agent sees it once and reads it to the caller; it must be changed at the
+  // next sign-in. Only where the policy allows it, never for privileged people.
+  kReadOut,
 };
+inline constexpr HelpDeskProcess kLastHelpDeskProcess = HelpDeskProcess::kReadOut;
+inline bool SetsPassword(HelpDeskProcess process) {
+  return process == HelpDeskProcess::kReset || process == HelpDeskProcess::kReadOut;
+}
 
 // Identify → Process → Verify → Reset → Confirm. Open: kIdentified … kActed.
 enum class HelpDeskState {
@@ -76,6 +84,7 @@ struct HelpDeskRequest {
   std::int64_t expires = 0;
   std::int64_t acted = 0;  // carried out, or being carried out, since then
   std::int64_t closed = 0;
+  std::int64_t mailed = 0;  // when the person was mailed what to do
 };
 
 struct HelpDeskAttempt {
@@ -110,6 +119,7 @@ class HelpDeskStore {
     };
     std::optional<Quota> quota;
     Precondition only_if;
+    std::vector<WebhookRecord> webhooks;  // queued
     std::vector<AuditEntry> audits;
   };
   enum class Stepped { kDone, kMoved, kQuota };

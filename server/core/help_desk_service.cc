@@ -7,6 +7,7 @@
 #include "server/core/help_desk_flow.h"
 #include "server/core/preflight.h"
 #include "server/core/roles.h"
+#include "server/core/webhook.h"
 
 namespace keyferry::server {
 namespace {
@@ -47,6 +48,8 @@ const char* HelpDeskFlow::WordsOf(HelpDeskProcess process) {
       return "new password to the key";
     case HelpDeskProcess::kUnlock:
       return "unlock";
+    case HelpDeskProcess::kReadOut:
+      return "new password, read out";
     case HelpDeskProcess::kMustChange:
       return "must change at next sign-in";
     case HelpDeskProcess::kNone:
@@ -171,7 +174,10 @@ Result<void> HelpDeskFlow::Choose(const Actor& actor, const HelpDeskId& id, std:
                                                 core_.clock.UnixMillis() - kDaySeconds * 1000);
   if (!so_far) return tl::unexpected(so_far.error());
   if (*so_far >= config_.resets_per_day) return Quota(actor, *row);
-  if (process == HelpDeskProcess::kReset) {
+  if (process == HelpDeskProcess::kReadOut) {
+    if (const auto may = MayReadOut(*row); !may) return may;
+  }
+  if (SetsPassword(process)) {
     const auto check = ports_.changes.Check(actor, row->account);
     if (!check) return tl::unexpected(check.error());
     if (!check->allowed) return Fail(ErrorCode::kConflict, check->reason);
@@ -280,7 +286,7 @@ Result<bool> HelpDeskFlow::CloseIfOver(const HelpDeskRequest& row) {
             row.state == State::kActed ? "ok" : "expired", words);
   entry.actor = "system";
   step.audits = {std::move(entry)};
-  const auto taken = core_.store.StepHelpDesk(step);
+  const auto taken = Write(std::move(step));
   if (!taken) return tl::unexpected(taken.error());
   AnnounceAccount(core_, row.account);
   return true;
@@ -294,8 +300,20 @@ HelpDeskStore::Step HelpDeskFlow::StepOf(const HelpDeskRequest& row, State to) {
   return step;
 }
 
+Result<HelpDeskStore::Stepped> HelpDeskFlow::Write(HelpDeskStore::Step step) {
+  if (!IsOpen(step.next.state) && !config_.webhooks.empty()) {
+    // Those of the row that the step is for: where others have come since, the step is not taken.
+    const auto attempts = core_.store.HelpDeskAttempts(step.next.id);
+    if (!attempts) return tl::unexpected(attempts.error());
+    auto webhooks = WebhooksOf(step.next, *attempts, config_.webhooks, core_.random);
+    if (!webhooks) return tl::unexpected(std::move(webhooks.error()));
+    step.webhooks = *std::move(webhooks);
+  }
+  return core_.store.StepHelpDesk(step);
+}
+
 Result<void> HelpDeskFlow::Take(const HelpDeskStore::Step& step) {
-  auto taken = core_.store.StepHelpDesk(step);
+  auto taken = Write(step);
   if (!taken) return tl::unexpected(std::move(taken.error()));
   if (*taken != HelpDeskStore::Stepped::kDone) return Moved();
   AnnounceAccount(core_, step.next.account);

@@ -177,6 +177,10 @@ Result<HelpDeskView> HelpDeskFlow::ViewOf(const HelpDeskRequest& row) {
   view.points = standing.points;
   view.methods = standing.methods;
   view.needs_strong = standing.strong_missing;
+  view.can_mail = ports_.outbox.on() && row.state == State::kActed && row.mailed == 0;
+  view.processes = {HelpDeskProcess::kReset, HelpDeskProcess::kUnlock,
+                    HelpDeskProcess::kMustChange};
+  if (config_.read_out && !row.privileged) view.processes.push_back(HelpDeskProcess::kReadOut);
   PersonDetail person;
   if (row.state == State::kVerifying) {
     auto detail = core_.directory.Get(row.account);

@@ -30,6 +30,17 @@ JsonLine& JsonLine::Base64(std::string_view name, std::span<const std::uint8_t> 
   return *this;
 }
 
+JsonLine& JsonLine::Texts(std::string_view name, std::span<const std::string> values) {
+  Name(name);
+  out_ += '[';
+  for (const std::string& value : values) {
+    if (out_.back() != '[') out_ += ',';
+    Quote(value);
+  }
+  out_ += ']';
+  return *this;
+}
+
 JsonLine& JsonLine::Null(std::string_view name) {
   Name(name);
   out_ += "null";

@@ -15,6 +15,7 @@ class JsonLine {
   JsonLine& Number(std::string_view name, std::int64_t value);
   JsonLine& Unsigned(std::string_view name, std::uint64_t value);
   JsonLine& Base64(std::string_view name, std::span<const std::uint8_t> value);
+  JsonLine& Texts(std::string_view name, std::span<const std::string> values);
   JsonLine& Null(std::string_view name);
   std::string Take();
 

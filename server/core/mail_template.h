@@ -31,8 +31,10 @@ struct MailTemplates {
   MailTemplate password_expires;  // name, login, days, date
   MailTemplate activation_code;   // name, login, code
   MailTemplate help_desk_code;    // name, login, agent, minutes, code
-  MailTemplate people_blocked;    // people
-  MailTemplate agent_limit;       // name, agent, login, resets
+  // What to do after the help desk has served: name, login, agent, ticket.
+  MailTemplate help_desk_reset, help_desk_unlock, help_desk_must_change, help_desk_read_out;
+  MailTemplate people_blocked;  // people
+  MailTemplate agent_limit;     // name, agent, login, resets
 };
 
 }  // namespace keyferry::server

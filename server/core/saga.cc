@@ -29,6 +29,11 @@ Result<void> CheckRequest(const ChangeRequest& request, const ChangeConfig& conf
     return Fail(ErrorCode::kInvalidArgument,
                 "The reason must be text of at most 500 bytes on one line.");
   }
+  if (request.read_out != nullptr &&
+      (!request.generate || !request.must_change || request.mode != ChangeMode::kNow)) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "Only a generated password that must be changed at the next sign-in is read out.");
+  }
   if (request.generate) return {};
   if (request.mode == ChangeMode::kAtDelivery) {
     return Fail(ErrorCode::kInvalidArgument,
@@ -212,6 +217,7 @@ Result<Precondition> Saga::Guard(const Actor& actor, const ChangeRequest& reques
   ask.facts = {{"mode", Name(request.mode)},
                {"must_change", flag(request.must_change)},
                {"unlock", flag(request.unlock)}};
+  if (request.read_out != nullptr) ask.facts.emplace_back("read_out", "true");
   for (const Chosen& one : chosen) ask.facts.emplace_back("source", one.record.name);
   auto cleared = ports_.four_eyes->Clear(actor, ask);
   if (cleared || ApprovalNeeded(cleared.error()) || cleared.error().detail == kAgentLimitDetail) {
@@ -273,7 +279,10 @@ Result<ChangeView> Saga::RunNow(const Actor& actor, ChangeRequest request, Chang
     case ChangeStore::Claim::kBegun:
       break;
   }
-  return Attempt(begun->row, std::move(password), target->tenure);
+  SecureBytes copy = request.read_out == nullptr ? SecureBytes() : password.Clone();
+  auto view = Attempt(begun->row, std::move(password), target->tenure);
+  if (view && request.read_out != nullptr) *request.read_out = std::move(copy);
+  return view;
 }
 
 // What the open change of the account is may have an open outcome: ask once. One that still waits

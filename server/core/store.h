@@ -21,6 +21,7 @@
 #include "server/core/sources.h"
 #include "server/core/upkeep_store.h"
 #include "server/core/warnings.h"
+#include "server/core/webhook_records.h"
 
 namespace keyferry::server {
 
@@ -429,6 +430,7 @@ class Store : public ChangeStore,
               public RestoreStore,
               public UpkeepStore,
               public HelpDeskStore,
+              public WebhookStore,
               public ReportStore,
               public AuditFilterStore,
               public WarningStore,

@@ -56,6 +56,7 @@ Response ShowReport(const PageContext& context, const Request& request) {
     row["fix"] = FixLines(finding.fix);
     list << row;
   }
+  PutFlag(data, "webhooks", context.services.webhooks != nullptr);
   PutFlag(data, "any", report.at != 0);
   data["at"] = Time(report.at);
   Put(data, "summary",

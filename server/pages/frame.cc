@@ -108,9 +108,9 @@ Data Frame(const PageContext& context, const Request& request, std::string_view 
             context.services.help_desk != nullptr && May(actor.roles, Right::kChangesWrite));
     PutFlag(me, "approvals",
             context.services.four_eyes != nullptr && May(actor.roles, Right::kApprovalsRead));
-    for (const char* place : {"employees", "help_desk", "keys", "workstations", "policies",
-                              "reports", "audit", "check_up", "scopes", "approvals", "tokens",
-                              "alarm"}) {
+    for (const char* place :
+         {"employees", "help_desk", "keys", "workstations", "policies", "reports", "audit",
+          "check_up", "scopes", "approvals", "tokens", "alarm"}) {
       PutFlag(me, (std::string("at_") + place).c_str(), at == place);
     }
     // What is set up now and then has a menu of its own.
@@ -240,6 +240,7 @@ void AddPageRoutes(Router& all, Services& services, const Catalog& catalog,
   if (services.audit_filters != nullptr) AddAuditPages(router, context);
   if (services.reports != nullptr) AddReportPages(router, context);
   if (services.four_eyes != nullptr) AddApprovalPages(router, context);
+  if (services.webhooks != nullptr) AddWebhookPages(router, context);
   AddOperationPages(router, context, [streams](const WorkstationId& id) { streams->Close(id); });
   AddEventRoutes(router, context);
   for (Route route : router.routes()) {

@@ -59,6 +59,7 @@ void AddScopePages(Router& router, const PageContext& context);
 void AddAuditPages(Router& router, const PageContext& context);
 void AddReportPages(Router& router, const PageContext& context);
 void AddApprovalPages(Router& router, const PageContext& context);
+void AddWebhookPages(Router& router, const PageContext& context);
 void AddEventRoutes(Router& router, const PageContext& context);
 
 // A handler whose first capture is an identifier; anything else there is a page "not found".

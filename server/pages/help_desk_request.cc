@@ -121,10 +121,9 @@ Data MethodData(const Catalog& catalog, const HelpDeskOffer& offer, const StepPr
   return row;
 }
 
-void PutProcesses(const Catalog& catalog, Data& data) {
+void PutProcesses(const Catalog& catalog, Data& data, const HelpDeskView& view) {
   Data list = List();
-  for (const HelpDeskProcess process :
-       {HelpDeskProcess::kReset, HelpDeskProcess::kUnlock, HelpDeskProcess::kMustChange}) {
+  for (const HelpDeskProcess process : view.processes) {
     Data row;
     Put(row, "process", Name(process));
     Put(row, "label", catalog.Text(Key("help_desk_process", Name(process))));
@@ -192,12 +191,15 @@ Response ShowRequest(const PageContext& context, const Request& request, const H
            IsOpen(row.state) && problem.text.empty() && !row.error.empty() ? catalog.Say(row.error)
                                                                            : std::string());
   PutFlag(data, "choosing", row.state == State::kIdentified);
-  PutProcesses(catalog, data);
+  PutProcesses(catalog, data, *view);
   PutFlag(data, "verifying", row.state == State::kVerifying);
   PutFlag(data, "ready", row.state == State::kVerified);
   PutFlag(data, "acting", row.state == State::kActing);
   PutFlag(data, "acted", row.state == State::kActed);
-  PutFlag(data, "reset", row.process == HelpDeskProcess::kReset);
+  PutFlag(data, "reset", SetsPassword(row.process));
+  PutFlag(data, "hides", row.process != HelpDeskProcess::kReadOut);
+  PutFlag(data, "can_mail", view->can_mail);
+  data["mailed"] = row.state == State::kActed ? Time(row.mailed) : Data(false);
   PutFlag(data, "can_cancel", timed);
   Put(data, "standing",
       catalog.Text("help_desk.standing",
@@ -259,7 +261,7 @@ std::optional<T> Parse(std::string_view text, T last) {
 
 Response ChooseProcess(const PageContext& context, Request& request, const HelpDeskId& id) {
   const auto version = VersionOf(request);
-  const auto process = Parse(request.form->Text("process"), HelpDeskProcess::kMustChange);
+  const auto process = Parse(request.form->Text("process"), kLastHelpDeskProcess);
   if (!version || !process) return Damaged(context, request);
   return After(context, request, id,
                context.services.help_desk->Choose(request.session->actor, id, *version, *process));
@@ -289,6 +291,25 @@ Response VerifyCaller(const PageContext& context, Request& request, const HelpDe
   }
   if (*right) return Response::SeeOther(Address(id));
   return ShowRequest(context, request, id, {context.catalog.Text("help_desk.wrong"), method}, 422);
+}
+
+// The password, on this one page: it has no address, and nothing renews it.
+Response ShowReadOut(const PageContext& context, const Request& request, const HelpDeskId& id,
+                     const SecureBytes& password) {
+  const Catalog& catalog = context.catalog;
+  Data data = Frame(context, request, catalog.Text("help_desk.read_out_title"), "help_desk");
+  Put(data, "id", id.Hex());
+  Put(data, "password", password.view());
+  return Show(context, request, "help_desk_read_out", data);
+}
+
+Response CarryItOut(const PageContext& context, Request& request, const HelpDeskId& id) {
+  const auto version = VersionOf(request);
+  if (!version) return Damaged(context, request);
+  const auto acted = context.services.help_desk->Act(request.session->actor, id, *version);
+  if (!acted) return After(context, request, id, tl::unexpected(acted.error()));
+  return acted->empty() ? Response::SeeOther(Address(id))
+                        : ShowReadOut(context, request, id, *acted);
 }
 
 using PlainStep = Result<void> (HelpDeskService::*)(const Actor&, const HelpDeskId&, std::uint64_t);
@@ -349,7 +370,8 @@ void AddHelpDeskRequestPages(Router& router, const PageContext& context) {
     proof.push_back({Name(static_cast<PersonalField>(i)), kMostSaid});
   }
   add("verify", PageWithId<HelpDeskId>(context, VerifyCaller), std::move(proof));
-  add("act", StepHandler(context, &HelpDeskService::Act));
+  add("act", PageWithId<HelpDeskId>(context, CarryItOut));
+  add("instructions", StepHandler(context, &HelpDeskService::MailInstructions));
   add("confirm", StepHandler(context, &HelpDeskService::Confirm));
   add("cancel", StepHandler(context, &HelpDeskService::Cancel));
 }

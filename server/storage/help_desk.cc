@@ -3,6 +3,7 @@
 #include "server/storage/approval_rows.h"
 #include "server/storage/rows.h"
 #include "server/storage/sql_store.h"
+#include "server/storage/webhook_rows.h"
 
 namespace keyferry::server {
 namespace {
@@ -10,11 +11,13 @@ namespace {
 struct HelpDeskColumns {
   static constexpr const char* kList =
       "request_id, agent_id, agent_login, account_id, login, display_name, process, reason, "
-      "ticket, state, error, privileged, change_id, acts, version, opened, expires, acted, closed";
+      "ticket, state, error, privileged, change_id, acts, version, opened, expires, acted, closed, "
+      "mailed";
 
   std::string id, agent, agent_login, account, login, display_name, process, reason, ticket, state,
       error, change;
-  long long privileged = 0, acts = 0, version = 0, opened = 0, expires = 0, acted = 0, closed = 0;
+  long long privileged = 0, acts = 0, version = 0, opened = 0, expires = 0, acted = 0, closed = 0,
+            mailed = 0;
 
   template <typename Prepared>
   void Into(Prepared& p) {
@@ -22,7 +25,7 @@ struct HelpDeskColumns {
         soci::into(login), soci::into(display_name), soci::into(process), soci::into(reason),
         soci::into(ticket), soci::into(state), soci::into(error), soci::into(privileged),
         soci::into(change), soci::into(acts), soci::into(version), soci::into(opened),
-        soci::into(expires), soci::into(acted), soci::into(closed);
+        soci::into(expires), soci::into(acted), soci::into(closed), soci::into(mailed);
   }
   HelpDeskRequest Read() const {
     HelpDeskRequest out;
@@ -32,7 +35,7 @@ struct HelpDeskColumns {
     out.account = ReadId<AccountId>(account);
     out.login = login;
     out.display_name = display_name;
-    out.process = ReadState(process, HelpDeskProcess::kMustChange);
+    out.process = ReadState(process, kLastHelpDeskProcess);
     out.reason = reason;
     out.ticket = ticket;
     out.state = ReadState(state, HelpDeskState::kBlocked);
@@ -45,6 +48,7 @@ struct HelpDeskColumns {
     out.expires = expires;
     out.acted = acted;
     out.closed = closed;
+    out.mailed = mailed;
     return out;
   }
 };
@@ -176,14 +180,16 @@ Result<HelpDeskStore::Stepped> SqlStore::StepHelpDesk(const Step& step) {
     const std::string process = Name(next.process), state = Name(next.state),
                       from = Name(step.from), change = WriteOptionalId(next.change);
     const long long acts = next.acts, version = Signed(next.version), after = version + 1,
-                    acted = next.acted, closed = next.closed, over = next.expires;
+                    acted = next.acted, closed = next.closed, over = next.expires,
+                    mailed = next.mailed;
     if (Execute(t.sql,
                 "UPDATE help_desk_requests SET process = :process, state = :state, error = :error, "
                 "change_id = :change, acts = :acts, version = :after, acted = :acted, closed = "
-                ":closed, expires = :expires WHERE request_id = :id AND version = :version AND "
+                ":closed, expires = :expires, mailed = :mailed WHERE request_id = :id AND version "
+                "= :version AND "
                 "state = :from",
-                process, state, next.error, change, acts, after, acted, closed, over, id, version,
-                from) == 0) {
+                process, state, next.error, change, acts, after, acted, closed, over, mailed, id,
+                version, from) == 0) {
       t.commit = false;
       return Stepped::kMoved;
     }
@@ -213,6 +219,7 @@ Result<HelpDeskStore::Stepped> SqlStore::StepHelpDesk(const Step& step) {
     if (next.state == HelpDeskState::kBlocked) {
       NoteBlocked(t.sql, next.account.Hex(), next.closed);
     }
+    for (const WebhookRecord& one : step.webhooks) QueueWebhook(t.sql, one);
     for (const AuditEntry& audit : step.audits) AppendChained(t.sql, audit);
     return Stepped::kDone;
   });

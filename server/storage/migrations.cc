@@ -324,6 +324,20 @@ const std::vector<Migration>& Migrations() {
            // One stands at a time, whatever the number of servers.
            "CREATE UNIQUE INDEX alarms_standing ON alarms (ended) WHERE ended = 0",
        }},
+      {"webhooks",
+       {
+           R"(CREATE TABLE webhooks (
+  number @ID@, webhook_id TEXT NOT NULL UNIQUE, mark TEXT NOT NULL, place TEXT NOT NULL,
+  ticket TEXT NOT NULL, outcome TEXT NOT NULL, body TEXT NOT NULL, state TEXT NOT NULL,
+  attempts BIGINT NOT NULL, created BIGINT NOT NULL, since BIGINT NOT NULL,
+  next_try BIGINT NOT NULL, sent BIGINT NOT NULL, last_error TEXT NOT NULL))",
+           "CREATE INDEX webhooks_due ON webhooks (mark, next_try) WHERE state = 'queued'",
+           "CREATE INDEX webhooks_created ON webhooks (created)",
+       }},
+      {"help desk: what to do, by mail",
+       {
+           "ALTER TABLE help_desk_requests ADD COLUMN mailed BIGINT NOT NULL DEFAULT 0",
+       }},
   };
   return migrations;
 }

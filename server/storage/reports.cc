@@ -93,7 +93,7 @@ void CountProcesses(soci::session& sql, std::int64_t since, ReportFigures& out) 
            "SELECT process, state, COUNT(*) FROM help_desk_requests WHERE opened >= :since AND "
            "state IN ('done', 'cancelled', 'expired', 'blocked') GROUP BY process, state",
            from)) {
-    const auto process = ReadState(row.process, HelpDeskProcess::kMustChange);
+    const auto process = ReadState(row.process, kLastHelpDeskProcess);
     const auto state = ReadState(row.state, HelpDeskState::kBlocked);
     // Closed before anything was chosen.
     if (process == HelpDeskProcess::kNone) continue;

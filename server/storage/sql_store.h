@@ -197,6 +197,17 @@ class SqlStore final : public Store {
   Result<std::uint32_t> CountHelpDesk(const AccountId& account, HelpDeskProcess process,
                                       std::int64_t since) override;
 
+  Result<std::vector<std::string>> WebhookMarksDue(std::int64_t now) override;
+  Result<std::vector<WebhookRecord>> WebhooksDue(std::string_view mark, std::int64_t now,
+                                                 std::size_t limit) override;
+  Result<bool> MarkWebhook(const WebhookRecord& webhook, const AuditEntry* audit) override;
+  Result<bool> RetryWebhook(const WebhookId& id, std::int64_t now,
+                            const AuditEntry& audit) override;
+  Result<std::optional<WebhookRecord>> FindWebhook(const WebhookId& id) override;
+  Result<std::vector<WebhookRecord>> Webhooks(std::size_t limit) override;
+  Result<WebhookCounts> CountWebhooks(std::int64_t since) override;
+  Result<void> ForgetWebhooks(std::int64_t before) override;
+
   Result<ReportFigures> CountReport(std::int64_t since, std::int64_t long_before) override;
   Result<std::vector<ReportChange>> ListChanges(const ChangeQuery& query) override;
   Result<Asked> AskApproval(const Approval& approval, const AuditEntry& audit) override;

@@ -1,5 +1,6 @@
 // The help desk: an agent serves callers on real parts, from the search to the key; and what happens when the caller lies, the time runs out, two tabs race or the
 // directory goes away.
+import fs from 'node:fs';
 import path from 'node:path';
 import { openBrowser } from '../../scripts/lib/demo/browser.mjs';
 import { Api } from '../../scripts/lib/demo/api.mjs';
@@ -11,7 +12,7 @@ function assert(condition, message) { if (!condition) throw new Error(message); 
 
 /** A stack whose help desk may serve a person as often as these tests do. */
 export const withBusyHelpDesk = (Base) => class extends Base {
-  serverConfig() { return `${super.serverConfig()}\n[help_desk]\nresets_per_day = 50\nresets_per_agent_hour = 500\n`; }
+  serverConfig() { return `${super.serverConfig()}\n[help_desk]\nread_out = true\nresets_per_day = 50\nresets_per_agent_hour = 500\n`; }
 };
 
 export function helpDeskTests({ stack, test, signIn, axe, picture }) {
@@ -68,10 +69,10 @@ export function helpDeskTests({ stack, test, signIn, axe, picture }) {
   };
   /** The form's fields as the page has them, to be sent once more outside of it. */
   const fieldsOf = (page, action) => page.locator(`form[action$="/${action}"]`).first().evaluate((form) => Object.fromEntries(new FormData(form)));
-  const sender = async (own) => {
+  const sender = async (own, verb = 'POST') => {
     const api = new Api(stack.pageUrl, stack.publicCa);
     api.cookie = (await own.cookies()).filter((c) => c.name === '__Host-keyferry').map((c) => `${c.name}=${c.value}`).join('; ');
-    return (url, form) => api.request('POST', url, { form });
+    return (url, form) => api.request(verb, url, { form, headers: { Accept: 'text/html' } });
   };
 
   return [
@@ -121,6 +122,12 @@ export function helpDeskTests({ stack, test, signIn, axe, picture }) {
       await page.getByRole('button', { name: 'New password to the key' }).click();
       await page.getByRole('heading', { name: 'Carried out' }).waitFor();
       await look(page, 'carried out', 'acted');
+      const mailed = stack.mail.mails.length;
+      await page.getByRole('button', { name: 'Mail the caller what to do' }).click();
+      await page.getByText('What to do was mailed').waitFor();
+      assert(await page.getByRole('button', { name: 'Mail the caller what to do' }).count() === 0, 'it is mailed twice');
+      const instructions = await until('what to do is mailed', async () => stack.mail.mails[mailed]);
+      assert(instructions.to[0].startsWith(`${caller().login}@`) && textOf(instructions).includes('Plug your security key in') && textOf(instructions).includes('E2E-1'), textOf(instructions));
       const [change] = await changes();
       assert(change.reason === 'E2E-1: e2e: forgot it' && change.ad_set !== 0, `the change is ${JSON.stringify(change)}`);
       await page.getByRole('button', { name: 'The caller knows' }).click();
@@ -130,7 +137,7 @@ export function helpDeskTests({ stack, test, signIn, axe, picture }) {
       await until('the key has it', async () => (await changes())[0].state === 'done');
       const rows = await audited('E2E-1');
       const words = rows.map(({ action, outcome }) => `${action.slice(10)} ${outcome}`).reverse().join(', ');
-      assert(words === 'open ok, process ok, code ok, verify ok, verify wrong, verify ok, verified ok, act ok, acted ok, done ok', words);
+      assert(words === 'open ok, process ok, code ok, verify ok, verify wrong, verify ok, verified ok, act ok, acted ok, instructions ok, done ok', words);
       assert(rows.every(({ actor }) => actor === agent().login), 'another actor');
       assert(!JSON.stringify(rows).includes(code[0]), 'the audit log has the code');
     })),
@@ -242,6 +249,40 @@ export function helpDeskTests({ stack, test, signIn, axe, picture }) {
       await page.getByRole('heading', { name: 'Carried out' }).waitFor();
       await page.getByRole('button', { name: 'The caller knows' }).click();
       await page.getByRole('heading', { name: 'Done' }).waitFor();
+    })),
+
+    () => test('help desk: a password is read out once, must be changed, and is found nowhere afterwards', () => asAgent(async (page, own) => {
+      await begin(page, 'E2E-10');
+      await choose(page, 'New password, read to the caller');
+      await inPerson(page);
+      await page.getByText('You see it once on the page that follows').waitFor();
+      await page.getByRole('button', { name: 'New password, read to the caller' }).click();
+      await page.getByRole('heading', { name: 'Read this to the caller now' }).waitFor();
+      const password = await page.locator('[data-password]').innerText();
+      assert(/^\S{12,128}$/.test(password), 'there is no password');
+      await look(page, 'a password that is read out', 'read-out');
+      const seen = (await audited('E2E-10')).map(({ action, outcome }) => `${action} ${outcome}`);
+      assert(seen[0] === 'help_desk.read_out ok', `the audit log has ${seen.join(', ')}`);
+      const { state } = await stack.api.must('GET', `/api/v1/employees/${caller().id}`);
+      assert(state.must_change, 'the directory does not ask for another password');
+      assert((await changes())[0].must_change, 'the change does not say so');
+      const address = page.url();
+      const again = await (await sender(own, 'GET'))(address);
+      assert(again.status === 405 && !again.body.includes(password), `its address answers ${again.status}`);
+      await page.getByRole('link', { name: 'The caller has it' }).click();
+      await page.getByRole('heading', { name: 'Carried out' }).waitFor();
+      assert(!(await page.content()).includes(password), 'it is on the next page too');
+      await page.getByRole('button', { name: 'The caller knows' }).click();
+      await page.getByRole('heading', { name: 'Done' }).waitFor();
+      for (const folder of [stack.path('server', 'state'), stack.path('server'), stack.path('logs')]) {
+        for (const name of fs.readdirSync(folder)) {
+          const file = path.join(folder, name);
+          if (fs.statSync(file).isFile()) assert(!fs.readFileSync(file).includes(password), `${name} has the password`);
+        }
+      }
+      // As the tests that follow expect it.
+      await stack.api.must('POST', `/api/v1/employees/${caller().id}/password`, { json: { generate: true, reason: 'e2e: after reading out' } });
+      await until('the key has it', async () => (await changes())[0].state === 'done');
     })),
 
     () => test('help desk: the flow works without script, on a phone, in the dark', () => asAgent(async (page) => {

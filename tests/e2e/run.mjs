@@ -24,10 +24,11 @@ import { languageTests, withOwnTexts } from './languages.mjs';
 import { roleTests, withScope } from './roles.mjs';
 import { reportTests, withAttributes } from './reports.mjs';
 import { sourceTests } from './sources.mjs';
+import { webhookTests, withWebhook } from './webhook.mjs';
 
 const { values: options } = parseArgs({ options: { preset: { type: 'string', default: 'release' }, screenshots: { type: 'string' }, only: { type: 'string' } } });
 // Long, so that no test meets a step-up but the one that is about it.
-class PatientStack extends withAttributes(withOwnTexts(withScope(withBusyHelpDesk(withMail(linked(withSecondPort(Stack))))))) {
+class PatientStack extends withWebhook(withAttributes(withOwnTexts(withScope(withBusyHelpDesk(withMail(linked(withSecondPort(Stack)))))))) {
   serverConfig() { return super.serverConfig().replace('[passwords]\n', '[sign_in]\nstep_up_minutes = 120\n\n[passwords]\n'); }
 }
 const stack = new PatientStack({ preset: options.preset });
@@ -316,6 +317,7 @@ try {
   });
 
   for (const run of helpDeskTests({ stack, test, signIn, axe, picture })) await run();
+  for (const run of webhookTests({ stack, test, signIn, axe, picture })) await run();
   for (const run of reportTests({ stack, test, signIn, axe, picture, admin })) await run();
   for (const run of languageTests({ stack, test, signIn, axe, picture, admin })) await run();
   for (const run of keyTests({ stack, test, signIn, axe, picture, admin })) await run();

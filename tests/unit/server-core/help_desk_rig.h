@@ -43,6 +43,14 @@ struct Desk : Office {
     person.employee_id = "E 4711";
     person.department = "Purchase";
     agent = Agent("agent");
+    for (const auto& [name, place] : {std::pair("reset", &templates.help_desk_reset),
+                                      std::pair("unlock", &templates.help_desk_unlock),
+                                      std::pair("must_change", &templates.help_desk_must_change),
+                                      std::pair("read_out", &templates.help_desk_read_out)}) {
+      *place = *MailTemplate::Parse(
+          std::string("Subject: After ") + name + "\n\n{{name}} {{login}} {{agent}} {{ticket}}\n",
+          {"name", "login", "agent", "ticket"});
+    }
     templates.help_desk_code = *MailTemplate::Parse(
         "Subject: Code for {{name}}\n\n{{code}} for {{agent}}, {{login}}, {{minutes}}\n",
         {"name", "login", "agent", "minutes", "code"});
@@ -120,7 +128,12 @@ struct Desk : Office {
   Result<bool> Verify(const HelpDeskId& id, HelpDeskAnswer answer) {
     return service->Verify(agent, id, At(id), std::move(answer));
   }
-  Result<void> Act(const HelpDeskId& id) { return service->Act(agent, id, At(id)); }
+  Result<void> Act(const HelpDeskId& id) {
+    auto acted = service->Act(agent, id, At(id));
+    if (!acted) return tl::unexpected(std::move(acted.error()));
+    CHECK(acted->empty());
+    return {};
+  }
   // A fresh request, brought to `state` by the steps that lead there.
   HelpDeskId In(HelpDeskState state, HelpDeskProcess process = HelpDeskProcess::kReset) {
     const HelpDeskId id = Opened();

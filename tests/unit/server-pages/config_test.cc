@@ -130,6 +130,29 @@ TEST_CASE("OpenLDAP is configured by one key, and keys of the other kind are ref
              Catch::Matchers::Contains("one of: active-directory, openldap"));
 }
 
+TEST_CASE("addresses of webhooks, which no complaint shows") {
+  const auto config = Parse(kGood + std::string("[webhook]\nurls = [\"https://a.example/t0p\", "
+                                                "\"http://127.0.0.1:9000/\"]\n"
+                                                "secret_file = \"hook\"\n"));
+  REQUIRE(config);
+  REQUIRE(config->webhook.targets.size() == 2);
+  CHECK(config->webhook.targets[0].place == "https://a.example");
+  CHECK(config->webhook.secret_file == "/etc/keyferry/hook");
+  CHECK(config->webhook.timeout_seconds == 10);
+  CHECK(Parse(kGood)->webhook.targets.empty());
+  for (const char* urls : {"\"https://a.example/t0p\", \"https://a.example/t0p\"",
+                           "\"http://a.example/t0p\"", "\"https://u:t0p@a.example/\"",
+                           "\"https://a/\", \"https://b/\", \"https://c/\", \"https://d/\", "
+                           "\"https://e/t0p\""}) {
+    const auto bad =
+        Parse(kGood + std::string("[webhook]\nsecret_file = \"hook\"\nurls = [") + urls + "]\n");
+    INFO(urls);
+    REQUIRE_FALSE(bad);
+    CHECK_THAT(bad.error().message, Catch::Matchers::Contains("webhook.urls"));
+    CHECK_THAT(bad.error().message, !Catch::Matchers::Contains("t0p"));
+  }
+}
+
 namespace {
 
 std::string Source(const std::string& extra = {}) {
@@ -234,6 +257,11 @@ TEST_CASE("a bad configuration is refused with file, line and remedy") {
       {std::string(kGood) + "[passwords]\nlength = 24.0\n", 16, "whole number"},
       {std::string(kGood) + "[sessions]\nidle_minutes = 0\n", 16, "from 1 to 720"},
       {std::string(kGood) + "[log]\nlevel = \"loud\"\n", 16, "one of: trace, debug"},
+      {std::string(kGood) + "[webhook]\nurls = [\"https://itsm.corp.example/t0p\"]\n", 16,
+       "needs webhook.secret_file"},
+      {std::string(kGood) + "[webhook]\nurls = [\"http://itsm.corp.example/t0p\"]\n", 16,
+       "must begin with https://; http:// is only for this machine itself"},
+      {std::string(kGood) + "[webhook]\ntimeout_seconds = 31\n", 16, "from 1 to 30"},
       {std::string(kGood) + "[help_desk]\nrequest_minutes = 1\n", 16, "from 2 to 60"},
       {std::string(kGood) + "[help_desk]\nattempts = 0\n", 16, "from 1 to 10"},
       {std::string(kGood) + "[help_desk]\nresets_per_day = 0\n", 16, "from 1 to 100"},

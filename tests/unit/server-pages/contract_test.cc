@@ -64,6 +64,7 @@ struct Contract : World {
     if (route.pattern.find("/approvals/") != std::string::npos) {
       id = four_eyes.approvals[0].id.Hex();
     }
+    if (route.pattern.find("/webhooks/") != std::string::npos) id = webhooks.rows[0].id.Hex();
     if (route.pattern.find("/scopes/") != std::string::npos) id = "help_desk";
     std::string out = route.pattern;
     const std::size_t open = out.find('{');

@@ -133,6 +133,30 @@ void AddHelpDesk(World& world) {
   approval.expires = approval.created + 3'600'000;
   approval.hash = HashOf(approval);
   world.four_eyes.approvals = {approval};
+  WebhookRecord webhook;
+  webhook.id = MakeId<WebhookId>(0xB1);
+  webhook.place = "https://itsm.corp.example";
+  webhook.ticket = "INC-3";
+  webhook.outcome = "blocked";
+  webhook.state = WebhookState::kFailed;
+  webhook.attempts = 51;
+  webhook.created = webhook.since = approval.created;
+  webhook.next_try = approval.created + 3 * 86'400'000;
+  webhook.last_error = "The receiver does not answer.";
+  world.webhooks.rows = {webhook, webhook, webhook};
+  webhook.id = MakeId<WebhookId>(0xB2);
+  webhook.ticket = "INC-2";
+  webhook.outcome = "done";
+  webhook.state = WebhookState::kQueued;
+  webhook.attempts = 2;
+  webhook.last_error = "The receiver answered with status 503.";
+  world.webhooks.rows[1] = webhook;
+  webhook.id = MakeId<WebhookId>(0xB3);
+  webhook.ticket = "INC-1";
+  webhook.state = WebhookState::kSent;
+  webhook.sent = approval.created + 1200;
+  webhook.last_error.clear();
+  world.webhooks.rows[2] = webhook;
   HelpDeskView& view = world.help_desk.view;
   HelpDeskRequest& request = view.request;
   const Person& person = world.directory.people[0].person;
@@ -148,6 +172,8 @@ void AddHelpDesk(World& world) {
   request.version = 3;
   request.opened = world.clock.UnixMillis();
   request.expires = request.opened + 600'000;
+  view.processes = {HelpDeskProcess::kReset, HelpDeskProcess::kUnlock,
+                    HelpDeskProcess::kMustChange};
   view.needed_points = 2;
   view.needed_methods = 1;
   for (int i = 0; i <= static_cast<int>(kLastHelpDeskMethod); ++i) {

@@ -569,8 +569,16 @@ Result<bool> FakeHelpDesk::Verify(const Actor& actor, const HelpDeskId& id, std:
   return right;
 }
 
-Result<void> FakeHelpDesk::Act(const Actor& actor, const HelpDeskId& id, std::uint64_t version) {
-  return Step("act", actor, id, version);
+Result<SecureBytes> FakeHelpDesk::Act(const Actor& actor, const HelpDeskId& id,
+                                      std::uint64_t version) {
+  auto done = Step("act", actor, id, version);
+  if (!done) return tl::unexpected(std::move(done.error()));
+  return SecureBytes::CopyOf(std::string_view(read_out));
+}
+
+Result<void> FakeHelpDesk::MailInstructions(const Actor& actor, const HelpDeskId& id,
+                                            std::uint64_t version) {
+  return Step("mail", actor, id, version);
 }
 
 Result<void> FakeHelpDesk::Confirm(const Actor& actor, const HelpDeskId& id,
@@ -580,27 +588,6 @@ Result<void> FakeHelpDesk::Confirm(const Actor& actor, const HelpDeskId& id,
 
 Result<void> FakeHelpDesk::Cancel(const Actor& actor, const HelpDeskId& id, std::uint64_t version) {
   return Step("cancel", actor, id, version);
-}
-
-Result<AlarmView> FakeAlarm::Step(const std::string& what, const Actor& actor) {
-  calls.push_back(what + " by " + actor.login);
-  if (error) return tl::unexpected(*error);
-  return view;
-}
-
-Result<AlarmView> FakeAlarm::Get() { return view; }
-
-Result<AlarmView> FakeAlarm::Raise(const Actor& actor, std::string_view reason) {
-  return Step("raise " + std::string(reason), actor);
-}
-
-Result<AlarmView> FakeAlarm::AgreeToEnd(const Actor& actor, std::uint64_t number,
-                                        std::uint64_t version) {
-  return Step("end " + std::to_string(number) + "/" + std::to_string(version), actor);
-}
-
-Result<AlarmView> FakeAlarm::Keep(const Actor& actor, std::uint64_t number, std::uint64_t version) {
-  return Step("keep " + std::to_string(number) + "/" + std::to_string(version), actor);
 }
 
 World::World(const std::string& web_directory, PeopleConfig people_config)
@@ -636,7 +623,8 @@ World::World(const std::string& web_directory, PeopleConfig people_config)
                &attributes,
                &warnings,
                &four_eyes,
-               &alarm} {
+               &alarm,
+               &webhooks} {
   auto loaded = Catalog::Load(web_directory);
   if (!loaded) throw std::runtime_error(loaded.error().message);
   catalog = std::move(*loaded);

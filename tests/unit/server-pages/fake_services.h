@@ -13,6 +13,7 @@
 #include "server/core/alarm.h"
 #include "server/core/four_eyes.h"
 #include "server/core/help_desk.h"
+#include "server/core/webhook.h"
 #include "server/http/router.h"
 #include "server/pages/pages.h"
 
@@ -250,12 +251,15 @@ struct FakeHelpDesk final : HelpDeskService {
   Result<void> SendCode(const Actor& actor, const HelpDeskId& id, std::uint64_t version) override;
   Result<bool> Verify(const Actor& actor, const HelpDeskId& id, std::uint64_t version,
                       HelpDeskAnswer answer) override;
-  Result<void> Act(const Actor& actor, const HelpDeskId& id, std::uint64_t version) override;
+  Result<SecureBytes> Act(const Actor& actor, const HelpDeskId& id, std::uint64_t version) override;
+  Result<void> MailInstructions(const Actor& actor, const HelpDeskId& id,
+                                std::uint64_t version) override;
   Result<void> Confirm(const Actor& actor, const HelpDeskId& id, std::uint64_t version) override;
   Result<void> Cancel(const Actor& actor, const HelpDeskId& id, std::uint64_t version) override;
   void CloseOverdue() override {}
-  HelpDeskView view;  // of the one request that there is
-  bool right = true;  // what Verify says
+  HelpDeskView view;     // of the one request that there is
+  bool right = true;     // what Verify says
+  std::string read_out;  // what Act gives
   std::optional<Error> error;
   std::vector<std::string> calls;
 
@@ -326,6 +330,15 @@ struct FakeReports final : ReportService {
   std::vector<ReportChange> changes;  // of every list, newest first
 };
 
+struct FakeWebhooks final : WebhookService {
+  Result<std::vector<WebhookRecord>> List(std::size_t) override { return rows; }
+  Result<WebhookRecord> Retry(const Actor& actor, const WebhookId& id) override;
+  void Tick(const std::function<bool()>&) override {}
+  std::vector<WebhookRecord> rows;
+  std::optional<Error> error;
+  std::vector<std::string> calls;
+};
+
 // Delivers on the publisher's thread.
 struct FakeBus final : EventBus {
   std::unique_ptr<Subscription> Subscribe(std::string topic, Callback callback) override;
@@ -381,6 +394,7 @@ struct World {
   FakeAttributes attributes;
   FakeWarnings warnings;
   FakeAlarm alarm;
+  FakeWebhooks webhooks;
   std::optional<Error> audit_damage;
   std::vector<Error> reported;
   std::mutex reported_mutex;

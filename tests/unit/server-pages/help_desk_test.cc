@@ -43,7 +43,7 @@ TEST_CASE("each state of a request has its page: what is done, what is next, not
       {State::kVerifying, {"verify", "code", "cancel"}},
       {State::kVerified, {"act", "cancel"}},
       {State::kActing, {"act"}},
-      {State::kActed, {"confirm"}},
+      {State::kActed, {"instructions", "confirm"}},
   };
   static const std::regex kForm("action=\"/help-desk/requests/[0-9a-f]{32}/([a-z]+)\"");
   static const std::regex kInline(
@@ -53,6 +53,7 @@ TEST_CASE("each state of a request has its page: what is done, what is next, not
     Counter counter;
     counter.request().state = state;
     if (state == State::kIdentified) counter.request().process = HelpDeskProcess::kNone;
+    counter.help_desk.view.can_mail = state == State::kActed;
     if (!IsOpen(state)) counter.request().error = "The cause, in a sentence.";
     const Response page = counter.Page();
     CHECK(page.status == 200);
@@ -90,7 +91,7 @@ TEST_CASE("every text that is made from a name is there, and no other") {
       wanted.insert(std::string("help_desk_closed.") + Name(state) + "_next");
     }
   }
-  for (int i = 1; i <= static_cast<int>(HelpDeskProcess::kMustChange); ++i) {
+  for (int i = 1; i <= static_cast<int>(kLastHelpDeskProcess); ++i) {
     const std::string name = Name(static_cast<HelpDeskProcess>(i));
     for (const std::string& key :
          {"help_desk_process." + name, "help_desk_process." + name + "_hint",
@@ -129,6 +130,48 @@ TEST_CASE("every text that is made from a name is there, and no other") {
   }
 }
 
+TEST_CASE("a password that is read out is on the answer to the click, and on no other page") {
+  Counter counter;
+  counter.request().state = State::kIdentified;
+  CHECK_FALSE(Has(counter.Page(), "value=\"read_out\""));
+  counter.help_desk.view.processes.push_back(HelpDeskProcess::kReadOut);
+  CHECK(Has(counter.Page(), "value=\"read_out\""));
+  counter.request().process = HelpDeskProcess::kReadOut;
+  counter.request().state = State::kVerified;
+  CHECK(Has(counter.Page(), "You see it once on the page that follows"));
+  counter.help_desk.read_out = "Ab<3&x-Only-Once";
+  const Response shown = counter.Step("act", "");
+  CHECK(shown.status == 200);
+  CHECK(Has(shown, "data-password>Ab&lt;3&amp;x-Only-Once</p>"));
+  // Nothing renews that page, no cache keeps it, and what leads on has no trace of it.
+  CHECK_FALSE(Has(shown, "data-stream"));
+  CHECK_FALSE(Has(shown, "data-refresh"));
+  CHECK_FALSE(shown.cacheable);
+  for (const auto& [name, value] : shown.headers) {
+    CHECK(value.find("Only-Once") == std::string::npos);
+  }
+  counter.request().state = State::kActed;
+  CHECK_FALSE(Has(counter.Page(), "Only-Once"));
+  CHECK_FALSE(Has(counter.Page(), "You never see a password here"));
+  counter.help_desk.read_out.clear();
+  CHECK(counter.Step("act", "").status == 303);
+  Request again = counter.Get(counter.At() + "/act");  // the page's address
+  CHECK(counter.Send(std::move(again)).status == 405);
+}
+
+TEST_CASE("what to do is mailed by a button, once") {
+  Counter counter;
+  counter.request().state = State::kActed;
+  CHECK_FALSE(Has(counter.Page(), "/instructions\""));
+  counter.help_desk.view.can_mail = true;
+  CHECK(Has(counter.Page(), "/instructions\""));
+  counter.help_desk.view.can_mail = false;
+  counter.request().mailed = 1'795'243'680'000;
+  const Response page = counter.Page();
+  CHECK(Has(page, "What to do was mailed <time"));
+  CHECK_FALSE(Has(page, "/instructions\""));
+}
+
 TEST_CASE("the steps of the forms reach the service as they were sent") {
   Counter counter;
   const auto location = [](const Response& response) {
@@ -148,6 +191,7 @@ TEST_CASE("the steps of the forms reach the service as they were sent") {
            {"verify", "&method=mail_code&code=1234+5678"},
            {"verify", "&method=personal_data&employee_id=E+1&department=Sales"},
            {"act", ""},
+           {"instructions", ""},
            {"confirm", ""},
            {"cancel", ""}}) {
     const Response response = counter.Step(step, form);
@@ -162,7 +206,8 @@ TEST_CASE("the steps of the forms reach the service as they were sent") {
             "verify in_person seen passport alice.admin 3", "verify call_back alice.admin 3",
             "verify mail_code code 1234 5678 alice.admin 3",
             "verify personal_data employee_id=E 1 department=Sales alice.admin 3",
-            "act alice.admin 3", "confirm alice.admin 3", "cancel alice.admin 3"});
+            "act alice.admin 3", "mail alice.admin 3", "confirm alice.admin 3",
+            "cancel alice.admin 3"});
 }
 
 TEST_CASE("damaged forms do nothing") {
