@@ -127,6 +127,9 @@ function menu(details) {
   addEventListener('pointerdown', ({ target }) => { if (!details.contains(target)) close(); });
 }
 
+/** What is shown once is gone with the page, also where the browser keeps the page for the back button. */
+function once(element) { addEventListener('pagehide', () => element.remove()); }
+
 localTimes();
 const stream = document.body.dataset.stream;
 if (stream) follow(stream);
@@ -134,4 +137,5 @@ document.querySelectorAll('form[data-live-search]').forEach(liveSearch);
 document.querySelectorAll('form[method="post"]:not([data-download])').forEach(submitOnce); // a download leaves the page as it is
 document.querySelectorAll('details.nav-more').forEach(menu);
 document.querySelectorAll('button[data-show]').forEach(showToggle);
+document.querySelectorAll('[data-once]').forEach(once);
 document.querySelectorAll('button[data-print]').forEach((button) => { button.hidden = false; button.addEventListener('click', () => print()); });

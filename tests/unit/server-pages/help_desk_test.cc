@@ -142,7 +142,7 @@ TEST_CASE("a password that is read out is on the answer to the click, and on no 
   counter.help_desk.read_out = "Ab<3&x-Only-Once";
   const Response shown = counter.Step("act", "");
   CHECK(shown.status == 200);
-  CHECK(Has(shown, "data-password>Ab&lt;3&amp;x-Only-Once</p>"));
+  CHECK(Has(shown, "data-password data-once>Ab&lt;3&amp;x-Only-Once</p>"));
   // Nothing renews that page, no cache keeps it, and what leads on has no trace of it.
   CHECK_FALSE(Has(shown, "data-stream"));
   CHECK_FALSE(Has(shown, "data-refresh"));
