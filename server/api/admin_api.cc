@@ -51,6 +51,8 @@ void AddPublicRoutes(Router& router, Services& services) {
 void AddAdminRoutes(Router& router, Services& services,
                     std::shared_ptr<WorkstationStreams> streams) {
   AddSessionRoutes(router, services);
+  AddSignInRoutesOfApi(router, services);
+  AddFidoRoutes(router, services);
   AddPeopleRoutes(router, services);
   AddKeyRoutes(router, services);
   AddWorkstationAdminRoutes(router, services,

@@ -1,6 +1,7 @@
 #include "server/api/guard.h"
 
 #include "server/api/problem.h"
+#include "server/core/fido_keys.h"
 #include "server/http/target.h"
 
 namespace keyferry::server {
@@ -208,13 +209,17 @@ std::optional<Response> Guard::CheckPerson(Request& request, const Route& route)
 std::optional<Response> Guard::CheckProof(Request& request, const Route& route) const {
   if (!AsksForProof(route) || request.token) return std::nullopt;
   SecureBytes code = request.form ? request.form->TakeSecret(kStepUpField) : SecureBytes();
+  const std::string_view answer =
+      request.form ? request.form->Text(kStepUpKeyField) : std::string_view();
   if (!services_.factors->NeedsStepUp(*request.session)) return std::nullopt;
   if (IsApi(request)) {
     return ProblemOf(request, "step_up_required",
                      "Prove your second factor anew first: POST /api/v1/session/step-up.");
   }
-  if (code.empty()) return step_up_page_(request, route, {}, 403);
-  auto proven = services_.factors->Prove(request.session_token, *request.session, code);
+  const bool by_key = !answer.empty() && services_.fido != nullptr;
+  if (code.empty() && !by_key) return step_up_page_(request, route, {}, 403);
+  auto proven = by_key ? services_.fido->Prove(request.session_token, *request.session, answer)
+                       : services_.factors->Prove(request.session_token, *request.session, code);
   if (!proven) {
     services_.report(request, proven.error());
     return step_up_page_(request, route, proven.error().message, HttpStatus(proven.error().code));
@@ -253,7 +258,10 @@ std::optional<Response> Guard::CheckBody(Request& request, const Route& route) c
   }
   if (!is_form) return std::nullopt;
   std::vector<FormField> fields = route.form;
-  if (AsksForProof(route) && !IsApi(request)) fields.push_back({kStepUpField, 64, true});
+  if (AsksForProof(route) && !IsApi(request)) {
+    fields.push_back({kStepUpField, 64, true});
+    fields.push_back({kStepUpKeyField, kFidoAnswerBytes});
+  }
   auto form = ParseForm(request.body.span(), fields);
   request.body.Clear();
   if (!form) return error_page_(request, 400, form.error());

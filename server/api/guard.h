@@ -19,7 +19,8 @@ namespace keyferry::server {
 //
 // A route that wants a fresh proof of the second factor gets it first: of the API by a problem
 // (step_up_required); of a page by another page in its place, which asks for the code and sends the
-// form once more with it (`kStepUpField`), but for passwords, which are typed again.
+// form once more with it (`kStepUpField` or `kStepUpKeyField`), but for passwords, which are typed
+// again.
 class Guard {
  public:
   // Renders the page that asks; `problem` of the code that was given, or empty.
@@ -47,8 +48,9 @@ class Guard {
   StepUpPage step_up_page_;
 };
 
-// The field of a form that carries the code of a step-up.
+// The fields of a form that carry the code of a step-up, or a FIDO2 key's answer (fido_keys.h).
 inline constexpr char kStepUpField[] = "step_up_code";
+inline constexpr char kStepUpKeyField[] = "step_up_key";
 
 // False when the browser says that another site caused this request.
 bool IsSameOrigin(const Request& request);

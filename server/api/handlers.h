@@ -88,6 +88,8 @@ inline Route Writing(const char* pattern, Needs needs, Body body, Handler handle
 
 // The parts of AddAdminRoutes.
 void AddSessionRoutes(Router& router, Services& services);
+void AddSignInRoutesOfApi(Router& router, Services& services);
+void AddFidoRoutes(Router& router, Services& services);
 void AddPeopleRoutes(Router& router, Services& services);
 void AddKeyRoutes(Router& router, Services& services);
 void AddWorkstationAdminRoutes(Router& router, Services& services,

@@ -27,6 +27,7 @@
 namespace keyferry::server {
 
 class AlarmService;
+class FidoKeys;
 class FourEyes;
 class HelpDeskService;
 class WebhookService;
@@ -63,6 +64,7 @@ struct Services {
   FourEyes* four_eyes = nullptr;                // null where nobody needs a second person
   AlarmService* alarm = nullptr;                // null: none can be raised here
   WebhookService* webhooks = nullptr;           // null: nobody is told of the help desk's requests
+  FidoKeys* fido = nullptr;                     // null: no FIDO2 keys here
 };
 
 }  // namespace keyferry::server

@@ -1,5 +1,6 @@
 // Signing in and out, and the second factor of a session.
 #include "server/api/handlers.h"
+#include "server/core/fido_keys.h"
 
 namespace keyferry::server {
 namespace {
@@ -48,10 +49,23 @@ Response SignInByForm(Services& services, Request& request) {
   return signed_in ? Signed(*signed_in) : Answer(services, request, signed_in.error());
 }
 
-// A code of the second factor, for a session that owes it or one whose proof is too old.
+// A code of the second factor or the answer of a FIDO2 key, for a session that owes it or one whose
+// proof is too old.
 Response Prove(Services& services, Request& request) {
   const SecureBytes code = request.form->TakeSecret("code");
-  auto proven = services.factors->Prove(request.session_token, *request.session, code);
+  const std::string_view answer = request.form->Text("assertion");
+  if (code.empty() == answer.empty()) {
+    return Problem(
+        request,
+        Error{ErrorCode::kInvalidArgument, "Send a code or an assertion, one of them.", {}, 0});
+  }
+  if (!answer.empty() && services.fido == nullptr) {
+    return Problem(request,
+                   Error{ErrorCode::kConflict, "FIDO2 keys are not used on this server.", {}, 0});
+  }
+  auto proven = answer.empty()
+                    ? services.factors->Prove(request.session_token, *request.session, code)
+                    : services.fido->Prove(request.session_token, *request.session, answer);
   if (proven) return Signed(*proven);
   // The session stands: 401 would tell a program to sign in anew.
   if (proven.error().code == ErrorCode::kUnauthenticated) {
@@ -64,7 +78,7 @@ Response Prove(Services& services, Request& request) {
 Route Proving(const char* pattern, Services& services) {
   Route route = Writing(pattern, Right::kSession, Body::kForm,
                         [&services](Request& request) { return Prove(services, request); });
-  route.form = {{"code", 64, true, true}};
+  route.form = {{"code", 64, true}, {"assertion", kFidoAnswerBytes}};
   return route;
 }
 

@@ -6,6 +6,7 @@
 #include "server/core/audit.h"
 #include "server/core/changes.h"
 #include "server/core/directory.h"
+#include "server/core/fido_keys.h"
 #include "server/core/four_eyes.h"
 #include "server/core/keys.h"
 #include "server/core/rotation.h"
@@ -30,6 +31,7 @@ boost::json::object ToJson(const WorkstationView& workstation);
 boost::json::object ToJson(const WorkstationMatch& match);
 boost::json::object ToJson(const AuditView& row);
 boost::json::object ToJson(const TokenView& token);
+boost::json::object ToJson(const FidoKeyView& view);
 boost::json::object ToJson(const AlarmView& view);
 boost::json::object ToJson(const RotationPolicy& policy);
 boost::json::object ToJson(const ApprovalView& view);

@@ -1,12 +1,12 @@
 #include "server/app/config.h"
 
-#include <arpa/inet.h>
-
 #include <algorithm>
 #include <sstream>
 
 #include "server/app/config_reader.h"
+#include "server/app/fido_config.h"
 #include "server/app/files.h"
+#include "server/app/host_names.h"
 #include "server/core/attributes.h"
 #include "server/core/dn.h"
 #include "server/core/encoding.h"
@@ -62,6 +62,10 @@ const std::vector<std::string>& FirstKeys() {
       "sessions.grace_minutes",
       "sign_in.second_factor",
       "sign_in.step_up_minutes",
+      "sign_in.fido_keys",
+      "sign_in.relying_party",
+      "sign_in.origins",
+      "sign_in.user_verification",
       "passwords.length",
       "passwords.allow_typing",
       "passwords.wait_days",
@@ -150,22 +154,6 @@ const std::vector<std::string>& ScopeKeys() {
       "scope.exclude_users", "scope.exclude_groups", "scope.exclude_ous",
   };
   return keys;
-}
-
-bool IsIpAddress(const std::string& text) {
-  unsigned char bytes[16];
-  return inet_pton(AF_INET, text.c_str(), bytes) == 1 ||
-         inet_pton(AF_INET6, text.c_str(), bytes) == 1;
-}
-
-bool IsHostName(const std::string& text) {
-  if (text.empty() || text.size() > 253 || text.front() == '-' || text.front() == '.' ||
-      text.back() == '.') {
-    return false;
-  }
-  return std::all_of(text.begin(), text.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.';
-  });
 }
 
 class Parser {
@@ -263,6 +251,17 @@ class Parser {
         reader_.Number("server.max_connections", config_.max_connections, 16, 100000);
     config_.max_connections_per_address = reader_.Number(
         "server.max_connections_per_address", config_.max_connections_per_address, 4, 100000);
+  }
+
+  void ReadFido() {
+    auto& sign_in = config_.sign_in;
+    sign_in.fido_keys = reader_.Flag("sign_in.fido_keys", sign_in.fido_keys);
+    sign_in.relying_party = reader_.Text("sign_in.relying_party", false);
+    sign_in.origins = reader_.Texts("sign_in.origins", false);
+    sign_in.user_verification =
+        reader_.OneOf("sign_in.user_verification", sign_in.user_verification,
+                      {"required", "preferred", "discouraged"});
+    for (const auto& [key, problem] : FidoProblems(config_)) reader_.Complain(key, problem);
   }
 
   // The keys that every directory has, from [directory] or one [[source]].
@@ -444,6 +443,7 @@ class Parser {
         "sign_in.second_factor", config_.sign_in.second_factor, {"required", "optional", "off"});
     config_.sign_in.step_up_minutes =
         reader_.Number("sign_in.step_up_minutes", config_.sign_in.step_up_minutes, 1, 720);
+    ReadFido();
 
     config_.passwords.length =
         reader_.Number("passwords.length", config_.passwords.length, 12, 128);

@@ -78,6 +78,10 @@ struct ServerConfig {
   struct {
     std::string second_factor = "required";
     std::int64_t step_up_minutes = 10;
+    bool fido_keys = true;
+    std::string relying_party;         // empty = the first of `names` that is a DNS name
+    std::vector<std::string> origins;  // empty = of all `names` at or below the relying party
+    std::string user_verification = "preferred";
   } sign_in;
 
   struct {

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "protocol/secure/system_random.h"
+#include "server/app/fido_config.h"
 #include "server/app/files.h"
 #include "server/app/state.h"
 #include "server/core/encoding.h"
@@ -19,6 +20,12 @@ std::string DigestOf(std::vector<std::string> list) {
   std::string text;
   for (const std::string& item : list) text += item + "\n";
   return DigestOf(text);
+}
+
+// The keys of one server have to be good at the others.
+std::string RelyingParty(const ServerConfig& config) {
+  const auto fido = FidoOf(config);
+  return fido ? fido->relying_party : std::string("none");
 }
 
 }  // namespace
@@ -71,6 +78,8 @@ Result<NodeLink::Self> DescribeNode(const ServerConfig& config) {
       {"directory.auditor_groups", DigestOf(directory.auditor_groups)},
       {"directory.protected_groups", DigestOf(directory.protected_groups)},
       {"sign_in.second_factor", config.sign_in.second_factor},
+      {"sign_in.relying_party", RelyingParty(config)},
+      {"sign_in.user_verification", config.sign_in.user_verification},
       {"passwords.minimum_age", config.passwords.minimum_age},
   };
   for (const auto& [name, text] : texts) self.shared.emplace_back(name, text);

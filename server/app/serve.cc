@@ -18,6 +18,7 @@
 #include "server/app/backup.h"
 #include "server/app/change_driver.h"
 #include "server/app/doctor.h"
+#include "server/app/fido_config.h"
 #include "server/app/leased_directory.h"
 #include "server/app/log.h"
 #include "server/app/node.h"
@@ -30,11 +31,13 @@
 #include "server/core/alarm.h"
 #include "server/core/audit_entry.h"
 #include "server/core/desk_bound_changes.h"
+#include "server/core/fido_keys.h"
 #include "server/core/four_eyes.h"
 #include "server/core/help_desk.h"
 #include "server/core/offer.h"
 #include "server/core/services.h"
 #include "server/directory/group_members.h"
+#include "server/fido/verifier.h"
 #include "server/http/listener.h"
 #include "server/pages/pages.h"
 
@@ -249,7 +252,8 @@ class Parts {
                     warnings_.get(),
                     four_eyes_.get(),
                     alarm_.get(),
-                    webhooks_ ? &webhooks_->service() : nullptr};
+                    webhooks_ ? &webhooks_->service() : nullptr,
+                    fido_.get()};
   }
 
  private:
@@ -339,6 +343,12 @@ class Parts {
     offer_ = [ports](const std::vector<DeviceId>& devices) { OfferHere(ports, devices); };
     sessions_ = MakeSessionService(ports, SessionsOf(config));
     factors_ = MakeSecondFactor(ports, SessionsOf(config));
+    if (auto fido = FidoOf(config)) {
+      fido_verifier_ = MakeFidoVerifier();
+      fido_ = MakeFidoKeys(ports, SessionsOf(config), *std::move(fido), *fido_verifier_);
+    } else if (config.sign_in.fido_keys && config.sign_in.second_factor != "off") {
+      log.Info("FIDO2 keys are off: server.names has no DNS name, and they know no other");
+    }
     tokens_ = MakeTokenService({*store_, *directory_, clock_, OsRandom()}, TokensOf(config),
                                SessionsOf(config));
     journal_ = MakeRequestJournal(*store_, clock_);
@@ -387,6 +397,8 @@ class Parts {
   std::unique_ptr<Waiter> waiter_;
   std::unique_ptr<SessionService> sessions_;
   std::unique_ptr<SecondFactor> factors_;
+  std::unique_ptr<FidoVerifier> fido_verifier_;
+  std::unique_ptr<FidoKeys> fido_;
   std::unique_ptr<TokenService> tokens_;
   std::unique_ptr<RequestJournal> journal_;
   std::mutex verifying_;  // one reads the whole audit log at a time

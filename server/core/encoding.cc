@@ -138,6 +138,16 @@ std::optional<std::vector<std::uint8_t>> FromBase64(std::string_view text) {
   return out;
 }
 
+std::optional<std::vector<std::uint8_t>> FromBase64Url(std::string_view text) {
+  std::string padded(text);
+  for (char& c : padded) {
+    if (c == '+' || c == '/' || c == '=') return std::nullopt;
+    c = c == '-' ? '+' : c == '_' ? '/' : c;
+  }
+  padded.append((4 - padded.size() % 4) % 4, '=');
+  return FromBase64(padded);
+}
+
 std::string ToFingerprint(std::span<const std::uint8_t> bytes) {
   const std::string hex = ToHex(bytes);
   std::string out;

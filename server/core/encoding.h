@@ -19,6 +19,7 @@ std::optional<std::vector<std::uint8_t>> FromHex(std::string_view text);
 std::string ToBase64(std::span<const std::uint8_t> bytes);  // RFC 4648 section 4, padded
 std::optional<std::vector<std::uint8_t>> FromBase64(std::string_view text);
 std::string ToBase64Url(std::span<const std::uint8_t> bytes);  // RFC 4648 section 5, no padding
+std::optional<std::vector<std::uint8_t>> FromBase64Url(std::string_view text);
 // "ab12 cd34 …": how a fingerprint is shown and compared by a person.
 std::string ToFingerprint(std::span<const std::uint8_t> bytes);
 

@@ -60,5 +60,6 @@ using EnrolmentId = Id16<struct EnrolmentTag>;      // UUID of one enrolment of 
 using PolicyId = Id16<struct PolicyTag>;            // UUID of a rotation policy
 using SessionId = Id16<struct SessionTag>;          // a session; never its cookie
 using TokenId = Id16<struct TokenTag>;              // an API token; never the token itself
+using FidoKeyId = Id16<struct FidoKeyTag>;  // a FIDO2 key to sign in with; not its credential
 
 }  // namespace keyferry::server

@@ -2,13 +2,11 @@
 
 #include <sodium.h>
 
-#include <array>
-#include <type_traits>
 #include <utility>
 
 #include "server/core/audit_entry.h"
-#include "server/core/beat.h"
 #include "server/core/encoding.h"
+#include "server/core/factor_steps.h"
 #include "server/core/password_history.h"
 #include "server/core/services.h"
 #include "server/core/totp.h"
@@ -18,15 +16,10 @@ namespace {
 
 constexpr const char* kWrongCode =
     "This code is not right. Take the newest one of the app; each works once.";
-constexpr std::size_t kRecoveryCodes = 10;
-constexpr std::size_t kRecoveryBytes = 10;    // 80 bits
 constexpr std::size_t kRecoverySymbols = 16;  // … in base 32
-constexpr std::size_t kGroup = 4;
 constexpr std::size_t kMaxTyped = 64;
 constexpr std::size_t kNonce = crypto_aead_xchacha20poly1305_ietf_NPUBBYTES;
 constexpr std::size_t kTag = crypto_aead_xchacha20poly1305_ietf_ABYTES;
-
-std::string CounterOf(const AccountId& account) { return "factor/" + account.Hex(); }
 
 // What somebody typed as a recovery code, as it is hashed: sixteen symbols of base 32, upper case.
 // Hyphens do not count; anything else is no code.
@@ -41,18 +34,6 @@ std::optional<SecureBytes> ParseRecovery(const SecureBytes& typed) {
     out.data()[size++] = upper;
   }
   if (size != kRecoverySymbols) return std::nullopt;
-  return out;
-}
-
-// "ABCDEFGH…" → "abcd-efgh-…", as it is shown.
-SecureBytes ShownRecovery(const SecureBytes& code) {
-  SecureBytes out(kRecoverySymbols + kRecoverySymbols / kGroup - 1);
-  std::size_t at = 0;
-  for (std::size_t i = 0; i < code.size(); ++i) {
-    if (i != 0 && i % kGroup == 0) out.data()[at++] = '-';
-    const std::uint8_t byte = code.data()[i];
-    out.data()[at++] = static_cast<std::uint8_t>(byte >= 'A' && byte <= 'Z' ? byte + 32 : byte);
-  }
   return out;
 }
 
@@ -82,23 +63,17 @@ SecureBytes UriOf(const std::string& login, const SecureBytes& secret) {
   return uri;
 }
 
-struct RecoverySet {
-  std::string salt;
-  std::vector<std::string> hashes;
-  std::vector<SecureBytes> shown;
-};
-
 class DefaultSecondFactor final : public SecondFactor {
  public:
   DefaultSecondFactor(const CorePorts& ports, SessionConfig config)
-      : ports_(ports), config_(std::move(config)) {}
+      : ports_(ports), config_(config), steps_(ports, std::move(config)) {}
 
   Result<FactorProposal> Propose(const Session& session) override {
     if (config_.second_factor == FactorPolicy::kOff || session.stage == SessionStage::kCodeOwed) {
       return Fail(ErrorCode::kConflict, "There is nothing to set up.");
     }
     SecureBytes secret(kTotpSecretSize);
-    if (!ports_.random.Fill(secret.span())) return NoRandom();
+    if (!ports_.random.Fill(secret.span())) return FactorSteps::NoRandom();
     FactorRecord factor;
     factor.account = session.actor.id;
     factor.login = session.actor.login;
@@ -117,12 +92,12 @@ class DefaultSecondFactor final : public SecondFactor {
 
   Result<FactorConfirmed> Confirm(std::string_view token, const Session& session,
                                   const SecureBytes& first, const SecureBytes& second) override {
-    return OnBeat([&] { return TryConfirm(token, session, first, second); });
+    return steps_.OnBeat([&] { return TryConfirm(token, session, first, second); });
   }
 
   Result<SignedIn> Prove(std::string_view token, const Session& session,
                          const SecureBytes& code) override {
-    return OnBeat([&] { return TryProve(token, session, code); });
+    return steps_.OnBeat([&] { return TryProve(token, session, code); });
   }
 
   bool NeedsStepUp(const Session& session) override {
@@ -143,13 +118,14 @@ class DefaultSecondFactor final : public SecondFactor {
     if (!factors) return tl::unexpected(factors.error());
     std::vector<FactorView> views;
     for (const FactorRecord& factor : *factors) {
-      views.push_back({factor.account, factor.login, factor.confirmed, factor.recovery_left});
+      views.push_back({factor.account, factor.login, factor.confirmed, factor.recovery_left,
+                       factor.app != 0, factor.fido_keys});
     }
     return views;
   }
 
   Result<std::vector<SecureBytes>> NewRecovery(const Session& session) override {
-    auto set = MakeRecovery();
+    auto set = steps_.MakeRecovery();
     if (!set) return tl::unexpected(std::move(set.error()));
     const auto replaced = ports_.store.ReplaceRecovery(
         session.actor.id, set->salt, set->hashes,
@@ -171,33 +147,23 @@ class DefaultSecondFactor final : public SecondFactor {
     const auto factor = ports_.store.FindFactor(account);
     if (!factor) return tl::unexpected(factor.error());
     const std::string login = *factor ? (*factor)->login : std::string();
-    const auto reset = ports_.store.ResetFactor(
-        account, CounterOf(account), AuditOf(ports_.clock, actor, "factor.reset", login, "ok", {}));
+    const auto reset =
+        ports_.store.ResetFactor(account, FactorSteps::CounterOf(account),
+                                 AuditOf(ports_.clock, actor, "factor.reset", login, "ok", {}));
     if (!reset) return tl::unexpected(reset.error());
     if (!*reset) return Fail(ErrorCode::kNotFound, "This person has no second factor.");
     return {};
   }
 
  private:
-  static tl::unexpected<Error> NoRandom() {
-    return Fail(ErrorCode::kInternal, "The system gave no random numbers.");
-  }
-
-  template <typename Work>
-  std::invoke_result_t<Work> OnBeat(Work work) {
-    const auto asked = ports_.clock.Now();
-    auto done = work();
-    if (!done) WaitForBeat(ports_.clock, ports_.waiter, asked, config_.answer_floor);
-    return done;
-  }
-
   Result<FactorConfirmed> TryConfirm(std::string_view token, const Session& session,
                                      const SecureBytes& first, const SecureBytes& second) {
     const AccountId& account = session.actor.id;
-    if (auto open = CheckLimit(account); !open) return tl::unexpected(std::move(open.error()));
+    if (auto open = steps_.CheckLimit(account); !open)
+      return tl::unexpected(std::move(open.error()));
     auto factor = ports_.store.FindFactor(account);
     if (!factor) return tl::unexpected(std::move(factor.error()));
-    if (!*factor || (*factor)->confirmed != 0) {
+    if (!*factor || (*factor)->app != 0 || (*factor)->sealed.empty()) {
       return Fail(ErrorCode::kConflict, "This set-up is no longer open; begin it again.");
     }
     const auto secret = Open(**factor);
@@ -207,19 +173,21 @@ class DefaultSecondFactor final : public SecondFactor {
     const std::int64_t now = ports_.clock.UnixSeconds();
     const auto step = later ? FindTotpStep(secret->span(), *later, now, 0) : std::nullopt;
     if (!earlier || !step || TotpCode(secret->span(), *step - 1) != earlier) {
-      return Wrong(session, "factor.set_up",
-                   "These are not two codes in a row of the new entry; check the clock of the "
-                   "device and take the next two.");
+      return steps_.Refuse(
+          session, "factor.set_up", "wrong_code", {},
+          "These are not two codes in a row of the new entry; check the clock of the "
+          "device and take the next two.");
     }
-    auto set = MakeRecovery();
+    auto set = steps_.MakeRecovery();
     if (!set) return tl::unexpected(std::move(set.error()));
-    auto renewed = Renew(session);
+    auto renewed = steps_.Renew(session);
     if (!renewed) return tl::unexpected(std::move(renewed.error()));
-    (*factor)->confirmed = ports_.clock.UnixMillis();
+    (*factor)->app = ports_.clock.UnixMillis();
+    if ((*factor)->confirmed == 0) (*factor)->confirmed = (*factor)->app;
     (*factor)->last_step = *step;
     (*factor)->recovery_salt = set->salt;
     const auto confirmed = ports_.store.ConfirmFactor(
-        **factor, set->hashes, SwapOf(token, *renewed),
+        **factor, set->hashes, FactorSteps::SwapOf(token, *renewed),
         AuditOf(ports_.clock, session.actor, "factor.set_up", session.actor.login, "ok", {}));
     if (!confirmed) return tl::unexpected(confirmed.error());
     if (!*confirmed) {
@@ -233,7 +201,8 @@ class DefaultSecondFactor final : public SecondFactor {
     const AccountId& account = session.actor.id;
     const bool complete = session.stage == SessionStage::kComplete;
     const char* const action = complete ? "session.step_up" : "signin";
-    if (auto open = CheckLimit(account); !open) return tl::unexpected(std::move(open.error()));
+    if (auto open = steps_.CheckLimit(account); !open)
+      return tl::unexpected(std::move(open.error()));
     const auto factor = ports_.store.FindFactor(account);
     if (!factor) return tl::unexpected(factor.error());
     if (!*factor || (*factor)->confirmed == 0) {
@@ -243,90 +212,30 @@ class DefaultSecondFactor final : public SecondFactor {
     proof.account = account;
     std::string how;
     if (const auto digits = ParseTotpCode(code.view())) {
+      if ((*factor)->app == 0) return Wrong(session, action);
       const auto secret = Open(**factor);
       if (!secret) return tl::unexpected(secret.error());
       const auto step =
           FindTotpStep(secret->span(), *digits, ports_.clock.UnixSeconds(), (*factor)->last_step);
-      if (!step) return Wrong(session, action, kWrongCode);
+      if (!step) return Wrong(session, action);
       proof.step = *step;
     } else {
       const auto recovery =
           code.size() <= kMaxTyped ? ParseRecovery(code) : std::optional<SecureBytes>();
-      if (!recovery || (*factor)->recovery_left == 0) return Wrong(session, action, kWrongCode);
+      if (!recovery || (*factor)->recovery_left == 0) return Wrong(session, action);
       auto hash = HistoryHash(*recovery, (*factor)->recovery_salt);
       if (!hash) return tl::unexpected(std::move(hash.error()));
       proof.recovery = *std::move(hash);
       how = "With a recovery code.";
     }
-    auto renewed = Renew(session);
+    auto renewed = steps_.Renew(session);
     if (!renewed) return renewed;
     const auto spent = ports_.store.SpendProof(
-        proof, SwapOf(token, *renewed), CounterOf(account),
+        proof, FactorSteps::SwapOf(token, *renewed), FactorSteps::CounterOf(account),
         AuditOf(ports_.clock, session.actor, action, session.actor.login, "ok", how));
     if (!spent) return tl::unexpected(spent.error());
-    if (!*spent) return Wrong(session, action, kWrongCode);
+    if (!*spent) return Wrong(session, action);
     return renewed;
-  }
-
-  // The same session, complete and proven now, under a new cookie.
-  Result<SignedIn> Renew(const Session& session) {
-    std::array<std::uint8_t, 32> token{}, csrf{};
-    if (!ports_.random.Fill(token) || !ports_.random.Fill(csrf)) return NoRandom();
-    SignedIn renewed;
-    renewed.token = ToBase64Url(token);
-    renewed.session = session;
-    Session& fresh = renewed.session;
-    fresh.csrf = ToBase64Url(csrf);
-    fresh.proven = ports_.clock.UnixSeconds();
-    if (fresh.stage != SessionStage::kComplete) {
-      fresh.stage = SessionStage::kComplete;
-      fresh.expires = fresh.proven + config_.absolute_seconds;
-    }
-    fresh.idle_until = std::min(fresh.proven + config_.idle_seconds, fresh.expires);
-    return renewed;
-  }
-
-  static SessionSwap SwapOf(std::string_view token, const SignedIn& renewed) {
-    return {Sha256(token), {Sha256(renewed.token), renewed.session}};
-  }
-
-  tl::unexpected<Error> Wrong(const Session& session, const char* action, const char* message) {
-    const SessionStore::FailureRule rule = {
-        CounterOf(session.actor.id), config_.failures_per_account,
-        config_.failure_window_seconds * 1000, config_.block_seconds * 1000};
-    const auto counted = ports_.store.AddFailure(
-        {rule}, ports_.clock.UnixMillis(),
-        AuditOf(ports_.clock, session.actor, action, session.actor.login, "wrong_code", {}));
-    if (!counted) return tl::unexpected<Error>(counted.error());
-    return Fail(ErrorCode::kUnauthenticated, message);
-  }
-
-  Result<void> CheckLimit(const AccountId& account) {
-    const auto count = ports_.store.FindFailures(CounterOf(account));
-    if (!count) return tl::unexpected(count.error());
-    const std::int64_t left = count->blocked_until - ports_.clock.UnixMillis();
-    if (left <= 0) return {};
-    const std::int64_t minutes = (left + 59'999) / 60'000;
-    return Fail(ErrorCode::kRateLimited, "Too many wrong codes; try again in " +
-                                             std::to_string(minutes) +
-                                             (minutes == 1 ? " minute." : " minutes."));
-  }
-
-  Result<RecoverySet> MakeRecovery() {
-    std::array<std::uint8_t, kHistorySaltSize> salt{};
-    if (!ports_.random.Fill(salt)) return NoRandom();
-    RecoverySet set;
-    set.salt = ToHex(salt);
-    for (std::size_t i = 0; i < kRecoveryCodes; ++i) {
-      SecureBytes bytes(kRecoveryBytes);
-      if (!ports_.random.Fill(bytes.span())) return NoRandom();
-      const SecureBytes code = ToBase32(bytes.span());
-      auto hash = HistoryHash(code, set.salt);
-      if (!hash) return tl::unexpected(std::move(hash.error()));
-      set.hashes.push_back(*std::move(hash));
-      set.shown.push_back(ShownRecovery(code));
-    }
-    return set;
   }
 
   // nonce ‖ ciphertext ‖ tag, bound to the account: a row that is copied to another person's place
@@ -335,7 +244,7 @@ class DefaultSecondFactor final : public SecondFactor {
     protocol::Secret<32> key;
     if (auto made = ports_.issuer.FactorKey(key); !made) return tl::unexpected(made.error());
     Bytes out(kNonce + secret.size() + kTag);
-    if (!ports_.random.Fill(std::span(out).first(kNonce))) return NoRandom();
+    if (!ports_.random.Fill(std::span(out).first(kNonce))) return FactorSteps::NoRandom();
     crypto_aead_xchacha20poly1305_ietf_encrypt(
         out.data() + kNonce, nullptr, secret.data(), secret.size(), account.bytes.data(),
         account.bytes.size(), nullptr, out.data(), key.view().data());
@@ -358,8 +267,13 @@ class DefaultSecondFactor final : public SecondFactor {
     return secret;
   }
 
+  tl::unexpected<Error> Wrong(const Session& session, const char* action) {
+    return steps_.Refuse(session, action, "wrong_code", {}, kWrongCode);
+  }
+
   CorePorts ports_;
   SessionConfig config_;
+  FactorSteps steps_;
 };
 
 }  // namespace

@@ -29,9 +29,13 @@ struct FactorView {
   std::string login;
   std::int64_t since = 0;  // Unix milliseconds
   std::size_t recovery_left = 0;
+  bool app = true;            // whether there is an authenticator app
+  std::size_t fido_keys = 0;  // fido_keys.h
 };
 
 // Second factor: codes of an authenticator app (totp.h), and recovery codes that work once each.
+// FIDO2 keys (fido_keys.h) stand beside it, or in the app's place: a person who has either has a
+// second factor.
 //
 // The secret lies in the database sealed (XChaCha20-Poly1305, bound to the account) with a key that
 // is derived from the issuer's private key, which is in a file of its own: the database alone, or a
@@ -46,7 +50,7 @@ class SecondFactor {
   virtual ~SecondFactor() = default;
 
   // A new secret for the person of an incomplete session (kSetUpOwed), or of a complete one that
-  // has none where it is optional; a former proposal is void. kConflict: there is a factor already.
+  // has no app; a former proposal is void. kConflict: there is an app already.
   virtual Result<FactorProposal> Propose(const Session& session) = 0;
   // Takes the proposal with the codes of two steps in a row, the second of which is of now.
   // kUnauthenticated: they are not; kRateLimited.
@@ -63,8 +67,9 @@ class SecondFactor {
   virtual Result<std::vector<FactorView>> List() = 0;
   // Ten new recovery codes for the session's person; the former ones are void.
   virtual Result<std::vector<SecureBytes>> NewRecovery(const Session& session) = 0;
-  // Takes a person's factor away, with recovery codes and sessions: it is set up anew at the next
-  // sign-in. For administrators, and nobody for themselves (kPermissionDenied). kNotFound.
+  // Takes a person's factor away, with recovery codes, FIDO2 keys and sessions: it is set up anew
+  // at the next sign-in. For administrators, and nobody for themselves (kPermissionDenied).
+  // kNotFound.
   virtual Result<void> Reset(const Actor& actor, const AccountId& account) = 0;
 };
 

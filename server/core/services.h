@@ -29,6 +29,8 @@
 
 namespace keyferry::server {
 
+class FidoKeys;
+class FidoVerifier;
 class FourEyes;
 
 // Everything that the services stand on. All of it outlives them. `log` gets one line for the log
@@ -85,6 +87,19 @@ struct SessionConfig {
 std::unique_ptr<SessionService> MakeSessionService(const CorePorts& ports, SessionConfig config);
 
 std::unique_ptr<SecondFactor> MakeSecondFactor(const CorePorts& ports, SessionConfig config);
+
+// How FIDO2 keys are asked for.
+struct FidoConfig {
+  std::string relying_party;                    // a DNS name: of the pages' host, or above it
+  std::vector<std::string> origins;             // of the pages: "https://keyferry.example:8443"
+  std::string user_verification = "preferred";  // as Web Authentication has it; or required,
+                                                // discouraged
+  std::int64_t challenge_seconds = 5 * 60;      // how long the person may take
+  std::size_t keys_per_person = 10;
+};
+// `verifier` outlives it. Not for SessionConfig with FactorPolicy::kOff.
+std::unique_ptr<FidoKeys> MakeFidoKeys(const CorePorts& ports, SessionConfig sessions,
+                                       FidoConfig config, FidoVerifier& verifier);
 
 struct TokenConfig {
   std::int64_t max_days = 366;

@@ -8,6 +8,7 @@
 #include "server/api/guard.h"
 #include "server/api/problem.h"
 #include "server/http/target.h"
+#include "server/pages/fido.h"
 #include "server/pages/language.h"
 #include "server/pages/pages.h"
 
@@ -228,6 +229,7 @@ void AddPageRoutes(Router& all, Services& services, const Catalog& catalog,
   AddSignInRoutes(router, context);
   AddFactorPages(router, context);
   AddSessionPages(router, context);
+  AddFidoPages(router, context);
   AddEmployeePages(router, context);
   AddPasswordPages(router, context);
   AddKeyPages(router, context);

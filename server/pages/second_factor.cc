@@ -1,6 +1,7 @@
 // The second factor at sign-in: its code, and setting it up.
 #include "server/api/guard.h"
 #include "server/api/problem.h"
+#include "server/pages/fido.h"
 #include "server/pages/frame.h"
 #include "server/pages/qr.h"
 
@@ -18,13 +19,17 @@ Response ShowCode(const PageContext& context, const Request& request, std::strin
   Data data = Frame(context, request, context.catalog.Text("factor.title"), "");
   Put(data, "next", NextOf(request));
   PutMaybe(data, "problem", problem);
+  PutFidoProof(context, request, data, "/api/v1/session/code/challenge", "assertion");
   return Show(context, request, "factor_code", data, status);
 }
 
 Response GiveCode(const PageContext& context, Request& request) {
   const SecureBytes code = request.form->TakeSecret("code");
+  const std::string_view answer = request.form->Text("assertion");
+  const bool by_key = !answer.empty() && context.services.fido != nullptr;
   const auto proven =
-      context.services.factors->Prove(request.session_token, *request.session, code);
+      by_key ? context.services.fido->Prove(request.session_token, *request.session, answer)
+             : context.services.factors->Prove(request.session_token, *request.session, code);
   if (!proven) {
     context.services.report(request, proven.error());
     return ShowCode(context, request, context.catalog.Say(proven.error().message),
@@ -37,13 +42,18 @@ Response GiveCode(const PageContext& context, Request& request) {
 // `base` is where the forms go: the set-up has the same steps at sign-in and later.
 struct SetUp {
   const char* base;
+  bool incomplete;  // at sign-in
 };
 
 Data SetUpFrame(const PageContext& context, const Request& request, const SetUp& set_up) {
   Data data = Frame(context, request, context.catalog.Text("factor.set_up_title"), "");
   Put(data, "base", set_up.base);
   Put(data, "next", NextOf(request));
-  for (const char* name : {"problem", "secret", "begun"}) data[name] = Data(false);
+  for (const char* name : {"problem", "secret", "begun", "fido", "key_problem"}) {
+    data[name] = Data(false);
+  }
+  // Later the page of the sessions adds further keys.
+  if (set_up.incomplete) PutFidoSetUp(context, data, true);
   return data;
 }
 
@@ -98,7 +108,23 @@ Response Confirm(const PageContext& context, Request& request, const SetUp& set_
                        .With("Set-Cookie", SessionCookie(confirmed->signed_in.token)));
 }
 
-void AddSetUp(Router& router, const PageContext& context, const SetUp& set_up, bool incomplete) {
+// A FIDO2 key as the first second factor.
+Response AddKey(const PageContext& context, Request& request, const SetUp& set_up) {
+  auto added = AddFidoKeyOf(context, request);
+  if (!added) {
+    const Error& error = added.error();
+    context.services.report(request, error);
+    Data data = SetUpFrame(context, request, set_up);
+    Put(data, "key_problem", context.catalog.Say(error.message));
+    return Show(context, request, "factor_set_up", data, HttpStatus(error.code));
+  }
+  if (!added->signed_in) return Response::SeeOther(NextOf(request));
+  request.session = std::move(added->signed_in->session);
+  return std::move(ShowRecoveryCodes(context, request, added->recovery, NextOf(request))
+                       .With("Set-Cookie", SessionCookie(added->signed_in->token)));
+}
+
+void AddSetUp(Router& router, const PageContext& context, const SetUp& set_up) {
   const std::string base = set_up.base;
   Route show;
   show.pattern = base;
@@ -121,10 +147,23 @@ void AddSetUp(Router& router, const PageContext& context, const SetUp& set_up, b
   };
   confirm.form = {
       CsrfField(), {"first", 16, true, true}, {"second", 16, true, true}, {"next", 2048}};
+  // Who has a factor adds an app to it; that one proves it first.
+  begin.step_up = confirm.step_up = !set_up.incomplete;
   for (Route* route : {&show, &begin, &confirm}) {
-    route->incomplete = incomplete;
+    route->incomplete = set_up.incomplete;
     router.Add(std::move(*route));
   }
+  if (!set_up.incomplete) return;
+  Route key;
+  key.method = Method::kPost;
+  key.pattern = base + "/key";
+  key.needs = Right::kSession;
+  key.handler = [context, set_up](Request& request) { return AddKey(context, request, set_up); };
+  key.body = Body::kForm;
+  key.form = FidoOfferFields();
+  key.form.push_back({"next", 2048});
+  key.incomplete = true;
+  router.Add(std::move(key));
 }
 
 }  // namespace
@@ -156,12 +195,12 @@ void AddFactorPages(Router& router, const PageContext& context) {
   give.needs = Right::kSession;
   give.handler = [context](Request& request) { return GiveCode(context, request); };
   give.body = Body::kForm;
-  give.form = {CsrfField(), {"code", 64, true, true}, {"next", 2048}};
+  give.form = {CsrfField(), {"code", 64, true}, {"assertion", kFidoAnswerBytes}, {"next", 2048}};
   give.incomplete = true;
   router.Add(std::move(show));
   router.Add(std::move(give));
-  AddSetUp(router, context, SetUp{"/sign-in/set-up"}, true);
-  AddSetUp(router, context, SetUp{"/second-factor"}, false);  // where it is optional
+  AddSetUp(router, context, SetUp{"/sign-in/set-up", true});
+  AddSetUp(router, context, SetUp{"/second-factor", false});  // where it is optional
 }
 
 }  // namespace keyferry::server

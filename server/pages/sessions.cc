@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "server/api/problem.h"
+#include "server/pages/fido.h"
 #include "server/pages/frame.h"
 #include "server/pages/models.h"
 
@@ -84,6 +85,9 @@ Response ShowSessions(const PageContext& context, const Request& request) {
       others << SessionRow(catalog, session, own.id);
     }
   }
+  if (auto put = PutFidoKeys(context, request, data); !put) {
+    return ShowFailure(context, request, put.error());
+  }
   data["factor"] = Data(false);
   for (const FactorView& factor : *factors) {
     Data row;
@@ -92,6 +96,9 @@ Response ShowSessions(const PageContext& context, const Request& request) {
     row["since"] = Time(factor.since);
     Put(row, "left",
         catalog.Text("sessions.recovery_left", {std::to_string(factor.recovery_left)}));
+    PutFlag(row, "app", factor.app);
+    Put(row, "keys", catalog.Text("fido.count", {std::to_string(factor.fido_keys)}));
+    PutFlag(row, "has_keys", factor.fido_keys != 0);
     if (factor.account == own.actor.id) {
       data["factor"] = std::move(row);
     } else if (reached(factor.account)) {

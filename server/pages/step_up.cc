@@ -1,4 +1,5 @@
 // The page that stands in a guarded form's place until the second factor is proven anew.
+#include "server/pages/fido.h"
 #include "server/pages/frame.h"
 #include "server/pages/language.h"
 #include "server/pages/pages.h"
@@ -43,6 +44,7 @@ Guard::StepUpPage MakeStepUpPage(Services& services, const Catalog& catalog) {
     Data data = Frame(context, request, catalog.Text("step_up.title"), "");
     Put(data, "action", request.PathText());
     Put(data, "field", kStepUpField);
+    PutFidoProof(context, request, data, "/api/v1/session/step-up/challenge", kStepUpKeyField);
     PutMaybe(data, "problem", problem.empty() ? std::string() : catalog.Say(problem));
     KeepForm(catalog, request, route, data);
     return Show(context, request, "step_up", data, status);

@@ -338,6 +338,19 @@ const std::vector<Migration>& Migrations() {
        {
            "ALTER TABLE help_desk_requests ADD COLUMN mailed BIGINT NOT NULL DEFAULT 0",
        }},
+      {"FIDO2 keys",
+       {
+           "ALTER TABLE factors ADD COLUMN app BIGINT NOT NULL DEFAULT 0",
+           "UPDATE factors SET app = confirmed",
+           "ALTER TABLE sessions ADD COLUMN challenge TEXT NOT NULL DEFAULT ''",
+           "ALTER TABLE sessions ADD COLUMN challenge_until BIGINT NOT NULL DEFAULT 0",
+           R"(CREATE TABLE fido_keys (
+  key_id TEXT NOT NULL PRIMARY KEY, account_id TEXT NOT NULL, name TEXT NOT NULL,
+  credential_hash TEXT NOT NULL UNIQUE, credential TEXT NOT NULL, algorithm BIGINT NOT NULL,
+  public_key TEXT NOT NULL, counter BIGINT NOT NULL, transports TEXT NOT NULL,
+  created BIGINT NOT NULL, used BIGINT NOT NULL, suspect BIGINT NOT NULL))",
+           "CREATE INDEX fido_keys_account ON fido_keys (account_id, created)",
+       }},
   };
   return migrations;
 }

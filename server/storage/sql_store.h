@@ -167,6 +167,19 @@ class SqlStore final : public Store {
                                const AuditEntry& audit) override;
   Result<bool> ResetFactor(const AccountId& account, const std::string& counter,
                            const AuditEntry& audit) override;
+  Result<bool> PutChallenge(const Hash32& token_hash, std::string_view challenge,
+                            std::int64_t until) override;
+  Result<std::string> TakeChallenge(const Hash32& token_hash, std::int64_t now) override;
+  Result<std::vector<FidoKeyRecord>> FidoKeysOf(const AccountId& account) override;
+  Result<FidoKeyAdded> AddFidoKey(const NewFidoKey& added, const AuditEntry& audit) override;
+  Result<bool> SpendFidoProof(const FidoProof& proof, const SessionSwap& swap,
+                              const std::string& failures, const AuditEntry& audit) override;
+  Result<void> SuspectFidoKey(const AccountId& account, const FidoKeyId& key, std::int64_t time,
+                              const AuditEntry& audit) override;
+  Result<bool> RenameFidoKey(const AccountId& account, const FidoKeyId& key, std::string_view name,
+                             const AuditEntry& audit) override;
+  Result<FidoKeyRemoved> RemoveFidoKey(const AccountId& account, const FidoKeyId& key,
+                                       const AuditEntry& audit) override;
   Result<FailureCount> FindFailures(std::string_view counter) override;
   Result<void> Notice(std::string_view name, std::string_view value,
                       const std::function<AuditEntry(std::string_view before)>& audit) override;

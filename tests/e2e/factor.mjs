@@ -8,6 +8,14 @@ function assert(condition, message) { if (!condition) throw new Error(message); 
 
 const TYPED = 'Stepped-Up-2026!';
 
+/** As if hours had gone by since the last proofs. */
+export async function ageProofs(stack) {
+  await stack.services.server.stop();
+  await must('sqlite3', [stack.path('server', 'state', 'keyferry.db'), 'UPDATE sessions SET proven = proven - 10000']);
+  await must('chown', ['-R', '64101:64101', stack.path('server', 'state')]);
+  await stack.services.server.start();
+}
+
 export function factorTests({ stack, test, signIn, axe, picture, admin }) {
   const desk = stack.account('auditor');  // whom no other test signs in
   let recovery = [], secret = '';
@@ -42,13 +50,7 @@ export function factorTests({ stack, test, signIn, axe, picture, admin }) {
     await page.setViewportSize({ width: 1280, height: 900 });
     await page.emulateMedia({ colorScheme: 'light' });
   };
-  /** As if hours had gone by since the last proofs. */
-  const age = async () => {
-    await stack.services.server.stop();
-    await must('sqlite3', [stack.path('server', 'state', 'keyferry.db'), 'UPDATE sessions SET proven = proven - 10000']);
-    await must('chown', ['-R', '64101:64101', stack.path('server', 'state')]);
-    await stack.services.server.start();
-  };
+  const age = () => ageProofs(stack);
 
   return [
     () => test('second factor: nothing opens before it is set up; secret and recovery codes are shown once', () => atDesk(async (page) => {

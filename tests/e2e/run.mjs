@@ -17,6 +17,7 @@ import { linked } from '../../scripts/lib/demo/slapd.mjs';
 import { ROOT, Stack, until } from '../../scripts/lib/demo/stack.mjs';
 import { withMail } from '../support/smtp/mail_server.mjs';
 import { factorTests } from './factor.mjs';
+import { fidoTests } from './fido.mjs';
 import { fourEyesTests } from './four_eyes.mjs';
 import { helpDeskTests, withBusyHelpDesk } from './help_desk.mjs';
 import { keyTests } from './keys.mjs';
@@ -326,6 +327,7 @@ try {
 
   for (const run of attackTests({ stack, test, signIn, admin })) await run();
   for (const run of factorTests({ stack, test, signIn, axe, picture, admin })) await run();
+  for (const run of fidoTests({ stack, test, signIn, axe, picture, admin })) await run();
   for (const run of roleTests({ stack, test, signIn, axe, picture, admin })) await run();
   for (const run of fourEyesTests({ stack, test, signIn, axe, picture, admin })) await run();
   for (const run of alarmTests({ stack, test, signIn, axe, picture, admin })) await run();

@@ -73,24 +73,27 @@ Company::Company(ChangeConfig config, KeyConfig keys_config)
 
 Company::~Company() = default;
 
+CorePorts Company::Ports() {
+  return {*store,
+          first != nullptr ? *first : directory,
+          clock,
+          OsRandom(),
+          *bus,
+          *issuer,
+          ca,
+          *attestation,
+          waiter,
+          *presence,
+          [this](std::string_view line) { log.emplace_back(line); },
+          sources,
+          people};
+}
+
 void Company::Start() {
   bus = MakeEventBus();
   presence = std::make_unique<Presence>();
   store = Must(database.Open());
-  Directory& used = first != nullptr ? *first : directory;
-  CorePorts ports{*store,
-                  used,
-                  clock,
-                  OsRandom(),
-                  *bus,
-                  *issuer,
-                  ca,
-                  *attestation,
-                  waiter,
-                  *presence,
-                  [this](std::string_view line) { log.emplace_back(line); },
-                  sources,
-                  people};
+  CorePorts ports = Ports();
   if (eyes_config) eyes = MakeFourEyes(ports, *eyes_config);
   ports.four_eyes = eyes.get();
   sessions = MakeSessionService(ports, session_config);

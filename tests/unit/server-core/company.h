@@ -43,6 +43,8 @@ struct Company {
   void Restart();
   // Only the store is opened anew (readers and writer closed in between).
   void StopStore();
+  // What the services stand on, for services that a test makes itself.
+  CorePorts Ports();
 
   std::unique_ptr<TestWorkstation> AddWorkstation(const std::string& name);
   // Connects (or connects again) and keeps the first events.

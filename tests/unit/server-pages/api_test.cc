@@ -208,6 +208,46 @@ TEST_CASE("a password change by API names its sources, or leaves them to the ser
   }
 }
 
+TEST_CASE("sessions by API: one's own, a person's, and their end") {
+  Api api;
+  Session other;
+  other.id = fake::MakeId<SessionId>(0x44);
+  other.actor.id = api.directory.people[0].person.id;
+  other.actor.login = api.directory.people[0].person.login;
+  other.created = 1'700'000'000;
+  api.sessions.sessions["theirs"] = other;
+  const Response mine = api.Send(api.Get("/api/v1/sessions"));
+  CHECK(mine.status == 200);
+  CHECK(mine.body.find("\"login\":\"alice.admin\"") != std::string::npos);
+  CHECK(mine.body.find("\"current\":true") != std::string::npos);
+  CHECK(mine.body.find(other.id.Hex()) == std::string::npos);
+  CHECK(mine.body.find("henry.desk") == std::string::npos);
+  const std::string theirs = "/api/v1/employees/" + other.actor.id.Hex() + "/sessions";
+  const Response list = api.Send(api.Get(theirs));
+  CHECK(list.body.find(other.id.Hex()) != std::string::npos);
+  CHECK(list.body.find("\"current\":false") != std::string::npos);
+  CHECK(list.body.find("\"created\":1700000000000") != std::string::npos);
+  CHECK(list.body.find("alice.admin") == std::string::npos);
+  const auto end = [&](const std::string& target) {
+    Request request = api.Get(target);
+    request.method = Method::kDelete;
+    request.headers["x-keyferry-csrf"] = World::kCsrf;
+    return api.Send(std::move(request));
+  };
+  CHECK(end("/api/v1/sessions/" + other.id.Hex()).status == 204);
+  CHECK(end("/api/v1/sessions/x").status == 404);
+  CHECK(end("/api/v1/sessions").body == R"({"ended":1})");
+  CHECK(end(theirs).body == R"({"ended":1})");
+  CHECK(api.sessions.calls ==
+        std::vector<std::string>{"end " + other.id.Hex() + " by alice.admin",
+                                 "end all but " + SessionId{}.Hex() + " by alice.admin",
+                                 "end those of " + other.actor.id.Hex() + " by alice.admin"});
+  Request robot = api.Get("/api/v1/sessions");
+  robot.headers.erase("cookie");
+  robot.headers["authorization"] = std::string("Bearer ") + fake::FakeTokens::kSecret;
+  CHECK(api.Send(std::move(robot)).body.find("session_required") != std::string::npos);
+}
+
 TEST_CASE("errors of the services become statuses and stable codes") {
   Api api;
   const std::string target = "/api/v1/employees/" + fake::MakeId<AccountId>(1).Hex() + "/password";

@@ -9,6 +9,7 @@
 #include <regex>
 #include <sstream>
 
+#include "server/app/fido_config.h"
 #include "server/app/files.h"
 #include "server/app/log.h"
 
@@ -424,4 +425,43 @@ TEST_CASE("a log line stays one line and deceives nobody") {
   CHECK(OneLine("\xC2\x85\x7f") == "\\u{85}\\u{7f}");
   CHECK(OneLine("\xFF\xC0\xAF\xED") == "\\xff\\xc0\\xaf\\xed");
   CHECK(OneLine(std::string(5000, 'a')).size() < 2010);
+}
+
+TEST_CASE("FIDO2 keys know the first name of the server, or what the configuration says") {
+  const auto fido = [](const std::string& sign_in, const std::string& names = {}) {
+    std::string text = kGood + ("[sign_in]\n" + sign_in);
+    if (!names.empty()) {
+      const std::string now = "names = [\"keyferry.corp.example\", \"10.0.0.1\"]";
+      text.replace(text.find(now), now.size(), "names = [" + names + "]");
+    }
+    return FidoOf(Parse(text).value());
+  };
+  const auto plain = fido("");
+  REQUIRE(plain);
+  CHECK(plain->relying_party == "keyferry.corp.example");
+  CHECK(plain->origins == std::vector<std::string>{"https://keyferry.corp.example:8443"});
+  CHECK(plain->user_verification == "preferred");
+  const auto above = fido("relying_party = \"corp.example\"\nuser_verification = \"required\"\n",
+                          "\"10.0.0.1\", \"a.corp.example\", \"b.other\", \"corp.example\"");
+  REQUIRE(above);
+  CHECK(above->relying_party == "corp.example");
+  CHECK(above->origins ==
+        std::vector<std::string>{"https://a.corp.example:8443", "https://corp.example:8443"});
+  CHECK(above->user_verification == "required");
+  CHECK(fido("origins = [\"https://keyferry.corp.example\"]\n")->origins ==
+        std::vector<std::string>{"https://keyferry.corp.example"});
+  CHECK_FALSE(fido("fido_keys = false\n"));
+  CHECK_FALSE(fido("second_factor = \"off\"\n"));
+  CHECK_FALSE(fido("", "\"10.0.0.1\", \"::1\""));
+  for (const char* bad :
+       {"relying_party = \"other.example\"", "relying_party = \"eyferry.corp.example\"",
+        "relying_party = \"10.0.0.1\"", "relying_party = \"Corp.example\"",
+        "relying_party = \"https://corp.example\"", "origins = [\"http://keyferry.corp.example\"]",
+        "origins = [\"https://keyferry.corp.example/\"]", "origins = [\"https://10.0.0.1\"]",
+        "origins = [\"https://keyferry.corp.example:443\"]",
+        "origins = [\"https://keyferry.corp.example:99999\"]",
+        "origins = [\"https://keyferry.corp.example:\"]", "user_verification = \"always\""}) {
+    INFO(bad);
+    CHECK_FALSE(Parse(kGood + ("[sign_in]\n" + std::string(bad) + "\n")));
+  }
 }

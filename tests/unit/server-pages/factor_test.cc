@@ -45,7 +45,7 @@ TEST_CASE("a session that owes its second factor opens nothing else") {
     const int status = world.Send(std::move(request)).status;
     CHECK(status == (route.pattern.rfind("/api/", 0) == 0 ? 401 : 303));
   }
-  CHECK(owed == 6);
+  CHECK(owed == 9);
 }
 
 TEST_CASE("a complete session has no use for the routes of an incomplete one") {
@@ -135,6 +135,7 @@ TEST_CASE("what is guarded wants a fresh proof, of people alone") {
   }
   std::sort(guarded.begin(), guarded.end());
   CHECK(guarded == std::vector<std::string>{
+                       "DELETE /api/v1/session/fido-keys/{id}",
                        "GET /api/v1/audit/export",
                        "POST /alarm/end",
                        "POST /alarm/keep",
@@ -149,6 +150,9 @@ TEST_CASE("what is guarded wants a fresh proof, of people alone") {
                        "POST /api/v1/keys/{device}/deactivate",
                        "POST /api/v1/keys/{device}/resume",
                        "POST /api/v1/keys/{device}/suspend",
+                       "POST /api/v1/session/fido-keys",
+                       "POST /api/v1/session/fido-keys/challenge",
+                       "POST /api/v1/session/fido-keys/{id}",
                        "POST /api/v1/tokens",
                        "POST /api/v1/tokens/{id}/revoke",
                        "POST /approvals/{id}",
@@ -158,7 +162,13 @@ TEST_CASE("what is guarded wants a fresh proof, of people alone") {
                        "POST /employees/{id}/password",
                        "POST /help-desk/requests/{id}/act",
                        "POST /keys/{id}/step",
+                       "POST /second-factor",
+                       "POST /second-factor/confirm",
                        "POST /second-factors/{id}/reset",
+                       "POST /sessions/fido-keys",
+                       "POST /sessions/fido-keys/new",
+                       "POST /sessions/fido-keys/{id}/name",
+                       "POST /sessions/fido-keys/{id}/remove",
                        "POST /sessions/recovery-codes",
                        "POST /tokens",
                        "POST /tokens/{id}/revoke",
@@ -200,6 +210,107 @@ TEST_CASE("a guarded form goes on after the code, without the password that was 
   REQUIRE(world.changes.started.size() == 1);
   CHECK(world.changes.started[0].reason == "lost <b>");
   CHECK(HeaderOf(done, "Set-Cookie").find(World::kRenewedToken) != std::string::npos);
+}
+
+TEST_CASE("a FIDO2 key's answer takes the code's place at sign-in and before guarded forms") {
+  Half world;
+  const std::string answer = fake::FakeFidoKeys::kAnswer;
+  const Response form = world.Send(world.Get("/sign-in/code"));
+  CHECK(form.body.find("data-fido=\"get\"") != std::string::npos);
+  CHECK(form.body.find("data-challenge=\"/api/v1/session/code/challenge\"") != std::string::npos);
+  CHECK(form.body.find("data-fido-without>") != std::string::npos);
+  CHECK(form.body.find("/fido.js\"") != std::string::npos);
+  const Response wrong =
+      world.Send(world.Post("/sign-in/code", Csrf() + "&code=&assertion=AA.AA.AA.AA.&next=/keys"));
+  CHECK(wrong.status == 401);
+  CHECK(HeaderOf(wrong, "Set-Cookie").empty());
+  CHECK(world
+            .Send(world.Post("/sign-in/code",
+                             Csrf() + "&assertion=" + std::string(kFidoAnswerBytes + 1, 'A')))
+            .status == 400);
+  const Response right = world.Send(
+      world.Post("/sign-in/code", Csrf() + "&code=&assertion=" + answer + "&next=/keys"));
+  CHECK(right.status == 303);
+  CHECK(HeaderOf(right, "Location") == "/keys");
+  CHECK(HeaderOf(right, "Set-Cookie").find(World::kRenewedToken) != std::string::npos);
+
+  World whole(KEYFERRY_WEB_DIR);
+  fake::Populate(whole);
+  whole.factors.stale = true;
+  const Response asks = whole.Send(whole.Post("/sessions/recovery-codes", Csrf()));
+  CHECK(asks.status == 403);
+  CHECK(asks.body.find("name=\"step_up_key\"") != std::string::npos);
+  CHECK(whole.Send(whole.Post("/sessions/recovery-codes", Csrf() + "&step_up_code=&step_up_key=A"))
+            .status == 401);
+  const Response done = whole.Send(
+      whole.Post("/sessions/recovery-codes", Csrf() + "&step_up_code=&step_up_key=" + answer));
+  CHECK(done.status == 200);
+  CHECK(HeaderOf(done, "Set-Cookie").find(World::kRenewedToken) != std::string::npos);
+}
+
+TEST_CASE("where there are no FIDO2 keys the pages say nothing of them") {
+  Half world;
+  world.fido.keys.clear();
+  CHECK(world.Send(world.Get("/sign-in/code")).body.find("fido") == std::string::npos);
+  CHECK(world.Send(world.Get("/sign-in/set-up")).body.find("data-fido") != std::string::npos);
+  world.services.fido = nullptr;
+  CHECK(world.Send(world.Get("/sign-in/set-up")).body.find("fido") == std::string::npos);
+  // An answer of a key is then no code either.
+  CHECK(
+      world.Send(world.Post("/sign-in/code", Csrf() + "&assertion=" + fake::FakeFidoKeys::kAnswer))
+          .status == 401);
+}
+
+TEST_CASE("a FIDO2 key is the first factor at sign-in, and its recovery codes are shown once") {
+  Half world;
+  const std::string form = Csrf() +
+                           "&name=%D1%81%D0%B8%D0%BD%D1%96%D0%B9&credential=AA.AA"
+                           "&transports=usb%2Cnfc&next=/keys";
+  world.fido.error = Error{ErrorCode::kUnauthenticated, "The answer was not accepted.", "why", 0};
+  const Response refused = world.Send(world.Post("/sign-in/set-up/key", form));
+  CHECK(refused.status == 401);
+  CHECK(refused.body.find("The answer was not accepted.") != std::string::npos);
+  CHECK(refused.body.find("abcd-efgh") == std::string::npos);
+  world.fido.error.reset();
+  const Response done = world.Send(world.Post("/sign-in/set-up/key", form));
+  CHECK(done.status == 200);
+  CHECK(done.body.find("abcd-efgh-ijkl-mnop") != std::string::npos);
+  CHECK(HeaderOf(done, "Set-Cookie").find(World::kRenewedToken) != std::string::npos);
+  CHECK(world.fido.calls[1] == "add синій usb nfc");
+}
+
+TEST_CASE("the API speaks with FIDO2 keys as the pages do") {
+  World world(KEYFERRY_WEB_DIR);
+  fake::Populate(world);
+  const auto post = [&](const std::string& target, const std::string& body, bool json) {
+    Request request = world.Post(target, body);
+    if (json) request.headers["content-type"] = "application/json";
+    request.headers["x-keyferry-csrf"] = World::kCsrf;
+    return world.Send(std::move(request));
+  };
+  const Response options = post("/api/v1/session/step-up/challenge", "", true);
+  CHECK(options.status == 200);
+  CHECK(
+      options.body ==
+      R"({"challenge":"Y2hhbGxlbmdl","timeout":300000,"rpId":"corp.example","allowCredentials":[)"
+      R"({"type":"public-key","id":"aWQ","transports":["usb"]}],"userVerification":"preferred"})");
+  const Response create = post("/api/v1/session/fido-keys/challenge", "", true);
+  CHECK(create.body.find(R"("attestation":"none")") != std::string::npos);
+  CHECK(create.body.find(R"("pubKeyCredParams":[{"type":"public-key","alg":-7},)") !=
+        std::string::npos);
+  CHECK(create.body.find(R"("excludeCredentials":[{"type":"public-key","id":"aWQ")") !=
+        std::string::npos);
+  CHECK(post("/api/v1/session/step-up", "", false).status == 400);
+  CHECK(post("/api/v1/session/step-up", "code=135790&assertion=x", false).status == 400);
+  CHECK(post("/api/v1/session/step-up", "assertion=x", false).status == 403);
+  world.fido.error = Error{ErrorCode::kUnauthenticated, "No.", {}, 0};
+  const std::string offer = R"({"name":"n","credential":"AA.AA","transports":[]})";
+  const Response refused = post("/api/v1/session/fido-keys", offer, true);
+  CHECK(refused.status == 403);
+  CHECK(refused.body.find("wrong_code") != std::string::npos);
+  const Response proven = post("/api/v1/session/step-up",
+                               std::string("assertion=") + fake::FakeFidoKeys::kAnswer, false);
+  CHECK(proven.status == 201);
 }
 
 TEST_CASE("a QR code has its three finder patterns and one size a text") {

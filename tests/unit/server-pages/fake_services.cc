@@ -624,7 +624,8 @@ World::World(const std::string& web_directory, PeopleConfig people_config)
                &warnings,
                &four_eyes,
                &alarm,
-               &webhooks} {
+               &webhooks,
+               &fido} {
   auto loaded = Catalog::Load(web_directory);
   if (!loaded) throw std::runtime_error(loaded.error().message);
   catalog = std::move(*loaded);

@@ -11,6 +11,7 @@
 #include "server/api/services.h"
 #include "server/api/workstation_api.h"
 #include "server/core/alarm.h"
+#include "server/core/fido_keys.h"
 #include "server/core/four_eyes.h"
 #include "server/core/help_desk.h"
 #include "server/core/webhook.h"
@@ -63,6 +64,25 @@ struct FakeSecondFactor final : SecondFactor {
   FakeSessions& sessions;
   bool stale = false;
   std::vector<FactorView> factors;
+  std::vector<std::string> calls;
+};
+
+// Knows one answer, kAnswer, and one key.
+struct FakeFidoKeys final : FidoKeys {
+  explicit FakeFidoKeys(FakeSecondFactor& known) : factors(known) {}
+  Result<std::vector<FidoKeyView>> Of(const AccountId&) override { return keys; }
+  Result<FidoCeremony> BeginNew(std::string_view token, const Session& session) override;
+  Result<FidoKeyAccepted> Add(std::string_view token, const Session& session,
+                              const FidoKeyOffer& offer) override;
+  Result<FidoCeremony> BeginProof(std::string_view token, const Session& session) override;
+  Result<SignedIn> Prove(std::string_view token, const Session& session,
+                         std::string_view answer) override;
+  Result<void> Rename(const Actor& actor, const FidoKeyId& id, std::string_view name) override;
+  Result<void> Remove(const Actor& actor, const FidoKeyId& id) override;
+  static constexpr char kAnswer[] = "aWQ.Y2xpZW50.ZGF0YQ.c2ln.";
+  FakeSecondFactor& factors;
+  std::vector<FidoKeyView> keys{{MakeId<FidoKeyId>(0xF0), "blue", 1'700'000'000'000, 0, 0}};
+  std::optional<Error> error;
   std::vector<std::string> calls;
 };
 
@@ -389,6 +409,7 @@ struct World {
   FakeHelpDesk help_desk;
   FakeFourEyes four_eyes;
   FakeSecondFactor factors{sessions};
+  FakeFidoKeys fido{factors};
   FakeReports reports;
   FakeAuditFilters audit_filters;
   FakeAttributes attributes;

@@ -52,6 +52,7 @@ std::string ThingOf(const World& world, const std::string& pattern) {
   const auto begins = [&pattern](std::string_view what) {
     return pattern.find(what) != std::string::npos;
   };
+  if (begins("/fido-keys/")) return MakeId<FidoKeyId>(0xF0).Hex();
   if (begins("/sessions/")) return MakeId<SessionId>(5).Hex();
   if (begins("/second-factors/")) return MakeId<AccountId>(2).Hex();
   if (begins("/employees/") || begins("/accounts/")) return MakeId<AccountId>(1).Hex();
