@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "protocol/attestation.h"
+#include "protocol/caller_proof.h"
 #include "protocol/certs.h"
 #include "protocol/framing.h"
 #include "protocol/hpke.h"
@@ -348,6 +349,21 @@ void RunCertificates(const json::object& file, const OnCase& report) {
            Same(ContextHash(static_cast<Purpose>(Number(c, "purpose")), Array<16>(c, "host_id"),
                             Array<16>(c, "request_id"), Get(c, "text")),
                 Get(c, "context_hash")));
+  }
+  for (const auto& value : file.at("caller").as_array()) {
+    const json::object& c = value.as_object();
+    const auto line = [&c](const char* name) {
+      const auto bytes = Get(c, name);
+      return std::string(bytes.begin(), bytes.end());
+    };
+    const std::string agent = line("agent"), ticket = line("ticket"), reason = line("reason"),
+                      number = Text(c, "number");
+    const CallerQuestion question{agent, ticket, reason, number};
+    const Id place = Array<16>(c, "host_id"), request = Array<16>(c, "request_id");
+    const Hash hash = CallerContext(place, request, question);
+    report("caller context",
+           IsCallerQuestion(question) && Same(hash, Get(c, "context_hash")) &&
+               hash == ContextHash(Purpose::kCallerProof, place, request, Get(c, "text")));
   }
   const json::object& assertion = file.at("assertion").as_object();
   RunSigned<Assertion>(
