@@ -12,6 +12,7 @@
 #include "server/api/json_reader.h"
 #include "server/api/problem.h"
 #include "server/core/encoding.h"
+#include "server/core/help_desk.h"
 
 namespace keyferry::server {
 namespace {
@@ -362,6 +363,20 @@ void AddWorkstationRoutes(Router& router, Services& services,
     return Done(
         services, request,
         services.keys.EnrolmentProblem(*request.workstation, *id, report->code, report->message));
+  });
+  post("/workstation/v1/callers/{id}/answer", Body::kJson, [&services](Request& request) {
+    const auto id = HelpDeskId::Parse(request.captures[0]);
+    if (!id || services.help_desk == nullptr) return NoSuchThing(request);
+    JsonReader in(request.body.span());
+    const auto assertion =
+        in.NullableBytes("assertion", protocol::kAssertionSize, protocol::kAssertionSize);
+    if (const auto bad = in.Finish(); !bad) return Problem(request, bad.error());
+    const auto verdict = services.help_desk->AnswerTouch(*request.workstation, *id, assertion);
+    if (!verdict) return Answer(services, request, verdict.error());
+    json::object body;
+    body["passed"] = verdict->passed;
+    body["reason"] = verdict->reason;
+    return Response::Json(json::serialize(body));
   });
   post("/workstation/v1/used", Body::kJson, [&services](Request& request) {
     JsonReader in(request.body.span());

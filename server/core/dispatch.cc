@@ -6,6 +6,7 @@
 #include "protocol/failpoint.h"
 #include "protocol/info.h"
 #include "server/core/after_restore.h"
+#include "server/core/help_desk_touch.h"
 #include "server/core/json_line.h"
 #include "server/core/key_life.h"
 #include "server/core/offer.h"
@@ -106,6 +107,11 @@ Result<std::vector<WorkstationEvent>> DueEvents(const CorePorts& ports, const Wo
       const auto job = ports.store.TakeReady(seen.device, now);
       if (!job) return tl::unexpected(job.error());
       if (*job) events.push_back(JobEvent(**job));
+      if ((*key)->state == KeyState::kActive && !quiet) {
+        auto caller = CallerEventDue(ports, to, (*key)->account);
+        if (!caller) return tl::unexpected(std::move(caller.error()));
+        if (*caller) events.push_back(**std::move(caller));
+      }
     }
     if (quiet) continue;
     for (const EnrolmentRecord& enrolment : *enrolments) {

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "protocol/certs.h"
 #include "server/core/changes.h"
 #include "server/core/help_desk_records.h"
 #include "server/core/mail.h"
@@ -34,7 +35,8 @@ struct HelpDeskConfig {
   std::uint32_t needed_points = 2;
   std::uint32_t needed_methods = 1;  // different ones
   // By HelpDeskMethod; 0 = not allowed.
-  std::array<std::uint32_t, 4> points{3, 2, 1, 1};
+  std::array<std::uint32_t, static_cast<std::size_t>(kLastHelpDeskMethod) + 1> points{3, 2, 1, 1,
+                                                                                      3};
   std::vector<PersonalField> personal_data{PersonalField::kEmployeeId};
   bool read_out = false;  // whether agents may read a new password to the caller
   // Who is told that a request is over (webhook.h).
@@ -44,13 +46,21 @@ struct HelpDeskConfig {
   std::vector<std::string> privileged_groups;
 };
 
-// What the agent gives to a method.
+// What a person did at a workstation that asked for the touch of their key.
+struct KeyTouchAnswer {
+  WorkstationRecord from;  // which has proven to be it
+  // Nothing: they said that it is not them.
+  std::optional<protocol::Bytes<protocol::kAssertionSize>> assertion;
+};
+
+// What the agent, or for a touch the workstation, gives to a method.
 struct HelpDeskAnswer {
   HelpDeskMethod method = HelpDeskMethod::kInPerson;
   std::optional<SeenDocument> seen;  // in person
   bool reached = false;              // call-back: the person answered
   SecureBytes code;                  // by mail; blanks in it do not count
   std::vector<std::pair<PersonalField, std::string>> personal;  // as the caller said it
+  std::optional<KeyTouchAnswer> touch;                          // never by the agent
 };
 
 // One method as the agent's page shows it. Nothing of it is what the caller has to prove.
@@ -58,14 +68,22 @@ struct HelpDeskOffer {
   HelpDeskMethod method = HelpDeskMethod::kInPerson;
   std::uint32_t points = 0;
   bool passed = false;
-  std::uint32_t wrong = 0;      // failed attempts
-  std::uint32_t left = 0;       // attempts that are left
-  std::string unavailable;      // why it cannot be used for this person, a sentence; else empty
-  std::string shown;            // call-back: the number to call; mail: where the code goes
-  std::int64_t sent = 0;        // mail: when the code that is out was made, 0 = none is out
+  std::uint32_t wrong = 0;  // failed attempts
+  std::uint32_t left = 0;   // attempts that are left
+  std::string unavailable;  // why it cannot be used for this person, a sentence; else empty
+  // Call-back: the number to call; mail: where the code goes; touch: the workstations that ask.
+  std::string shown;
+  std::int64_t sent = 0;  // mail, touch: when the code or question that is out was made, 0 = none
   std::int64_t sent_until = 0;  // … and until when it is good
   std::uint32_t sends_left = 0;
   std::vector<PersonalField> fields;  // personal data: what to ask for
+  std::string read_out;               // touch: the number for the caller to type, while it waits
+  bool denied = false;                // touch: the last answer was "this is not me"
+};
+
+struct KeyTouchVerdict {
+  bool passed = false;
+  std::string reason;  // else; a sentence for the person at the workstation
 };
 
 struct HelpDeskView {
@@ -115,6 +133,17 @@ class HelpDeskService {
   // Sends what a method sends, in place of what it sent before.
   virtual Result<void> SendCode(const Actor& actor, const HelpDeskId& id,
                                 std::uint64_t version) = 0;
+  // Asks at every workstation that sees a key of the caller, for three minutes at most, in place of
+  // what was asked before: who asks and why, the number that the agent reads out, PIN and touch.
+  virtual Result<void> AskForTouch(const Actor& actor, const HelpDeskId& id,
+                                   std::uint64_t version) = 0;
+  // What came of it at the workstation `from`, which has proven to be it: the key's assertion, or
+  // nothing, by which the person says that it is not them. Either uses the question up; what does
+  // not hold is a failed attempt. kInvalidArgument: no assertion at all. kConflict: nothing is
+  // asked (any more).
+  virtual Result<KeyTouchVerdict> AnswerTouch(
+      const WorkstationId& from, const HelpDeskId& id,
+      const std::optional<std::vector<std::uint8_t>>& assertion) = 0;
   // True when it was right. A wrong answer is an attempt.
   virtual Result<bool> Verify(const Actor& actor, const HelpDeskId& id, std::uint64_t version,
                               HelpDeskAnswer answer) = 0;
@@ -162,9 +191,12 @@ class HelpDeskVerification {
   // For the audit log: how it was proven, without what was asked or answered.
   virtual std::string Words(const HelpDeskCase& about, const HelpDeskAnswer& answer) const = 0;
 };
-// The method's one object.
+// The method's one object. `ports` outlives it.
 std::unique_ptr<HelpDeskVerification> MakeVerification(HelpDeskMethod method,
-                                                       const HelpDeskConfig& config, bool can_mail);
+                                                       const HelpDeskConfig& config,
+                                                       const HelpDeskPorts& ports);
+// Of kKeyTouch (help_desk_touch.h).
+std::unique_ptr<HelpDeskVerification> MakeKeyTouch(const CorePorts& ports);
 
 // A code for a mail: the attempt that waits for it, and the code in groups of four.
 struct MailCode {

@@ -2,7 +2,9 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,6 +26,11 @@ class HelpDeskFlow final : public HelpDeskService {
   Result<void> Choose(const Actor& actor, const HelpDeskId& id, std::uint64_t version,
                       HelpDeskProcess process) override;
   Result<void> SendCode(const Actor& actor, const HelpDeskId& id, std::uint64_t version) override;
+  Result<void> AskForTouch(const Actor& actor, const HelpDeskId& id,
+                           std::uint64_t version) override;
+  Result<KeyTouchVerdict> AnswerTouch(
+      const WorkstationId& from, const HelpDeskId& id,
+      const std::optional<std::vector<std::uint8_t>>& assertion) override;
   Result<bool> Verify(const Actor& actor, const HelpDeskId& id, std::uint64_t version,
                       HelpDeskAnswer answer) override;
   Result<SecureBytes> Act(const Actor& actor, const HelpDeskId& id, std::uint64_t version) override;
@@ -58,6 +65,8 @@ class HelpDeskFlow final : public HelpDeskService {
   std::uint32_t PointsOf(HelpDeskMethod method) const {
     return config_.points[static_cast<std::size_t>(method)];
   }
+  // `words`, then ticket and reason.
+  static std::string DetailOf(const HelpDeskRequest& request, std::string_view words);
   AuditEntry Entry(const Actor& actor, const HelpDeskRequest& request, std::string_view action,
                    std::string_view outcome, std::string_view words) const;
   // The agent's own request.
@@ -79,11 +88,22 @@ class HelpDeskFlow final : public HelpDeskService {
   // Takes the step; what ends the request is told to the webhooks.
   Result<HelpDeskStore::Stepped> Write(HelpDeskStore::Step step);
   Result<void> Take(const HelpDeskStore::Step& step);
+  // Tells pages and workstations of a step that was taken.
+  void Follow(const HelpDeskStore::Step& step);
   tl::unexpected<Error> Quota(const Actor& actor, const HelpDeskRequest& row);
-  // What a method may be used with now.
-  Result<Prepared> Prepare(const HelpDeskRequest& row, HelpDeskMethod method);
-  static std::vector<std::uint64_t> Waiting(const std::vector<HelpDeskAttempt>& attempts);
-  std::uint32_t SendsLeft(const std::vector<HelpDeskAttempt>& attempts) const;
+  // What a method may be used with now; `begun`: it was used, and what it needed then may be gone.
+  Result<Prepared> Prepare(const HelpDeskRequest& row, HelpDeskMethod method, bool begun = false);
+  // An audit row of who answered: action, outcome, words.
+  using EntryOf = std::function<AuditEntry(std::string_view, std::string_view, std::string_view)>;
+  // Whether the answer is right; the attempt, and what follows from it, are stored before anybody
+  // is told.
+  Result<bool> Judge(const HelpDeskRequest& row, const Prepared& prepared,
+                     const HelpDeskAnswer& answer, const EntryOf& entry);
+  // What a method has sent and waits for.
+  static std::vector<std::uint64_t> Waiting(const std::vector<HelpDeskAttempt>& attempts,
+                                            HelpDeskMethod method);
+  std::uint32_t SendsLeft(const std::vector<HelpDeskAttempt>& attempts,
+                          HelpDeskMethod method) const;
   // `also` counts as passed.
   Standing StandingOf(const HelpDeskRequest& row, const std::vector<HelpDeskAttempt>& attempts,
                       const HelpDeskMethod* also) const;

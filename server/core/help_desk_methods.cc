@@ -190,14 +190,16 @@ class PersonalData final : public HelpDeskVerification {
 
 std::unique_ptr<HelpDeskVerification> MakeVerification(HelpDeskMethod method,
                                                        const HelpDeskConfig& config,
-                                                       bool can_mail) {
+                                                       const HelpDeskPorts& ports) {
   switch (method) {
     case HelpDeskMethod::kInPerson:
       return std::make_unique<InPerson>();
     case HelpDeskMethod::kCallBack:
       return std::make_unique<CallBack>();
     case HelpDeskMethod::kMailCode:
-      return std::make_unique<ByMail>(can_mail);
+      return std::make_unique<ByMail>(ports.outbox.on());
+    case HelpDeskMethod::kKeyTouch:
+      return MakeKeyTouch(ports.core);
     case HelpDeskMethod::kPersonalData:
       break;
   }
@@ -315,6 +317,8 @@ const char* Name(HelpDeskMethod method) {
       return "mail_code";
     case HelpDeskMethod::kPersonalData:
       return "personal_data";
+    case HelpDeskMethod::kKeyTouch:
+      return "key_touch";
   }
   return "invalid";
 }

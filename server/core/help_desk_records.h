@@ -51,8 +51,9 @@ enum class HelpDeskMethod {
   kCallBack,      // answered at the directory's telephone number
   kMailCode,      // knows a code that went to the directory's mail address
   kPersonalData,  // knows attributes that the directory has
+  kKeyTouch,      // touches their key at a workstation, with its PIN and the number read out
 };
-inline constexpr HelpDeskMethod kLastHelpDeskMethod = HelpDeskMethod::kPersonalData;
+inline constexpr HelpDeskMethod kLastHelpDeskMethod = HelpDeskMethod::kKeyTouch;
 
 enum class HelpDeskAttemptState {
   kWaiting,  // something was sent; no right answer yet
@@ -92,8 +93,18 @@ struct HelpDeskAttempt {
   HelpDeskMethod method = HelpDeskMethod::kInPerson;
   HelpDeskAttemptState state = HelpDeskAttemptState::kWaiting;
   std::string salt, hash;  // of a code that is out, hex; else empty
+  // Of a touch that is waited for, else empty: what the key has to sign (32 bytes in hex), the
+  // three digits that the agent reads out, and who asks, as the workstation shows it.
+  std::string challenge, read_out, asked_by;
+  bool denied = false;  // kWrong: the person said that it is not them
   std::int64_t created = 0;
-  std::int64_t expires = 0;  // of a code
+  std::int64_t expires = 0;  // of a code or a touch
+};
+
+// A question that waits for the touch of a caller's key.
+struct KeyTouchQuestion {
+  HelpDeskRequest request;
+  HelpDeskAttempt attempt;
 };
 
 class HelpDeskStore {
@@ -133,6 +144,9 @@ class HelpDeskStore {
   // Open ones whose time was over at `now`, oldest first, some of them.
   virtual Result<std::vector<HelpDeskRequest>> OverdueHelpDesk(std::int64_t now) = 0;
   virtual Result<std::vector<HelpDeskAttempt>> HelpDeskAttempts(const HelpDeskId& id) = 0;
+  // The one that waits for a key of this account at `now`, if there is one.
+  virtual Result<std::optional<KeyTouchQuestion>> KeyTouchOf(const AccountId& account,
+                                                             std::int64_t now) = 0;
   virtual Result<Stepped> StepHelpDesk(const Step& step) = 0;
   // Requests of the account and process that were carried out or blocked since.
   virtual Result<std::uint32_t> CountHelpDesk(const AccountId& account, HelpDeskProcess process,

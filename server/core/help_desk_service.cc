@@ -5,6 +5,7 @@
 #include "server/core/dispatch.h"
 #include "server/core/encoding.h"
 #include "server/core/help_desk_flow.h"
+#include "server/core/help_desk_touch.h"
 #include "server/core/preflight.h"
 #include "server/core/roles.h"
 #include "server/core/webhook.h"
@@ -69,7 +70,7 @@ HelpDeskFlow::HelpDeskFlow(const HelpDeskPorts& ports, HelpDeskConfig config)
     : ports_(ports), config_(std::move(config)) {
   for (int i = 0; i <= static_cast<int>(kLastHelpDeskMethod); ++i) {
     methods_[static_cast<std::size_t>(i)] =
-        MakeVerification(static_cast<HelpDeskMethod>(i), config_, ports_.outbox.on());
+        MakeVerification(static_cast<HelpDeskMethod>(i), config_, ports_);
   }
 }
 
@@ -217,14 +218,17 @@ void HelpDeskFlow::CloseOverdue() {
   }
 }
 
-AuditEntry HelpDeskFlow::Entry(const Actor& actor, const HelpDeskRequest& request,
-                               std::string_view action, std::string_view outcome,
-                               std::string_view words) const {
+std::string HelpDeskFlow::DetailOf(const HelpDeskRequest& request, std::string_view words) {
   std::string detail(words);
   if (!detail.empty() && detail.back() != '.') detail += '.';
   if (!detail.empty()) detail += ' ';
-  detail += "Ticket " + request.ticket + ": " + request.reason;
-  return AuditOf(core_.clock, actor, action, request.login, outcome, detail);
+  return detail + "Ticket " + request.ticket + ": " + request.reason;
+}
+
+AuditEntry HelpDeskFlow::Entry(const Actor& actor, const HelpDeskRequest& request,
+                               std::string_view action, std::string_view outcome,
+                               std::string_view words) const {
+  return AuditOf(core_.clock, actor, action, request.login, outcome, DetailOf(request, words));
 }
 
 Result<HelpDeskRequest> HelpDeskFlow::Load(const Actor& actor, const HelpDeskId& id) {
@@ -286,9 +290,9 @@ Result<bool> HelpDeskFlow::CloseIfOver(const HelpDeskRequest& row) {
             row.state == State::kActed ? "ok" : "expired", words);
   entry.actor = "system";
   step.audits = {std::move(entry)};
-  const auto taken = Write(std::move(step));
+  const auto taken = Write(step);
   if (!taken) return tl::unexpected(taken.error());
-  AnnounceAccount(core_, row.account);
+  Follow(step);
   return true;
 }
 
@@ -316,8 +320,16 @@ Result<void> HelpDeskFlow::Take(const HelpDeskStore::Step& step) {
   auto taken = Write(step);
   if (!taken) return tl::unexpected(std::move(taken.error()));
   if (*taken != HelpDeskStore::Stepped::kDone) return Moved();
-  AnnounceAccount(core_, step.next.account);
+  Follow(step);
   return {};
+}
+
+void HelpDeskFlow::Follow(const HelpDeskStore::Step& step) {
+  AnnounceAccount(core_, step.next.account);
+  if (step.from == State::kVerifying && step.next.state != State::kVerifying &&
+      PointsOf(HelpDeskMethod::kKeyTouch) != 0) {
+    TellCallerOver(core_, step.next);
+  }
 }
 
 tl::unexpected<Error> HelpDeskFlow::Quota(const Actor& actor, const HelpDeskRequest& row) {

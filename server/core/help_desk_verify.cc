@@ -2,17 +2,21 @@
 #include <algorithm>
 #include <utility>
 
+#include "server/core/alarm.h"
 #include "server/core/clock.h"
 #include "server/core/dispatch.h"
 #include "server/core/encoding.h"
 #include "server/core/help_desk_flow.h"
+#include "server/core/help_desk_touch.h"
 
 namespace keyferry::server {
 namespace {
 
 using State = HelpDeskState;
 
-bool IsStrong(HelpDeskMethod method) { return method == HelpDeskMethod::kInPerson; }
+bool IsStrong(HelpDeskMethod method) {
+  return method == HelpDeskMethod::kInPerson || method == HelpDeskMethod::kKeyTouch;
+}
 
 }  // namespace
 
@@ -23,7 +27,7 @@ Result<void> HelpDeskFlow::SendCode(const Actor& actor, const HelpDeskId& id,
   if (!row) return tl::unexpected(row.error());
   const auto prepared = Prepare(*row, kMethod);
   if (!prepared) return tl::unexpected(prepared.error());
-  if (SendsLeft(prepared->attempts) == 0) {
+  if (SendsLeft(prepared->attempts, kMethod) == 0) {
     return Fail(ErrorCode::kRateLimited,
                 "No more codes are sent for this request; verify the caller in another way.");
   }
@@ -31,7 +35,7 @@ Result<void> HelpDeskFlow::SendCode(const Actor& actor, const HelpDeskId& id,
   if (!made) return tl::unexpected(std::move(made.error()));
   const Person& person = prepared->person.person;
   HelpDeskStore::Step step = StepOf(*row, State::kVerifying);
-  step.decided = Waiting(prepared->attempts);
+  step.decided = Waiting(prepared->attempts, kMethod);
   step.add = made->attempt;
   step.audits = {Entry(actor, *row, "help_desk.code", "ok",
                        "A code goes by mail to " + Presentable(person.mail, 254) + ".")};
@@ -56,21 +60,118 @@ Result<void> HelpDeskFlow::SendCode(const Actor& actor, const HelpDeskId& id,
   HelpDeskRequest now_at = *row;
   now_at.version = version + 1;
   HelpDeskStore::Step undone = StepOf(now_at, State::kVerifying);
-  undone.decided = Waiting(*attempts);
+  undone.decided = Waiting(*attempts, kMethod);
   undone.audits = {
       Entry(actor, *row, "help_desk.code", OutcomeName(sent.error().code), sent.error().message)};
   if (auto taken = Take(undone); !taken) Log(core_, "help desk code", taken.error());
   return sent;
 }
 
+Result<void> HelpDeskFlow::AskForTouch(const Actor& actor, const HelpDeskId& id,
+                                       std::uint64_t version) {
+  constexpr auto kMethod = HelpDeskMethod::kKeyTouch;
+  const auto row = At(actor, id, version, State::kVerifying);
+  if (!row) return tl::unexpected(row.error());
+  const auto prepared = Prepare(*row, kMethod);
+  if (!prepared) return tl::unexpected(prepared.error());
+  if (SendsLeft(prepared->attempts, kMethod) == 0) {
+    return Fail(
+        ErrorCode::kRateLimited,
+        "The caller is not asked again for this request; verify the caller in another way.");
+  }
+  const auto alarm = core_.store.Alarms(1);
+  if (!alarm) return tl::unexpected(alarm.error());
+  if (!alarm->empty() && alarm->front().stands()) return Fail(ErrorCode::kConflict, kAlarmStands);
+  const auto places = TouchPlacesOf(core_, row->account);
+  if (!places) return tl::unexpected(places.error());
+  if (places->workstations.empty()) return Fail(ErrorCode::kConflict, places->problem);
+  const std::string login = Presentable(actor.login, 56);
+  auto question = MakeTouchQuestion(core_, *row,
+                                    actor.display_name.empty()
+                                        ? login
+                                        : Presentable(actor.display_name, 64) + " (" + login + ")");
+  if (!question) return tl::unexpected(std::move(question.error()));
+  HelpDeskStore::Step step = StepOf(*row, State::kVerifying);
+  step.decided = Waiting(prepared->attempts, kMethod);
+  step.add = *question;
+  std::string names;
+  for (const WorkstationRecord& place : places->workstations) {
+    names += (names.empty() ? "" : ", ") + Presentable(place.name, 64);
+  }
+  step.audits = {Entry(actor, *row, "help_desk.ask", "ok", "For a touch of the key at " + names)};
+  if (auto taken = Take(step); !taken) return taken;
+  const WorkstationEvent event = CallerEvent({*row, *question}, core_.clock.UnixMillis());
+  for (const WorkstationRecord& place : places->workstations) Send(core_, place.id, event);
+  return {};
+}
+
+Result<KeyTouchVerdict> HelpDeskFlow::AnswerTouch(
+    const WorkstationId& from, const HelpDeskId& id,
+    const std::optional<std::vector<std::uint8_t>>& assertion) {
+  const auto workstation = core_.store.FindWorkstation(from);
+  if (!workstation) return tl::unexpected(workstation.error());
+  if (!*workstation || (*workstation)->state != WorkstationState::kApproved) {
+    return Fail(ErrorCode::kPermissionDenied, "This workstation is not approved.");
+  }
+  HelpDeskAnswer answer;
+  answer.method = HelpDeskMethod::kKeyTouch;
+  answer.touch.emplace();
+  answer.touch->from = **workstation;
+  if (assertion) {
+    answer.touch->assertion.emplace();
+    if (assertion->size() != answer.touch->assertion->size()) {
+      return Fail(ErrorCode::kInvalidArgument, "This is no proof of a security key.");
+    }
+    std::copy(assertion->begin(), assertion->end(), answer.touch->assertion->begin());
+  }
+  // The agent may take another step at the same moment, which moves the row.
+  for (int round = 0;; ++round) {
+    const auto row = core_.store.FindHelpDesk(id);
+    if (!row) return tl::unexpected(row.error());
+    const bool asked = *row && (*row)->state == State::kVerifying;
+    const auto closed = asked ? CloseIfOver(**row) : Result<bool>(true);
+    if (!closed) return tl::unexpected(closed.error());
+    if (*closed) return Fail(ErrorCode::kConflict, "The help desk does not ask this any more.");
+    const auto prepared = Prepare(**row, answer.method, true);
+    const auto right =
+        prepared
+            ? Judge(**row, *prepared, answer,
+                    [&](std::string_view action, std::string_view outcome, std::string_view words) {
+                      return AuditByWorkstation(core_.clock, **workstation, action, (*row)->login,
+                                                outcome, DetailOf(**row, words));
+                    })
+            : Result<bool>(tl::unexpected(prepared.error()));
+    if (!right && right.error().detail == kMovedDetail && round < 3) continue;
+    if (!right) return tl::unexpected(right.error());
+    TellCallerOver(core_, **row);
+    KeyTouchVerdict verdict;
+    verdict.passed = *right;
+    if (!*right && assertion) {
+      verdict.reason =
+          "The help desk did not take this proof: the number was another one, or the key is not in "
+          "use.";
+    }
+    return verdict;
+  }
+}
+
 Result<bool> HelpDeskFlow::Verify(const Actor& actor, const HelpDeskId& id, std::uint64_t version,
                                   HelpDeskAnswer answer) {
   const auto row = At(actor, id, version, State::kVerifying);
   if (!row) return tl::unexpected(row.error());
+  answer.touch.reset();  // never by the agent's word
   const auto prepared = Prepare(*row, answer.method);
   if (!prepared) return tl::unexpected(prepared.error());
-  const auto& attempts = prepared->attempts;
-  const HelpDeskCase about{*row, prepared->person, attempts, prepared->now};
+  return Judge(*row, *prepared, answer,
+               [&](std::string_view action, std::string_view outcome, std::string_view words) {
+                 return Entry(actor, *row, action, outcome, words);
+               });
+}
+
+Result<bool> HelpDeskFlow::Judge(const HelpDeskRequest& row, const Prepared& prepared,
+                                 const HelpDeskAnswer& answer, const EntryOf& entry) {
+  const auto& attempts = prepared.attempts;
+  const HelpDeskCase about{row, prepared.person, attempts, prepared.now};
   const HelpDeskVerification& method = Of(answer.method);
   // Told to nobody before it is stored that this attempt was made.
   const auto right = method.Check(about, answer);
@@ -79,34 +180,36 @@ Result<bool> HelpDeskFlow::Verify(const Actor& actor, const HelpDeskId& id, std:
   const std::string words = method.Words(about, answer);
   const bool last =
       Count(attempts, answer.method, HelpDeskAttemptState::kWrong) + 1 >= config_.attempts;
-  const Standing standing = StandingOf(*row, attempts, *right ? &answer.method : nullptr);
+  const Standing standing = StandingOf(row, attempts, *right ? &answer.method : nullptr);
   const State to = !*right && last     ? State::kBlocked
                    : standing.enough() ? State::kVerified
                                        : State::kVerifying;
-  HelpDeskStore::Step step = StepOf(*row, to);
+  HelpDeskStore::Step step = StepOf(row, to);
   step.add.emplace();
   step.add->method = answer.method;
   step.add->state = *right ? HelpDeskAttemptState::kPassed : HelpDeskAttemptState::kWrong;
-  step.add->created = prepared->now;
-  if (*right && answer.method == HelpDeskMethod::kMailCode) step.decided = Waiting(attempts);
-  step.audits = {Entry(actor, *row, "help_desk.verify", *right ? "ok" : "wrong",
-                       words.empty() ? "" : "By " + words + ".")};
+  step.add->denied = answer.touch && !answer.touch->assertion;
+  step.add->created = prepared.now;
+  // A code may be tried again; a touch was for this one question.
+  if (*right || answer.touch) step.decided = Waiting(attempts, answer.method);
+  step.audits = {
+      entry("help_desk.verify", *right ? "ok" : "wrong", words.empty() ? "" : "By " + words + ".")};
   if (to == State::kVerified) {
-    step.audits.push_back(Entry(actor, *row, "help_desk.verified", "ok",
+    step.audits.push_back(entry("help_desk.verified", "ok",
                                 std::to_string(standing.points) + " points, " +
                                     std::to_string(standing.methods) + " methods."));
   } else if (to == State::kBlocked) {
     step.next.error =
         "Too many failed attempts of one verification; the caller did not prove who they are.";
-    step.next.closed = prepared->now;
-    step.audits.push_back(Entry(actor, *row, "help_desk.blocked", "blocked", step.next.error));
+    step.next.closed = prepared.now;
+    step.audits.push_back(entry("help_desk.blocked", "blocked", step.next.error));
   }
   if (auto taken = Take(step); !taken) return tl::unexpected(std::move(taken.error()));
   return *right;
 }
 
 Result<HelpDeskFlow::Prepared> HelpDeskFlow::Prepare(const HelpDeskRequest& row,
-                                                     HelpDeskMethod method) {
+                                                     HelpDeskMethod method, bool begun) {
   if (PointsOf(method) == 0) {
     return Fail(ErrorCode::kPermissionDenied, "This verification is not allowed here.");
   }
@@ -125,23 +228,28 @@ Result<HelpDeskFlow::Prepared> HelpDeskFlow::Prepare(const HelpDeskRequest& row,
   auto person = core_.directory.Get(row.account);
   if (!person) return tl::unexpected(std::move(person.error()));
   out.person = *std::move(person);
+  if (begun) return out;
   HelpDeskOffer offer;
   Of(method).Describe({row, out.person, out.attempts, out.now}, offer);
   if (!offer.unavailable.empty()) return Fail(ErrorCode::kConflict, offer.unavailable);
   return out;
 }
 
-std::vector<std::uint64_t> HelpDeskFlow::Waiting(const std::vector<HelpDeskAttempt>& attempts) {
+std::vector<std::uint64_t> HelpDeskFlow::Waiting(const std::vector<HelpDeskAttempt>& attempts,
+                                                 HelpDeskMethod method) {
   std::vector<std::uint64_t> numbers;
   for (const HelpDeskAttempt& attempt : attempts) {
-    if (attempt.state == HelpDeskAttemptState::kWaiting) numbers.push_back(attempt.number);
+    if (attempt.method == method && attempt.state == HelpDeskAttemptState::kWaiting) {
+      numbers.push_back(attempt.number);
+    }
   }
   return numbers;
 }
 
-std::uint32_t HelpDeskFlow::SendsLeft(const std::vector<HelpDeskAttempt>& attempts) const {
-  const auto sent = Count(attempts, HelpDeskMethod::kMailCode, HelpDeskAttemptState::kWaiting) +
-                    Count(attempts, HelpDeskMethod::kMailCode, HelpDeskAttemptState::kVoid);
+std::uint32_t HelpDeskFlow::SendsLeft(const std::vector<HelpDeskAttempt>& attempts,
+                                      HelpDeskMethod method) const {
+  const auto sent = Count(attempts, method, HelpDeskAttemptState::kWaiting) +
+                    Count(attempts, method, HelpDeskAttemptState::kVoid);
   return sent >= config_.attempts ? 0 : config_.attempts - static_cast<std::uint32_t>(sent);
 }
 
@@ -199,7 +307,7 @@ Result<HelpDeskView> HelpDeskFlow::ViewOf(const HelpDeskRequest& row) {
     offer.wrong =
         static_cast<std::uint32_t>(Count(*attempts, offer.method, HelpDeskAttemptState::kWrong));
     offer.left = offer.wrong >= config_.attempts ? 0 : config_.attempts - offer.wrong;
-    offer.sends_left = SendsLeft(*attempts);
+    offer.sends_left = SendsLeft(*attempts, offer.method);
     if (row.state == State::kVerifying && view.directory_problem.empty()) {
       Of(offer.method).Describe({row, person, *attempts, core_.clock.UnixMillis()}, offer);
     }

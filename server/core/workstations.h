@@ -54,8 +54,8 @@ struct WorkstationRequest {
   std::string domain, computer;
 };
 
-// The versions of docs/workstation-api.md that this server speaks: its own and the one before.
-inline constexpr int kWorkstationProtocol = 3;
+// The versions of docs/workstation-api.md that this server speaks: its own and the three before.
+inline constexpr int kWorkstationProtocol = 4;
 inline constexpr int kOldestWorkstationProtocol = 1;
 
 // What a workstation says of itself when it opens its stream.

@@ -92,7 +92,8 @@ Data MethodData(const Catalog& catalog, const HelpDeskOffer& offer, const StepPr
   PutMaybe(row, "problem",
            problem.method && *problem.method == offer.method ? problem.text : std::string());
   for (const HelpDeskMethod method : {HelpDeskMethod::kInPerson, HelpDeskMethod::kCallBack,
-                                      HelpDeskMethod::kMailCode, HelpDeskMethod::kPersonalData}) {
+                                      HelpDeskMethod::kMailCode, HelpDeskMethod::kPersonalData,
+                                      HelpDeskMethod::kKeyTouch}) {
     PutFlag(row, (std::string("is_") + Name(method)).c_str(), offer.method == method && usable);
   }
   Put(row, "shown", offer.shown);
@@ -101,6 +102,10 @@ Data MethodData(const Catalog& catalog, const HelpDeskOffer& offer, const StepPr
   PutFlag(row, "can_send", offer.sends_left != 0);
   Put(row, "send_text",
       catalog.Text(offer.sent != 0 ? "help_desk.send_again" : "help_desk.send_code"));
+  Put(row, "ask_text", catalog.Text(offer.sent != 0 ? "help_desk.ask_again" : "help_desk.ask"));
+  PutMaybe(row, "places", offer.shown);
+  Put(row, "touch_number", offer.read_out);
+  PutFlag(row, "denied", offer.denied && !offer.passed);
   Data fields = List();
   for (const PersonalField field : offer.fields) {
     Data one;
@@ -364,6 +369,7 @@ void AddHelpDeskRequestPages(Router& router, const PageContext& context) {
                   })});
   add("process", PageWithId<HelpDeskId>(context, ChooseProcess), {{"process", 16, false, true}});
   add("code", StepHandler(context, &HelpDeskService::SendCode, HelpDeskMethod::kMailCode));
+  add("touch", StepHandler(context, &HelpDeskService::AskForTouch, HelpDeskMethod::kKeyTouch));
   std::vector<FormField> proof = {
       {"method", 16, false, true}, {"seen", 16}, {"reached", 8}, {"code", 32, true}};
   for (int i = 0; i <= static_cast<int>(kLastPersonalField); ++i) {

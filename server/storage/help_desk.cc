@@ -54,13 +54,18 @@ struct HelpDeskColumns {
 };
 
 struct HelpDeskAttemptColumns {
-  std::string method, state, salt, hash;
-  long long number = 0, created = 0, expires = 0;
+  static constexpr const char* kList =
+      "number, method, state, salt, code_hash, challenge, read_out, asked_by, denied, "
+      "created, expires";
+
+  std::string method, state, salt, hash, challenge, read_out, asked_by;
+  long long number = 0, denied = 0, created = 0, expires = 0;
 
   template <typename Prepared>
   void Into(Prepared& p) {
     p, soci::into(number), soci::into(method), soci::into(state), soci::into(salt),
-        soci::into(hash), soci::into(created), soci::into(expires);
+        soci::into(hash), soci::into(challenge), soci::into(read_out), soci::into(asked_by),
+        soci::into(denied), soci::into(created), soci::into(expires);
   }
   HelpDeskAttempt Read() const {
     HelpDeskAttempt out;
@@ -69,6 +74,10 @@ struct HelpDeskAttemptColumns {
     out.state = ReadState(state, HelpDeskAttemptState::kVoid);
     out.salt = salt;
     out.hash = hash;
+    out.challenge = challenge;
+    out.read_out = read_out;
+    out.asked_by = asked_by;
+    out.denied = denied != 0;
     out.created = created;
     out.expires = expires;
     return out;
@@ -162,9 +171,29 @@ Result<std::vector<HelpDeskAttempt>> SqlStore::HelpDeskAttempts(const HelpDeskId
   return database_.Read([&](soci::session& sql) -> Result<std::vector<HelpDeskAttempt>> {
     return Select<HelpDeskAttemptColumns>(
         sql,
-        "SELECT number, method, state, salt, code_hash, created, expires FROM help_desk_attempts "
-        "WHERE request_id = :id ORDER BY number",
+        std::string("SELECT ") + HelpDeskAttemptColumns::kList +
+            " FROM help_desk_attempts WHERE request_id = :id ORDER BY number",
         id.Hex());
+  });
+}
+
+Result<std::optional<KeyTouchQuestion>> SqlStore::KeyTouchOf(const AccountId& account,
+                                                             std::int64_t now) {
+  return database_.Read([&](soci::session& sql) -> Result<std::optional<KeyTouchQuestion>> {
+    const long long moment = now;
+    const auto request = FirstOf(Select<HelpDeskColumns>(
+        sql,
+        SelectHelpDesk("WHERE account_id = :account AND state = 'verifying' AND expires > :now"),
+        account.Hex(), moment));
+    if (!request) return std::optional<KeyTouchQuestion>();
+    const auto attempt = FirstOf(Select<HelpDeskAttemptColumns>(
+        sql,
+        std::string("SELECT ") + HelpDeskAttemptColumns::kList +
+            " FROM help_desk_attempts WHERE request_id = :id AND method = 'key_touch' AND state = "
+            "'waiting' AND expires > :now",
+        request->id.Hex(), moment));
+    if (!attempt) return std::optional<KeyTouchQuestion>();
+    return KeyTouchQuestion{*request, *attempt};
   });
 }
 
@@ -198,23 +227,28 @@ Result<HelpDeskStore::Stepped> SqlStore::StepHelpDesk(const Step& step) {
       const std::string as = Name(step.decided_as);
       const long long which = Signed(number);
       Execute(t.sql,
-              "UPDATE help_desk_attempts SET state = :state, salt = '', code_hash = '' WHERE "
-              "number = :number AND request_id = :id",
+              "UPDATE help_desk_attempts SET state = :state, salt = '', code_hash = '', challenge "
+              "= '', read_out = '', asked_by = '' WHERE number = :number AND request_id = :id",
               as, which, id);
     }
     if (step.add) {
       const HelpDeskAttempt& add = *step.add;
       const std::string method = Name(add.method), what = Name(add.state);
-      const long long created = add.created, expires = add.expires;
-      Execute(t.sql,
-              "INSERT INTO help_desk_attempts (request_id, method, state, salt, code_hash, "
-              "created, expires) VALUES (:id, :method, :state, :salt, :hash, :created, :expires)",
-              id, method, what, add.salt, add.hash, created, expires);
+      const long long denied = add.denied ? 1 : 0, created = add.created, expires = add.expires;
+      Execute(
+          t.sql,
+          "INSERT INTO help_desk_attempts (request_id, method, state, salt, code_hash, "
+          "challenge, read_out, asked_by, denied, created, expires) VALUES (:id, :method, :state, "
+          ":salt, :hash, :challenge, :read_out, :asked_by, :denied, :created, :expires)",
+          id, method, what, add.salt, add.hash, add.challenge, add.read_out, add.asked_by, denied,
+          created, expires);
     }
     // What is closed needs no codes any more.
     if (!IsOpen(next.state)) {
       Execute(t.sql,
-              "UPDATE help_desk_attempts SET salt = '', code_hash = '' WHERE request_id = :id", id);
+              "UPDATE help_desk_attempts SET salt = '', code_hash = '', challenge = '', "
+              "read_out = '', asked_by = '' WHERE request_id = :id",
+              id);
     }
     if (next.state == HelpDeskState::kBlocked) {
       NoteBlocked(t.sql, next.account.Hex(), next.closed);

@@ -351,6 +351,13 @@ const std::vector<Migration>& Migrations() {
   created BIGINT NOT NULL, used BIGINT NOT NULL, suspect BIGINT NOT NULL))",
            "CREATE INDEX fido_keys_account ON fido_keys (account_id, created)",
        }},
+      {"the touch of a caller's key",
+       {
+           "ALTER TABLE help_desk_attempts ADD COLUMN challenge TEXT NOT NULL DEFAULT ''",
+           "ALTER TABLE help_desk_attempts ADD COLUMN read_out TEXT NOT NULL DEFAULT ''",
+           "ALTER TABLE help_desk_attempts ADD COLUMN asked_by TEXT NOT NULL DEFAULT ''",
+           "ALTER TABLE help_desk_attempts ADD COLUMN denied BIGINT NOT NULL DEFAULT 0",
+       }},
   };
   return migrations;
 }

@@ -206,6 +206,8 @@ class SqlStore final : public Store {
   Result<std::vector<HelpDeskRequest>> OpenHelpDeskBy(const AccountId& agent) override;
   Result<std::vector<HelpDeskRequest>> OverdueHelpDesk(std::int64_t now) override;
   Result<std::vector<HelpDeskAttempt>> HelpDeskAttempts(const HelpDeskId& id) override;
+  Result<std::optional<KeyTouchQuestion>> KeyTouchOf(const AccountId& account,
+                                                     std::int64_t now) override;
   Result<Stepped> StepHelpDesk(const Step& step) override;
   Result<std::uint32_t> CountHelpDesk(const AccountId& account, HelpDeskProcess process,
                                       std::int64_t since) override;

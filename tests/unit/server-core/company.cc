@@ -142,7 +142,7 @@ void Company::Connect(TestWorkstation& workstation) {
       bus->Subscribe("workstation/" + workstation.id.Hex(), [&workstation](const BusEvent& event) {
         workstation.Add({event.name, event.data});
       });
-  for (WorkstationEvent& event : Must(workstations->Connected(workstation.id, {}))) {
+  for (WorkstationEvent& event : Must(workstations->Connected(workstation.id, {workstation.protocol, {}}))) {
     workstation.Add(std::move(event));
   }
 }

@@ -19,6 +19,7 @@ namespace keyferry::server::testing {
 struct TestWorkstation {
   WorkstationId id;
   std::string name;
+  int protocol = 1;  // that its daemon says
   std::unique_ptr<EventBus::Subscription> subscription;
   std::mutex mutex;
   std::vector<WorkstationEvent> events;

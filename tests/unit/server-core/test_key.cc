@@ -98,6 +98,13 @@ Blob TestKey::Sign(protocol::Receipt receipt) const {
   return ToBlob(receipt.Encode());
 }
 
+Blob TestKey::Assert(protocol::Assertion assertion) const {
+  assertion.device_id = device_id;
+  assertion.receipt_ctr = receipt_ctr;
+  Must(assertion.Sign(sign_key_));
+  return ToBlob(assertion.Encode());
+}
+
 Blob TestKey::Finish(const Blob& grant_bytes) {
   const auto grant = protocol::EnrolGrant::Parse(grant_bytes).value();
   Must(grant.VerifySignature(issuer_));

@@ -54,6 +54,8 @@ class TestKey {
   // Signs any receipt, honest or not.
   Blob Sign(protocol::Receipt receipt) const;
   protocol::Receipt Draft() const;
+  // Signs any assertion of its own, honest or not.
+  Blob Assert(protocol::Assertion assertion) const;
   const Blob& attestation() const { return attestation_; }
   void AttestAs(const Maker& maker, const protocol::Id& id);
 

@@ -362,11 +362,22 @@ TEST_CASE("a workstation's posts") {
   CHECK(api.Work(Method::kPost, "/workstation/v1/enrolments/" + id + "/statement",
                  "{\"statement\":\"" + Base64(325) + "\",\"attestation\":\"" + Base64(500) + "\"}")
             .body.find("\"grant\"") != std::string::npos);
+  const std::string answer = "/workstation/v1/callers/" + id + "/answer";
+  CHECK(api.Work(Method::kPost, answer, "{\"assertion\":\"" + Base64(172) + "\"}").body ==
+        R"({"passed":true,"reason":""})");
+  CHECK(api.Work(Method::kPost, answer, R"({"assertion":null})").body ==
+        R"({"passed":false,"reason":""})");
+  CHECK(api.help_desk.calls.size() == 2);
+  CHECK_THAT(api.help_desk.calls.at(0), Catch::EndsWith(" 172"));
+  CHECK_THAT(api.help_desk.calls.at(1), Catch::EndsWith(" denied"));
   CHECK(api.workstations.calls ==
         std::vector<std::string>{"spooled " + id, "problem unplugged gone", "keys 1"});
   CHECK(api.keys.calls == std::vector<std::string>{"receipt", "used 3", "statement"});
 
   for (const auto& [target, json] : std::vector<std::pair<std::string, std::string>>{
+           {answer, "{}"},
+           {answer, "{\"assertion\":\"" + Base64(171) + "\"}"},
+           {answer, R"({"assertion":null,"passed":true})"},
            {"/workstation/v1/receipts", "{}"},
            {"/workstation/v1/receipts",
             "{\"device_id\":\"" + id + "\",\"receipt\":\"" + Base64(235) + "\"}"},

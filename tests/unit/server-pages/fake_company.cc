@@ -188,6 +188,10 @@ void AddHelpDesk(World& world) {
   view.offers[2].shown = person.mail;
   view.offers[2].sent = request.opened;
   view.offers[2].sent_until = request.expires;
+  view.offers[4].shown = "front-desk-2";
+  view.offers[4].sent = request.opened;
+  view.offers[4].sent_until = request.opened + 180'000;
+  view.offers[4].read_out = "047";
   view.offers[3].fields = {PersonalField::kEmployeeId, PersonalField::kDepartment};
 }
 

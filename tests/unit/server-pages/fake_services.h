@@ -269,6 +269,17 @@ struct FakeHelpDesk final : HelpDeskService {
   Result<void> Choose(const Actor& actor, const HelpDeskId& id, std::uint64_t version,
                       HelpDeskProcess process) override;
   Result<void> SendCode(const Actor& actor, const HelpDeskId& id, std::uint64_t version) override;
+  Result<void> AskForTouch(const Actor& actor, const HelpDeskId& id,
+                           std::uint64_t version) override {
+    return Step("touch", actor, id, version);
+  }
+  Result<KeyTouchVerdict> AnswerTouch(
+      const WorkstationId&, const HelpDeskId&,
+      const std::optional<std::vector<std::uint8_t>>& assertion) override {
+    calls.push_back("answer " + (assertion ? std::to_string(assertion->size()) : "denied"));
+    if (error) return tl::unexpected(*error);
+    return KeyTouchVerdict{assertion && right, assertion && !right ? "Another number." : ""};
+  }
   Result<bool> Verify(const Actor& actor, const HelpDeskId& id, std::uint64_t version,
                       HelpDeskAnswer answer) override;
   Result<SecureBytes> Act(const Actor& actor, const HelpDeskId& id, std::uint64_t version) override;

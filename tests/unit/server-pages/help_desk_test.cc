@@ -40,7 +40,7 @@ std::vector<State> EveryState() {
 TEST_CASE("each state of a request has its page: what is done, what is next, nothing else to do") {
   const std::map<State, std::set<std::string>> forms = {
       {State::kIdentified, {"process", "cancel"}},
-      {State::kVerifying, {"verify", "code", "cancel"}},
+      {State::kVerifying, {"verify", "code", "touch", "cancel"}},
       {State::kVerified, {"act", "cancel"}},
       {State::kActing, {"act"}},
       {State::kActed, {"instructions", "confirm"}},
@@ -78,6 +78,31 @@ TEST_CASE("each state of a request has its page: what is done, what is next, not
     // Time left is there while time counts, also without script.
     CHECK(Has(page, "10 minutes") == (state < State::kActing));
   }
+}
+
+TEST_CASE("the touch of the key: where it is asked, what the agent reads out, and a denial") {
+  Counter counter;
+  HelpDeskOffer& offer = counter.help_desk.view.offers.at(4);
+  REQUIRE(offer.method == HelpDeskMethod::kKeyTouch);
+  Response page = counter.Page();
+  CHECK(Has(page, "front-desk-2"));
+  CHECK(Has(page, "data-number>047<"));
+  CHECK(Has(page, "Ask once more"));
+  CHECK_FALSE(Has(page, "this is not me"));
+  offer.denied = true;
+  offer.sent = 0;
+  offer.read_out.clear();
+  page = counter.Page();
+  CHECK(Has(page, "The person at the workstation said: this is not me"));
+  CHECK_FALSE(Has(page, "data-number"));
+  // Also when the key is gone by now.
+  offer.unavailable = "No workstation sees a key of this person now; have the caller plug it in.";
+  page = counter.Page();
+  CHECK(Has(page, "this is not me"));
+  CHECK(Has(page, "have the caller plug it in"));
+  CHECK_FALSE(Has(page, "/touch\""));
+  offer.passed = true;
+  CHECK_FALSE(Has(counter.Page(), "this is not me"));
 }
 
 TEST_CASE("every text that is made from a name is there, and no other") {
@@ -186,6 +211,7 @@ TEST_CASE("the steps of the forms reach the service as they were sent") {
   for (const auto& [step, form] : std::vector<std::pair<std::string, std::string>>{
            {"process", "&process=unlock"},
            {"code", ""},
+           {"touch", ""},
            {"verify", "&method=in_person&seen=passport"},
            {"verify", "&method=call_back&reached=no"},
            {"verify", "&method=mail_code&code=1234+5678"},
@@ -202,7 +228,7 @@ TEST_CASE("the steps of the forms reach the service as they were sent") {
   CHECK(counter.help_desk.calls ==
         std::vector<std::string>{
             "open alice.admin 01010101010101010101010101010101 INC-7 forgot it",
-            "choose unlock alice.admin 3", "send alice.admin 3",
+            "choose unlock alice.admin 3", "send alice.admin 3", "touch alice.admin 3",
             "verify in_person seen passport alice.admin 3", "verify call_back alice.admin 3",
             "verify mail_code code 1234 5678 alice.admin 3",
             "verify personal_data employee_id=E 1 department=Sales alice.admin 3",
