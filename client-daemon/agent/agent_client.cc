@@ -20,7 +20,7 @@ long long NowMs() {
 
 bool EndsExchange(Type type) {
   return type == Type::kReady || type == Type::kReleased || type == Type::kYes ||
-         type == Type::kDone || type == Type::kError;
+         type == Type::kDone || type == Type::kError || type == Type::kQuestion;
 }
 
 }  // namespace

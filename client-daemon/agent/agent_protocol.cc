@@ -118,6 +118,16 @@ class Writer {
   bool ok_ = true;
 };
 
+bool IsNumber(std::string_view text) {
+  if (text.size() != kNumberDigits) return false;
+  for (const char c : text) {
+    if (c < '0' || c > '9') return false;
+  }
+  return true;
+}
+
+bool IsLine(std::string_view text, std::size_t most) { return !text.empty() && IsText(text, most); }
+
 bool HasNul(std::string_view text) { return std::memchr(text.data(), 0, text.size()) != nullptr; }
 
 struct Range {
@@ -143,7 +153,12 @@ Range SizeOf(std::uint8_t type) {
       return {kHead + 10 + kMaxPassword, kHead + 10 + kMaxPassword};
     case Type::kError:
       return {kHead + 5, kHead + 4 + kMaxSentence};
+    case Type::kProve:
+      return {kHead + kNumberDigits + kPinField, kHead + kNumberDigits + kPinField};
+    case Type::kQuestion:
+      return {kHead + 4 + 3, kHead + 4 + kMaxAsker + kMaxTicket + kMaxReason};
     case Type::kCancel:
+    case Type::kDeny:
     case Type::kTouch:
     case Type::kYes:
     case Type::kDone:
@@ -183,7 +198,7 @@ std::optional<Hello> ParseHello(std::span<const std::uint8_t> datagram) {
   hello.user = in.Text(user);
   hello.service = in.Text(service);
   hello.tty = in.Text(tty);
-  in.Require(purpose >= 1 && purpose <= 5);
+  in.Require(purpose >= 1 && purpose <= static_cast<std::uint8_t>(Purpose::kCaller));
   in.Require(!hello.user.empty() && IsText(hello.user, kMaxLogin));
   in.Require(IsText(hello.service, kMaxService) && IsText(hello.tty, kMaxService));
   if (!in.Done()) return std::nullopt;
@@ -224,6 +239,31 @@ std::optional<std::uint64_t> ParseConfirm(std::span<const std::uint8_t> datagram
   return seq;
 }
 
+std::optional<Prove> ParseProve(std::span<const std::uint8_t> datagram) {
+  Reader in(datagram, Type::kProve);
+  Prove request;
+  request.number = in.Text(kNumberDigits);
+  request.pin = in.Field(kPinField);
+  in.Require(IsNumber(request.number));
+  if (!in.Done()) return std::nullopt;
+  return request;
+}
+
+std::optional<Question> ParseQuestion(std::span<const std::uint8_t> datagram) {
+  Reader in(datagram, Type::kQuestion);
+  const auto asker = static_cast<std::size_t>(in.Number(1));
+  const auto ticket = static_cast<std::size_t>(in.Number(1));
+  const auto reason = static_cast<std::size_t>(in.Number(2));
+  Question question;
+  question.asker = in.Text(asker);
+  question.ticket = in.Text(ticket);
+  question.reason = in.Text(reason);
+  in.Require(IsLine(question.asker, kMaxAsker) && IsLine(question.ticket, kMaxTicket) &&
+             IsLine(question.reason, kMaxReason));
+  if (!in.Done()) return std::nullopt;
+  return question;
+}
+
 std::optional<Ready> ParseReady(std::span<const std::uint8_t> datagram) {
   Reader in(datagram, Type::kReady);
   Ready ready;
@@ -256,7 +296,7 @@ std::optional<Refusal> ParseRefusal(std::span<const std::uint8_t> datagram) {
   refusal.tries = static_cast<std::uint8_t>(in.Number(1));
   const auto size = static_cast<std::size_t>(in.Number(2));
   refusal.sentence = in.Text(size);
-  in.Require(problem >= 1 && problem <= static_cast<std::uint8_t>(Problem::kAlarm));
+  in.Require(problem >= 1 && problem <= static_cast<std::uint8_t>(Problem::kNotTaken));
   in.Require(!refusal.sentence.empty() && IsText(refusal.sentence, kMaxSentence));
   if (!in.Done()) return std::nullopt;
   refusal.problem = static_cast<Problem>(problem);
@@ -295,6 +335,28 @@ std::size_t Write(const PinChange& request, std::span<std::uint8_t> out) {
   Writer to(out, Type::kPinChange);
   to.Field(request.old_pin, kPinField);
   to.Field(request.new_pin, kPinField);
+  return to.size();
+}
+
+std::size_t Write(const Prove& request, std::span<std::uint8_t> out) {
+  Writer to(out, Type::kProve);
+  to.Require(IsNumber(request.number));
+  to.Text(request.number);
+  to.Field(request.pin, kPinField);
+  return to.size();
+}
+
+std::size_t Write(const Question& question, std::span<std::uint8_t> out) {
+  Writer to(out, Type::kQuestion);
+  // Never cut or changed: it is what the key signs.
+  to.Require(IsLine(question.asker, kMaxAsker) && IsLine(question.ticket, kMaxTicket) &&
+             IsLine(question.reason, kMaxReason));
+  to.Number(question.asker.size(), 1);
+  to.Number(question.ticket.size(), 1);
+  to.Number(question.reason.size(), 2);
+  to.Text(question.asker);
+  to.Text(question.ticket);
+  to.Text(question.reason);
   return to.size();
 }
 

@@ -14,6 +14,7 @@
 
 #include "client-daemon/agent/relay_link.h"
 #include "client-daemon/core/json.h"
+#include "protocol/caller_proof.h"
 
 namespace keyferry::daemon::login {
 namespace {
@@ -175,6 +176,46 @@ Result<void> DaemonClient::Used(const Id& device, std::uint64_t seq, Budget& bud
   request["seq"] = seq;
   const auto answer = connection.Ask(socket_, request, budget);
   if (!answer) return tl::unexpected(answer.error());
+  return {};
+}
+
+Result<QuestionAtHand> DaemonClient::Question(const std::string& login, Budget& budget) {
+  Connection connection;
+  json::object request;
+  request["op"] = "caller";
+  request["login"] = login;
+  const auto answer = connection.Ask(socket_, request, budget);
+  if (!answer) return tl::unexpected(answer.error());
+  const auto id = GetId(*answer, "request_id");
+  const auto challenge = GetArray<32>(*answer, "challenge");
+  const auto agent = GetText(*answer, "agent", protocol::kMaxCallerAgent);
+  const auto ticket = GetText(*answer, "ticket", protocol::kMaxCallerTicket);
+  const auto reason = GetText(*answer, "reason", protocol::kMaxCallerReason);
+  if (!id || !challenge || !agent || !ticket || !reason ||
+      !protocol::IsCallerQuestion({*agent, *ticket, *reason, {}})) {
+    return Nonsense("request_id, challenge, agent, ticket, reason");
+  }
+  return QuestionAtHand{*id, *challenge, *agent, *ticket, *reason};
+}
+
+Result<void> DaemonClient::Answer(
+    const Id& request, const std::optional<protocol::Bytes<protocol::kAssertionSize>>& proof,
+    Budget& budget) {
+  Connection connection;
+  json::object message;
+  message["op"] = "answer";
+  message["request_id"] = Hex(request);
+  message["assertion"] = nullptr;
+  if (proof) message["assertion"] = Base64(*proof);
+  const auto answer = connection.Ask(socket_, message, budget);
+  if (!answer) return tl::unexpected(answer.error());
+  const json::value* passed = answer->if_contains("passed");
+  const auto reason = GetText(*answer, "reason", 1024);
+  if (passed == nullptr || !passed->is_bool() || !reason) return Nonsense("passed, reason");
+  if (passed->get_bool() != proof.has_value() || !reason->empty()) {
+    return Fail(ErrorCode::kConflict, reason->empty() ? "The help desk did not take this answer."
+                                                      : Printable(*reason, 300));
+  }
   return {};
 }
 

@@ -18,6 +18,10 @@ class DaemonClient final : public DaemonPort {
                             Budget& budget) override;
   Result<KeyAtHand> OpenRelay(const std::string& login, Budget& budget) override;
   Result<void> Used(const Id& device, std::uint64_t seq, Budget& budget) override;
+  Result<QuestionAtHand> Question(const std::string& login, Budget& budget) override;
+  Result<void> Answer(const Id& request,
+                      const std::optional<protocol::Bytes<protocol::kAssertionSize>>& proof,
+                      Budget& budget) override;
 
  private:
   const std::string socket_;

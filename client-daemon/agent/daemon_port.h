@@ -33,6 +33,13 @@ struct KeyAtHand {
       link;  // takes its waiting from the budget it was opened with
 };
 
+// What keyferryd says that the help desk asks (protocol/caller_proof.h).
+struct QuestionAtHand {
+  Id request{};
+  protocol::Bytes<32> challenge{};
+  std::string agent, ticket, reason;
+};
+
 // The login agent's view of keyferryd (docs/local-ipc.md section 1). The daemon is not trusted with
 // anything but being there. Thread-safe; every call waits within `budget` and no longer.
 // kUnavailable: no daemon, or not approved yet; kDeadline; kProtocol: nonsense came.
@@ -51,6 +58,13 @@ class DaemonPort {
   virtual Result<KeyAtHand> OpenRelay(const std::string& login, Budget& budget) = 0;
   // A login with password `seq` succeeded.
   virtual Result<void> Used(const Id& device, std::uint64_t seq, Budget& budget) = 0;
+  // kNotFound: the help desk asks this login nothing.
+  virtual Result<QuestionAtHand> Question(const std::string& login, Budget& budget) = 0;
+  // Nothing: the person says that it is not them. kConflict: the server did not take the proof; the
+  // message says why.
+  virtual Result<void> Answer(const Id& request,
+                              const std::optional<protocol::Bytes<protocol::kAssertionSize>>& proof,
+                              Budget& budget) = 0;
 };
 
 }  // namespace keyferry::daemon::login

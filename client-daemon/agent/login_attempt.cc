@@ -8,16 +8,12 @@
 #include <utility>
 
 #include "client-daemon/core/log.h"
-#include "protocol/secure/system_random.h"
 
 namespace keyferry::daemon::login {
 namespace {
 
 using protocol::KeyState;
 using protocol::Status;
-
-// Short enough to read, long enough to tell two keys apart.
-std::string KeyName(const Id& device) { return "key " + Hex(device).substr(24); }
 
 std::string TriesLeft(std::uint8_t tries) {
   return std::to_string(tries) + (tries == 1 ? " try left" : " tries left");
@@ -33,6 +29,8 @@ const char* Name(Purpose purpose) {
       return "pin set";
     case Purpose::kPinChange:
       return "pin change";
+    case Purpose::kCaller:
+      return "answer to the help desk";
     case Purpose::kConfirm:
       break;
   }
@@ -67,6 +65,8 @@ LoginAttempt::LoginAttempt(int fd, uid_t uid, const Services& services, const At
 
 LoginAttempt::~LoginAttempt() = default;
 
+std::string LoginAttempt::KeyName(const Id& device) { return "key " + Hex(device).substr(24); }
+
 std::size_t LoginAttempt::Receive(std::chrono::milliseconds wait) {
   Wipe(buffer_.data(), buffer_.size());
   const auto end = Budget::Clock::now() + wait;
@@ -97,7 +97,8 @@ bool LoginAttempt::Send(std::size_t size) {
 
 void LoginAttempt::Refuse(const Refused& refused) {
   // People without a key log in every day, and people change their mind: no events.
-  const bool usual = refused.problem == Problem::kNoKey || refused.problem == Problem::kCancelled;
+  const bool usual = refused.problem == Problem::kNoKey || refused.problem == Problem::kCancelled ||
+                     refused.problem == Problem::kNoQuestion;
   Log(usual ? LogLevel::kDebug : LogLevel::kWarning,
       std::string(Name(purpose_)) + " of " + (user_.empty() ? "?" : user_) + " for user id " +
           std::to_string(uid_) + " refused: " + refused.sentence +
@@ -108,11 +109,12 @@ void LoginAttempt::Refuse(const Refused& refused) {
 
 void LoginAttempt::Run(int cancel_fd) {
   cancel_fd_ = cancel_fd;
-  const auto done = Greet().and_then([&] { return Serve(); });
+  const auto done =
+      Greet().and_then([&] { return purpose_ == Purpose::kCaller ? ServeCaller() : Serve(); });
   if (!done) Refuse(done.error());
 }
 
-// HELLO … READY.
+// HELLO … READY; of a caller's answer HELLO alone.
 LoginAttempt::Outcome<void> LoginAttempt::Greet() {
   const std::size_t size = Receive(limits_.greeting);
   if (size == 0)
@@ -129,6 +131,7 @@ LoginAttempt::Outcome<void> LoginAttempt::Greet() {
   Log(LogLevel::kDebug, std::string(Name(purpose_)) + " of " + user_ + " asked by user id " +
                             std::to_string(uid_) + " through " + std::string(hello->service) +
                             " on " + std::string(hello->tty));
+  if (purpose_ == Purpose::kCaller) return Authorise();
   return Authorise().and_then([&] { return Connect(); }).and_then([&] { return CheckState(); });
 }
 
@@ -251,6 +254,7 @@ LoginAttempt::Outcome<void> LoginAttempt::CheckState() const {
     case Purpose::kLogin:
     case Purpose::kUnlock:
     case Purpose::kPinChange:
+    case Purpose::kCaller:
       break;
   }
   if (!pin_is_set) {
@@ -309,6 +313,8 @@ LoginAttempt::Outcome<void> LoginAttempt::Serve() {
     case Purpose::kConfirm:
       if (const auto seq = ParseConfirm(datagram)) return Confirm(*seq);
       break;
+    case Purpose::kCaller:
+      break;  // ServeCaller
   }
   return tl::unexpected(
       Refused{Problem::kFailed,
@@ -353,33 +359,6 @@ LoginAttempt::Outcome<void> LoginAttempt::Login(std::string_view pin) {
   Log(LogLevel::kInfo, "password " + std::to_string(released->seq) + " of " + user_ +
                            " released by " + KeyName(identity_.device_id));
   Send(size);
-  return {};
-}
-
-LoginAttempt::Outcome<void> LoginAttempt::Unlock(std::string_view pin) {
-  if (auto verified = VerifyPin(pin); !verified) return verified;
-  protocol::AssertRequest request;
-  Id request_id{};
-  if (!OsRandom().Fill(request.challenge) || !OsRandom().Fill(request_id)) {
-    return tl::unexpected(
-        Refused{Problem::kFailed, "The system has no random bytes.", kTriesUnknown, ""});
-  }
-  request.want = protocol::kAssertTouched | protocol::kAssertPin;
-  request.context_hash = protocol::ContextHash(protocol::Purpose::kOfflineLogon, workstation_,
-                                               request_id, protocol::AsBytes("unlock " + user_));
-  const auto assertion = key_->Assert(request, TouchWatch());
-  if (!assertion) return FromKey(assertion.error());
-  constexpr std::uint8_t kAll =
-      protocol::kAssertTouched | protocol::kAssertPin | protocol::kAssertByLogin;
-  if (assertion->flags != kAll || assertion->device_id != identity_.device_id ||
-      assertion->account_id != identity_.account_id || assertion->challenge != request.challenge ||
-      assertion->context_hash != request.context_hash ||
-      !assertion->VerifySignature(identity_.sig_pub)) {
-    return tl::unexpected(Refused{Problem::kUntrusted, "The security key's proof does not hold.",
-                                  kTriesUnknown, "assertion"});
-  }
-  Log(LogLevel::kInfo, "screen of " + user_ + " unlocked with " + KeyName(identity_.device_id));
-  Send(WriteBare(Type::kYes, buffer_.span()));
   return {};
 }
 

@@ -75,8 +75,15 @@ class LoginAttempt {
   Outcome<void> SetPin(const PinSet& request);
   Outcome<void> ChangePin(const PinChange& request);
   Outcome<void> Confirm(std::uint64_t seq);
+  // What the help desk asks, and the person's answer (proof_attempt.cc).
+  Outcome<void> ServeCaller();
+  Outcome<void> ProveCaller(const QuestionAtHand& question, const Prove& request);
+  // The key signs a challenge with PIN and touch; what comes back holds.
+  Outcome<protocol::Assertion> Assert(const protocol::AssertRequest& request);
   device::KeepaliveHandler TouchWatch();
 
+  // For the log and for people: short enough to read, long enough to tell two keys apart.
+  static std::string KeyName(const Id& device);
   static tl::unexpected<Refused> FromKey(const Error& error);
   static tl::unexpected<Refused> FromPin(const device::PinAnswer& answer, bool code);
 

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "client-daemon/agent/agent_client.h"
+#include "client-daemon/agent/own_name.h"
 #include "client-daemon/agent/terminal.h"
 
 namespace keyferry::daemon::cli {
@@ -34,16 +35,6 @@ struct Options {
 int Complain(const std::string& sentence) {
   std::fprintf(stderr, "%s\n", sentence.c_str());
   return kNo;
-}
-
-std::string OwnName() {
-  std::array<char, 16384> buffer;
-  passwd entry{};
-  passwd* found = nullptr;
-  if (getpwuid_r(getuid(), &entry, buffer.data(), buffer.size(), &found) != 0 || found == nullptr) {
-    return {};
-  }
-  return found->pw_name;
 }
 
 // One attempt at the agent: Begin, then one question.
@@ -180,6 +171,16 @@ void AddLeaf(CLI::App& leaf, const std::shared_ptr<Options>& options, int& exit_
 }
 
 }  // namespace
+
+std::string OwnName() {
+  std::array<char, 16384> buffer;
+  passwd entry{};
+  passwd* found = nullptr;
+  if (getpwuid_r(getuid(), &entry, buffer.data(), buffer.size(), &found) != 0 || found == nullptr) {
+    return {};
+  }
+  return found->pw_name;
+}
 
 void AddPin(CLI::App& app, int& exit_code) {
   CLI::App* pin = app.add_subcommand("pin", "Set or change the PIN of your security key");

@@ -8,6 +8,7 @@ void AddCommands(CLI::App& app, int& exit_code) {
   AddDoctor(app, exit_code);
   AddPin(app, exit_code);
   AddLogin(app, exit_code);
+  AddHelpDesk(app, exit_code);
   AddJob(app, exit_code);
   AddReceipt(app, exit_code);
   AddKey(app, exit_code);

@@ -97,6 +97,11 @@ class LocalApi {
   virtual Result<RelayGrant> OpenRelay(const Id& device, const Asker& asker) = 0;
   virtual Result<RelayGrant> OpenRelayFor(const std::string& login, const Asker& asker) = 0;
   virtual Result<void> Used(const Id& device, std::uint64_t seq) = 0;
+  // What the help desk asks the person with this login; kNotFound: nothing.
+  virtual Result<CallerEvent> Caller(const std::string& login) = 0;
+  // As GrantSource::AnswerCaller.
+  virtual Result<CallerVerdict> AnswerCaller(
+      const Id& request, const std::optional<std::array<std::uint8_t, 172>>& assertion) = 0;
 };
 
 }  // namespace keyferry::daemon

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -61,6 +62,22 @@ struct AlarmEvent {
   std::int64_t since = 0;  // Unix seconds
 };
 
+// `caller`: the help desk asks whether the person with this login is its caller. What is shown is
+// what the key signs (protocol/caller_proof.h).
+struct CallerEvent {
+  Id request{};
+  std::string login;
+  std::array<std::uint8_t, 32> challenge{};
+  std::string agent, ticket, reason;
+  std::chrono::seconds life{0};  // how long it may be answered
+};
+
+// What the server said to the answer; final.
+struct CallerVerdict {
+  bool passed = false;
+  std::string reason;  // else, unless the person denied: a sentence
+};
+
 struct Post;
 
 // What the server said to a post. Every answer is final.
@@ -78,6 +95,8 @@ class ServerEvents {
   virtual void OnVoid(const Id& job) = 0;
   virtual void OnEnrol(const EnrolEvent& event) = 0;
   virtual void OnAlarm(const AlarmEvent& event) = 0;
+  virtual void OnCaller(const CallerEvent& event) = 0;
+  virtual void OnCallerOver(const Id& request) = 0;
   // Called before the post leaves the outbox. On the uplink's other thread.
   virtual void OnPosted(const Post& post, const PostResult& result) = 0;
 };
@@ -98,6 +117,10 @@ class GrantSource {
   virtual Result<std::array<std::uint8_t, 144>> AskForLoginCert(
       const std::array<std::uint8_t, 32>& login_noise_pub,
       const std::array<std::uint8_t, 32>& challenge, const std::array<std::uint8_t, 32>& proof) = 0;
+  // A person's answer to the help desk's question: the key's assertion, or nothing, by which they
+  // say that it is not them. At most 2 s. kUnavailable: it did not reach the server.
+  virtual Result<CallerVerdict> AnswerCaller(
+      const Id& request, const std::optional<std::array<std::uint8_t, 172>>& assertion) = 0;
 };
 
 }  // namespace keyferry::daemon

@@ -182,6 +182,14 @@ void Workstation::OnAlarm(const AlarmEvent& event) {
   EndRelays(paths);
 }
 
+void Workstation::OnCaller(const CallerEvent& event) {
+  Log(LogLevel::kInfo, "the help desk asks for a touch of the key of " + Printable(event.login) +
+                           " (ticket " + Printable(event.ticket) + ")");
+  questions_.Put(event);
+}
+
+void Workstation::OnCallerOver(const Id& request) { questions_.Remove(request); }
+
 void Workstation::OnPosted(const Post& post, const PostResult& result) {
   if (!result.refused.empty()) {
     const Id& subject =
@@ -389,6 +397,23 @@ Result<void> Workstation::Used(const Id& device, std::uint64_t seq) {
   post.seq = seq;
   outbox_.Put(std::move(post));
   return {};
+}
+
+Result<CallerEvent> Workstation::Caller(const std::string& login) {
+  auto question = questions_.Of(login);
+  if (!question)
+    return Fail(ErrorCode::kNotFound, "The help desk asks you nothing at this moment.");
+  return *std::move(question);
+}
+
+Result<CallerVerdict> Workstation::AnswerCaller(
+    const Id& request, const std::optional<std::array<std::uint8_t, 172>>& assertion) {
+  if (surroundings_.grants == nullptr) {
+    return Fail(ErrorCode::kUnavailable, "The server cannot be asked now.");
+  }
+  auto verdict = surroundings_.grants->AnswerCaller(request, assertion);
+  if (verdict) questions_.Remove(request);  // used up, whatever it was
+  return verdict;
 }
 
 Result<device::HostIdentity> Workstation::DeliverIdentity() {

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "client-daemon/core/alarm.h"
+#include "client-daemon/core/caller_questions.h"
 #include "client-daemon/core/identity.h"
 #include "client-daemon/core/key_broker.h"
 #include "client-daemon/core/key_records.h"
@@ -60,6 +61,8 @@ class Workstation final : public ServerEvents, public LocalApi, private BrokerHo
   void OnVoid(const Id& job) override;
   void OnEnrol(const EnrolEvent& event) override;
   void OnAlarm(const AlarmEvent& event) override;
+  void OnCaller(const CallerEvent& event) override;
+  void OnCallerOver(const Id& request) override;
   void OnPosted(const Post& post, const PostResult& result) override;
 
   // LocalApi
@@ -71,6 +74,9 @@ class Workstation final : public ServerEvents, public LocalApi, private BrokerHo
   Result<RelayGrant> OpenRelay(const Id& device, const Asker& asker) override;
   Result<RelayGrant> OpenRelayFor(const std::string& login, const Asker& asker) override;
   Result<void> Used(const Id& device, std::uint64_t seq) override;
+  Result<CallerEvent> Caller(const std::string& login) override;
+  Result<CallerVerdict> AnswerCaller(
+      const Id& request, const std::optional<std::array<std::uint8_t, 172>>& assertion) override;
 
  private:
   // BrokerHost
@@ -108,6 +114,7 @@ class Workstation final : public ServerEvents, public LocalApi, private BrokerHo
   KeyRecords& records_;
   Outbox& outbox_;
   const std::shared_ptr<Alarm> alarm_;  // relays may outlive us
+  CallerQuestions questions_;
   Surroundings surroundings_;
   device::OpenPort open_;
   std::unique_ptr<device::Discovery> discovery_;

@@ -250,6 +250,14 @@ std::string IpcServer::Answer(Connection& connection, std::string_view text,
       const auto used = api_.Used(*request->device, request->seq);
       return used ? FormatOk() : FormatError(used.error());
     }
+    case IpcRequest::kCaller: {
+      const auto question = api_.Caller(request->login);
+      return question ? FormatCaller(*question) : FormatError(question.error());
+    }
+    case IpcRequest::kAnswer: {
+      const auto verdict = api_.AnswerCaller(request->request, request->assertion);
+      return verdict ? FormatVerdict(*verdict) : FormatError(verdict.error());
+    }
     case IpcRequest::kStatus:
       break;
   }

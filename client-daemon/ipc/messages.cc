@@ -105,6 +105,26 @@ Result<IpcRequest> ParseRequest(std::string_view text) {
     out.seq = *seq;
     return out;
   }
+  if (*op == "caller") {
+    out.op = IpcRequest::kCaller;
+    out.login = GetText(*object, "login", 104).value_or("");
+    if (out.login.empty() || object->size() != 2) {
+      return Bad("`caller` needs login, and nothing else.");
+    }
+    return out;
+  }
+  if (*op == "answer") {
+    const auto request = GetId(*object, "request_id");
+    out.op = IpcRequest::kAnswer;
+    out.assertion = GetArray<172>(*object, "assertion");
+    if (!request || object->size() != 3 || (!out.assertion && !IsNull(*object, "assertion"))) {
+      return Bad(
+          "`answer` needs request_id and assertion, 172 bytes in base64 or null, and nothing "
+          "else.");
+    }
+    out.request = *request;
+    return out;
+  }
   return Bad("There is no such request; see docs/local-ipc.md.");
 }
 
@@ -182,6 +202,25 @@ std::string FormatRelay(const RelayGrant& grant) {
   out["login"] = grant.login;
   out["account_id"] = nullptr;
   if (grant.account) out["account_id"] = Hex(*grant.account);
+  return json::serialize(out);
+}
+
+std::string FormatCaller(const CallerEvent& question) {
+  json::object out;
+  out["ok"] = true;
+  out["request_id"] = Hex(question.request);
+  out["challenge"] = Base64(question.challenge);
+  out["agent"] = question.agent;
+  out["ticket"] = question.ticket;
+  out["reason"] = question.reason;
+  return json::serialize(out);
+}
+
+std::string FormatVerdict(const CallerVerdict& verdict) {
+  json::object out;
+  out["ok"] = true;
+  out["passed"] = verdict.passed;
+  out["reason"] = verdict.reason;
   return json::serialize(out);
 }
 

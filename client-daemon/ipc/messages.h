@@ -12,13 +12,15 @@
 namespace keyferry::daemon {
 
 struct IpcRequest {
-  enum Op { kStatus, kAgent, kRelay, kUsed } op = kStatus;
+  enum Op { kStatus, kAgent, kRelay, kUsed, kCaller, kAnswer } op = kStatus;
   std::array<std::uint8_t, 32> login_noise_pub{};  // kAgent
   // kAgent, both or none: the server's challenge and the agent's answer.
   std::optional<std::array<std::uint8_t, 32>> challenge, proof;
-  std::optional<Id> device;  // kRelay (or `login`), kUsed
-  std::string login;         // kRelay
-  std::uint64_t seq = 0;     // kUsed
+  std::optional<Id> device;                                // kRelay (or `login`), kUsed
+  std::string login;                                       // kRelay, kCaller
+  std::uint64_t seq = 0;                                   // kUsed
+  Id request{};                                            // kAnswer
+  std::optional<std::array<std::uint8_t, 172>> assertion;  // kAnswer; nothing: denied
 };
 
 Result<IpcRequest> ParseRequest(std::string_view text);
@@ -28,6 +30,8 @@ std::string FormatError(const Error& error);
 std::string FormatStatus(const StatusReport& status);
 std::string FormatAgent(const AgentAnswer& answer);
 std::string FormatRelay(const RelayGrant& grant);
+std::string FormatCaller(const CallerEvent& question);
+std::string FormatVerdict(const CallerVerdict& verdict);
 
 // "enrolled, no PIN" and so on: INFO's state (PROTOCOL.md section 5) in words.
 const char* KeyStateName(int state);

@@ -11,7 +11,7 @@ namespace keyferry::daemon {
 namespace {
 
 // The version of docs/workstation-api.md that we speak.
-constexpr const char* kProtocolHeader = "Keyferry-Protocol: 3";
+constexpr const char* kProtocolHeader = "Keyferry-Protocol: 4";
 
 using SteadyClock = std::chrono::steady_clock;
 constexpr std::size_t kMaxBody = 64 * 1024;

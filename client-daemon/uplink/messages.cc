@@ -6,6 +6,7 @@
 #include <boost/json/serialize.hpp>
 
 #include "client-daemon/core/json.h"
+#include "protocol/caller_proof.h"
 
 namespace keyferry::daemon {
 namespace {
@@ -14,9 +15,10 @@ namespace json = boost::json;
 
 constexpr std::string_view kVersion = KEYFERRY_VERSION;
 constexpr std::size_t kMaxSealed = 4096;
-// Of docs/workstation-api.md: ours and the one before.
-constexpr std::uint64_t kProtocol = 3;
+// Of docs/workstation-api.md: ours and the three before.
+constexpr std::uint64_t kProtocol = 4;
 constexpr std::uint64_t kOldestProtocol = 1;
+constexpr std::uint64_t kMostCallerSeconds = 3600;
 
 tl::unexpected<Error> Malformed(std::string_view what) {
   return Fail(ErrorCode::kProtocol,
@@ -188,6 +190,37 @@ Result<AlarmEvent> ParseAlarmEvent(std::string_view data) {
   return AlarmEvent{*number, *state == "on", static_cast<std::int64_t>(*since)};
 }
 
+Result<CallerEvent> ParseCallerEvent(std::string_view data) {
+  const auto object = ParseObject(data);
+  if (!object) return Malformed("caller");
+  const auto request = GetId(*object, "request_id");
+  const auto login = GetText(*object, "login", 104);
+  const auto challenge = GetArray<32>(*object, "challenge");
+  const auto agent = GetText(*object, "agent", protocol::kMaxCallerAgent);
+  const auto ticket = GetText(*object, "ticket", protocol::kMaxCallerTicket);
+  const auto reason = GetText(*object, "reason", protocol::kMaxCallerReason);
+  const auto seconds = GetNumber(*object, "seconds");
+  if (!request || !login || login->empty() || !challenge || !agent || !ticket || !reason ||
+      !seconds || *seconds > kMostCallerSeconds ||
+      !protocol::IsCallerQuestion({*agent, *ticket, *reason, {}})) {
+    return Malformed("caller");
+  }
+  return CallerEvent{*request,
+                     *login,
+                     *challenge,
+                     *agent,
+                     *ticket,
+                     *reason,
+                     std::chrono::seconds(static_cast<std::int64_t>(*seconds))};
+}
+
+Result<Id> ParseCallerOver(std::string_view data) {
+  const auto object = ParseObject(data);
+  const auto request = object ? GetId(*object, "request_id") : std::nullopt;
+  if (!request) return Malformed("caller-over");
+  return *request;
+}
+
 PostRequest FormatPost(const Post& post) {
   json::object body;
   switch (post.kind) {
@@ -285,6 +318,22 @@ Result<std::array<std::uint8_t, 144>> ParseLoginCert(std::string_view body) {
   const auto certificate = object ? GetArray<144>(*object, "login_cert") : std::nullopt;
   if (!certificate) return Malformed("login_cert");
   return *certificate;
+}
+
+PostRequest FormatCallerAnswer(const Id& request,
+                               const std::optional<std::array<std::uint8_t, 172>>& assertion) {
+  json::object body;
+  body["assertion"] = nullptr;
+  if (assertion) body["assertion"] = Base64(*assertion);
+  return {PathOf(request, "callers/", "/answer"), json::serialize(body)};
+}
+
+Result<CallerVerdict> ParseCallerVerdict(std::string_view body) {
+  const auto object = ParseObject(body);
+  const json::value* passed = object ? object->if_contains("passed") : nullptr;
+  const auto reason = object ? GetText(*object, "reason", 1024) : std::nullopt;
+  if (passed == nullptr || !passed->is_bool() || !reason) return Malformed("caller verdict");
+  return CallerVerdict{passed->get_bool(), Printable(*reason, 300)};
 }
 
 Problem ParseProblem(int status, std::string_view body) {

@@ -44,6 +44,8 @@ Result<JobEvent> ParseJobEvent(std::string_view data);
 Result<Id> ParseVoidEvent(std::string_view data);
 Result<EnrolEvent> ParseEnrolEvent(std::string_view data);
 Result<AlarmEvent> ParseAlarmEvent(std::string_view data);
+Result<CallerEvent> ParseCallerEvent(std::string_view data);
+Result<Id> ParseCallerOver(std::string_view data);
 
 struct PostRequest {
   std::string path;
@@ -63,6 +65,10 @@ Result<NoisePublic> ParseChallenge(std::string_view body);
 PostRequest FormatLoginProof(const NoisePublic& login_noise_pub, const NoisePublic& challenge,
                              const std::array<std::uint8_t, 32>& proof);
 Result<std::array<std::uint8_t, 144>> ParseLoginCert(std::string_view body);
+
+PostRequest FormatCallerAnswer(const Id& request,
+                               const std::optional<std::array<std::uint8_t, 172>>& assertion);
+Result<CallerVerdict> ParseCallerVerdict(std::string_view body);
 
 // What a problem+json answer says, for people and for us.
 struct Problem {

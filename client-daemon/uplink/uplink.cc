@@ -58,6 +58,7 @@ void Uplink::Stop() {
   grant_client_.Stop();
   login_client_.Stop();
   renew_client_.Stop();
+  caller_client_.Stop();
   outbox_.Stop();
   if (event_thread_.joinable()) event_thread_.join();
   if (post_thread_.joinable()) post_thread_.join();
@@ -311,6 +312,14 @@ Result<void> Uplink::Dispatch(const std::string& name, const std::string& data) 
     const auto event = ParseAlarmEvent(data);
     if (!event) return tl::unexpected(event.error());
     events_.OnAlarm(*event);
+  } else if (name == "caller") {
+    const auto event = ParseCallerEvent(data);
+    if (!event) return tl::unexpected(event.error());
+    events_.OnCaller(*event);
+  } else if (name == "caller-over") {
+    const auto request = ParseCallerOver(data);
+    if (!request) return tl::unexpected(request.error());
+    events_.OnCallerOver(*request);
   }  // `ping`, and what a newer server may add
   return {};
 }
@@ -478,6 +487,26 @@ Result<std::array<std::uint8_t, 144>> Uplink::AskForLoginCert(
       AskAboutLogin(login_noise_pub, FormatLoginProof(login_noise_pub, challenge, proof));
   if (!response) return tl::unexpected(response.error());
   return ParseLoginCert(response->body);
+}
+
+Result<CallerVerdict> Uplink::AnswerCaller(
+    const Id& request, const std::optional<std::array<std::uint8_t, 172>>& assertion) {
+  const auto approval = identity_.GetApproval();
+  if (!approval || Status().state != UplinkState::kConnected) {
+    return Fail(ErrorCode::kUnavailable, "The server cannot be asked now; try again.");
+  }
+  const PostRequest answer = FormatCallerAnswer(request, assertion);
+  const std::scoped_lock lock(caller_mutex_);
+  caller_client_.SetTls(OwnTls());
+  const auto response = caller_client_.Send(
+      {"POST", approval->daemon_url + answer.path, answer.body, ""}, kLoginTimeout);
+  if (!response) return tl::unexpected(response.error());
+  if (response->status == 200) return ParseCallerVerdict(response->body);
+  const std::string words = ParseProblem(response->status, response->body).detail;
+  if (response->status == 429 || response->status >= 500) {
+    return Fail(ErrorCode::kUnavailable, words);
+  }
+  return CallerVerdict{false, words};
 }
 
 }  // namespace keyferry::daemon

@@ -61,6 +61,8 @@ class Uplink : public GrantSource {
   Result<std::array<std::uint8_t, 144>> AskForLoginCert(
       const NoisePublic& login_noise_pub, const NoisePublic& challenge,
       const std::array<std::uint8_t, 32>& proof) override;
+  Result<CallerVerdict> AnswerCaller(
+      const Id& request, const std::optional<std::array<std::uint8_t, 172>>& assertion) override;
 
  private:
   void EventLoop();
@@ -96,6 +98,8 @@ class Uplink : public GrantSource {
   std::mutex grant_mutex_;
   HttpClient grant_client_;
   HttpClient renew_client_;
+  std::mutex caller_mutex_;
+  HttpClient caller_client_;
   std::atomic<int> generation_{0};  // of the TLS key and certificate
   std::mutex login_mutex_;          // the two below and the client
   HttpClient login_client_;

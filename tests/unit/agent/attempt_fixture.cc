@@ -41,6 +41,18 @@ void Client::Cancel() {
   Send(out);
 }
 
+void Client::Deny() {
+  Datagram out(login::kMaxMessage);
+  out.resize(login::WriteBare(login::Type::kDeny, out));
+  Send(out);
+}
+
+void Client::Prove(const std::string& number, const std::string& pin) {
+  Datagram out(login::kMaxMessage);
+  out.resize(login::Write(login::Prove{number, pin}, out));
+  Send(out);
+}
+
 Datagram Client::Receive() {
   Datagram datagram(4096);
   const ssize_t size = recv(fd_, datagram.data(), datagram.size(), 0);

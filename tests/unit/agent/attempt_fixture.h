@@ -40,6 +40,8 @@ class Client {
   void Hello(login::Purpose purpose, const std::string& user);
   void Pin(const std::string& pin);
   void Cancel();
+  void Deny();
+  void Prove(const std::string& number, const std::string& pin);
   // The next datagram; empty when the agent closed.
   Datagram Receive();
   void Close();

@@ -220,3 +220,58 @@ TEST_CASE("a relay that broke its rules once is not used again") {
   REQUIRE_FALSE(next);
   CHECK(next.error().code == ErrorCode::kUnavailable);
 }
+
+TEST_CASE("what the help desk asks, as the daemon says it") {
+  const std::string good =
+      "{\"ok\":true,\"request_id\":\"000102030405060708090a0b0c0d0e0f\",\"challenge\":\"" +
+      daemon::Base64(std::vector<std::uint8_t>(32, 7)) +
+      "\",\"agent\":\"Anna (anna)\",\"ticket\":\"INC-1\",\"reason\":\"forgot it\"}";
+  const auto ask = [](const std::string& answer) {
+    OneTimeDaemon keyferryd(Answers(answer));
+    DaemonClient client(keyferryd.path);
+    Budget budget(milliseconds(5000));
+    return client.Question("alice", budget);
+  };
+  const auto question = ask(good);
+  REQUIRE(question);
+  CHECK(question->request[15] == 15);
+  CHECK(question->challenge[31] == 7);
+  CHECK(question->agent == "Anna (anna)");
+  for (const auto& [from, to] :
+       std::vector<std::pair<std::string, std::string>>{{"Anna (anna)", "Anna\\n(anna)"},
+                                                        {"Anna (anna)", ""},
+                                                        {"INC-1", std::string(41, 'x')},
+                                                        {"forgot it", std::string(301, 'x')},
+                                                        {"\"reason\"", "\"why\""},
+                                                        {"000102", "00010"}}) {
+    std::string bad = good;
+    bad.replace(bad.find(from), from.size(), to);
+    INFO(bad);
+    CHECK(ask(bad).error().code == ErrorCode::kProtocol);
+  }
+  CHECK(ask("{\"ok\":false,\"code\":\"not_found\",\"message\":\"Nothing.\"}").error().code ==
+        ErrorCode::kNotFound);
+}
+
+TEST_CASE("an answer counts only when the server says so") {
+  const auto answer = [](const std::string& said, bool proof) {
+    OneTimeDaemon keyferryd(Answers(said));
+    DaemonClient client(keyferryd.path);
+    Budget budget(milliseconds(5000));
+    std::optional<protocol::Bytes<protocol::kAssertionSize>> bytes;
+    if (proof) bytes.emplace();
+    return client.Answer({1}, bytes, budget);
+  };
+  const std::string passed = "{\"ok\":true,\"passed\":true,\"reason\":\"\"}",
+                    failed = "{\"ok\":true,\"passed\":false,\"reason\":\"\"}",
+                    reason = "{\"ok\":true,\"passed\":false,\"reason\":\"Another number.\"}";
+  CHECK(answer(passed, true));
+  CHECK(answer(failed, false));
+  CHECK(answer(failed, true).error().code == ErrorCode::kConflict);
+  CHECK(answer(passed, false).error().code == ErrorCode::kConflict);
+  CHECK(answer(reason, true).error().message == "Another number.");
+  CHECK(answer(reason, false).error().code == ErrorCode::kConflict);
+  CHECK(answer("{\"ok\":true}", true).error().code == ErrorCode::kProtocol);
+  CHECK(answer("{\"ok\":true,\"passed\":1,\"reason\":\"\"}", true).error().code ==
+        ErrorCode::kProtocol);
+}

@@ -318,4 +318,19 @@ Result<void> FakeDaemon::Used(const daemon::Id&, std::uint64_t seq, daemon::logi
   return {};
 }
 
+Result<daemon::login::QuestionAtHand> FakeDaemon::Question(const std::string& asked,
+                                                           daemon::login::Budget&) {
+  if (questions++ > 0 && on_later_question) on_later_question();
+  if (!question || asked != "alice") return Fail(ErrorCode::kNotFound, "Nothing is asked.");
+  return *question;
+}
+
+Result<void> FakeDaemon::Answer(
+    const daemon::Id& request,
+    const std::optional<protocol::Bytes<protocol::kAssertionSize>>& proof, daemon::login::Budget&) {
+  if (answer_error) return tl::unexpected(*answer_error);
+  if (question && request == question->request) answers.push_back(proof);
+  return {};
+}
+
 }  // namespace keyferry::test

@@ -93,7 +93,18 @@ class FakeDaemon final : public daemon::login::DaemonPort {
                                              daemon::login::Budget& budget) override;
   Result<void> Used(const daemon::Id& device, std::uint64_t seq,
                     daemon::login::Budget& budget) override;
+  Result<daemon::login::QuestionAtHand> Question(const std::string& login,
+                                                 daemon::login::Budget& budget) override;
+  Result<void> Answer(const daemon::Id& request,
+                      const std::optional<protocol::Bytes<protocol::kAssertionSize>>& proof,
+                      daemon::login::Budget& budget) override;
 
+  // What the help desk asks alice, and what it was answered.
+  std::optional<daemon::login::QuestionAtHand> question;
+  std::function<void()> on_later_question;
+  int questions = 0;
+  std::optional<Error> answer_error;
+  std::vector<std::optional<protocol::Bytes<protocol::kAssertionSize>>> answers;
   std::optional<Error> register_error;
   std::optional<Error> relay_error;
   std::optional<Error> used_error;

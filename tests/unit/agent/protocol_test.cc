@@ -38,6 +38,12 @@ Datagram Some(Type type) {
       return Make([](auto out) { return Write(Ready{8, true, "key 1"}, out); });
     case Type::kReleased:
       return Make([](auto out) { return Write(Released{7, "secret"}, out); });
+    case Type::kProve:
+      return Make([](auto out) { return Write(Prove{"047", "246813"}, out); });
+    case Type::kQuestion:
+      return Make([](auto out) {
+        return Write(Question{"Anna Agent (anna)", "INC-1", "forgot it"}, out);
+      });
     case Type::kError:
       return Make([](auto out) { return Write(Refusal{Problem::kWrongPin, 7, "No."}, out); });
     default:
@@ -45,9 +51,10 @@ Datagram Some(Type type) {
   }
 }
 
-const std::vector<Type> kTypes = {Type::kHello,    Type::kPin,    Type::kPinSet, Type::kPinChange,
-                                  Type::kConfirm,  Type::kCancel, Type::kReady,  Type::kTouch,
-                                  Type::kReleased, Type::kYes,    Type::kDone,   Type::kError};
+const std::vector<Type> kTypes = {Type::kHello,    Type::kPin,    Type::kPinSet,  Type::kPinChange,
+                                  Type::kConfirm,  Type::kCancel, Type::kReady,   Type::kTouch,
+                                  Type::kReleased, Type::kYes,    Type::kDone,    Type::kError,
+                                  Type::kDeny,     Type::kProve,  Type::kQuestion};
 
 // Whether the parser for `type` takes the datagram.
 bool Parses(Type type, const Datagram& datagram) {
@@ -66,6 +73,10 @@ bool Parses(Type type, const Datagram& datagram) {
       return ParseReady(datagram).has_value();
     case Type::kReleased:
       return ParseReleased(datagram).has_value();
+    case Type::kProve:
+      return ParseProve(datagram).has_value();
+    case Type::kQuestion:
+      return ParseQuestion(datagram).has_value();
     case Type::kError:
       return ParseRefusal(datagram).has_value();
     default:
@@ -136,7 +147,7 @@ TEST_CASE("another version or an unknown type is refused") {
       CHECK(TypeOf(other).has_value() == (value == kVersion));
     }
   }
-  for (const int type : {0x00, 0x07, 0x7F, 0x80, 0x87, 0xFF}) {
+  for (const int type : {0x00, 0x09, 0x7F, 0x80, 0x88, 0xFF}) {
     for (std::size_t size = 2; size < 300; ++size) {
       Datagram datagram(size);
       datagram[0] = kVersion;
@@ -186,13 +197,13 @@ TEST_CASE("numbers out of range are refused") {
   for (int value = 0; value < 256; ++value) {
     Datagram hello = Some(Type::kHello);
     hello[2] = static_cast<std::uint8_t>(value);
-    CHECK(ParseHello(hello).has_value() == (value >= 1 && value <= 5));
+    CHECK(ParseHello(hello).has_value() == (value >= 1 && value <= 6));
     Datagram ready = Some(Type::kReady);
     ready[3] = static_cast<std::uint8_t>(value);
     CHECK(ParseReady(ready).has_value() == (value <= 1));
     Datagram refusal = Some(Type::kError);
     refusal[2] = static_cast<std::uint8_t>(value);
-    CHECK(ParseRefusal(refusal).has_value() == (value >= 1 && value <= 17));
+    CHECK(ParseRefusal(refusal).has_value() == (value >= 1 && value <= 19));
   }
   Datagram confirm = Some(Type::kConfirm);
   confirm[2] = 0x80;
@@ -200,6 +211,39 @@ TEST_CASE("numbers out of range are refused") {
   confirm[2] = 0;
   confirm[9] = 0;
   CHECK_FALSE(ParseConfirm(confirm));
+}
+
+TEST_CASE("the help desk's question and its answer") {
+  const Datagram made = Some(Type::kQuestion);
+  const auto question = ParseQuestion(made);
+  REQUIRE(question);
+  CHECK(question->asker == "Anna Agent (anna)");
+  CHECK(question->ticket == "INC-1");
+  CHECK(question->reason == "forgot it");
+  const Datagram proof = Some(Type::kProve);
+  REQUIRE(ParseProve(proof));
+  CHECK(ParseProve(proof)->number == "047");
+  CHECK(ParseProve(proof)->pin == "246813");
+  for (std::size_t digit = 2; digit < 5; ++digit) {
+    for (int value = 0; value < 256; ++value) {
+      Datagram other = proof;
+      other[digit] = static_cast<std::uint8_t>(value);
+      CHECK(ParseProve(other).has_value() == (value >= '0' && value <= '9'));
+    }
+  }
+  Datagram out(kMaxMessage);
+  const std::string asker(kMaxAsker, 'a'), ticket(kMaxTicket, 't'), reason(kMaxReason, 'r');
+  CHECK(Write(Question{asker, ticket, reason}, out) == 2 + 4 + 468);
+  // Never cut or cleaned: it is what the key signs.
+  CHECK(Write(Question{asker + "a", ticket, reason}, out) == 0);
+  CHECK(Write(Question{asker, ticket + "t", reason}, out) == 0);
+  CHECK(Write(Question{asker, ticket, reason + "r"}, out) == 0);
+  CHECK(Write(Question{"", ticket, reason}, out) == 0);
+  CHECK(Write(Question{asker, "a\nb", reason}, out) == 0);
+  CHECK(Write(Prove{"04", "246813"}, out) == 0);
+  CHECK(Write(Prove{"0470", "246813"}, out) == 0);
+  CHECK(Write(Prove{"04x", "246813"}, out) == 0);
+  CHECK(Write(Prove{"047", ""}, out) == 0);
 }
 
 TEST_CASE("control characters never come out of a parser") {

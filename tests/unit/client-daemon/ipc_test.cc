@@ -90,6 +90,31 @@ TEST_CASE("status, and what is no request") {
   CHECK(peer.Read().empty());
 }
 
+TEST_CASE("the login agent learns what the help desk asks, and carries the answer") {
+  Rig rig;
+  CHECK_THAT(rig.Ask(R"({"op":"caller","login":"alice"})"), Catch::Contains("not_found"));
+  CallerEvent event;
+  event.request = {5};
+  event.login = "alice";
+  event.challenge = {6};
+  event.agent = "Anna \"A\" Agent";
+  event.ticket = "INC-1";
+  event.reason = "forgot it";
+  event.life = std::chrono::seconds(180);
+  rig.workstation->OnCaller(event);
+  CHECK(rig.Ask(R"({"op":"caller","login":"alice"})") ==
+        R"({"ok":true,"request_id":")" + Hex(Id{5}) + R"(","challenge":")" +
+            Base64(event.challenge) +
+            R"(","agent":"Anna \"A\" Agent","ticket":"INC-1","reason":"forgot it"})");
+  CHECK_THAT(rig.Ask(R"({"op":"caller","login":"bob"})"), Catch::Contains("not_found"));
+  CHECK(rig.Ask(R"({"op":"answer","request_id":")" + Hex(Id{5}) + R"(","assertion":")" +
+                Base64(Bytes(172)) + "\"}") == R"({"ok":true,"passed":true,"reason":""})");
+  CHECK_THAT(rig.Ask(R"({"op":"caller","login":"alice"})"), Catch::Contains("not_found"));
+  rig.granter.verdict = CallerVerdict{false, "Another number."};
+  CHECK(rig.Ask(R"({"op":"answer","request_id":")" + Hex(Id{5}) + R"(","assertion":null})") ==
+        R"({"ok":true,"passed":false,"reason":"Another number."})");
+}
+
 TEST_CASE("a relay ferries what it may and nothing else") {
   Rig rig;
   Peer peer(rig.path);

@@ -24,6 +24,21 @@ TEST_CASE("requests of local programs are taken exactly as written down") {
   CHECK_FALSE(ParseRequest(proof + ",\"proof\":\"AA==\"}"));
   CHECK_FALSE(ParseRequest(proof + ",\"proof\":" + b32 + ",\"more\":1}"));
 
+  CHECK(ParseRequest(R"({"op":"caller","login":"alice"})")->login == "alice");
+  const std::string answer = R"({"op":"answer","request_id":")" + id + R"(","assertion":)";
+  CHECK_FALSE(ParseRequest(answer + "null}")->assertion);
+  CHECK(ParseRequest(answer + "\"" + Base64(Bytes(172)) + "\"}")->assertion);
+  CHECK(ParseRequest(answer + "null}")->request == Id{1});
+  for (const std::string& bad :
+       {std::string(R"({"op":"caller"})"), std::string(R"({"op":"caller","login":""})"),
+        std::string(R"({"op":"caller","login":"a","x":1})"), answer + "\"AA==\"}",
+        answer + "\"" + Base64(Bytes(171)) + "\"}", answer + "null,\"passed\":true}",
+        std::string(R"({"op":"answer","assertion":null})"),
+        R"({"op":"answer","request_id":")" + id + "\"}"}) {
+    INFO(bad);
+    CHECK_FALSE(ParseRequest(bad));
+  }
+
   for (const std::string& bad : std::vector<std::string>{
            "", "[]", "{}", R"({"op":1})", R"({"op":"fly"})", R"({"op":"status","x":1})",
            R"({"op":"relay"})", R"({"op":"relay","login":""})",

@@ -48,6 +48,43 @@ TEST_CASE("events are taken with what they need, unknown members are read over")
   }
 }
 
+TEST_CASE("the help desk's question, its end, the answer and the verdict") {
+  const std::string good = R"({"request_id":")" + kId + R"(","login":"alice","challenge":")" +
+                           B64(32) + R"(","agent":"Anna","ticket":"INC-1","reason":"why",)";
+  const auto event = ParseCallerEvent(good + R"("seconds":180,"new":1})");
+  REQUIRE(event);
+  CHECK(event->request == Id{1});
+  CHECK(event->agent == "Anna");
+  CHECK(event->life == std::chrono::seconds(180));
+  for (const std::string& bad :
+       {good + R"("new":1})", good + R"("seconds":-1})", good + R"("seconds":3601})",
+        std::string("[]"),
+        R"({"request_id":")" + kId + R"(","login":"","challenge":")" + B64(32) +
+            R"(","agent":"a","ticket":"t","reason":"r","seconds":9})",
+        R"({"request_id":")" + kId + R"(","login":"a","challenge":")" + B64(31) +
+            R"(","agent":"a","ticket":"t","reason":"r","seconds":9})",
+        R"({"request_id":")" + kId + R"(","login":"a","challenge":")" + B64(32) +
+            R"(","agent":"a\u000ab","ticket":"t","reason":"r","seconds":9})",
+        R"({"request_id":")" + kId + R"(","login":"a","challenge":")" + B64(32) +
+            R"(","agent":"a","ticket":"t","reason":")" + std::string(301, 'r') +
+            R"(","seconds":9})"}) {
+    INFO(bad);
+    CHECK_FALSE(ParseCallerEvent(bad));
+  }
+  CHECK(*ParseCallerOver(R"({"request_id":")" + kId + "\"}") == Id{1});
+  CHECK_FALSE(ParseCallerOver("{}"));
+  CHECK_FALSE(ParseCallerOver("null"));
+  CHECK(FormatCallerAnswer({1}, std::nullopt).path == "/workstation/v1/callers/" + kId + "/answer");
+  CHECK(FormatCallerAnswer({1}, std::nullopt).body == R"({"assertion":null})");
+  CHECK(FormatCallerAnswer({1}, std::array<std::uint8_t, 172>{}).body ==
+        R"({"assertion":")" + B64(172) + "\"}");
+  CHECK(ParseCallerVerdict(R"({"passed":true,"reason":""})")->passed);
+  CHECK(ParseCallerVerdict(R"({"passed":false,"reason":"No."})")->reason == "No.");
+  for (const char* bad : {"{}", R"({"passed":1,"reason":""})", R"({"passed":true})", "<html>"}) {
+    CHECK_FALSE(ParseCallerVerdict(bad));
+  }
+}
+
 TEST_CASE("events with missing, wrong or oversized members are refused") {
   CHECK_FALSE(ParseJobEvent("{}"));
   CHECK_FALSE(ParseJobEvent(R"({"job_id":")" + kId + R"(","device_id":")" + kId +
@@ -62,13 +99,14 @@ TEST_CASE("events with missing, wrong or oversized members are refused") {
       R"("deliver_cert":")" + B64(144) + R"(","issuer_cert":")" + B64(161) + "\"";
   CHECK(ParseHello(R"({"protocol":1,"login_cert":null,)" + hello + "}"));
   CHECK_FALSE(ParseHello(R"({"protocol":1,)" + hello + "}"));
-  // Ours, the two before, and no other.
+  // Ours, the three before, and no other.
   CHECK(ParseHello(R"({"protocol":2,"login_cert":null,)" + hello + "}"));
   const auto old = ParseHello(R"({"protocol":0,"login_cert":null,)" + hello + "}");
   CHECK(old.error().code == ErrorCode::kUnsupported);
   CHECK_THAT(old.error().message, Catch::Contains("update keyferry-server"));
   CHECK(ParseHello(R"({"protocol":3,"login_cert":null,)" + hello + "}"));
-  const auto fresh = ParseHello(R"({"protocol":4,"login_cert":null,)" + hello + "}");
+  CHECK(ParseHello(R"({"protocol":4,"login_cert":null,)" + hello + "}"));
+  const auto fresh = ParseHello(R"({"protocol":5,"login_cert":null,)" + hello + "}");
   CHECK(fresh.error().code == ErrorCode::kUnsupported);
   CHECK_THAT(fresh.error().message, Catch::Contains("install the keyferry package"));
   CHECK_FALSE(ParseHello(R"({"login_cert":null,)" + hello + "}"));

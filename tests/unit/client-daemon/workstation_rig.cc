@@ -42,6 +42,12 @@ Result<std::array<std::uint8_t, 204>> Granter::AskForGrant(const Id&,
   return grant.Encode();
 }
 
+Result<daemon::CallerVerdict> Granter::AnswerCaller(
+    const daemon::Id&, const std::optional<std::array<std::uint8_t, 172>>& assertion) {
+  answers.push_back(assertion);
+  return verdict;
+}
+
 Result<std::array<std::uint8_t, 32>> Granter::AskForChallenge(const std::array<std::uint8_t, 32>&) {
   if (!challenge) return Fail(ErrorCode::kUnavailable, "The server cannot be asked now.");
   return *challenge;

@@ -42,6 +42,11 @@ class Granter final : public daemon::GrantSource {
       const std::array<std::uint8_t, 32>& login_noise_pub,
       const std::array<std::uint8_t, 32>& challenge,
       const std::array<std::uint8_t, 32>& proof) override;
+  Result<daemon::CallerVerdict> AnswerCaller(
+      const daemon::Id& request,
+      const std::optional<std::array<std::uint8_t, 172>>& assertion) override;
+  Result<daemon::CallerVerdict> verdict = daemon::CallerVerdict{true, {}};
+  std::vector<std::optional<std::array<std::uint8_t, 172>>> answers;
   std::optional<std::array<std::uint8_t, 32>> challenge;  // nothing: the server cannot be asked
   std::optional<std::array<std::uint8_t, 32>> certifies;  // instead of the key that was asked for
   protocol::Bytes<protocol::kEnrollBeginSize> begin{};
