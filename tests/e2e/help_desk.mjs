@@ -4,8 +4,8 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { openBrowser } from '../../scripts/lib/demo/browser.mjs';
 import { Api } from '../../scripts/lib/demo/api.mjs';
-import { must } from '../../scripts/lib/demo/processes.mjs';
-import { ROOT, UIDS, until } from '../../scripts/lib/demo/stack.mjs';
+import { must, run } from '../../scripts/lib/demo/processes.mjs';
+import { PIN, ROOT, UIDS, until } from '../../scripts/lib/demo/stack.mjs';
 import { textOf } from '../support/smtp/mail_server.mjs';
 
 function assert(condition, message) { if (!condition) throw new Error(message); }
@@ -63,6 +63,13 @@ export function helpDeskTests({ stack, test, signIn, axe, picture }) {
     await page.setViewportSize(size);
   };
   const method = (page, name) => page.locator(`[data-method="${name}"]`);
+  /** Asks for the touch; the number that the agent reads out, once the workstation has the question. */
+  const ask = async (page) => {
+    await method(page, 'key_touch').getByRole('button', { name: /^Ask/ }).click();
+    return method(page, 'key_touch').locator('[data-number]').innerText();
+  };
+  const answer = (input, what = 'answer', whose = ['--user', caller().login]) =>
+    run(stack.program('keyferry'), ['help-desk', what, ...(what === 'answer' ? ['--stdin'] : []), ...whose, '--socket', stack.agentSocket], { input });
   const cancel = async (page) => {
     await page.getByRole('button', { name: 'Cancel the request' }).click();
     await page.getByRole('heading', { name: 'You cancelled this request' }).waitFor();
@@ -156,6 +163,60 @@ export function helpDeskTests({ stack, test, signIn, axe, picture }) {
       await look(page, 'blocked', 'blocked');
       assert((await audited('E2E-2'))[0].action === 'help_desk.blocked', 'not audited');
       assert((await changes()).length === before, 'a change was made');
+    })),
+
+    () => test('help desk: the caller proves by the touch of the key: number, PIN and touch at the workstation', () => asAgent(async (page) => {
+      await begin(page, 'E2E-10');
+      await choose(page, 'Unlock the account');
+      const number = await ask(page);
+      await look(page, 'a touch is waited for', 'touch');
+      assert((await answer(`000\n${PIN}\n`, 'deny', ['--user', agent().login])).stderr.includes('asks you nothing'), 'another person is asked');
+      const done = await answer(`${number}\n${PIN}\n`);
+      assert(done.code === 0 && /Liam/.test(done.stdout) && done.stdout.includes('E2E-10') && done.stdout.includes('e2e: forgot it'), `answer: ${done.stdout}${done.stderr}`);
+      assert(!(done.stdout + done.stderr).includes(PIN), 'the PIN is shown');
+      await page.getByRole('heading', { name: 'The caller is verified' }).waitFor();  // by itself
+      assert((await answer(`${number}\n${PIN}\n`)).code !== 0, 'it was answered twice');
+      await page.getByRole('button', { name: 'Unlock the account' }).click();
+      await page.getByRole('button', { name: 'The caller knows' }).click();
+      await page.getByRole('heading', { name: 'Done' }).waitFor();
+      const words = (await audited('E2E-10')).map(({ action, outcome, actor }) => `${action.slice(10)} ${outcome} ${actor}`).reverse();
+      assert(words[2].startsWith('ask ok ') && /^verify ok workstation /.test(words[3]), words.join(', '));
+      assert(!JSON.stringify(await audited('E2E-10')).includes(`"${number}"`), 'the audit log has the number');
+    })),
+
+    () => test('help desk: "this is not me" at the workstation reaches the agent at once', () => asAgent(async (page) => {
+      await begin(page, 'E2E-11');
+      await choose(page, 'Unlock the account');
+      await ask(page);
+      const done = await answer('', 'deny');
+      assert(done.code === 0, `deny: ${done.stdout}${done.stderr}`);
+      await page.getByText('The person at the workstation said: this is not me').waitFor();  // by itself
+      await method(page, 'key_touch').getByText('2 attempts left').waitFor();
+      await look(page, 'denied', 'denied');
+      const [newest] = await audited('E2E-11');
+      assert(newest.action === 'help_desk.verify' && newest.outcome === 'wrong' && /denied/.test(newest.detail), JSON.stringify(newest));
+      await cancel(page);
+    })),
+
+    () => test('help desk: a pulled key, a wrong number and a cancelled request prove nothing', () => asAgent(async (page) => {
+      await begin(page, 'E2E-12');
+      await choose(page, 'Unlock the account');
+      const number = await ask(page);
+      await stack.keyControl('unplug');
+      const pulled = await answer(`${number}\n${PIN}\n`);
+      assert(pulled.code !== 0 && /plugged in/.test(pulled.stderr), `without a key: ${pulled.stdout}${pulled.stderr}`);
+      await stack.keyControl('plug');
+      await until('the key is back', async () => {
+        const { stdout } = await run(stack.program('keyferry'), ['status', '--json', '--socket', stack.daemonSocket]);
+        return JSON.parse(stdout).keys.some(({ login, standing }) => login === caller().login && standing === 'active');
+      });
+      const wrong = await answer(`${number === '123' ? '124' : '123'}\n${PIN}\n`);
+      assert(wrong.code !== 0 && /did not take this proof/.test(wrong.stderr), `another number: ${wrong.stdout}${wrong.stderr}`);
+      await method(page, 'key_touch').getByText('2 attempts left').waitFor();
+      assert((await answer(`${number}\n${PIN}\n`)).stderr.includes('asks you nothing'), 'the question was not used up');
+      await ask(page);
+      await cancel(page);
+      await until('the workstation hears of it', async () => (await answer('', 'deny')).stderr.includes('asks you nothing'));
     })),
 
     () => test('help desk: two tabs and double submits change once; the other is shown where it stands', () => asAgent(async (page, own) => {
