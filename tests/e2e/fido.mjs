@@ -189,7 +189,7 @@ export function fidoTests({ stack, test, signIn, axe, picture, admin }) {
       const prove = async (key) => send('POST', '/api/v1/session/step-up', { form: { assertion: key.assert(await challenge()) } });
       const key = new SoftKey(new URL(stack.pageUrl).origin);
       const begin = () => api.must('POST', '/api/v1/session/fido-keys/challenge');
-      const add = async () => send('POST', '/api/v1/session/fido-keys', { json: { name: 'software', credential: key.create((await begin()).challenge), transports: ['usb'] } });
+      const add = async () => api.request('POST', '/api/v1/session/fido-keys', { json: { name: 'software', credential: key.create((await begin()).challenge), transports: ['usb'] } });
       const options = await begin();
       assert(options.rp.id === 'localhost' && options.attestation === 'none', JSON.stringify(options));
       key.origin = 'https://localhost';
