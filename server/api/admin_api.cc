@@ -64,6 +64,7 @@ void AddAdminRoutes(Router& router, Services& services,
   if (services.four_eyes != nullptr) AddApprovalRoutes(router, services);
   if (services.alarm != nullptr) AddAlarmRoutes(router, services);
   if (services.webhooks != nullptr) AddWebhookRoutes(router, services);
+  if (services.notices != nullptr) AddNoticeRoutes(router, services);
   AddPublicRoutes(router, services);
 }
 

@@ -100,5 +100,6 @@ void AddScopeRoutes(Router& router, Services& services);
 void AddApprovalRoutes(Router& router, Services& services);
 void AddAlarmRoutes(Router& router, Services& services);
 void AddWebhookRoutes(Router& router, Services& services);
+void AddNoticeRoutes(Router& router, Services& services);
 
 }  // namespace keyferry::server

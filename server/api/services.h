@@ -31,6 +31,7 @@ class FidoKeys;
 class FourEyes;
 class HelpDeskService;
 class WebhookService;
+class NoticeService;
 
 // What API and pages may call. Everything outlives the routers that were built from it.
 struct Services {
@@ -65,6 +66,7 @@ struct Services {
   AlarmService* alarm = nullptr;                // null: none can be raised here
   WebhookService* webhooks = nullptr;           // null: nobody is told of the help desk's requests
   FidoKeys* fido = nullptr;                     // null: no FIDO2 keys here
+  NoticeService* notices = nullptr;             // null: nobody is told of anything here
 };
 
 }  // namespace keyferry::server

@@ -9,6 +9,7 @@
 #include "server/core/fido_keys.h"
 #include "server/core/four_eyes.h"
 #include "server/core/keys.h"
+#include "server/core/notice_store.h"
 #include "server/core/rotation.h"
 #include "server/core/session.h"
 #include "server/core/tokens.h"
@@ -35,6 +36,7 @@ boost::json::object ToJson(const FidoKeyView& view);
 boost::json::object ToJson(const AlarmView& view);
 boost::json::object ToJson(const RotationPolicy& policy);
 boost::json::object ToJson(const ApprovalView& view);
+boost::json::object ToJson(const NoticeRecord& notice);
 boost::json::object ToJson(const RotationCandidate& member);
 boost::json::object ToJson(const WebhookRecord& one);
 const char* EnrolmentName(EnrolmentState state);

@@ -10,9 +10,11 @@
 #include "server/api/answers.h"
 #include "server/api/guard.h"
 #include "server/api/json_reader.h"
+#include "server/api/paging.h"
 #include "server/api/problem.h"
 #include "server/core/encoding.h"
 #include "server/core/help_desk.h"
+#include "server/core/notices.h"
 
 namespace keyferry::server {
 namespace {
@@ -378,6 +380,13 @@ void AddWorkstationRoutes(Router& router, Services& services,
     body["reason"] = verdict->reason;
     return Response::Json(json::serialize(body));
   });
+  if (services.notices != nullptr) {
+    post("/workstation/v1/notices/{number}/not-me", Body::kNone, [&services](Request& request) {
+      const auto number = ReadNumber(request.captures[0], "number");
+      if (!number) return NoSuchThing(request);
+      return Done(services, request, services.notices->ObjectAt(*request.workstation, *number));
+    });
+  }
   post("/workstation/v1/used", Body::kJson, [&services](Request& request) {
     JsonReader in(request.body.span());
     const auto device = in.Identifier<DeviceId>("device_id");

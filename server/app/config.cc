@@ -122,6 +122,10 @@ const std::vector<std::string>& FirstKeys() {
       "four_eyes.enabled",
       "four_eyes.new_key_hours",
       "four_eyes.approval_minutes",
+      "notice.enabled",
+      "notice.managers",
+      "notice.link_hours",
+      "notice.language",
       "log.level",
       "log.file",
   };
@@ -582,6 +586,11 @@ class Parser {
     eyes.new_key_hours = reader_.Number("four_eyes.new_key_hours", eyes.new_key_hours, 0, 720);
     eyes.approval_minutes =
         reader_.Number("four_eyes.approval_minutes", eyes.approval_minutes, 5, 1440);
+    auto& notice = config_.notice;
+    notice.enabled = reader_.Flag("notice.enabled", notice.enabled);
+    notice.managers = reader_.Flag("notice.managers", notice.managers);
+    notice.link_hours = reader_.Number("notice.link_hours", notice.link_hours, 1, 168);
+    notice.language = reader_.OneOf("notice.language", notice.language, {"en", "uk"});
   }
 
   void ReadWebhook() {

@@ -166,6 +166,13 @@ struct ServerConfig {
   } four_eyes;
 
   struct {
+    bool enabled = true;
+    bool managers = true;
+    std::int64_t link_hours = 72;
+    std::string language = "en";  // or "uk"
+  } notice;
+
+  struct {
     std::string level = "info";
     std::filesystem::path file;  // empty = standard error
   } log;

@@ -18,9 +18,12 @@ Result<std::string> ResetFactorOf(const ServerConfig& config, std::string_view l
   const std::string wanted(login);
   for (const FactorRecord& factor : *factors) {
     if (::strcasecmp(factor.login.c_str(), wanted.c_str()) != 0) continue;
-    const auto reset = (*store)->ResetFactor(
-        factor.account, "factor/" + factor.account.Hex(),
-        AuditOf(clock, console, "factor.reset", factor.login, "ok", "On the server's console."));
+    AuditEntry audit =
+        AuditOf(clock, console, "factor.reset", factor.login, "ok", "On the server's console.");
+    audit.notice = NoticeDraft{
+        NoticeKind::kFactorReset, factor.account, factor.login, {}, console.login, {}, {}, {}};
+    const auto reset =
+        (*store)->ResetFactor(factor.account, "factor/" + factor.account.Hex(), audit);
     if (!reset) return tl::unexpected(reset.error());
     return "Reset the second factor of " + factor.login +
            ". It is set up anew at the next sign-in; all sessions have ended.";

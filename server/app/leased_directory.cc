@@ -66,6 +66,9 @@ class LeasedDirectory final : public Directory {
   Result<std::vector<DirectoryAttribute>> Attributes(const AccountId& id) override {
     return directory_->Attributes(id);
   }
+  Result<std::optional<Person>> ManagerOf(const AccountId& id) override {
+    return directory_->ManagerOf(id);
+  }
   Result<PersonPage> List(const PeopleQuery& query) override { return directory_->List(query); }
   std::string CursorAfter(const Person& person, PeopleOrder order) override {
     return directory_->CursorAfter(person, order);

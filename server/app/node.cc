@@ -103,6 +103,8 @@ Result<NodeLink::Self> DescribeNode(const ServerConfig& config) {
       {"keys.max_offline_days", keys.max_offline_days},
       {"keys.enrolment_minutes", keys.enrolment_minutes},
       {"keys.per_person", keys.per_person},
+      {"notice.enabled", config.notice.enabled},
+      {"notice.link_hours", config.notice.link_hours},
       {"workstations.certificate_days", workstations.certificate_days},
       {"workstations.max_pending", workstations.max_pending},
       {"workstations.max_per_address_hour", workstations.max_per_address_hour},

@@ -253,7 +253,8 @@ class Parts {
                     four_eyes_.get(),
                     alarm_.get(),
                     webhooks_ ? &webhooks_->service() : nullptr,
-                    fido_.get()};
+                    fido_.get(),
+                    &upkeep_->notices()};
   }
 
  private:
@@ -544,9 +545,10 @@ Result<void> Serve(const ServerConfig& config) {
       (*parts)->four_eyes().CloseOverdue();
     });
     (*parts)->Join([&reconciler] { reconciler.Nudge(); });
-    (*parts)->upkeep().Start();
+    const std::string origin = UrlOf(config.names.front(), *page_port);
+    (*parts)->upkeep().Start(origin);
     server->Start();
-    const std::string url = UrlOf(config.names.front(), *page_port) + "/";
+    const std::string url = origin + "/";
     log.Info("ready: pages at " + url + ", workstations at " + services.daemon_url);
     std::printf("ready %s\n", url.c_str());
     std::fflush(stdout);

@@ -4,6 +4,8 @@
 
 #include <array>
 #include <chrono>
+#include <mutex>
+#include <tuple>
 #include <utility>
 
 #include "protocol/secure/system_random.h"
@@ -67,6 +69,53 @@ Result<MailTemplates> ReadTemplates(const std::filesystem::path& folder) {
   return out;
 }
 
+// The texts of one language: NAME.txt in English, NAME.TAG.txt in others.
+Result<NoticeTexts> ReadNoticeTexts(const std::filesystem::path& folder, const std::string& tag) {
+  const auto file = [&](const char* name) {
+    return folder / (name + (tag == "en" ? std::string() : "." + tag) + ".txt");
+  };
+  NoticeTexts out;
+  const std::tuple<const char*, MailTemplate*, std::vector<std::string_view>> mails[] = {
+      {"notice",
+       &out.person,
+       {"name", "login", "what", "when", "by", "address", "key", "reason", "hours", "link"}},
+      {"notice_manager",
+       &out.manager,
+       {"name", "person", "login", "what", "when", "by", "address", "key", "reason"}},
+      {"objection",
+       &out.objection,
+       {"name", "person", "login", "what", "when", "by", "address", "said", "from", "link"}},
+  };
+  for (const auto& [name, mail, names] : mails) {
+    auto read = ReadTemplate(file(name), names);
+    if (!read) return tl::unexpected(read.error());
+    *mail = *std::move(read);
+  }
+  // Without it there would be nothing to object by.
+  if (out.person.body.find("{{link}}") == std::string::npos) {
+    return Fail(ErrorCode::kInvalidArgument, file("notice").string() + " lacks {{link}}.");
+  }
+  const std::filesystem::path acts = file("notice_acts");
+  const auto text = ReadTextFile(acts, Sharing::kOthersMayRead);
+  if (!text) return tl::unexpected(text.error());
+  auto parsed = NoticeTexts::ParseActs(*text);
+  if (!parsed) {
+    return Fail(parsed.error().code, acts.string() + " " + parsed.error().message + ".");
+  }
+  out.acts = *std::move(parsed);
+  return out;
+}
+
+NoticeConfig NoticesOf(const ServerConfig& config) {
+  NoticeConfig out;
+  out.on = config.notice.enabled;
+  out.managers = config.notice.managers;
+  out.link_hours = config.notice.link_hours;
+  out.administrator_groups = config.directory.administrator_groups;
+  out.administrators = config.mail.administrators;
+  return out;
+}
+
 std::string RandomName() {
   std::array<std::uint8_t, 16> name{};
   return OsRandom().Fill(name) ? ToHex(name) : std::to_string(getpid());
@@ -86,10 +135,12 @@ class DefaultUpkeep final : public Upkeep {
         outbox_(ports.store, mailer_.get(), ports.clock,
                 [&log](std::string_view line) { log.Warning(line); }),
         activation_(MakeActivationMail(ports, outbox_, templates_)),
+        notices_(MakeNoticeService({ports, *groups_, outbox_, templates_}, NoticesOf(config))),
         rotation_(MakeRotationService({ports, changes, *groups_, outbox_, templates_})) {}
 
   ~DefaultUpkeep() override {
-    clock_.reset();
+    rotating_.reset();
+    mailing_.reset();
     if (shared_) (void)store_.EndLease(kUpkeepTask, holder_);
   }
 
@@ -97,25 +148,38 @@ class DefaultUpkeep final : public Upkeep {
   ActivationMail* activation_mail() override { return mailer_ ? activation_.get() : nullptr; }
   MailOutbox& outbox() override { return outbox_; }
   const MailTemplates& templates() override { return templates_; }
-  void Start() override {
-    clock_ = std::make_unique<Background>(kUpkeepEvery, [this] { Tick(); });
+  NoticeService& notices() override { return *notices_; }
+  void Start(std::string url) override {
+    notices_->SetUrl(std::move(url));
+    mailing_ = std::make_unique<Background>(kUpkeepEvery, [this] { Mail(); });
+    // Of its own, so that a long run delays no notice.
+    rotating_ = std::make_unique<Background>(kUpkeepEvery, [this] { Rotate(); });
   }
 
  private:
-  // One thread.
-  void Tick() {
+  bool IsMine() {
+    if (!shared_) return true;
+    const std::lock_guard lock(mutex_);
     const auto now = std::chrono::steady_clock::now();
-    if (shared_ && now >= renew_) {
+    if (now >= renew_) {
       const auto taken = store_.TakeLease(kUpkeepTask, holder_, kUpkeepLease.count());
       mine_ = taken && *taken;
       renew_ = now + kUpkeepLease / 3;
     }
-    if (shared_ && !mine_) return;
+    return mine_;
+  }
+
+  void Mail() {
+    if (!IsMine()) return;
+    notices_->Tick();
     outbox_.Tick();
-    if (now < rotate_) return;
+  }
+
+  void Rotate() {
+    const auto now = std::chrono::steady_clock::now();
+    if (now < rotate_ || !IsMine()) return;
     rotate_ = now + kRotateEvery;
     rotation_->Tick();
-    outbox_.Tick();
   }
 
   Store& store_;
@@ -126,10 +190,13 @@ class DefaultUpkeep final : public Upkeep {
   const MailTemplates templates_;
   MailOutbox outbox_;
   const std::unique_ptr<ActivationMail> activation_;
-  std::unique_ptr<RotationService> rotation_;
+  const std::unique_ptr<NoticeService> notices_;
+  const std::unique_ptr<RotationService> rotation_;
+  std::chrono::steady_clock::time_point rotate_{};
+  std::mutex mutex_;  // the two below
   bool mine_ = false;
-  std::chrono::steady_clock::time_point renew_{}, rotate_{};
-  std::unique_ptr<Background> clock_;
+  std::chrono::steady_clock::time_point renew_{};
+  std::unique_ptr<Background> mailing_, rotating_;
 };
 
 }  // namespace
@@ -166,6 +233,9 @@ Result<std::unique_ptr<Upkeep>> Upkeep::Make(const ServerConfig& config, const C
   if (!groups) return tl::unexpected(groups.error());
   auto templates = ReadTemplates(WebFolder(config) / "mail");
   if (!templates) return tl::unexpected(templates.error());
+  auto notices = ReadNoticeTexts(WebFolder(config) / "mail", config.notice.language);
+  if (!notices) return tl::unexpected(notices.error());
+  templates->notices = *std::move(notices);
   return std::make_unique<DefaultUpkeep>(config, ports, changes, log, *std::move(mailer),
                                          *std::move(groups), *std::move(templates));
 }

@@ -5,24 +5,27 @@
 #include "server/app/config.h"
 #include "server/app/log.h"
 #include "server/core/activation_mail.h"
+#include "server/core/notices.h"
 #include "server/core/rotation.h"
 #include "server/core/services.h"
 
 namespace keyferry::server {
 
-// What the server does by its own clock beside changes: mails and rotation. With several servers on
-// one database one of them does it; another takes over when it dies.
+// What the server does by its own clock beside changes: mails, notices and rotation. With several
+// servers on one database one of them does it; another takes over when it dies.
 class Upkeep {
  public:
   // Everything outlives it. kInvalidArgument names what is wrong with a mail's text.
   static Result<std::unique_ptr<Upkeep>> Make(const ServerConfig& config, const CorePorts& ports,
                                               ChangeService& changes, Log& log);
-  virtual ~Upkeep() = default;  // ends its thread
+  virtual ~Upkeep() = default;  // ends its threads
   virtual RotationService& rotation() = 0;
   virtual ActivationMail* activation_mail() = 0;  // null without a mail server
   virtual MailOutbox& outbox() = 0;
   virtual const MailTemplates& templates() = 0;
-  virtual void Start() = 0;
+  virtual NoticeService& notices() = 0;
+  // `url`: of the pages, "https://name:port".
+  virtual void Start(std::string url) = 0;
 };
 
 // The mail server as the configuration wants it; null when there is none. Reads the password file.

@@ -1,17 +1,11 @@
 #include "server/core/agent_alarm.h"
 
-#include <map>
 #include <utility>
 
-#include "server/core/dn.h"
+#include "server/core/administrators.h"
 #include "server/core/encoding.h"
 
 namespace keyferry::server {
-namespace {
-
-constexpr std::size_t kMostAdministrators = 200;  // of one group
-
-}  // namespace
 
 std::function<void(const Actor&, std::uint32_t)> MakeAgentAlarm(
     AgentAlarmPorts ports, std::vector<std::string> administrator_groups,
@@ -19,20 +13,8 @@ std::function<void(const Actor&, std::uint32_t)> MakeAgentAlarm(
   return [ports = std::move(ports), administrator_groups = std::move(administrator_groups),
           addresses = std::move(addresses)](const Actor& actor, std::uint32_t resets) {
     if (!ports.outbox.on()) return;
-    std::map<std::string, std::string> names;  // by address
-    for (const std::string& group : administrator_groups) {
-      const auto members = ports.groups.Members(group, kMostAdministrators);
-      if (!members) {
-        ports.log("agent limit: not every administrator is told: " + members.error().message);
-        continue;
-      }
-      for (const GroupMember& member : members->members) {
-        const Person& person = member.person;
-        if (person.mail.empty()) continue;
-        names[LowerCase(person.mail)] = Presentable(person.display_name, 128);
-      }
-    }
-    for (const std::string& address : addresses) names.try_emplace(LowerCase(address), address);
+    const auto names =
+        AdministratorAddresses(ports.groups, administrator_groups, addresses, ports.log);
     const std::string hour = std::to_string(ports.clock.UnixMillis() / 3'600'000),
                       count = std::to_string(resets),
                       agent = Presentable(

@@ -196,6 +196,12 @@ class Directory {
     return Fail(ErrorCode::kUnsupported, "This directory shows no attributes.");
   }
 
+  // The person whom the directory names as this one's manager; nobody where it names none, or one
+  // that is not there. kNotFound.
+  virtual Result<std::optional<Person>> ManagerOf(const AccountId&) {
+    return Fail(ErrorCode::kUnsupported, "This directory does not tell managers.");
+  }
+
   // The people under the configured base whose login, mail or employee id is `value` (1…256 bytes;
   // case does not count); two at most, for more than one is nobody in particular.
   virtual Result<std::vector<Person>> FindBy(PersonKey, std::string_view) {

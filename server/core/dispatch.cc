@@ -12,6 +12,13 @@
 #include "server/core/offer.h"
 
 namespace keyferry::server {
+namespace {
+
+// What a workstation is told anew when it sees a key.
+constexpr std::size_t kNoticesShown = 5;
+constexpr std::int64_t kNoticesShownMillis = 3 * kDaySeconds * 1000;
+
+}  // namespace
 
 std::string AccountTopic(const AccountId& id) { return "account/" + id.Hex(); }
 std::string WorkstationTopic(const WorkstationId& id) { return "workstation/" + id.Hex(); }
@@ -57,6 +64,18 @@ WorkstationEvent AlarmEvent(const AlarmRecord& alarm) {
                        .Take()};
 }
 
+WorkstationEvent NoticeEvent(const NoticeRecord& notice) {
+  return {"notice", JsonLine()
+                        .Unsigned("number", notice.number)
+                        .Text("login", notice.login)
+                        .Text("kind", Name(notice.kind))
+                        .Text("by", notice.by)
+                        .Text("address", notice.address)
+                        .Text("reason", notice.reason)
+                        .Number("time", notice.created / 1000)
+                        .Take()};
+}
+
 void Send(const CorePorts& ports, const WorkstationId& to, WorkstationEvent event) {
   ports.bus.Publish(WorkstationTopic(to), {std::move(event.name), std::move(event.data)});
 }
@@ -94,6 +113,15 @@ Result<std::vector<WorkstationEvent>> DueEvents(const CorePorts& ports, const Wo
     if (!key) return tl::unexpected(key.error());
     if (*key) {
       events.push_back(KeyEvent(**key));
+      if (!IsOutOfUse((*key)->state)) {
+        const auto notices = ports.store.NoticesOf((*key)->account, kNoticesShown);
+        if (!notices) return tl::unexpected(notices.error());
+        for (auto notice = notices->rbegin(); notice != notices->rend(); ++notice) {
+          if (notice->objected == 0 && now - notice->created < kNoticesShownMillis) {
+            events.push_back(NoticeEvent(*notice));
+          }
+        }
+      }
       if (IsOutOfUse((*key)->state) && IsWipeable(seen)) {
         if (auto queued = WipeIfDue(ports, seen.device); !queued) {
           return tl::unexpected(std::move(queued.error()));

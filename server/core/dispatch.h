@@ -19,6 +19,7 @@ WorkstationEvent JobEvent(const JobRecord& job);
 WorkstationEvent VoidEvent(const JobId& id);
 WorkstationEvent EnrolEvent(const EnrolmentRecord& enrolment);
 WorkstationEvent AlarmEvent(const AlarmRecord& alarm);
+WorkstationEvent NoticeEvent(const NoticeRecord& notice);
 
 void Send(const CorePorts& ports, const WorkstationId& to, WorkstationEvent event);
 // To every connected workstation that sees `device` now.
@@ -26,8 +27,8 @@ void SendToSeers(const CorePorts& ports, const DeviceId& device, const Workstati
 // Tells pages that something about this account's changes, or its key, moved.
 void AnnounceAccount(const CorePorts& ports, const AccountId& account);
 
-// What is due to a workstation for the keys that it sees: `key`, then, unless the alarm stands,
-// `job` or `enrol`.
+// What is due to a workstation for the keys that it sees: `key`, `notice` of the last days, then,
+// unless the alarm stands, `job` or `enrol`.
 Result<std::vector<WorkstationEvent>> DueEvents(const CorePorts& ports, const WorkstationId& to,
                                                 const std::vector<SeenKey>& keys);
 // Hands the newest ready job of a key, if there is one and the epochs allow it, to all who see it.

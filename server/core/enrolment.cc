@@ -274,13 +274,15 @@ Result<ReceiptVerdict> FinishEnrolment(const CorePorts& ports, const Workstation
   key.receipt_hash = hash;
   key.enrolled = ports.clock.UnixMillis();
   key.last_seen = key.enrolled;
-  const auto cancelled = ports.store.FinishEnrolment(
-      id, key, Bytes(bytes.begin(), bytes.end()),
-      AuditByWorkstation(ports.clock, from, "key.enrol", key.device.Hex(), "ok",
-                         "Enrolled for " + key.login +
-                             (enrolment->replaces == DeviceId{}
-                                  ? "."
-                                  : ", in place of " + enrolment->replaces.Hex() + ".")));
+  const std::string instead = enrolment->replaces == DeviceId{}
+                                  ? std::string()
+                                  : ", in place of " + enrolment->replaces.Hex();
+  AuditEntry audit = AuditByWorkstation(ports.clock, from, "key.enrol", key.device.Hex(), "ok",
+                                        "Enrolled for " + key.login + instead + ".");
+  audit.notice = NoticeDraft{NoticeKind::kKeyAdded,  key.account, key.login,  {},
+                             enrolment->actor_login, {},          key.device, {}};
+  const auto cancelled =
+      ports.store.FinishEnrolment(id, key, Bytes(bytes.begin(), bytes.end()), audit);
   if (!cancelled) return tl::unexpected(cancelled.error());
   for (const JobRecord& job : *cancelled) {
     if (job.workstation != WorkstationId{}) Send(ports, job.workstation, VoidEvent(job.id));

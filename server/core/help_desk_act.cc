@@ -83,8 +83,11 @@ Result<SecureBytes> HelpDeskFlow::Act(const Actor& actor, const HelpDeskId& id,
                                    : std::string();
   if (!over) step.next.acted = 0;
   if (!done) step.next.expires = ExpiresAfter(*row, done.error());
-  step.audits = {Entry(actor, *row, "help_desk.acted", done ? "ok" : OutcomeName(done.error().code),
-                       done ? WordsOf(row->process) : done.error().message)};
+  AuditEntry entry =
+      Entry(actor, *row, "help_desk.acted", done ? "ok" : OutcomeName(done.error().code),
+            done ? WordsOf(row->process) : done.error().message);
+  if (done || unknown) AddNotice(*row, actor.address, entry);
+  step.audits = {std::move(entry)};
   if (acted.unseen)
     step.audits.push_back(Entry(actor, *row, "help_desk.read_out", "lost", kUnseen));
   if (!acted.read_out.empty()) {

@@ -80,10 +80,13 @@ class HelpDeskFlow final : public HelpDeskService {
   std::int64_t ExpiresAfter(const HelpDeskRequest& row, const Error& error);
   // It was not begun; the request says why.
   Result<void> Await(const Actor& actor, const HelpDeskRequest& row, const Error& error);
-  // Whom the agent reaches may have changed since the request was opened.
+  // Whom the agent reaches may have changed since the request was opened, and the person may have
+  // said that it is not them.
   Result<void> StillReached(const Actor& actor, const HelpDeskRequest& row);
   // Closes what has run out of time. True: it is closed now, by this call or another.
   Result<bool> CloseIfOver(const HelpDeskRequest& row);
+  // What the person is told was done. (A new password is told of by the change itself.)
+  static void AddNotice(const HelpDeskRequest& row, const std::string& address, AuditEntry& entry);
   static HelpDeskStore::Step StepOf(const HelpDeskRequest& row, HelpDeskState to);
   // Takes the step; what ends the request is told to the webhooks.
   Result<HelpDeskStore::Stepped> Write(HelpDeskStore::Step step);

@@ -263,6 +263,11 @@ Result<HelpDeskRequest> HelpDeskFlow::At(const Actor& actor, const HelpDeskId& i
 
 Result<void> HelpDeskFlow::StillReached(const Actor& actor, const HelpDeskRequest& row) {
   auto reach = CheckReach(core_, actor, Right::kChangesWrite, row.account);
+  if (reach) {
+    const auto frozen = core_.store.IsFrozen(row.account);
+    if (!frozen) return tl::unexpected(frozen.error());
+    if (*frozen) reach = Fail(ErrorCode::kConflict, kFrozenAccount);
+  }
   if (reach || reach.error().code == ErrorCode::kUnavailable) return reach;
   auto audited = core_.store.AppendAudit(
       Entry(actor, row, "help_desk.reach", OutcomeName(reach.error().code), reach.error().message));
@@ -289,11 +294,28 @@ Result<bool> HelpDeskFlow::CloseIfOver(const HelpDeskRequest& row) {
       Entry(Actor{}, row, row.state == State::kActed ? "help_desk.done" : "help_desk.expired",
             row.state == State::kActed ? "ok" : "expired", words);
   entry.actor = "system";
+  if (lost) AddNotice(row, {}, entry);  // it may have been done
   step.audits = {std::move(entry)};
   const auto taken = Write(step);
   if (!taken) return tl::unexpected(taken.error());
   Follow(step);
   return true;
+}
+
+void HelpDeskFlow::AddNotice(const HelpDeskRequest& row, const std::string& address,
+                             AuditEntry& entry) {
+  if (row.process != HelpDeskProcess::kUnlock && row.process != HelpDeskProcess::kMustChange) {
+    return;
+  }
+  entry.notice = NoticeDraft{
+      row.process == HelpDeskProcess::kUnlock ? NoticeKind::kUnlocked : NoticeKind::kMustChange,
+      row.account,
+      row.login,
+      row.agent,
+      row.agent_login,
+      address,
+      {},
+      row.ticket + ": " + row.reason};
 }
 
 HelpDeskStore::Step HelpDeskFlow::StepOf(const HelpDeskRequest& row, State to) {

@@ -82,6 +82,8 @@ class Issuer {
                             protocol::X25519Private& key) const;
   // The key that second factors are sealed with in the database. Derived like ChallengeKey.
   Result<void> FactorKey(protocol::Secret<32>& key) const;
+  // The key that makes and checks the links of notices (notices.h). Derived like ChallengeKey.
+  Result<void> NoticeKey(protocol::Secret<32>& key) const;
   // EnrolGrant, 204 bytes.
   Result<Bytes> Grant(const GrantRequest& request) const;
   // The sealed job; only the key can open it. `password` is 1…256 bytes of UTF-8 and is not kept.

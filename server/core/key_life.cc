@@ -85,9 +85,18 @@ Result<void> StepKey(const CorePorts& ports, const Actor& actor, const DeviceId&
   const Rule rule = RuleOf(step);
   KeyStore::KeyMove move{device,  key->enrolment,           key->state,
                          rule.to, Presentable(reason, 200), rule.job_reason};
-  const auto moved =
-      ports.store.MoveKey(move, AuditOf(ports.clock, actor, rule.action, device.Hex(), "ok",
-                                        "Key of " + key->login + ": " + move.reason));
+  AuditEntry audit = AuditOf(ports.clock, actor, rule.action, device.Hex(), "ok",
+                             "Key of " + key->login + ": " + move.reason);
+  audit.notice =
+      NoticeDraft{step == KeyStep::kResume ? NoticeKind::kKeyResumed : NoticeKind::kKeyOut,
+                  key->account,
+                  key->login,
+                  actor.id,
+                  actor.login,
+                  actor.address,
+                  device,
+                  move.reason};
+  const auto moved = ports.store.MoveKey(move, audit);
   if (!moved) return tl::unexpected(moved.error());
   if (!*moved) {
     return Fail(ErrorCode::kConflict, "Somebody else changed this key meanwhile; look again.");

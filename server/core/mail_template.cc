@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "server/core/encoding.h"
+#include "server/core/notice_records.h"
 
 namespace keyferry::server {
 namespace {
@@ -55,6 +56,36 @@ Result<MailTemplate> MailTemplate::Parse(std::string_view text,
     }
   }
   return out;
+}
+
+Result<std::map<std::string, std::string, std::less<>>> NoticeTexts::ParseActs(
+    std::string_view text) {
+  const auto bad = [](std::string what) {
+    return Fail(ErrorCode::kInvalidArgument, std::move(what));
+  };
+  if (text.size() > kMaxTemplate) return bad("has more than 16 KiB");
+  std::map<std::string, std::string, std::less<>> acts;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    const std::string_view line = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    if (line.empty()) continue;
+    const std::size_t colon = line.find(": ");
+    if (colon == std::string_view::npos || !IsPrintableUtf8(line)) {
+      return bad("has a line that is not \"name: sentence\" in UTF-8");
+    }
+    if (!acts.emplace(line.substr(0, colon), line.substr(colon + 2)).second) {
+      return bad("says twice what " + Presentable(line.substr(0, colon), 40) + " is");
+    }
+  }
+  std::size_t known = 0;
+  for (int i = 0; i <= static_cast<int>(kLastNoticeKind); ++i) {
+    const std::string name = Name(static_cast<NoticeKind>(i));
+    if (acts.count(name) == 0) return bad("does not say what " + name + " is");
+    ++known;
+  }
+  if (acts.size() != known) return bad("has a name that there is not");
+  return acts;
 }
 
 SecureBytes FillBody(const MailTemplate& mail, const MailValues& values) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -27,6 +29,20 @@ SecureBytes FillBody(const MailTemplate& mail, const MailValues& values);
 // Never with a secret.
 std::string FillSubject(const MailTemplate& mail, const MailValues& values);
 
+// What people are told when something was done to them (notices.h), in one language.
+struct NoticeTexts {
+  // A sentence for each NoticeKind, by its name: "password_set: A new password was set." A line
+  // each, all of them, and no others.
+  static Result<std::map<std::string, std::string, std::less<>>> ParseActs(std::string_view text);
+  // To the person: name, login, what, when, by, address, key, reason, hours, link.
+  MailTemplate person;
+  // To the manager: name, person, login, what, when, by, address, key, reason.
+  MailTemplate manager;
+  // To administrators: name, person, login, what, when, by, address, said, from, link.
+  MailTemplate objection;
+  std::map<std::string, std::string, std::less<>> acts;
+};
+
 struct MailTemplates {
   MailTemplate password_expires;  // name, login, days, date
   MailTemplate activation_code;   // name, login, code
@@ -35,6 +51,7 @@ struct MailTemplates {
   MailTemplate help_desk_reset, help_desk_unlock, help_desk_must_change, help_desk_read_out;
   MailTemplate people_blocked;  // people
   MailTemplate agent_limit;     // name, agent, login, resets
+  NoticeTexts notices;
 };
 
 }  // namespace keyferry::server

@@ -1,6 +1,7 @@
 #include "server/core/changes.h"
 #include "server/core/directory.h"
 #include "server/core/keys.h"
+#include "server/core/notice_store.h"
 #include "server/core/upkeep_store.h"
 #include "server/core/workstations.h"
 
@@ -33,6 +34,46 @@ const char* Name(MailRecord::State state) {
     case MailRecord::State::kSent:
       return "sent";
     case MailRecord::State::kFailed:
+      return "failed";
+  }
+  return "invalid";
+}
+
+const char* Name(NoticeKind kind) {
+  switch (kind) {
+    case NoticeKind::kPasswordWaits:
+      return "password_waits";
+    case NoticeKind::kPasswordSet:
+      return "password_set";
+    case NoticeKind::kUnlocked:
+      return "unlocked";
+    case NoticeKind::kMustChange:
+      return "must_change";
+    case NoticeKind::kKeyAdded:
+      return "key_added";
+    case NoticeKind::kKeyResumed:
+      return "key_resumed";
+    case NoticeKind::kKeyOut:
+      return "key_out";
+    case NoticeKind::kFactorSetUp:
+      return "factor_set_up";
+    case NoticeKind::kFactorReset:
+      return "factor_reset";
+    case NoticeKind::kRecoveryCodes:
+      return "recovery_codes";
+  }
+  return "invalid";
+}
+
+const char* Name(NoticeRecord::Mail mail) {
+  switch (mail) {
+    case NoticeRecord::Mail::kWaiting:
+      return "waiting";
+    case NoticeRecord::Mail::kSent:
+      return "sent";
+    case NoticeRecord::Mail::kNone:
+      return "none";
+    case NoticeRecord::Mail::kFailed:
       return "failed";
   }
   return "invalid";

@@ -111,6 +111,9 @@ Result<Clearance> Clear(const CorePorts& ports, const Actor& actor, const Accoun
     if (quiet.error().code != ErrorCode::kConflict) return tl::unexpected(std::move(quiet.error()));
     return Refuse(std::move(clearance), ErrorCode::kConflict, std::move(quiet.error().message));
   }
+  const auto frozen = ports.store.IsFrozen(account);
+  if (!frozen) return tl::unexpected(frozen.error());
+  if (*frozen) return Refuse(std::move(clearance), ErrorCode::kConflict, kFrozenAccount);
   if (login.empty() || login.size() > protocol::kMaxLogin) {
     return Refuse(std::move(clearance), ErrorCode::kConflict,
                   "This account's login name does not fit on a key.");

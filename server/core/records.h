@@ -10,6 +10,7 @@
 #include "server/core/changes.h"
 #include "server/core/ids.h"
 #include "server/core/keys.h"
+#include "server/core/notice_records.h"
 #include "server/core/session.h"
 #include "server/core/sources.h"
 #include "server/core/workstations.h"
@@ -30,6 +31,7 @@ struct AuditEntry {
   std::string outcome;  // "ok" or a code
   std::string detail;   // a sentence
   std::string address;
+  std::optional<NoticeDraft> notice{};  // whom to tell of it; no part of the line
 };
 
 struct ChangeRecord {

@@ -30,6 +30,8 @@ inline constexpr const char* kDoubtReason =
 bool SurelyUnchanged(ErrorCode code);
 // Where an attempt went, from its row.
 ChangeTarget TargetOf(const ChangeRecord& change);
+// What its person is told.
+NoticeDraft NoticeOf(const ChangeRecord& change, NoticeKind kind);
 
 // The change saga over the ports. saga.cc: requests, and mode *now*; saga_attempt.cc: the attempt
 // at the directory, its evidence and what follows from it, in both modes; saga_delivery.cc: mode
@@ -143,7 +145,7 @@ class Saga final : public ChangeService {
   // change waits for this one, so an outcome that can never be known need not stay open.
   void Settle(const ChangeRow& row, bool superseding);
   void NoteSeen(const ChangeId& id);
-  Result<ChangeRow> Confirm(const ChangeRow& row, const AuditEntry& audit);
+  Result<ChangeRow> Confirm(const ChangeRow& row, AuditEntry audit);
   // In the store; at delivery with the COMMIT, sealed again when the key's row moved meanwhile.
   Result<ChangeStore::Confirmed> ConfirmInStore(const ChangeRow& row,
                                                 const std::vector<DeviceId>& seen,

@@ -30,6 +30,11 @@ ChangeTarget TargetOf(const ChangeRecord& change) {
   return target;
 }
 
+NoticeDraft NoticeOf(const ChangeRecord& change, NoticeKind kind) {
+  return {kind, change.account, change.login, change.actor, change.actor_login, change.address,
+          {},   change.reason};
+}
+
 AuditEntry Saga::Audit(const ChangeRecord& change, std::string_view action,
                        std::string_view outcome, std::string_view detail) const {
   Actor actor;
@@ -159,7 +164,8 @@ void Saga::Spread(const std::vector<JobRecord>& superseded, const std::vector<Jo
   }
 }
 
-Result<ChangeRow> Saga::Confirm(const ChangeRow& row, const AuditEntry& audit) {
+Result<ChangeRow> Saga::Confirm(const ChangeRow& row, AuditEntry audit) {
+  audit.notice = NoticeOf(row.change, NoticeKind::kPasswordSet);
   const auto keys = ports_.store.KeysOf(row.change.account);
   if (!keys) return tl::unexpected(keys.error());
   std::vector<DeviceId> devices, seen;

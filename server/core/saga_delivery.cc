@@ -32,8 +32,10 @@ Result<ChangeView> Saga::RunAtDelivery(const Actor& actor, const ChangeRecord& d
   change.state = ChangeState::kIntent;
   change.created = ports_.clock.UnixMillis();
   change.expires = change.created + config_.wait_seconds * 1000;
-  const AuditEntry audit = AuditOf(ports_.clock, actor, "password.wait", change.login, "ok",
-                                   "To be set when the key is there. " + change.reason);
+  AuditEntry audit = AuditOf(ports_.clock, actor, "password.wait", change.login, "ok",
+                             "To be set when the key is there. " + change.reason);
+  // A person's doing can be stopped before anything has happened. Rotation tells when it has.
+  if (change.actor != AccountId{}) audit.notice = NoticeOf(change, NoticeKind::kPasswordWaits);
   auto begun = ports_.store.BeginWaiting(change, audit, only_if);
   if (begun && begun->claim == ChangeStore::Claim::kAccountBusy) {
     MakeWay(begun->row);
@@ -71,6 +73,10 @@ void Saga::ProceedWith(ChangeRow row) {
     return;
   }
   const AccountId account = row.change.account;
+  // So does one of a person who said that it was not them, if it was lifted in time.
+  const auto frozen = ports_.store.IsFrozen(account);
+  if (!frozen) return Log(ports_, "change " + row.change.id.Hex(), frozen.error());
+  if (*frozen) return;
   bool over = false;
   {
     const Driving driving(*this, row.change.id, Driving::kWait);

@@ -16,6 +16,7 @@
 #include "server/core/directory.h"
 #include "server/core/factor_store.h"
 #include "server/core/help_desk_records.h"
+#include "server/core/notice_store.h"
 #include "server/core/records.h"
 #include "server/core/reports.h"
 #include "server/core/sources.h"
@@ -435,7 +436,8 @@ class Store : public ChangeStore,
               public AuditFilterStore,
               public WarningStore,
               public ApprovalStore,
-              public AlarmStore {
+              public AlarmStore,
+              public NoticeStore {
  public:
   ~Store() override = default;
   // The root that all keys in this database trust, once a server of that root has opened it.

@@ -92,6 +92,9 @@ class LdapDirectory final : public Directory {
   Result<std::vector<DirectoryAttribute>> Attributes(const AccountId& id) override {
     return people_.Attributes(servers_, id);
   }
+  Result<std::optional<Person>> ManagerOf(const AccountId& id) override {
+    return people_.Manager(servers_, id);
+  }
   Result<PersonPage> List(const PeopleQuery& query) override {
     return people_.Page(servers_, query);
   }

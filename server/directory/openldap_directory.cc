@@ -70,6 +70,9 @@ class OpenLdapDirectory final : public Directory {
   Result<std::vector<DirectoryAttribute>> Attributes(const AccountId& id) override {
     return people_.Attributes(servers_, id);
   }
+  Result<std::optional<Person>> ManagerOf(const AccountId& id) override {
+    return people_.Manager(servers_, id);
+  }
   Result<PersonPage> List(const PeopleQuery& query) override {
     return people_.Page(servers_, query);
   }

@@ -200,6 +200,39 @@ Result<std::vector<DirectoryAttribute>> PeopleSearch::Attributes(ServerGroup& se
   });
 }
 
+Result<std::optional<Person>> PeopleSearch::Manager(ServerGroup& servers, const AccountId& id) {
+  LdapSearch search;
+  search.base = config_.people_dn;
+  search.filter = "(&" + schema_.filter + schema_.id_filter(id) + ")";
+  search.attributes = {"manager"};
+  search.limit = 2;
+  using Found = std::optional<Person>;
+  return servers.Read(Turn::kPage, [&](const Session& session) -> Result<Found> {
+    const auto entries = Entries(session, search);
+    if (!entries) return tl::unexpected<Error>(entries.error());
+    if (entries->size() != 1) {
+      return Fail(ErrorCode::kNotFound, "This person is not in the directory any more.");
+    }
+    const std::vector<std::string>& named = entries->front().All("manager");
+    if (named.size() != 1) return Found();  // none, or nobody in particular
+    LdapSearch whom;
+    whom.base = named.front();
+    whom.scope = LdapSearch::Scope::kBase;
+    whom.filter = schema_.filter;
+    whom.attributes = schema_.person();
+    Found manager;
+    const LdapAnswer answer = session.connection.Search(
+        whom, session.deadline, [&](LdapEntry&& entry) { manager = schema_.read(entry); });
+    // Elsewhere, or gone: the name is all that is left.
+    if (answer.rc == LDAP_NO_SUCH_OBJECT || answer.rc == LDAP_REFERRAL ||
+        answer.rc == LDAP_INVALID_DN_SYNTAX) {
+      return Found();
+    }
+    if (!answer.ok()) return tl::unexpected<Error>(ExplainRead(answer, session.endpoint));
+    return manager;
+  });
+}
+
 std::string PeopleSearch::CursorAfter(const Person& person, PeopleOrder order) {
   return ListingPlace{KeyOf(person, order), person.id}.Cursor();
 }

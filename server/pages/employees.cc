@@ -331,6 +331,9 @@ Response ShowPerson(const PageContext& context, Request& request, const AccountI
   if (const auto put = PutSignIns(context, request, id, data); !put) {
     return ShowFailure(context, request, put.error());
   }
+  if (const auto put = PutNotices(context, id, data); !put) {
+    return ShowFailure(context, request, put.error());
+  }
   const bool may_see =
       context.services.attributes != nullptr &&
       context.services.people.Check(request.session->actor, Right::kAttributesRead, id).has_value();

@@ -237,6 +237,7 @@ void AddPageRoutes(Router& all, Services& services, const Catalog& catalog,
   if (services.rotation != nullptr) AddPolicyPages(router, context);
   AddTokenPage(router, context);
   if (services.alarm != nullptr) AddAlarmPage(router, context);
+  if (services.notices != nullptr) AddNoticePages(router, context);
   if (services.help_desk != nullptr) AddHelpDeskPages(router, context);
   AddScopePages(router, context);
   if (services.audit_filters != nullptr) AddAuditPages(router, context);

@@ -27,6 +27,10 @@ Response Show(const PageContext& context, const Request& request, std::string_vi
 // Whether the alarm stands, for the banner (alarm.cc).
 void PutAlarm(const PageContext& context, const Request& request, Data& data);
 
+// Objections that stand, for the page Reports; what a person was told of, for theirs (not_me.cc).
+Result<void> PutObjections(const PageContext& context, const Request& request, Data& data);
+Result<void> PutNotices(const PageContext& context, const AccountId& id, Data& data);
+
 // A page of its own for what went wrong, with the request's id that the log shows too.
 Response ShowError(const PageContext& context, const Request& request, int status,
                    const Error& error);
@@ -60,6 +64,7 @@ void AddAuditPages(Router& router, const PageContext& context);
 void AddReportPages(Router& router, const PageContext& context);
 void AddApprovalPages(Router& router, const PageContext& context);
 void AddWebhookPages(Router& router, const PageContext& context);
+void AddNoticePages(Router& router, const PageContext& context);
 void AddEventRoutes(Router& router, const PageContext& context);
 
 // A handler whose first capture is an identifier; anything else there is a page "not found".

@@ -175,6 +175,9 @@ Response ShowReports(const PageContext& context, const Request& request) {
   if (const auto put = PutWarning(context, data); !put) {
     return ShowFailure(context, request, put.error());
   }
+  if (const auto put = PutObjections(context, request, data); !put) {
+    return ShowFailure(context, request, put.error());
+  }
   data["at"] = Time(figures->at);
   PutTiles(catalog, *figures, data);
   PutDays(catalog, *figures, data);

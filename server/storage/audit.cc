@@ -53,6 +53,7 @@ void AppendChained(soci::session& sql, const AuditEntry& entry) {
           row, time, entry.actor, entry.action, entry.target, entry.outcome, entry.detail,
           entry.address, previous, hash);
   Execute(sql, "UPDATE audit_head SET number = :number, hash = :hash WHERE id = 1", row, hash);
+  if (entry.notice) PutNotice(sql, row, entry);
 }
 
 Result<void> SqlStore::AppendAudit(const AuditEntry& audit) {

@@ -151,6 +151,8 @@ tl::unexpected<Error> AlreadySettled() {
 
 tl::unexpected<Error> Quiet() { return Fail(ErrorCode::kConflict, kAlarmStands); }
 
+tl::unexpected<Error> Frozen() { return Fail(ErrorCode::kConflict, kFrozenAccount); }
+
 tl::unexpected<Error> NoRow() {
   return Fail(ErrorCode::kInternal, "The change is gone from the database.");
 }
@@ -174,6 +176,7 @@ Result<ChangeStore::Begun> ClaimAccount(Transaction& t, const ChangeRecord& chan
     const auto busy = ChangeWithOpenSources(t.sql, change.account);
     if (!busy) {
       if (AlarmStands(t.sql)) return Quiet();
+      if (AccountIsFrozen(t.sql, change.account.Hex())) return Frozen();
       InsertSources(t.sql, change);
       return begun;
     }
@@ -234,6 +237,7 @@ Result<ChangeStore::Queued> SqlStore::HoldChange(const ChangeRecord& change, con
                                                  const AuditEntry& audit) {
   return database_.Write([&](Transaction& t) -> Result<Queued> {
     if (AlarmStands(t.sql)) return Quiet();
+    if (AccountIsFrozen(t.sql, change.account.Hex())) return Frozen();
     Queued queued;
     if (Execute(t.sql,
                 "UPDATE changes SET state = 'held', job_id = :job, device_id = :device, holder = "
@@ -277,6 +281,7 @@ Result<ChangeStore::Begun> SqlStore::AttemptHeld(const ChangeRecord& change,
                                                  const AuditEntry& audit) {
   return database_.Write([&](Transaction& t) -> Result<Begun> {
     if (AlarmStands(t.sql)) return Quiet();
+    if (AccountIsFrozen(t.sql, change.account.Hex())) return Frozen();
     const long long last_set = change.password_last_set, version = change.password_version,
                     server_time = change.server_time, attempted = change.attempted;
     const std::string job = change.job.Hex();

@@ -73,6 +73,9 @@ const char* Name(EnrolmentState state) {
 Result<void> SqlStore::BeginEnrolment(const EnrolmentRecord& enrolment, std::size_t per_person,
                                       const AuditEntry& audit, const Precondition& only_if) {
   return database_.Write([&](Transaction& t) -> Result<void> {
+    if (AccountIsFrozen(t.sql, enrolment.account.Hex())) {
+      return Fail(ErrorCode::kConflict, kFrozenAccount);
+    }
     const std::string replaced = "A newer enrolment of this key was begun.";
     Execute(t.sql,
             "UPDATE enrolments SET state = 'failed', error = :error WHERE device_id = :device AND "

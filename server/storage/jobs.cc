@@ -180,10 +180,12 @@ std::optional<JobRecord> TakeReadyJob(soci::session& sql, const DeviceId& device
   const std::string hex = device.Hex();
   auto job = FirstOf(Select<JobColumns>(
       sql,
-      SelectJobs("JOIN device_keys k ON k.device_id = j.device_id AND k.enrolment_id = "
-                 "j.enrolment_id WHERE j.device_id = :device AND j.state IN ('ready', 'spooled') "
-                 "AND ((k.state = 'active' AND k.alarm = '' AND k.restored = 0) OR j.type IN "
-                 "('wipe', 'probe')) ORDER BY j.seq DESC LIMIT 1"),
+      SelectJobs(
+          "JOIN device_keys k ON k.device_id = j.device_id AND k.enrolment_id = "
+          "j.enrolment_id WHERE j.device_id = :device AND j.state IN ('ready', 'spooled') "
+          "AND ((k.state = 'active' AND k.alarm = '' AND k.restored = 0 AND NOT EXISTS (SELECT 1 "
+          "FROM notices n WHERE n.account_id = k.account_id AND n.objected > 0 AND n.lifted "
+          "= 0)) OR j.type IN ('wipe', 'probe')) ORDER BY j.seq DESC LIMIT 1"),
       hex));
   if (!job) return std::nullopt;
   const long long key_epoch =

@@ -206,6 +206,9 @@ Result<std::optional<std::vector<JobRecord>>> SqlStore::MoveKey(const KeyMove& m
   using Cancelled = std::optional<std::vector<JobRecord>>;
   return database_.Write([&](Transaction& t) -> Result<Cancelled> {
     const std::string from = Name(move.from), to = Name(move.to), device = move.device.Hex();
+    if (move.to == KeyState::kActive && AccountIsFrozen(t.sql, AccountOf(t.sql, device))) {
+      return Fail(ErrorCode::kConflict, kFrozenAccount);
+    }
     if (Execute(t.sql,
                 "UPDATE device_keys SET state = :to, state_reason = :reason WHERE device_id = "
                 ":device AND enrolment_id = :enrolment AND state = :from",

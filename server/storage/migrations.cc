@@ -358,6 +358,22 @@ const std::vector<Migration>& Migrations() {
            "ALTER TABLE help_desk_attempts ADD COLUMN asked_by TEXT NOT NULL DEFAULT ''",
            "ALTER TABLE help_desk_attempts ADD COLUMN denied BIGINT NOT NULL DEFAULT 0",
        }},
+      {"notices",
+       {
+           R"(CREATE TABLE notices (
+  number BIGINT NOT NULL PRIMARY KEY, kind TEXT NOT NULL, account_id TEXT NOT NULL,
+  login TEXT NOT NULL, actor_id TEXT NOT NULL, done_by TEXT NOT NULL, address TEXT NOT NULL,
+  device_id TEXT NOT NULL, reason TEXT NOT NULL, created BIGINT NOT NULL, person TEXT NOT NULL,
+  manager TEXT NOT NULL, attempts BIGINT NOT NULL, next_try BIGINT NOT NULL,
+  mailed BIGINT NOT NULL, last_error TEXT NOT NULL, objected BIGINT NOT NULL,
+  objected_from TEXT NOT NULL, lifted BIGINT NOT NULL, lifted_by TEXT NOT NULL))",
+           R"(CREATE INDEX notices_due ON notices (next_try)
+  WHERE person = 'waiting' OR manager = 'waiting')",
+           "CREATE INDEX notices_account ON notices (account_id, number)",
+           "CREATE INDEX notices_standing ON notices (account_id) WHERE objected > 0 AND lifted = "
+           "0",
+           "CREATE INDEX notices_created ON notices (created)",
+       }},
   };
   return migrations;
 }

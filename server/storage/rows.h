@@ -168,6 +168,11 @@ void NoteBlocked(soci::session& sql, const std::string& account, std::int64_t ti
 // Whether the alarm stands (alarms.cc).
 bool AlarmStands(soci::session& sql);
 
+// Whether an objection of the account's person stands (notices.cc). `account` in hex.
+bool AccountIsFrozen(soci::session& sql, const std::string& account);
+// Puts what the entry with this number carries into the outbox, inside the caller's transaction.
+void PutNotice(soci::session& sql, long long number, const AuditEntry& entry);
+
 // Appends to the audit chain inside the caller's transaction (audit.cc).
 void AppendChained(soci::session& sql, const AuditEntry& entry);
 

@@ -14,7 +14,7 @@
 namespace keyferry::server {
 
 // The Store port over SQL. One .cc a part: alarms, changes, sources, jobs, held, keys, enrolments,
-// help_desk, workstations, sessions, api, audit, audit_search, reports, restore, upkeep.
+// help_desk, notices, workstations, sessions, api, audit, audit_search, reports, restore, upkeep.
 class SqlStore final : public Store {
  public:
   // `node`: this server among others on the database (node_link.h); empty where it is the only one.
@@ -237,6 +237,19 @@ class SqlStore final : public Store {
   Result<bool> BeginAlarm(const AlarmRecord& alarm, const AuditEntry& audit) override;
   Result<bool> MoveAlarm(const AlarmRecord& alarm, std::uint64_t former,
                          const AuditEntry& audit) override;
+
+  Result<std::vector<NoticeRecord>> NoticesDue(std::int64_t now, std::size_t limit) override;
+  Result<void> MarkNotice(const NoticeRecord& notice,
+                          const std::vector<AuditEntry>& audits) override;
+  Result<std::optional<NoticeRecord>> FindNotice(std::uint64_t number) override;
+  Result<std::vector<NoticeRecord>> NoticesOf(const AccountId& account, std::size_t limit) override;
+  Result<bool> ObjectTo(std::uint64_t number, std::string_view from, std::int64_t time,
+                        const AuditEntry& audit) override;
+  Result<std::vector<NoticeRecord>> StandingObjections() override;
+  Result<bool> IsFrozen(const AccountId& account) override;
+  Result<bool> LiftObjection(std::uint64_t number, std::string_view by, std::int64_t time,
+                             const AuditEntry& audit) override;
+  Result<void> ForgetNotices(std::int64_t before) override;
 
   Result<void> AppendAudit(const AuditEntry& audit) override;
   Result<std::vector<Row>> AuditBefore(std::uint64_t before, std::size_t limit) override;

@@ -21,6 +21,7 @@ import { fidoTests } from './fido.mjs';
 import { fourEyesTests } from './four_eyes.mjs';
 import { helpDeskTests, withBusyHelpDesk } from './help_desk.mjs';
 import { keyTests } from './keys.mjs';
+import { noticeTests } from './notices.mjs';
 import { languageTests, withOwnTexts } from './languages.mjs';
 import { roleTests, withScope } from './roles.mjs';
 import { reportTests, withAttributes } from './reports.mjs';
@@ -330,6 +331,7 @@ try {
   for (const run of fidoTests({ stack, test, signIn, axe, picture, admin })) await run();
   for (const run of roleTests({ stack, test, signIn, axe, picture, admin })) await run();
   for (const run of fourEyesTests({ stack, test, signIn, axe, picture, admin })) await run();
+  for (const run of noticeTests({ stack, test, signIn, axe, picture, admin })) await run();
   for (const run of alarmTests({ stack, test, signIn, axe, picture, admin })) await run();
 
   await test('directory down: the page says so, nothing changed; it recovers by itself', async (page) => {

@@ -34,6 +34,9 @@ export async function rotationAndMail(withCompany, test) {
     await must('samba-tool', ['group', 'addmembers', 'rota-inner', company.employee.login, ...sam]);
     await must('ldbmodify', sam, { input: `dn: ${await company.employeeDn()}\nchangetype: modify\nreplace: mail\nmail: employee@corp.example\n` });
 
+    // Beside these there are the notices of what was done.
+    const announced = () => company.mail.mails.filter(({ content }) => /^Subject: Your password is renewed/m.test(content));
+
     await test('rotation: the preview names who is due, and nothing happens', async () => {
       const none = await company.api.request('POST', '/api/v1/policies/preview', { json: { ...policy, group_dn: `CN=nobody,${company.dc.base_dn}` } });
       assert(none.status === 404, `a group that is not there: ${none.status} ${none.body.detail}`);
@@ -46,12 +49,12 @@ export async function rotationAndMail(withCompany, test) {
     await test('rotation: who is due soon gets a mail, once', async () => {
       await company.api.must('POST', '/api/v1/policies', { json: policy });
       await turn();
-      const mail = await poll(() => company.mail.mails[0], 20000);
+      const mail = await poll(() => announced()[0], 20000);
       assert(mail, 'no mail came');
       assert(mail.to[0] === 'employee@corp.example' && /^Subject: Your password is renewed in 1 days/m.test(mail.content), mail.content);
       await turn();
       await poll(async () => (await audit()).some((row) => row.action === 'mail.sent'), 20000);
-      assert(company.mail.mails.length === 1, 'it came twice');
+      assert(announced().length === 1, 'it came twice');
     });
 
     await test('rotation: a due password is renewed at delivery, by the policy', async () => {

@@ -51,6 +51,15 @@ Result<std::vector<DirectoryAttribute>> FakeDirectory::Attributes(const AccountI
   return attributes;
 }
 
+Result<std::optional<Person>> FakeDirectory::ManagerOf(const AccountId& id) {
+  if (const auto found = Get(id); !found) return tl::unexpected(found.error());
+  const auto named = managers.find(id);
+  if (named == managers.end()) return std::optional<Person>();
+  const auto manager = Get(named->second);
+  if (!manager) return std::optional<Person>();
+  return std::optional<Person>(manager->person);
+}
+
 Result<PersonDetail> FakeDirectory::Get(const AccountId& id) {
   const std::lock_guard lock(mutex_);
   if (down) return Fail(ErrorCode::kUnavailable, "The directory cannot be reached.");

@@ -270,6 +270,22 @@ TEST_CASE("errors of the services become statuses and stable codes") {
   }
 }
 
+TEST_CASE("a workstation says that somebody was not it, under its own certificate alone") {
+  Api api;
+  const std::string number = "/workstation/v1/notices/7/not-me";
+  CHECK(api.Work(Method::kPost, number).status == 204);
+  CHECK(api.notices.calls ==
+        std::vector<std::string>{"object 7 at " + fake::MakeId<WorkstationId>(12).Hex()});
+  CHECK(api.Work(Method::kPost, "/workstation/v1/notices/x/not-me").status == 404);
+  CHECK(api.Work(Method::kPost, number, R"({"login":"bob"})").status == 400);
+  Request bare = api.Get(number);
+  bare.method = Method::kPost;
+  CHECK(api.workstation->Dispatch(bare).status == 403);
+  api.notices.error = Error{ErrorCode::kNotFound, "There is no such notice.", {}, 0};
+  CHECK(api.Work(Method::kPost, number).status == 404);
+  CHECK(api.notices.calls.size() == 1);
+}
+
 TEST_CASE("enrolment and workstations by API") {
   Api api;
   const std::string id = std::string(32, 'a');

@@ -65,6 +65,7 @@ struct Contract : World {
       id = four_eyes.approvals[0].id.Hex();
     }
     if (route.pattern.find("/webhooks/") != std::string::npos) id = webhooks.rows[0].id.Hex();
+    if (route.pattern.find("/objections/") != std::string::npos) id = "8";
     if (route.pattern.find("/scopes/") != std::string::npos) id = "help_desk";
     if (route.pattern.find("/fido-keys/") != std::string::npos) id = fido.keys[0].id.Hex();
     std::string out = route.pattern;

@@ -238,6 +238,26 @@ void AddReports(World& world) {
       {MakeId<AuditFilterId>(0xF1), {}, "Help desk today", "period=day&action=help_desk.%2A"}};
   world.warnings.warning =
       Warning{MakeId<WarningId>(0xF2), 12, figures.at - 3'600'000, figures.at, 0, {}};
+  NoticeRecord notice;
+  notice.number = 7;
+  notice.account = world.directory.people[2].person.id;
+  notice.login = world.directory.people[2].person.login;
+  notice.by = "henry.desk";
+  notice.address = "10.1.2.3";
+  notice.reason = "INC-9: forgot it <b>again</b>";
+  notice.created = figures.at - 7'200'000;
+  notice.person = NoticeRecord::Mail::kSent;
+  notice.manager = NoticeRecord::Mail::kNone;
+  notice.mailed = notice.created + 4'000;
+  world.notices.notices = {notice};
+  notice.number = 8;
+  notice.kind = NoticeKind::kKeyAdded;
+  notice.account = world.directory.people[8].person.id;
+  notice.login = world.directory.people[8].person.login;
+  notice.device = MakeId<DeviceId>(0x18);
+  notice.objected = figures.at - 600'000;
+  notice.objected_from = "link, 192.0.2.9";
+  world.notices.notices.push_back(notice);
   figures.workstations = {2, 18, 1};
   for (int i = 0; i < kReportDays; ++i) {
     figures.set.push_back(

@@ -625,7 +625,8 @@ World::World(const std::string& web_directory, PeopleConfig people_config)
                &four_eyes,
                &alarm,
                &webhooks,
-               &fido} {
+               &fido,
+               &notices} {
   auto loaded = Catalog::Load(web_directory);
   if (!loaded) throw std::runtime_error(loaded.error().message);
   catalog = std::move(*loaded);

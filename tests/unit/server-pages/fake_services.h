@@ -14,6 +14,7 @@
 #include "server/core/fido_keys.h"
 #include "server/core/four_eyes.h"
 #include "server/core/help_desk.h"
+#include "server/core/notices.h"
 #include "server/core/webhook.h"
 #include "server/http/router.h"
 #include "server/pages/pages.h"
@@ -353,6 +354,24 @@ struct FakeWarnings final : WarningService {
   std::vector<std::string> calls;
 };
 
+// Knows one link, kToken, which is about `notices[0]`.
+struct FakeNotices final : NoticeService {
+  Result<NoticeRecord> Look(std::string_view token) override;
+  Result<void> Object(std::string_view token, std::string_view address) override;
+  Result<void> ObjectAt(const WorkstationId& from, std::uint64_t number) override;
+  Result<std::vector<NoticeRecord>> At(const WorkstationId&) override { return notices; }
+  Result<std::vector<NoticeRecord>> OfAccount(const AccountId& account, std::size_t limit) override;
+  Result<bool> IsFrozen(const AccountId& account) override;
+  Result<std::vector<NoticeRecord>> Standing(const Actor& actor) override;
+  Result<void> Lift(const Actor& actor, std::uint64_t number) override;
+  void SetUrl(std::string) override {}
+  void Tick() override {}
+  static constexpr char kToken[] = "AAAAAAAAAAcgISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0-Pw";
+  std::vector<NoticeRecord> notices;
+  std::optional<Error> error;
+  std::vector<std::string> calls;
+};
+
 struct FakeReports final : ReportService {
   Result<ReportFigures> Figures() override { return figures; }
   Result<std::vector<ReportChange>> Changes(ChangeList list, std::int64_t day, std::uint64_t before,
@@ -427,6 +446,7 @@ struct World {
   FakeWarnings warnings;
   FakeAlarm alarm;
   FakeWebhooks webhooks;
+  FakeNotices notices;
   std::optional<Error> audit_damage;
   std::vector<Error> reported;
   std::mutex reported_mutex;

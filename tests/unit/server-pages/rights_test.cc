@@ -66,6 +66,7 @@ std::string ThingOf(const World& world, const std::string& pattern) {
   if (begins("/audit/filters/")) return MakeId<AuditFilterId>(0xF1).Hex();
   if (begins("/tokens/")) return MakeId<TokenId>(0x70).Hex();
   if (begins("/webhooks/")) return MakeId<WebhookId>(0xB1).Hex();
+  if (begins("/objections/")) return "8";
   if (begins("/approvals/")) return MakeId<ApprovalId>(0xA9).Hex();
   if (begins("/help-desk/requests/")) return MakeId<HelpDeskId>(0xD5).Hex();
   return "nothing";
@@ -150,7 +151,8 @@ struct Floor : World {
            rotation.calls.size() + help_desk.calls.size() + activation_mail.calls.size() +
            alarm.calls.size() + audit_filters.calls.size() + attributes.calls.size() +
            four_eyes.calls.size() + webhooks.calls.size() + warnings.calls.size() +
-           tokens.calls.size() - judged + static_cast<std::size_t>(check_up.runs);
+           notices.calls.size() + tokens.calls.size() - judged +
+           static_cast<std::size_t>(check_up.runs);
   }
 
   mutable int asked = 1000;
