@@ -21,6 +21,7 @@ inline int Complain(const Error& error) {
 
 void AddStatus(CLI::App& app, int& exit_code);   // keyferry status
 void AddDoctor(CLI::App& app, int& exit_code);   // keyferry doctor; not on Windows
+void AddNotices(CLI::App& app, int& exit_code);  // keyferry notices; not on Windows
 void AddJob(CLI::App& app, int& exit_code);      // keyferry job show FILE
 void AddReceipt(CLI::App& app, int& exit_code);  // keyferry receipt verify FILE --key FILE
 void AddKey(CLI::App& app, int& exit_code);      // keyferry key inspect|reset; Windows: inspect

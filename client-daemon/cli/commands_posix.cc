@@ -6,6 +6,7 @@ namespace keyferry::daemon::cli {
 void AddCommands(CLI::App& app, int& exit_code) {
   AddStatus(app, exit_code);
   AddDoctor(app, exit_code);
+  AddNotices(app, exit_code);
   AddPin(app, exit_code);
   AddLogin(app, exit_code);
   AddHelpDesk(app, exit_code);

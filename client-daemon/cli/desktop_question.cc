@@ -111,8 +111,8 @@ class BusQuestion final : public DesktopQuestion {
             return Known({});
           }
           Known(Fail(ErrorCode::kUnavailable,
-                     "This desktop shows no notifications with buttons; use keyferry "
-                     "bluetooth pair in a terminal."));
+                     "This desktop shows no notifications with buttons; use keyferry in a "
+                     "terminal."));
         });
   }
 

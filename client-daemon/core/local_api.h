@@ -102,6 +102,10 @@ class LocalApi {
   // As GrantSource::AnswerCaller.
   virtual Result<CallerVerdict> AnswerCaller(
       const Id& request, const std::optional<std::array<std::uint8_t, 172>>& assertion) = 0;
+  // What people whose keys are here were told, newest first.
+  virtual std::vector<NoticeEvent> Notices() = 0;
+  // "This was not me". Blocks for up to 15 s. kNotFound; kUnavailable: the server cannot be asked.
+  virtual Result<void> NotMe(std::uint64_t number) = 0;
 };
 
 }  // namespace keyferry::daemon

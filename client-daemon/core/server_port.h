@@ -78,6 +78,15 @@ struct CallerVerdict {
   std::string reason;  // else, unless the person denied: a sentence
 };
 
+// `notice`: what was done to a person one of whose keys is here.
+struct NoticeEvent {
+  std::uint64_t number = 0;  // grows with time
+  std::string login;         // of the person
+  std::string kind;          // "password_set" …; a newer server may have others
+  std::string by, address, reason;
+  std::int64_t time = 0;  // Unix seconds
+};
+
 struct Post;
 
 // What the server said to a post. Every answer is final.
@@ -97,6 +106,7 @@ class ServerEvents {
   virtual void OnAlarm(const AlarmEvent& event) = 0;
   virtual void OnCaller(const CallerEvent& event) = 0;
   virtual void OnCallerOver(const Id& request) = 0;
+  virtual void OnNotice(const NoticeEvent& event) = 0;
   // Called before the post leaves the outbox. On the uplink's other thread.
   virtual void OnPosted(const Post& post, const PostResult& result) = 0;
 };
@@ -121,6 +131,9 @@ class GrantSource {
   // say that it is not them. At most 2 s. kUnavailable: it did not reach the server.
   virtual Result<CallerVerdict> AnswerCaller(
       const Id& request, const std::optional<std::array<std::uint8_t, 172>>& assertion) = 0;
+  // "This was not me", of the notice with this number. At most 15 s. kUnavailable: not connected;
+  // kNotFound: the server knows no such notice of a key that it sees here.
+  virtual Result<void> SayNotMe(std::uint64_t number) = 0;
 };
 
 }  // namespace keyferry::daemon

@@ -190,6 +190,24 @@ void Workstation::OnCaller(const CallerEvent& event) {
 
 void Workstation::OnCallerOver(const Id& request) { questions_.Remove(request); }
 
+void Workstation::OnNotice(const NoticeEvent& event) { notices_.Put(event); }
+
+Result<void> Workstation::NotMe(std::uint64_t number) {
+  const std::vector<NoticeEvent> shown = notices_.All();
+  const auto found = std::find_if(shown.begin(), shown.end(), [&](const NoticeEvent& notice) {
+    return notice.number == number;
+  });
+  if (found == shown.end()) return Fail(ErrorCode::kNotFound, "There is no such notice here.");
+  if (surroundings_.grants == nullptr) {
+    return Fail(ErrorCode::kUnavailable, "The server cannot be asked now.");
+  }
+  if (auto said = surroundings_.grants->SayNotMe(number); !said) return said;
+  notices_.Remove(number);
+  Log(LogLevel::kWarning, Printable(found->login) + " says of notice " + std::to_string(number) +
+                              ": this was not me; the server has stopped what it can");
+  return {};
+}
+
 void Workstation::OnPosted(const Post& post, const PostResult& result) {
   if (!result.refused.empty()) {
     const Id& subject =

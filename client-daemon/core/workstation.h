@@ -16,6 +16,7 @@
 #include "client-daemon/core/key_records.h"
 #include "client-daemon/core/key_roster.h"
 #include "client-daemon/core/local_api.h"
+#include "client-daemon/core/notice_board.h"
 #include "client-daemon/core/outbox.h"
 #include "client-daemon/core/server_port.h"
 #include "client-daemon/core/spool.h"
@@ -63,6 +64,7 @@ class Workstation final : public ServerEvents, public LocalApi, private BrokerHo
   void OnAlarm(const AlarmEvent& event) override;
   void OnCaller(const CallerEvent& event) override;
   void OnCallerOver(const Id& request) override;
+  void OnNotice(const NoticeEvent& event) override;
   void OnPosted(const Post& post, const PostResult& result) override;
 
   // LocalApi
@@ -77,6 +79,8 @@ class Workstation final : public ServerEvents, public LocalApi, private BrokerHo
   Result<CallerEvent> Caller(const std::string& login) override;
   Result<CallerVerdict> AnswerCaller(
       const Id& request, const std::optional<std::array<std::uint8_t, 172>>& assertion) override;
+  std::vector<NoticeEvent> Notices() override { return notices_.All(); }
+  Result<void> NotMe(std::uint64_t number) override;
 
  private:
   // BrokerHost
@@ -115,6 +119,7 @@ class Workstation final : public ServerEvents, public LocalApi, private BrokerHo
   Outbox& outbox_;
   const std::shared_ptr<Alarm> alarm_;  // relays may outlive us
   CallerQuestions questions_;
+  NoticeBoard notices_;
   Surroundings surroundings_;
   device::OpenPort open_;
   std::unique_ptr<device::Discovery> discovery_;

@@ -1,6 +1,7 @@
 #include "client-daemon/ipc/ipc_server.h"
 
 #include <poll.h>
+#include <pwd.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -16,6 +17,7 @@
 #include "client-daemon/core/encoding.h"
 #include "client-daemon/core/files.h"
 #include "client-daemon/core/log.h"
+#include "client-daemon/core/notice_board.h"
 #include "client-daemon/ipc/messages.h"
 #include "client-daemon/ipc/relay.h"
 
@@ -24,6 +26,7 @@ namespace {
 
 constexpr std::size_t kMaxRequest = 4096;
 constexpr int kAskTimeoutMs = 10'000;
+constexpr std::size_t kMostNotices = 20;  // of an answer, which has at most 64 KiB
 
 bool PeerOf(int fd, ucred& peer) {
   socklen_t size = sizeof peer;
@@ -38,6 +41,17 @@ std::string ProgramOf(pid_t process) {
   while (!text.empty() && text.back() == '\n') text.pop_back();
   text = Printable(text, 64);
   return text.empty() ? "a program" : text;
+}
+
+// The user's name, empty when there is none.
+std::string NameOf(uid_t uid) {
+  std::array<char, 4096> buffer;
+  passwd entry{};
+  passwd* found = nullptr;
+  if (getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found) != 0 || found == nullptr) {
+    return {};
+  }
+  return found->pw_name;
 }
 
 void SendAnswer(int fd, const std::string& answer) {
@@ -221,6 +235,9 @@ std::string IpcServer::Answer(Connection& connection, std::string_view text,
   const auto request = ParseRequest(text);
   if (!request) return FormatError(request.error());
   if (request->op == IpcRequest::kStatus) return FormatStatus(api_.Status());
+  if (request->op == IpcRequest::kNotices || request->op == IpcRequest::kNotMe) {
+    return AnswerNotices(connection, *request);
+  }
   const bool seated = request->op == IpcRequest::kRelay && settings_.at_seat;
   if (!Trusted(connection.uid) && !(seated && settings_.at_seat(connection.uid))) {
     Log(LogLevel::kWarning, "user " + std::to_string(connection.uid) +
@@ -259,9 +276,33 @@ std::string IpcServer::Answer(Connection& connection, std::string_view text,
       return verdict ? FormatVerdict(*verdict) : FormatError(verdict.error());
     }
     case IpcRequest::kStatus:
+    case IpcRequest::kNotices:
+    case IpcRequest::kNotMe:
       break;
   }
   return FormatError({ErrorCode::kInvalidArgument, "There is no such request.", {}, 0});
+}
+
+std::string IpcServer::AnswerNotices(const Connection& connection, const IpcRequest& request) {
+  std::vector<NoticeEvent> theirs = api_.Notices();
+  if (!Trusted(connection.uid) && !(settings_.at_seat && settings_.at_seat(connection.uid))) {
+    const std::string name = NameOf(connection.uid);
+    std::erase_if(theirs,
+                  [&](const NoticeEvent& notice) { return !IsSameUser(name, notice.login); });
+  }
+  if (request.op == IpcRequest::kNotices) {
+    if (theirs.size() > kMostNotices) theirs.resize(kMostNotices);
+    return FormatNotices(theirs);
+  }
+  const bool shown = std::any_of(theirs.begin(), theirs.end(), [&](const NoticeEvent& notice) {
+    return notice.number == request.number;
+  });
+  if (!shown) {
+    return FormatError(
+        {ErrorCode::kNotFound, "There is no such notice of yours at this workstation.", {}, 0});
+  }
+  const auto said = api_.NotMe(request.number);
+  return said ? FormatOk() : FormatError(said.error());
 }
 
 void IpcServer::Relay(Connection& connection, RelayGrant& grant) {

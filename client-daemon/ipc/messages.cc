@@ -125,6 +125,20 @@ Result<IpcRequest> ParseRequest(std::string_view text) {
     out.request = *request;
     return out;
   }
+  if (*op == "notices") {
+    if (!HasOnly(*object, {"op"})) return Bad("`notices` takes nothing else.");
+    out.op = IpcRequest::kNotices;
+    return out;
+  }
+  if (*op == "not_me") {
+    const auto number = GetNumber(*object, "number");
+    if (!number || !HasOnly(*object, {"op", "number"})) {
+      return Bad("`not_me` needs number, and nothing else.");
+    }
+    out.op = IpcRequest::kNotMe;
+    out.number = *number;
+    return out;
+  }
   return Bad("There is no such request; see docs/local-ipc.md.");
 }
 
@@ -136,6 +150,20 @@ std::string FormatError(const Error& error) {
   out["code"] = CodeName(error.code);
   out["message"] = Printable(error.message, 500);
   return json::serialize(out);
+}
+
+std::string FormatNotices(const std::vector<NoticeEvent>& notices) {
+  json::array list;
+  for (const NoticeEvent& notice : notices) {
+    list.push_back({{"number", notice.number},
+                    {"login", notice.login},
+                    {"kind", notice.kind},
+                    {"by", notice.by},
+                    {"address", notice.address},
+                    {"reason", notice.reason},
+                    {"time", notice.time}});
+  }
+  return json::serialize(json::object{{"ok", true}, {"notices", std::move(list)}});
 }
 
 std::string FormatStatus(const StatusReport& status) {

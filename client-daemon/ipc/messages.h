@@ -12,7 +12,7 @@
 namespace keyferry::daemon {
 
 struct IpcRequest {
-  enum Op { kStatus, kAgent, kRelay, kUsed, kCaller, kAnswer } op = kStatus;
+  enum Op { kStatus, kAgent, kRelay, kUsed, kCaller, kAnswer, kNotices, kNotMe } op = kStatus;
   std::array<std::uint8_t, 32> login_noise_pub{};  // kAgent
   // kAgent, both or none: the server's challenge and the agent's answer.
   std::optional<std::array<std::uint8_t, 32>> challenge, proof;
@@ -21,6 +21,7 @@ struct IpcRequest {
   std::uint64_t seq = 0;                                   // kUsed
   Id request{};                                            // kAnswer
   std::optional<std::array<std::uint8_t, 172>> assertion;  // kAnswer; nothing: denied
+  std::uint64_t number = 0;                                // kNotMe
 };
 
 Result<IpcRequest> ParseRequest(std::string_view text);
@@ -32,6 +33,7 @@ std::string FormatAgent(const AgentAnswer& answer);
 std::string FormatRelay(const RelayGrant& grant);
 std::string FormatCaller(const CallerEvent& question);
 std::string FormatVerdict(const CallerVerdict& verdict);
+std::string FormatNotices(const std::vector<NoticeEvent>& notices);
 
 // "enrolled, no PIN" and so on: INFO's state (PROTOCOL.md section 5) in words.
 const char* KeyStateName(int state);

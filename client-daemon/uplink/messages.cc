@@ -221,6 +221,28 @@ Result<Id> ParseCallerOver(std::string_view data) {
   return *request;
 }
 
+Result<NoticeEvent> ParseNoticeEvent(std::string_view data) {
+  const auto object = ParseObject(data);
+  if (!object) return Malformed("notice");
+  const auto number = GetNumber(*object, "number");
+  const auto login = GetText(*object, "login", 256);
+  const auto kind = GetText(*object, "kind", 32);
+  const auto by = GetText(*object, "by", 256);
+  const auto address = GetText(*object, "address", 64);
+  const auto reason = GetText(*object, "reason", 2048);
+  const auto time = GetNumber(*object, "time");
+  if (!number || !login || !kind || !by || !address || !reason || !time || *time > INT64_MAX) {
+    return Malformed("notice");
+  }
+  return NoticeEvent{*number,
+                     Printable(*login),
+                     Printable(*kind),
+                     Printable(*by),
+                     Printable(*address),
+                     Printable(*reason, 600),
+                     static_cast<std::int64_t>(*time)};
+}
+
 PostRequest FormatPost(const Post& post) {
   json::object body;
   switch (post.kind) {

@@ -46,6 +46,7 @@ Result<EnrolEvent> ParseEnrolEvent(std::string_view data);
 Result<AlarmEvent> ParseAlarmEvent(std::string_view data);
 Result<CallerEvent> ParseCallerEvent(std::string_view data);
 Result<Id> ParseCallerOver(std::string_view data);
+Result<NoticeEvent> ParseNoticeEvent(std::string_view data);
 
 struct PostRequest {
   std::string path;

@@ -57,6 +57,7 @@ void Uplink::Stop() {
   post_client_.Stop();
   grant_client_.Stop();
   login_client_.Stop();
+  notice_client_.Stop();
   renew_client_.Stop();
   caller_client_.Stop();
   outbox_.Stop();
@@ -320,6 +321,10 @@ Result<void> Uplink::Dispatch(const std::string& name, const std::string& data) 
     const auto request = ParseCallerOver(data);
     if (!request) return tl::unexpected(request.error());
     events_.OnCallerOver(*request);
+  } else if (name == "notice") {
+    const auto event = ParseNoticeEvent(data);
+    if (!event) return tl::unexpected(event.error());
+    events_.OnNotice(*event);
   }  // `ping`, and what a newer server may add
   return {};
 }
@@ -472,6 +477,26 @@ Result<HttpResponse> Uplink::AskAboutLogin(const NoisePublic& login_noise_pub,
   const std::string words = ParseProblem(response->status, response->body).detail;
   Log(LogLevel::kWarning, "the login agent's key is not certified: " + words);
   return Fail(ErrorCode::kUnavailable, words);
+}
+
+Result<void> Uplink::SayNotMe(std::uint64_t number) {
+  const auto approval = identity_.GetApproval();
+  if (!approval || Status().state != UplinkState::kConnected) {
+    return Fail(
+        ErrorCode::kUnavailable,
+        "The server cannot be asked now; use the link of the mail, or call your help desk.");
+  }
+  const std::scoped_lock lock(notice_mutex_);
+  notice_client_.SetTls(OwnTls());
+  const auto response = notice_client_.Send(
+      {"POST",
+       approval->daemon_url + "/workstation/v1/notices/" + std::to_string(number) + "/not-me", "",
+       ""},
+      kRequestTimeout);
+  if (!response) return tl::unexpected(response.error());
+  if (response->status == 204) return {};
+  return Fail(response->status == 404 ? ErrorCode::kNotFound : ErrorCode::kUnavailable,
+              ParseProblem(response->status, response->body).detail);
 }
 
 Result<NoisePublic> Uplink::AskForChallenge(const NoisePublic& login_noise_pub) {

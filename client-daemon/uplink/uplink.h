@@ -57,6 +57,7 @@ class Uplink : public GrantSource {
   Result<std::array<std::uint8_t, 204>> AskForGrant(
       const Id& enrolment, std::span<const std::uint8_t> statement,
       std::span<const std::uint8_t> attestation) override;
+  Result<void> SayNotMe(std::uint64_t number) override;
   Result<NoisePublic> AskForChallenge(const NoisePublic& login_noise_pub) override;
   Result<std::array<std::uint8_t, 144>> AskForLoginCert(
       const NoisePublic& login_noise_pub, const NoisePublic& challenge,
@@ -100,6 +101,8 @@ class Uplink : public GrantSource {
   HttpClient renew_client_;
   std::mutex caller_mutex_;
   HttpClient caller_client_;
+  std::mutex notice_mutex_;
+  HttpClient notice_client_;
   std::atomic<int> generation_{0};  // of the TLS key and certificate
   std::mutex login_mutex_;          // the two below and the client
   HttpClient login_client_;

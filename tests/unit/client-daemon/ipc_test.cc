@@ -210,7 +210,7 @@ TEST_CASE("a key takes a bounded number of relays; closing one makes room") {
   CHECK(answer.find("\"ok\":true") != std::string::npos);
 }
 
-TEST_CASE("another user gets the status and nothing else") {
+TEST_CASE("another user gets the status, notices of their own, and nothing else") {
   if (geteuid() != 0) return;  // needs a second user
   Rig rig;
   std::filesystem::permissions(rig.dir.path, static_cast<std::filesystem::perms>(0755));
@@ -238,6 +238,16 @@ TEST_CASE("another user gets the status and nothing else") {
                                 R"({"op":"used","device_id":")" + Hex(Id{1}) + R"(","seq":1})"}) {
     CHECK(as_nobody(request).find("permission_denied") != std::string::npos);
   }
+  rig.workstation->OnNotice({1, "NOBODY@corp.example", "password_set", "boss", "", "", 1});
+  rig.workstation->OnNotice({2, "alice", "password_set", "boss", "", "", 2});
+  const std::string theirs = as_nobody(R"({"op":"notices"})");
+  CHECK(theirs.find("NOBODY@corp.example") != std::string::npos);
+  CHECK(theirs.find("alice") == std::string::npos);
+  CHECK(as_nobody(R"({"op":"not_me","number":2})").find("not_found") != std::string::npos);
+  CHECK(rig.granter.not_me.empty());
+  CHECK(as_nobody(R"({"op":"not_me","number":1})").find("\"ok\":true") != std::string::npos);
+  CHECK(rig.granter.not_me == std::vector<std::uint64_t>{1});
+  CHECK(rig.Ask(R"({"op":"notices"})").find("alice") != std::string::npos);  // we are trusted
 }
 
 TEST_CASE("a second server at the path is refused; a dead one's socket is replaced") {

@@ -48,6 +48,12 @@ Result<daemon::CallerVerdict> Granter::AnswerCaller(
   return verdict;
 }
 
+Result<void> Granter::SayNotMe(std::uint64_t number) {
+  if (not_me_error) return tl::unexpected(*not_me_error);
+  not_me.push_back(number);
+  return {};
+}
+
 Result<std::array<std::uint8_t, 32>> Granter::AskForChallenge(const std::array<std::uint8_t, 32>&) {
   if (!challenge) return Fail(ErrorCode::kUnavailable, "The server cannot be asked now.");
   return *challenge;

@@ -47,6 +47,9 @@ class Granter final : public daemon::GrantSource {
       const std::optional<std::array<std::uint8_t, 172>>& assertion) override;
   Result<daemon::CallerVerdict> verdict = daemon::CallerVerdict{true, {}};
   std::vector<std::optional<std::array<std::uint8_t, 172>>> answers;
+  Result<void> SayNotMe(std::uint64_t number) override;
+  std::vector<std::uint64_t> not_me;
+  std::optional<Error> not_me_error;
   std::optional<std::array<std::uint8_t, 32>> challenge;  // nothing: the server cannot be asked
   std::optional<std::array<std::uint8_t, 32>> certifies;  // instead of the key that was asked for
   protocol::Bytes<protocol::kEnrollBeginSize> begin{};
