@@ -37,8 +37,8 @@ class AgentClient {
   bool Connect(const char* path);
 
   // Sends the first `size` bytes of `buffer`, wipes it, and waits for the answer, which is left in
-  // `buffer`: one of READY, QUESTION, RELEASED, YES, DONE, ERROR. Without `notice` no touch may be asked for.
-  // `size` 0 (a message that could not be written) is kGarbage and nothing is sent.
+  // `buffer`: one of READY, QUESTION, RELEASED, YES, DONE, ERROR. Without `notice` no touch may be
+  // asked for. `size` 0 (a message that could not be written) is kGarbage and nothing is sent.
   Answer Ask(Buffer& buffer, std::size_t size, TouchNotice notice, void* context);
 
   // The key gives 15 s, then the agent answers.

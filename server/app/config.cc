@@ -554,9 +554,9 @@ class Parser {
         reader_.Number("help_desk.verification_methods", desk.verification_methods, 1, 5);
     std::int64_t points = 0, methods = 0;
     std::size_t place = 0;
-    for (const char* key : {"help_desk.points_in_person", "help_desk.points_call_back",
-                            "help_desk.points_mail_code", "help_desk.points_personal_data",
-                            "help_desk.points_key_touch"}) {
+    for (const char* key :
+         {"help_desk.points_in_person", "help_desk.points_call_back", "help_desk.points_mail_code",
+          "help_desk.points_personal_data", "help_desk.points_key_touch"}) {
       std::int64_t& one = desk.points[place++];
       one = reader_.Number(key, one, 0, 10);
       points += one;

@@ -36,7 +36,7 @@ struct LdapConfig {
   // Windows protects itself.
   std::vector<std::string> protected_groups;
   std::vector<std::string> shown_attributes;  // that agents may look at (Directory::Attributes)
-  std::chrono::milliseconds timeout{5000};          // a whole call of the port
+  std::chrono::milliseconds timeout{5000};    // a whole call of the port
   std::chrono::milliseconds connect_timeout{2000};  // name, TCP and TLS to one controller
   std::size_t connections = 4;                      // kept service binds per controller, 1…64
   // After a connection attempt that timed out, a controller is left alone this long.

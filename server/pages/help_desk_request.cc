@@ -91,9 +91,9 @@ Data MethodData(const Catalog& catalog, const HelpDeskOffer& offer, const StepPr
   PutFlag(row, "usable", usable);
   PutMaybe(row, "problem",
            problem.method && *problem.method == offer.method ? problem.text : std::string());
-  for (const HelpDeskMethod method : {HelpDeskMethod::kInPerson, HelpDeskMethod::kCallBack,
-                                      HelpDeskMethod::kMailCode, HelpDeskMethod::kPersonalData,
-                                      HelpDeskMethod::kKeyTouch}) {
+  for (const HelpDeskMethod method :
+       {HelpDeskMethod::kInPerson, HelpDeskMethod::kCallBack, HelpDeskMethod::kMailCode,
+        HelpDeskMethod::kPersonalData, HelpDeskMethod::kKeyTouch}) {
     PutFlag(row, (std::string("is_") + Name(method)).c_str(), offer.method == method && usable);
   }
   Put(row, "shown", offer.shown);

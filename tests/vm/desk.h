@@ -97,7 +97,7 @@ class Desk {
   std::vector<std::uint8_t> job_;
   int pulls_ = 0;
   std::unique_ptr<device::KeyClient> delivered_by_;  // until the check
-  protocol::Hash grant_hash_{};  // of the enrolment that is on its way
+  protocol::Hash grant_hash_{};                      // of the enrolment that is on its way
   std::deque<std::string> notes_;
 };
 

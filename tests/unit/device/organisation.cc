@@ -76,8 +76,7 @@ std::vector<std::uint8_t> Organisation::Job(const protocol::Id& device_id,
                                             const protocol::Id& account,
                                             const protocol::X25519Public& recipient,
                                             std::uint32_t epoch, std::uint64_t seq,
-                                            std::uint64_t base_seq,
-                                            const protocol::Id& job_id,
+                                            std::uint64_t base_seq, const protocol::Id& job_id,
                                             std::string_view password) const {
   protocol::JobHeader header;
   header.device_id = device_id;

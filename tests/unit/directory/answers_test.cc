@@ -108,14 +108,18 @@ TEST_CASE("raw words go to the detail, never into the sentence") {
   CHECK(error.message.find("CANARY") == std::string::npos);
   CHECK_THAT(error.detail,
              Catch::Matchers::Contains("CANARY-TEXT") && Catch::Matchers::Contains("ldaps://dc1"));
-  CHECK_THAT(
-      ExplainServiceBind({Delivery::kAnswered, 49, BindDiagnostic("775"), false}, LdapEndpoint{"u", ""}).message,
-      Catch::Matchers::Contains("locked"));
-  CHECK_THAT(
-      ExplainServiceBind({Delivery::kAnswered, 49, BindDiagnostic("52e"), false}, LdapEndpoint{"u", ""}).message,
-      Catch::Matchers::Contains("wrong"));
-  CHECK(ExplainRead({Delivery::kNoAnswer, -5, "", true}, LdapEndpoint{"u", ""}).code == ErrorCode::kDeadline);
-  CHECK(ExplainRead({Delivery::kNoAnswer, -1, "", false}, LdapEndpoint{"u", ""}).code == ErrorCode::kUnavailable);
+  CHECK_THAT(ExplainServiceBind({Delivery::kAnswered, 49, BindDiagnostic("775"), false},
+                                LdapEndpoint{"u", ""})
+                 .message,
+             Catch::Matchers::Contains("locked"));
+  CHECK_THAT(ExplainServiceBind({Delivery::kAnswered, 49, BindDiagnostic("52e"), false},
+                                LdapEndpoint{"u", ""})
+                 .message,
+             Catch::Matchers::Contains("wrong"));
+  CHECK(ExplainRead({Delivery::kNoAnswer, -5, "", true}, LdapEndpoint{"u", ""}).code ==
+        ErrorCode::kDeadline);
+  CHECK(ExplainRead({Delivery::kNoAnswer, -1, "", false}, LdapEndpoint{"u", ""}).code ==
+        ErrorCode::kUnavailable);
 }
 
 }  // namespace keyferry::server

@@ -142,7 +142,8 @@ void Company::Connect(TestWorkstation& workstation) {
       bus->Subscribe("workstation/" + workstation.id.Hex(), [&workstation](const BusEvent& event) {
         workstation.Add({event.name, event.data});
       });
-  for (WorkstationEvent& event : Must(workstations->Connected(workstation.id, {workstation.protocol, {}}))) {
+  for (WorkstationEvent& event :
+       Must(workstations->Connected(workstation.id, {workstation.protocol, {}}))) {
     workstation.Add(std::move(event));
   }
 }

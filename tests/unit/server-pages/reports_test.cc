@@ -103,7 +103,8 @@ TEST_CASE("a list of changes is a page long and goes on where it ended") {
   }
 }
 
-TEST_CASE("whom a scope hides is in no list of the reports, and no page of keys lacks its next one") {
+TEST_CASE(
+    "whom a scope hides is in no list of the reports, and no page of keys lacks its next one") {
   PeopleScope scope;
   scope.role = Role::kAdministrator;
   {
