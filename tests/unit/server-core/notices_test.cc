@@ -203,7 +203,8 @@ TEST_CASE("notice: the link is in no row of the database") {
   const std::string mac = token.substr(12);
   CHECK(told.store->MailsDue(told.clock.UnixMillis(), 10)->empty());
   CHECK(told.database.Text("SELECT COUNT(*) FROM mails") == "0");
-  for (const auto& entry : std::filesystem::directory_iterator(told.database.Where())) {
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(told.database.Where())) {
+    if (!entry.is_regular_file()) continue;
     std::ifstream in(entry.path(), std::ios::binary);
     const std::string bytes{std::istreambuf_iterator<char>(in), {}};
     INFO(entry.path());

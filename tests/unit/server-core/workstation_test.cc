@@ -515,6 +515,6 @@ TEST_CASE("a workstation says what it is when it connects") {
   CHECK(c.workstations->List()->front().version == "1.0");  // as registered
   CHECK_THAT(hello(2, "2.0\n")->front().data, Catch::Contains("\"protocol\":2"));
   CHECK(c.workstations->List()->front().version == "2.0?");
-  CHECK_THAT(hello(4, "4.0")->front().data, Catch::Contains("\"protocol\":3"));  // what we speak
+  CHECK_THAT(hello(5, "5.0")->front().data, Catch::Contains("\"protocol\":4"));  // what we speak
   CHECK(hello(0, "0.1").error().code == ErrorCode::kUnsupported);
 }

@@ -145,7 +145,7 @@ constexpr int kNoMount = 77;
 int OnFullVolume(const std::filesystem::path& folder) {
   if (unshare(CLONE_NEWNS) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) return kNoMount;
   mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr);
-  if (mount("tmpfs", folder.c_str(), "tmpfs", 0, "size=1m,mode=700") != 0) return kNoMount;
+  if (mount("tmpfs", folder.c_str(), "tmpfs", 0, "size=2m,mode=700") != 0) return kNoMount;
   auto opened = OpenSqliteStore(folder / "server.db");
   if (!opened) return 1;
   Store& store = **opened;
