@@ -26,6 +26,7 @@ export function apiTests({ stack, test, signIn, axe, picture, admin }) {
   return [
     () => test('API: a token is made on the page, shown once, used, and revoked', async (page) => {
       await signIn(page, admin);
+      await page.getByText('Set-up', { exact: true }).click();
       await page.getByRole('link', { name: 'API', exact: true }).click();
       await page.getByText('There are no tokens').waitFor();
       await axe(page, 'no tokens');
@@ -143,7 +144,9 @@ export function apiTests({ stack, test, signIn, axe, picture, admin }) {
       }
       assert((await get(`/api/v1/keys/${device}`)).state === state, 'the key changed');
       assert((await get(`/api/v1/employees/${stack.employee.id}/changes`)).changes.length === changes, 'a change was made');
-      assert((await lastAudit()).number === number, 'something was audited');
+      // Mails about what was done before go out meanwhile.
+      const since = (await get('/api/v1/audit?limit=50')).rows.filter((row) => row.number > number && row.action !== 'notice.mail');
+      assert(since.length === 0, `audited: ${JSON.stringify(since[0])}`);
       console.log(`  ${sent} refused`);
     }),
   ];
