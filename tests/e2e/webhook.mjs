@@ -36,6 +36,9 @@ class Receiver {
   }
 }
 
+/** Clicks what leads to another document, and waits for that: a reload in the middle of its arrival fails. */
+const clickThrough = (page, target) => Promise.all([page.waitForEvent('load'), target.click()]);
+
 /** A stack whose server tells `this.receiver`. */
 export const withWebhook = (Base) => class extends Base {
   constructor(options) { super(options); this.receiver = new Receiver(); }
@@ -78,7 +81,7 @@ export function webhookTests({ stack, test, signIn, axe, picture }) {
       await until('the busy receiver was asked', async () => told('E2E-HOOK')[0]);
       await signIn(page, stack.account('administrator'));
       await page.goto(`${stack.pageUrl}check-up`);
-      await page.getByRole('link', { name: 'Webhooks' }).click();
+      await clickThrough(page, page.getByRole('link', { name: 'Webhooks' }));
       const row = page.getByRole('row').filter({ hasText: 'E2E-HOOK' });
       await until('the page shows the failure', async () => { await page.reload(); return await row.getByText('Is tried again').count() === 1; });
       await row.getByText('The receiver answered with status 503.').waitFor();
@@ -96,7 +99,7 @@ export function webhookTests({ stack, test, signIn, axe, picture }) {
       assert(again.state === 'queued' && again.ticket === 'E2E-HOOK', JSON.stringify(again));
       await until('it is tried at once', async () => told('E2E-HOOK').length > tries);
       stack.receiver.status = 204;
-      await row.getByRole('button', { name: 'Send now' }).click();
+      await clickThrough(page, row.getByRole('button', { name: 'Send now' }));
       await until('the page shows that it was taken', async () => { await page.reload(); return await row.getByText('Taken', { exact: true }).count() === 1; });
 
       const posts = told('E2E-HOOK');

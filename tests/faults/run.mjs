@@ -1,5 +1,6 @@
 // `scripts/test faults`: programs killed at every failpoint, and a bad network before the directory.
 //   node tests/faults/run.mjs [--preset faults] [--only TEXT]
+import { AsyncLocalStorage } from 'node:async_hooks';
 import fs from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -18,6 +19,7 @@ import { severalSources } from './sources.mjs';
 
 const { values: options } = parseArgs({ options: { preset: { type: 'string', default: 'faults' }, only: { type: 'string', default: '' }, keep: { type: 'boolean', default: false } } });
 let passed = 0, failed = 0;
+const inCompany = new AsyncLocalStorage();  // which of those side by side a test is about
 
 async function test(name, work) {
   if (!name.includes(options.only)) return true;
@@ -29,7 +31,7 @@ async function test(name, work) {
     return true;
   } catch (error) {
     failed += 1;
-    console.log(`✗ ${name}: ${error.message}`);
+    console.log(`✗ ${name}: ${error.message}\n${inCompany.getStore()?.troubles(began) ?? ''}`.trimEnd());
     return false;
   }
 }
@@ -42,7 +44,7 @@ async function withCompany(work, Kind = Company) {
   running.add(company);
   try {
     await company.start();
-    await work(company);
+    await inCompany.run(company, () => work(company));
   } catch (error) {
     failed += 1;
     console.log(`✗ the stack: ${error.message}`);

@@ -282,6 +282,18 @@ Events follow; Ctrl-C ends everything.
     });
   }
 
+  /** What the programs have logged as warnings and errors since `began` (milliseconds), the newest last: for a test that failed. */
+  troubles(began, most = 12) {
+    const since = new Date(began).toISOString(), found = [];
+    for (const folder of ['server', 'daemon', 'agent'].filter((name) => fs.existsSync(this.path(name)))) {
+      for (const name of fs.readdirSync(this.path(folder), { withFileTypes: true }).filter((entry) => entry.isFile() && entry.name.endsWith('.log')).map(({ name }) => name)) {
+        const lines = fs.readFileSync(this.path(folder, name), 'utf8').split('\n');
+        found.push(...lines.filter((line) => /^\S+ (warn|error)/.test(line) && line >= since).map((line) => [line, name]));
+      }
+    }
+    return found.sort(([a], [b]) => (a < b ? -1 : 1)).slice(-most).map(([line, name]) => `    ${name}: ${line.slice(0, 400)}`).join('\n');
+  }
+
   async stop() {
     for (const name of ['agent', 'daemon', 'key', 'server']) await this.services[name]?.stop().catch(() => {});
     await run(path.join(ROOT, 'scripts/dc'), ['stop', this.path('dc')]).catch(() => {});
