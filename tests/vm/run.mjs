@@ -14,7 +14,8 @@ const { values: options, positionals } = parseArgs({ allowPositionals: true, opt
 } });
 const build = path.join(ROOT, 'build', options.preset);
 const tests = (name) => path.join(build, 'tests', name);
-const plain = (name) => path.join(ROOT, 'build', options['server-preset'], 'tests', name);
+const shipped = path.join(ROOT, 'build', options['server-preset']);
+const plain = (name) => path.join(shipped, 'tests', name);
 const guest = (settings, ...command) => [path.join(ROOT, 'scripts/vm'), 'run', ...settings, '--', ...command];
 
 // The longest first. Each prints '✓ name (seconds)' or '✗ name: reason' and ends with 'N passed, N failed'.
@@ -45,7 +46,7 @@ function run(name) {
     const start = Date.now();
     const errors = fs.openSync(log, 'a');
     const [program, ...args] = RUNS[name];
-    const child = spawn(program, args, { cwd: ROOT, stdio: ['ignore', 'pipe', errors], env: { ...process.env, ASAN_OPTIONS: 'detect_leaks=1' } });
+    const child = spawn(program, args, { cwd: ROOT, stdio: ['ignore', 'pipe', errors], env: { ...process.env, ASAN_OPTIONS: 'detect_leaks=1', KEYFERRY_VM_SHIPPED: shipped } });
     let rest = '', summary = null;
     const line = (text) => {
       const counts = /^(\d+) passed, (\d+) failed/.exec(text);
