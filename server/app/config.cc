@@ -111,6 +111,7 @@ const std::vector<std::string>& FirstKeys() {
       "help_desk.points_mail_code",
       "help_desk.points_personal_data",
       "help_desk.points_key_touch",
+      "help_desk.points_manager",
       "help_desk.personal_data",
       "help_desk.privileged_groups",
       "help_desk.resets_per_agent_hour",
@@ -551,12 +552,13 @@ class Parser {
     desk.verification_points =
         reader_.Number("help_desk.verification_points", desk.verification_points, 1, 20);
     desk.verification_methods =
-        reader_.Number("help_desk.verification_methods", desk.verification_methods, 1, 5);
+        reader_.Number("help_desk.verification_methods", desk.verification_methods, 1, 6);
     std::int64_t points = 0, methods = 0;
     std::size_t place = 0;
     for (const char* key :
          {"help_desk.points_in_person", "help_desk.points_call_back", "help_desk.points_mail_code",
-          "help_desk.points_personal_data", "help_desk.points_key_touch"}) {
+          "help_desk.points_personal_data", "help_desk.points_key_touch",
+          "help_desk.points_manager"}) {
       std::int64_t& one = desk.points[place++];
       one = reader_.Number(key, one, 0, 10);
       points += one;

@@ -145,7 +145,7 @@ struct ServerConfig {
     std::int64_t verification_points = 2;
     std::int64_t verification_methods = 1;
     // Points of each method, 0 = not allowed; in the order of HelpDeskMethod.
-    std::array<std::int64_t, 5> points{3, 2, 1, 1, 3};
+    std::array<std::int64_t, 6> points{3, 2, 1, 1, 3, 1};
     std::vector<std::string> personal_data{"employee_id"};
     std::vector<std::string> privileged_groups;
     std::int64_t resets_per_agent_hour = 20;  // 0 = any number

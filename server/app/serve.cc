@@ -373,13 +373,15 @@ class Parts {
     warnings_ = MakeWarningService(
         {*store_, clock_, OsRandom(), upkeep_->outbox(), upkeep_->templates(), ports.log},
         std::move(warnings));
-    four_eyes_->OnLimit(MakeAgentAlarm({*groups_, upkeep_->outbox(), upkeep_->templates(), clock_,
-                                        [&log](std::string_view line) { log.Warning(line); }},
-                                       config.directory.administrator_groups,
-                                       config.mail.administrators));
+    const AgentAlarmPorts tell{*groups_, upkeep_->outbox(), upkeep_->templates(), clock_,
+                               [&log](std::string_view line) { log.Warning(line); }};
+    const auto& administrators = config.directory.administrator_groups;
+    four_eyes_->OnLimit(MakeAgentAlarm(tell, administrators, config.mail.administrators));
     if (config.help_desk.required) bound_changes_ = MakeDeskBoundChanges(ports, *changes_);
-    help_desk_ = MakeHelpDeskService({ports, *changes_, upkeep_->outbox(), upkeep_->templates()},
-                                     HelpDeskOf(config));
+    help_desk_ = MakeHelpDeskService(
+        {ports, *changes_, upkeep_->outbox(), upkeep_->templates(),
+         MakeDeniedAlarm(tell, administrators, config.mail.administrators)},
+        HelpDeskOf(config));
     return {};
   }
 
@@ -546,6 +548,7 @@ Result<void> Serve(const ServerConfig& config) {
     });
     (*parts)->Join([&reconciler] { reconciler.Nudge(); });
     const std::string origin = UrlOf(config.names.front(), *page_port);
+    (*parts)->help_desk().SetUrl(origin);
     (*parts)->upkeep().Start(origin);
     server->Start();
     const std::string url = origin + "/";

@@ -63,6 +63,19 @@ Result<MailTemplates> ReadTemplates(const std::filesystem::path& folder) {
   auto limit = ReadTemplate(folder / "agent_limit.txt", {"name", "agent", "login", "resets"});
   if (!limit) return tl::unexpected(limit.error());
   out.agent_limit = *std::move(limit);
+  const auto asked = folder / "manager_asked.txt";
+  auto manager = ReadTemplate(asked, {"name", "person", "login", "agent", "ticket", "reason",
+                                      "process", "minutes", "link"});
+  if (!manager) return tl::unexpected(manager.error());
+  // Without it there would be nothing to answer by.
+  if (manager->body.find("{{link}}") == std::string::npos) {
+    return Fail(ErrorCode::kInvalidArgument, asked.string() + " lacks {{link}}.");
+  }
+  out.manager_asked = *std::move(manager);
+  auto denied = ReadTemplate(folder / "manager_denied.txt",
+                             {"name", "person", "login", "manager", "agent", "ticket", "reason"});
+  if (!denied) return tl::unexpected(denied.error());
+  out.manager_denied = *std::move(denied);
   out.password_expires = *std::move(expires);
   out.help_desk_code = *std::move(help);
   out.activation_code = *std::move(code);

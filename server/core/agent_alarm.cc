@@ -32,4 +32,34 @@ std::function<void(const Actor&, std::uint32_t)> MakeAgentAlarm(
   };
 }
 
+std::function<void(const HelpDeskRequest&, const std::string&)> MakeDeniedAlarm(
+    AgentAlarmPorts ports, std::vector<std::string> administrator_groups,
+    std::vector<std::string> addresses) {
+  return [ports = std::move(ports), administrator_groups = std::move(administrator_groups),
+          addresses = std::move(addresses)](const HelpDeskRequest& request,
+                                            const std::string& manager) {
+    if (!ports.outbox.on()) return;
+    const auto names =
+        AdministratorAddresses(ports.groups, administrator_groups, addresses, ports.log);
+    const std::string person =
+        Presentable(request.display_name.empty() ? request.login : request.display_name, 128);
+    const MailTemplate& text = ports.templates.manager_denied;
+    for (const auto& [address, name] : names) {
+      const MailValues values = {{"name", name},
+                                 {"person", person},
+                                 {"login", request.login},
+                                 {"manager", manager},
+                                 {"agent", request.agent_login},
+                                 {"ticket", request.ticket},
+                                 {"reason", request.reason}};
+      const SecureBytes body = FillBody(text, values);
+      const auto queued =
+          ports.outbox.Queue("manager-denied/" + request.id.Hex() + "/" + address, address,
+                             FillSubject(text, values), body.view(), "system");
+      if (!queued)
+        ports.log("a manager's denial, mail to " + address + ": " + queued.error().message);
+    }
+  };
+}
+
 }  // namespace keyferry::server

@@ -6,6 +6,7 @@
 
 #include "server/core/clock.h"
 #include "server/core/group_reader.h"
+#include "server/core/help_desk_records.h"
 #include "server/core/mail.h"
 #include "server/core/mail_template.h"
 #include "server/core/session.h"
@@ -24,6 +25,11 @@ struct AgentAlarmPorts {
 // `administrator_groups` (DNs) who has an address, once in an hour and agent whatever the number of
 // servers. Everything outlives it.
 std::function<void(const Actor& actor, std::uint32_t resets)> MakeAgentAlarm(
+    AgentAlarmPorts ports, std::vector<std::string> administrator_groups,
+    std::vector<std::string> addresses);
+
+// For HelpDeskPorts::denied, likewise: one mail a request to each of them.
+std::function<void(const HelpDeskRequest& request, const std::string& manager)> MakeDeniedAlarm(
     AgentAlarmPorts ports, std::vector<std::string> administrator_groups,
     std::vector<std::string> addresses);
 

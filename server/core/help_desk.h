@@ -36,13 +36,13 @@ struct HelpDeskConfig {
   std::uint32_t needed_methods = 1;  // different ones
   // By HelpDeskMethod; 0 = not allowed.
   std::array<std::uint32_t, static_cast<std::size_t>(kLastHelpDeskMethod) + 1> points{3, 2, 1, 1,
-                                                                                      3};
+                                                                                      3, 1};
   std::vector<PersonalField> personal_data{PersonalField::kEmployeeId};
   bool read_out = false;  // whether agents may read a new password to the caller
   // Who is told that a request is over (webhook.h).
   std::vector<WebhookTarget> webhooks;
-  // DNs. Members, nested ones too, are privileged: no sum of call-back, mail code and personal data
-  // suffices for them.
+  // DNs. Members, nested ones too, are privileged: no sum of call-back, mail code, personal data
+  // and their manager's word suffices for them.
   std::vector<std::string> privileged_groups;
 };
 
@@ -53,7 +53,14 @@ struct KeyTouchAnswer {
   std::optional<protocol::Bytes<protocol::kAssertionSize>> assertion;
 };
 
-// What the agent, or for a touch the workstation, gives to a method.
+// What the manager said on the page of the link that was mailed to them.
+struct ManagerAnswer {
+  std::string manager;  // their login, as the directory has it now
+  bool knows = false;   // they have spoken with the caller
+  std::string number;   // that the caller told them, digits alone
+};
+
+// What the agent, or the workstation or the manager who is asked, gives to a method.
 struct HelpDeskAnswer {
   HelpDeskMethod method = HelpDeskMethod::kInPerson;
   std::optional<SeenDocument> seen;  // in person
@@ -61,6 +68,7 @@ struct HelpDeskAnswer {
   SecureBytes code;                  // by mail; blanks in it do not count
   std::vector<std::pair<PersonalField, std::string>> personal;  // as the caller said it
   std::optional<KeyTouchAnswer> touch;                          // never by the agent
+  std::optional<ManagerAnswer> manager;                         // … nor this
 };
 
 // One method as the agent's page shows it. Nothing of it is what the caller has to prove.
@@ -71,13 +79,14 @@ struct HelpDeskOffer {
   std::uint32_t wrong = 0;  // failed attempts
   std::uint32_t left = 0;   // attempts that are left
   std::string unavailable;  // why it cannot be used for this person, a sentence; else empty
-  // Call-back: the number to call; mail: where the code goes; touch: the workstations that ask.
+  // Call-back: the number to call; mail: where the code goes; touch: the workstations that ask;
+  // manager: their name.
   std::string shown;
-  std::int64_t sent = 0;  // mail, touch: when the code or question that is out was made, 0 = none
+  std::int64_t sent = 0;  // when the code or question that is out was made, 0 = none
   std::int64_t sent_until = 0;  // … and until when it is good
   std::uint32_t sends_left = 0;
   std::vector<PersonalField> fields;  // personal data: what to ask for
-  std::string read_out;               // touch: the number for the caller to type, while it waits
+  std::string read_out;               // touch, manager: the number for the caller, while it waits
   bool denied = false;                // touch: the last answer was "this is not me"
 };
 
@@ -85,6 +94,14 @@ struct KeyTouchVerdict {
   bool passed = false;
   std::string reason;  // else; a sentence for the person at the workstation
 };
+
+// What the link that was mailed to a manager shows.
+struct ManagerQuestion {
+  HelpDeskRequest request;
+  std::string asked_by;  // the agent, for people
+  std::int64_t until = 0;
+};
+enum class ManagerVerdict { kTaken, kWrongNumber, kDenied };
 
 struct HelpDeskView {
   HelpDeskRequest request;
@@ -144,6 +161,21 @@ class HelpDeskService {
   virtual Result<KeyTouchVerdict> AnswerTouch(
       const WorkstationId& from, const HelpDeskId& id,
       const std::optional<std::vector<std::uint8_t>>& assertion) = 0;
+  // Mails the directory's manager of the caller a link, in place of one that is out, and makes the
+  // number that the agent reads out. The mail that could not be sent is no attempt. kConflict: the
+  // directory names nobody who could be asked; the message says why.
+  virtual Result<void> AskManager(const Actor& actor, const HelpDeskId& id,
+                                  std::uint64_t version) = 0;
+  // What the link with this token asks. kNotFound, in the same words, for a link that is made up,
+  // used, replaced, or whose request is over. Changes nothing: mail programs open links.
+  virtual Result<ManagerQuestion> LookAtManager(std::string_view token) = 0;
+  // The manager's word: that they have spoken with the caller, who told them `number`; or, not
+  // `knows`, that they know nothing of it, which closes the request and warns the administrators.
+  // Either uses the link up; another number is a failed attempt. Errors as LookAtManager, and
+  // kInvalidArgument: no number; kRateLimited: too many links that are none from this address.
+  virtual Result<ManagerVerdict> AnswerAsManager(std::string_view token, bool knows,
+                                                 std::string_view number,
+                                                 std::string_view address) = 0;
   // True when it was right. A wrong answer is an attempt.
   virtual Result<bool> Verify(const Actor& actor, const HelpDeskId& id, std::uint64_t version,
                               HelpDeskAnswer answer) = 0;
@@ -162,6 +194,9 @@ class HelpDeskService {
   virtual Result<void> Cancel(const Actor& actor, const HelpDeskId& id, std::uint64_t version) = 0;
   // Closes what nobody looks at any more once its time is over; called every minute.
   virtual void CloseOverdue() = 0;
+  // The address of the pages, "https://name:port", which goes into mails. Set before anything is
+  // asked of it.
+  virtual void SetUrl(std::string url) = 0;
 };
 
 // What it stands on beside the core's ports. All outlives it.
@@ -170,6 +205,8 @@ struct HelpDeskPorts {
   ChangeService& changes;
   MailOutbox& outbox;
   const MailTemplates& templates;
+  // A manager (their login) knows nothing of the call: tells the administrators. May be empty.
+  std::function<void(const HelpDeskRequest&, const std::string& manager)> denied = {};
 };
 std::unique_ptr<HelpDeskService> MakeHelpDeskService(const HelpDeskPorts& ports,
                                                      HelpDeskConfig config);
@@ -195,8 +232,9 @@ class HelpDeskVerification {
 std::unique_ptr<HelpDeskVerification> MakeVerification(HelpDeskMethod method,
                                                        const HelpDeskConfig& config,
                                                        const HelpDeskPorts& ports);
-// Of kKeyTouch (help_desk_touch.h).
+// Of kKeyTouch (help_desk_touch.h) and kManager (help_desk_manager.h).
 std::unique_ptr<HelpDeskVerification> MakeKeyTouch(const CorePorts& ports);
+std::unique_ptr<HelpDeskVerification> MakeManagerWord(const HelpDeskPorts& ports);
 
 // A code for a mail: the attempt that waits for it, and the code in groups of four.
 struct MailCode {

@@ -15,8 +15,8 @@
 namespace keyferry::server {
 
 // The flow over the ports. help_desk_service.cc: the request from its opening to its end;
-// help_desk_verify.cc: what the caller has proven; help_desk_act.cc: what was asked for is carried
-// out.
+// help_desk_verify.cc: what the caller has proven; help_desk_manager.cc: what their manager says;
+// help_desk_act.cc: what was asked for is carried out.
 class HelpDeskFlow final : public HelpDeskService {
  public:
   HelpDeskFlow(const HelpDeskPorts& ports, HelpDeskConfig config);
@@ -31,6 +31,11 @@ class HelpDeskFlow final : public HelpDeskService {
   Result<KeyTouchVerdict> AnswerTouch(
       const WorkstationId& from, const HelpDeskId& id,
       const std::optional<std::vector<std::uint8_t>>& assertion) override;
+  Result<void> AskManager(const Actor& actor, const HelpDeskId& id, std::uint64_t version) override;
+  Result<ManagerQuestion> LookAtManager(std::string_view token) override;
+  Result<ManagerVerdict> AnswerAsManager(std::string_view token, bool knows,
+                                         std::string_view number,
+                                         std::string_view address) override;
   Result<bool> Verify(const Actor& actor, const HelpDeskId& id, std::uint64_t version,
                       HelpDeskAnswer answer) override;
   Result<SecureBytes> Act(const Actor& actor, const HelpDeskId& id, std::uint64_t version) override;
@@ -39,6 +44,7 @@ class HelpDeskFlow final : public HelpDeskService {
   Result<void> Confirm(const Actor& actor, const HelpDeskId& id, std::uint64_t version) override;
   Result<void> Cancel(const Actor& actor, const HelpDeskId& id, std::uint64_t version) override;
   void CloseOverdue() override;
+  void SetUrl(std::string url) override { url_ = std::move(url); }
 
  private:
   struct Standing {
@@ -102,6 +108,16 @@ class HelpDeskFlow final : public HelpDeskService {
   // is told.
   Result<bool> Judge(const HelpDeskRequest& row, const Prepared& prepared,
                      const HelpDeskAnswer& answer, const EntryOf& entry);
+  // What was sent could not be: it is out no more. `row` is as it was before it was sent.
+  void TakeBack(const Actor& actor, const HelpDeskRequest& row, HelpDeskMethod method,
+                const char* action, const Error& error);
+  // The row and the attempt that the link is of, with the person whose word is waited for.
+  struct Asked {
+    HelpDeskRequest request;
+    HelpDeskAttempt attempt;
+    Person manager;
+  };
+  Result<Asked> FindAsked(std::string_view token);
   // What a method has sent and waits for.
   static std::vector<std::uint64_t> Waiting(const std::vector<HelpDeskAttempt>& attempts,
                                             HelpDeskMethod method);
@@ -127,6 +143,7 @@ class HelpDeskFlow final : public HelpDeskService {
   const HelpDeskPorts ports_;
   const CorePorts& core_ = ports_.core;
   const HelpDeskConfig config_;
+  std::string url_;
   std::array<std::unique_ptr<HelpDeskVerification>,
              static_cast<std::size_t>(kLastHelpDeskMethod) + 1>
       methods_;

@@ -200,6 +200,8 @@ std::unique_ptr<HelpDeskVerification> MakeVerification(HelpDeskMethod method,
       return std::make_unique<ByMail>(ports.outbox.on());
     case HelpDeskMethod::kKeyTouch:
       return MakeKeyTouch(ports.core);
+    case HelpDeskMethod::kManager:
+      return MakeManagerWord(ports);
     case HelpDeskMethod::kPersonalData:
       break;
   }
@@ -319,6 +321,8 @@ const char* Name(HelpDeskMethod method) {
       return "personal_data";
     case HelpDeskMethod::kKeyTouch:
       return "key_touch";
+    case HelpDeskMethod::kManager:
+      return "manager";
   }
   return "invalid";
 }

@@ -41,7 +41,8 @@ enum class HelpDeskState {
   kDone,
   kCancelled,  // by its agent
   kExpired,    // out of time
-  kBlocked,    // too many failed attempts of one verification
+  // Too many failed attempts of one verification, or the manager knows nothing of the call.
+  kBlocked,
 };
 inline bool IsOpen(HelpDeskState state) { return state <= HelpDeskState::kActed; }
 
@@ -52,8 +53,9 @@ enum class HelpDeskMethod {
   kMailCode,      // knows a code that went to the directory's mail address
   kPersonalData,  // knows attributes that the directory has
   kKeyTouch,      // touches their key at a workstation, with its PIN and the number read out
+  kManager,       // is known to the directory's manager of them, who gives the number read out
 };
-inline constexpr HelpDeskMethod kLastHelpDeskMethod = HelpDeskMethod::kKeyTouch;
+inline constexpr HelpDeskMethod kLastHelpDeskMethod = HelpDeskMethod::kManager;
 
 enum class HelpDeskAttemptState {
   kWaiting,  // something was sent; no right answer yet
@@ -93,12 +95,14 @@ struct HelpDeskAttempt {
   HelpDeskMethod method = HelpDeskMethod::kInPerson;
   HelpDeskAttemptState state = HelpDeskAttemptState::kWaiting;
   std::string salt, hash;  // of a code that is out, hex; else empty
-  // Of a touch that is waited for, else empty: what the key has to sign (32 bytes in hex), the
-  // three digits that the agent reads out, and who asks, as the workstation shows it.
+  // Of a touch or a manager's word that is waited for, else empty: what the key has to sign, or
+  // what the link is made of (32 bytes in hex); the digits that the agent reads out; and who asks,
+  // as the workstation or the link's page shows it.
   std::string challenge, read_out, asked_by;
-  bool denied = false;  // kWrong: the person said that it is not them
+  AccountId approver;   // whose word is waited for: the manager's; else zero
+  bool denied = false;  // kWrong: the person said that it is not them, or their manager did
   std::int64_t created = 0;
-  std::int64_t expires = 0;  // of a code or a touch
+  std::int64_t expires = 0;  // of a code, a touch or a link
 };
 
 // A question that waits for the touch of a caller's key.

@@ -54,17 +54,20 @@ Result<void> HelpDeskFlow::SendCode(const Actor& actor, const HelpDeskId& id,
                                                      {"agent", agent},
                                                      {"minutes", minutes},
                                                      {"code", made->code.view()}})});
-  if (sent) return {};
-  const auto attempts = core_.store.HelpDeskAttempts(id);
-  if (!attempts) return tl::unexpected(attempts.error());
-  HelpDeskRequest now_at = *row;
-  now_at.version = version + 1;
-  HelpDeskStore::Step undone = StepOf(now_at, State::kVerifying);
-  undone.decided = Waiting(*attempts, kMethod);
-  undone.audits = {
-      Entry(actor, *row, "help_desk.code", OutcomeName(sent.error().code), sent.error().message)};
-  if (auto taken = Take(undone); !taken) Log(core_, "help desk code", taken.error());
+  if (!sent) TakeBack(actor, *row, kMethod, "help_desk.code", sent.error());
   return sent;
+}
+
+void HelpDeskFlow::TakeBack(const Actor& actor, const HelpDeskRequest& row, HelpDeskMethod method,
+                            const char* action, const Error& error) {
+  const auto attempts = core_.store.HelpDeskAttempts(row.id);
+  if (!attempts) return Log(core_, action, attempts.error());
+  HelpDeskRequest now_at = row;
+  now_at.version = row.version + 1;
+  HelpDeskStore::Step undone = StepOf(now_at, State::kVerifying);
+  undone.decided = Waiting(*attempts, method);
+  undone.audits = {Entry(actor, row, action, OutcomeName(error.code), error.message)};
+  if (auto taken = Take(undone); !taken) Log(core_, action, taken.error());
 }
 
 Result<void> HelpDeskFlow::AskForTouch(const Actor& actor, const HelpDeskId& id,
@@ -160,6 +163,7 @@ Result<bool> HelpDeskFlow::Verify(const Actor& actor, const HelpDeskId& id, std:
   const auto row = At(actor, id, version, State::kVerifying);
   if (!row) return tl::unexpected(row.error());
   answer.touch.reset();  // never by the agent's word
+  answer.manager.reset();
   const auto prepared = Prepare(*row, answer.method);
   if (!prepared) return tl::unexpected(prepared.error());
   return Judge(*row, *prepared, answer,
@@ -180,18 +184,19 @@ Result<bool> HelpDeskFlow::Judge(const HelpDeskRequest& row, const Prepared& pre
   const std::string words = method.Words(about, answer);
   const bool last =
       Count(attempts, answer.method, HelpDeskAttemptState::kWrong) + 1 >= config_.attempts;
+  const bool denied = answer.manager && !answer.manager->knows;
   const Standing standing = StandingOf(row, attempts, *right ? &answer.method : nullptr);
-  const State to = !*right && last     ? State::kBlocked
-                   : standing.enough() ? State::kVerified
-                                       : State::kVerifying;
+  const State to = denied || (!*right && last) ? State::kBlocked
+                   : standing.enough()         ? State::kVerified
+                                               : State::kVerifying;
   HelpDeskStore::Step step = StepOf(row, to);
   step.add.emplace();
   step.add->method = answer.method;
   step.add->state = *right ? HelpDeskAttemptState::kPassed : HelpDeskAttemptState::kWrong;
-  step.add->denied = answer.touch && !answer.touch->assertion;
+  step.add->denied = denied || (answer.touch && !answer.touch->assertion);
   step.add->created = prepared.now;
-  // A code may be tried again; a touch was for this one question.
-  if (*right || answer.touch) step.decided = Waiting(attempts, answer.method);
+  // A code may be tried again; a touch, or a manager's word, was for this one question.
+  if (*right || answer.touch || answer.manager) step.decided = Waiting(attempts, answer.method);
   step.audits = {
       entry("help_desk.verify", *right ? "ok" : "wrong", words.empty() ? "" : "By " + words + ".")};
   if (to == State::kVerified) {
@@ -200,7 +205,9 @@ Result<bool> HelpDeskFlow::Judge(const HelpDeskRequest& row, const Prepared& pre
                                     std::to_string(standing.methods) + " methods."));
   } else if (to == State::kBlocked) {
     step.next.error =
-        "Too many failed attempts of one verification; the caller did not prove who they are.";
+        denied ? "The manager says that they know nothing of this call."
+               : "Too many failed attempts of one verification; the caller did not prove who they "
+                 "are.";
     step.next.closed = prepared.now;
     step.audits.push_back(entry("help_desk.blocked", "blocked", step.next.error));
   }

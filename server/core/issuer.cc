@@ -132,6 +132,12 @@ Result<void> Issuer::NoticeKey(protocol::Secret<32>& key) const {
   return {};
 }
 
+Result<void> Issuer::ManagerKey(protocol::Secret<32>& key) const {
+  const auto prk = protocol::HkdfExtract(protocol::Label("keyferry/manager/v1"), private_.span());
+  if (!protocol::HkdfExpand(prk.view(), {}, key.span())) return Primitive("HKDF");
+  return {};
+}
+
 Result<Bytes> Issuer::Grant(const GrantRequest& request) const {
   const auto policy = protocol::Policy::Parse(request.policy);
   if (!policy) {

@@ -84,6 +84,8 @@ class Issuer {
   Result<void> FactorKey(protocol::Secret<32>& key) const;
   // The key that makes and checks the links of notices (notices.h). Derived like ChallengeKey.
   Result<void> NoticeKey(protocol::Secret<32>& key) const;
+  // … and of the links that ask a caller's manager (help_desk_manager.h).
+  Result<void> ManagerKey(protocol::Secret<32>& key) const;
   // EnrolGrant, 204 bytes.
   Result<Bytes> Grant(const GrantRequest& request) const;
   // The sealed job; only the key can open it. `password` is 1…256 bytes of UTF-8 and is not kept.

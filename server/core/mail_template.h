@@ -51,6 +51,10 @@ struct MailTemplates {
   MailTemplate help_desk_reset, help_desk_unlock, help_desk_must_change, help_desk_read_out;
   MailTemplate people_blocked;  // people
   MailTemplate agent_limit;     // name, agent, login, resets
+  // To the manager: name, person, login, agent, ticket, reason, process, minutes, link.
+  MailTemplate manager_asked;
+  // To administrators: name, person, login, manager, agent, ticket, reason.
+  MailTemplate manager_denied;
   NoticeTexts notices;
 };
 

@@ -65,6 +65,7 @@ void AddReportPages(Router& router, const PageContext& context);
 void AddApprovalPages(Router& router, const PageContext& context);
 void AddWebhookPages(Router& router, const PageContext& context);
 void AddNoticePages(Router& router, const PageContext& context);
+void AddCallerPages(Router& router, const PageContext& context);
 void AddEventRoutes(Router& router, const PageContext& context);
 
 // A handler whose first capture is an identifier; anything else there is a page "not found".

@@ -164,6 +164,7 @@ void AddHelpDeskPages(Router& router, const PageContext& context) {
                {"reason", 1200, false, true},
                {"ticket", 160, false, true}}});
   AddHelpDeskRequestPages(router, context);
+  AddCallerPages(router, context);
 }
 
 }  // namespace keyferry::server

@@ -93,7 +93,7 @@ Data MethodData(const Catalog& catalog, const HelpDeskOffer& offer, const StepPr
            problem.method && *problem.method == offer.method ? problem.text : std::string());
   for (const HelpDeskMethod method :
        {HelpDeskMethod::kInPerson, HelpDeskMethod::kCallBack, HelpDeskMethod::kMailCode,
-        HelpDeskMethod::kPersonalData, HelpDeskMethod::kKeyTouch}) {
+        HelpDeskMethod::kPersonalData, HelpDeskMethod::kKeyTouch, HelpDeskMethod::kManager}) {
     PutFlag(row, (std::string("is_") + Name(method)).c_str(), offer.method == method && usable);
   }
   Put(row, "shown", offer.shown);
@@ -104,7 +104,11 @@ Data MethodData(const Catalog& catalog, const HelpDeskOffer& offer, const StepPr
       catalog.Text(offer.sent != 0 ? "help_desk.send_again" : "help_desk.send_code"));
   Put(row, "ask_text", catalog.Text(offer.sent != 0 ? "help_desk.ask_again" : "help_desk.ask"));
   PutMaybe(row, "places", offer.shown);
-  Put(row, "touch_number", offer.read_out);
+  Put(row, "number", offer.method == HelpDeskMethod::kManager && offer.read_out.size() == 6
+                         ? offer.read_out.substr(0, 3) + " " + offer.read_out.substr(3)
+                         : offer.read_out);
+  Put(row, "mail_text",
+      catalog.Text(offer.sent != 0 ? "help_desk.manager_again" : "help_desk.manager_ask"));
   PutFlag(row, "denied", offer.denied && !offer.passed);
   Data fields = List();
   for (const PersonalField field : offer.fields) {
@@ -370,6 +374,7 @@ void AddHelpDeskRequestPages(Router& router, const PageContext& context) {
   add("process", PageWithId<HelpDeskId>(context, ChooseProcess), {{"process", 16, false, true}});
   add("code", StepHandler(context, &HelpDeskService::SendCode, HelpDeskMethod::kMailCode));
   add("touch", StepHandler(context, &HelpDeskService::AskForTouch, HelpDeskMethod::kKeyTouch));
+  add("manager", StepHandler(context, &HelpDeskService::AskManager, HelpDeskMethod::kManager));
   std::vector<FormField> proof = {
       {"method", 16, false, true}, {"seen", 16}, {"reached", 8}, {"code", 32, true}};
   for (int i = 0; i <= static_cast<int>(kLastPersonalField); ++i) {

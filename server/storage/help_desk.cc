@@ -55,17 +55,17 @@ struct HelpDeskColumns {
 
 struct HelpDeskAttemptColumns {
   static constexpr const char* kList =
-      "number, method, state, salt, code_hash, challenge, read_out, asked_by, denied, "
+      "number, method, state, salt, code_hash, challenge, read_out, asked_by, approver_id, denied, "
       "created, expires";
 
-  std::string method, state, salt, hash, challenge, read_out, asked_by;
+  std::string method, state, salt, hash, challenge, read_out, asked_by, approver;
   long long number = 0, denied = 0, created = 0, expires = 0;
 
   template <typename Prepared>
   void Into(Prepared& p) {
     p, soci::into(number), soci::into(method), soci::into(state), soci::into(salt),
         soci::into(hash), soci::into(challenge), soci::into(read_out), soci::into(asked_by),
-        soci::into(denied), soci::into(created), soci::into(expires);
+        soci::into(approver), soci::into(denied), soci::into(created), soci::into(expires);
   }
   HelpDeskAttempt Read() const {
     HelpDeskAttempt out;
@@ -77,6 +77,7 @@ struct HelpDeskAttemptColumns {
     out.challenge = challenge;
     out.read_out = read_out;
     out.asked_by = asked_by;
+    out.approver = ReadOptionalId<AccountId>(approver);
     out.denied = denied != 0;
     out.created = created;
     out.expires = expires;
@@ -233,15 +234,17 @@ Result<HelpDeskStore::Stepped> SqlStore::StepHelpDesk(const Step& step) {
     }
     if (step.add) {
       const HelpDeskAttempt& add = *step.add;
-      const std::string method = Name(add.method), what = Name(add.state);
+      const std::string method = Name(add.method), what = Name(add.state),
+                        approver = WriteOptionalId(add.approver);
       const long long denied = add.denied ? 1 : 0, created = add.created, expires = add.expires;
       Execute(
           t.sql,
           "INSERT INTO help_desk_attempts (request_id, method, state, salt, code_hash, "
-          "challenge, read_out, asked_by, denied, created, expires) VALUES (:id, :method, :state, "
-          ":salt, :hash, :challenge, :read_out, :asked_by, :denied, :created, :expires)",
-          id, method, what, add.salt, add.hash, add.challenge, add.read_out, add.asked_by, denied,
-          created, expires);
+          "challenge, read_out, asked_by, approver_id, denied, created, expires) VALUES (:id, "
+          ":method, :state, :salt, :hash, :challenge, :read_out, :asked_by, :approver, :denied, "
+          ":created, :expires)",
+          id, method, what, add.salt, add.hash, add.challenge, add.read_out, add.asked_by, approver,
+          denied, created, expires);
     }
     // What is closed needs no codes any more.
     if (!IsOpen(next.state)) {

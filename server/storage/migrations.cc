@@ -374,6 +374,10 @@ const std::vector<Migration>& Migrations() {
            "0",
            "CREATE INDEX notices_created ON notices (created)",
        }},
+      {"the word of a caller's manager",
+       {
+           "ALTER TABLE help_desk_attempts ADD COLUMN approver_id TEXT NOT NULL DEFAULT ''",
+       }},
   };
   return migrations;
 }

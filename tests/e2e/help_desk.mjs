@@ -15,10 +15,10 @@ export const withBusyHelpDesk = (Base) => class extends Base {
   serverConfig() { return `${super.serverConfig()}\n[help_desk]\nread_out = true\nresets_per_day = 50\nresets_per_agent_hour = 500\n`; }
 };
 
-export function helpDeskTests({ stack, test, signIn, axe, picture }) {
+/** An agent at their desk: what the tests of the flow and of its verifications do there. */
+export function deskOf({ stack, signIn, axe, picture }) {
   const agent = stack.account.bind(stack, 'help_desk');
   const caller = () => stack.employee;
-  const changes = async (id = caller().id) => (await stack.api.must('GET', `/api/v1/employees/${id}/changes`)).changes;
   const audited = async (ticket) => (await stack.api.must('GET', '/api/v1/audit')).rows.filter(({ action, detail }) => action.startsWith('help_desk.') && detail.includes(`Ticket ${ticket}:`));
 
   /** Runs `body` with a page of the agent's own browser. */
@@ -44,11 +44,6 @@ export function helpDeskTests({ stack, test, signIn, axe, picture }) {
     await page.getByRole('button', { name: 'Go on to verification' }).click();
     await page.getByRole('heading', { name: 'Verify the caller' }).waitFor();
   };
-  const inPerson = async (page) => {
-    await page.getByText('Company badge').click();
-    await page.getByRole('button', { name: 'I have seen it' }).click();
-    await page.getByRole('heading', { name: 'The caller is verified' }).waitFor();
-  };
   /** A state of the page under axe: light at a desk, and dark on a phone, where nothing scrolls sideways. */
   const look = async (page, what, name) => {
     await axe(page, what);
@@ -63,6 +58,21 @@ export function helpDeskTests({ stack, test, signIn, axe, picture }) {
     await page.setViewportSize(size);
   };
   const method = (page, name) => page.locator(`[data-method="${name}"]`);
+  const cancel = async (page) => {
+    await page.getByRole('button', { name: 'Cancel the request' }).click();
+    await page.getByRole('heading', { name: 'You cancelled this request' }).waitFor();
+  };
+  return { agent, caller, audited, asAgent, begin, choose, look, method, cancel };
+}
+
+export function helpDeskTests({ stack, test, signIn, axe, picture }) {
+  const { agent, caller, audited, asAgent, begin, choose, look, method, cancel } = deskOf({ stack, signIn, axe, picture });
+  const changes = async (id = caller().id) => (await stack.api.must('GET', `/api/v1/employees/${id}/changes`)).changes;
+  const inPerson = async (page) => {
+    await page.getByText('Company badge').click();
+    await page.getByRole('button', { name: 'I have seen it' }).click();
+    await page.getByRole('heading', { name: 'The caller is verified' }).waitFor();
+  };
   /** Asks for the touch; the number that the agent reads out, once the workstation has the question. */
   const ask = async (page) => {
     await method(page, 'key_touch').getByRole('button', { name: /^Ask/ }).click();
@@ -70,10 +80,6 @@ export function helpDeskTests({ stack, test, signIn, axe, picture }) {
   };
   const answer = (input, what = 'answer', whose = ['--user', caller().login]) =>
     run(stack.program('keyferry'), ['help-desk', what, ...(what === 'answer' ? ['--stdin'] : []), ...whose, '--socket', stack.agentSocket], { input });
-  const cancel = async (page) => {
-    await page.getByRole('button', { name: 'Cancel the request' }).click();
-    await page.getByRole('heading', { name: 'You cancelled this request' }).waitFor();
-  };
   /** The form's fields as the page has them, to be sent once more outside of it. */
   const fieldsOf = (page, action) => page.locator(`form[action$="/${action}"]`).first().evaluate((form) => Object.fromEntries(new FormData(form)));
   const sender = async (own, verb = 'POST') => {

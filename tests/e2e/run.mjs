@@ -20,6 +20,7 @@ import { factorTests } from './factor.mjs';
 import { fidoTests } from './fido.mjs';
 import { fourEyesTests } from './four_eyes.mjs';
 import { helpDeskTests, withBusyHelpDesk } from './help_desk.mjs';
+import { methodTests } from './help_desk_methods.mjs';
 import { keyTests } from './keys.mjs';
 import { noticeTests } from './notices.mjs';
 import { languageTests, withOwnTexts } from './languages.mjs';
@@ -326,6 +327,7 @@ try {
   });
 
   for (const run of helpDeskTests({ stack, test, signIn, axe, picture })) await run();
+  for (const run of methodTests({ stack, test, signIn, axe, picture, admin })) await run();
   for (const run of webhookTests({ stack, test, signIn, axe, picture })) await run();
   for (const run of reportTests({ stack, test, signIn, axe, picture, admin })) await run();
   for (const run of languageTests({ stack, test, signIn, axe, picture, onTwoPages, admin })) await run();

@@ -54,6 +54,10 @@ struct Desk : Office {
     templates.help_desk_code = *MailTemplate::Parse(
         "Subject: Code for {{name}}\n\n{{code}} for {{agent}}, {{login}}, {{minutes}}\n",
         {"name", "login", "agent", "minutes", "code"});
+    templates.manager_asked = *MailTemplate::Parse(
+        "Subject: {{person}}?\n\n{{name}} {{login}} {{agent}} {{ticket}} {{reason}} {{process}} "
+        "{{minutes}}\n{{link}}\n",
+        {"name", "person", "login", "agent", "ticket", "reason", "process", "minutes", "link"});
     Start();
   }
   Actor Agent(const std::string& login) {
@@ -80,7 +84,12 @@ struct Desk : Office {
                           people,
                           eyes.get()};
     outbox = std::make_unique<MailOutbox>(*store, &box, clock, [](std::string_view) {});
-    service = MakeHelpDeskService({ports, *changes, *outbox, templates}, config);
+    service = MakeHelpDeskService(
+        {ports, *changes, *outbox, templates,
+         [this](const HelpDeskRequest& request, const std::string& manager) {
+           if (denied) denied(request, manager);
+         }},
+        config);
   }
   // The server dies and starts again.
   void StartAgain() {
@@ -184,6 +193,7 @@ struct Desk : Office {
   HelpDeskConfig config;
   MailBox box;
   MailTemplates templates;
+  std::function<void(const HelpDeskRequest&, const std::string&)> denied;
   Actor agent;
   std::unique_ptr<MailOutbox> outbox;
   std::unique_ptr<HelpDeskService> service;

@@ -77,13 +77,13 @@ TEST_CASE("a good configuration, its defaults and relative paths") {
   CHECK_FALSE(config->keys.allow_simulator);
   CHECK(config->log.level == "info");
   CHECK_FALSE(config->postgres);
-  CHECK(config->help_desk.points == std::array<std::int64_t, 5>{3, 2, 1, 1, 3});
+  CHECK(config->help_desk.points == std::array<std::int64_t, 6>{3, 2, 1, 1, 3, 1});
   CHECK(config->help_desk.personal_data == std::vector<std::string>{"employee_id"});
   const auto desk = Parse(std::string(kGood) +
                           "[help_desk]\nverification_points = 3\npoints_in_person = 0\n"
                           "personal_data = [\"title\", \"department\"]\n");
   REQUIRE(desk);
-  CHECK(desk->help_desk.points == std::array<std::int64_t, 5>{0, 2, 1, 1, 3});
+  CHECK(desk->help_desk.points == std::array<std::int64_t, 6>{0, 2, 1, 1, 3, 1});
   CHECK(desk->help_desk.personal_data.size() == 2);
 }
 
@@ -266,8 +266,8 @@ TEST_CASE("a bad configuration is refused with file, line and remedy") {
       {std::string(kGood) + "[help_desk]\nrequest_minutes = 1\n", 16, "from 2 to 60"},
       {std::string(kGood) + "[help_desk]\nattempts = 0\n", 16, "from 1 to 10"},
       {std::string(kGood) + "[help_desk]\nresets_per_day = 0\n", 16, "from 1 to 100"},
-      {std::string(kGood) + "[help_desk]\nverification_points = 11\n", 16, "cannot be reached"},
-      {std::string(kGood) + "[help_desk]\nverification_methods = 5\npoints_mail_code = 0\n", 15,
+      {std::string(kGood) + "[help_desk]\nverification_points = 12\n", 16, "cannot be reached"},
+      {std::string(kGood) + "[help_desk]\nverification_methods = 6\npoints_mail_code = 0\n", 15,
        "cannot be reached"},
       {std::string(kGood) + "[help_desk]\npersonal_data = [\"phone\"]\n", 16,
        "may hold employee_id, mail, title and department"},

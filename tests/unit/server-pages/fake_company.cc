@@ -192,6 +192,10 @@ void AddHelpDesk(World& world) {
   view.offers[4].sent = request.opened;
   view.offers[4].sent_until = request.opened + 180'000;
   view.offers[4].read_out = "047";
+  view.offers[5].shown = "Maria Manager (maria.manager)";
+  view.offers[5].sent = request.opened;
+  view.offers[5].sent_until = request.expires;
+  view.offers[5].read_out = "048213";
   view.offers[3].fields = {PersonalField::kEmployeeId, PersonalField::kDepartment};
 }
 

@@ -281,6 +281,31 @@ struct FakeHelpDesk final : HelpDeskService {
     if (error) return tl::unexpected(*error);
     return KeyTouchVerdict{assertion && right, assertion && !right ? "Another number." : ""};
   }
+  Result<void> AskManager(const Actor& actor, const HelpDeskId& id,
+                          std::uint64_t version) override {
+    return Step("manager", actor, id, version);
+  }
+  Result<ManagerQuestion> LookAtManager(std::string_view token) override {
+    if (error) return tl::unexpected(*error);
+    if (token != kToken || link_used) {
+      return Fail(ErrorCode::kNotFound, "This link is not good, or not any more.");
+    }
+    return ManagerQuestion{view.request, "Henry Desk (henry.desk)", view.request.expires};
+  }
+  Result<ManagerVerdict> AnswerAsManager(std::string_view token, bool knows,
+                                         std::string_view number,
+                                         std::string_view address) override {
+    if (const auto asked = LookAtManager(token); !asked) return tl::unexpected(asked.error());
+    if (knows && number.empty()) {
+      return Fail(ErrorCode::kInvalidArgument, "The number has six digits.");
+    }
+    calls.push_back(std::string(knows ? "known " : "unknown ") + std::string(number) + " from " +
+                    std::string(address));
+    link_used = true;
+    if (!knows) return ManagerVerdict::kDenied;
+    return right ? ManagerVerdict::kTaken : ManagerVerdict::kWrongNumber;
+  }
+  void SetUrl(std::string) override {}
   Result<bool> Verify(const Actor& actor, const HelpDeskId& id, std::uint64_t version,
                       HelpDeskAnswer answer) override;
   Result<SecureBytes> Act(const Actor& actor, const HelpDeskId& id, std::uint64_t version) override;
@@ -289,6 +314,10 @@ struct FakeHelpDesk final : HelpDeskService {
   Result<void> Confirm(const Actor& actor, const HelpDeskId& id, std::uint64_t version) override;
   Result<void> Cancel(const Actor& actor, const HelpDeskId& id, std::uint64_t version) override;
   void CloseOverdue() override {}
+  // Of the one link that there is, until it is used.
+  static constexpr char kToken[] =
+      "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj9AQUJDREVGR0hJSktMTU5P";
+  bool link_used = false;
   HelpDeskView view;     // of the one request that there is
   bool right = true;     // what Verify says
   std::string read_out;  // what Act gives

@@ -40,7 +40,7 @@ std::vector<State> EveryState() {
 TEST_CASE("each state of a request has its page: what is done, what is next, nothing else to do") {
   const std::map<State, std::set<std::string>> forms = {
       {State::kIdentified, {"process", "cancel"}},
-      {State::kVerifying, {"verify", "code", "touch", "cancel"}},
+      {State::kVerifying, {"verify", "code", "touch", "manager", "cancel"}},
       {State::kVerified, {"act", "cancel"}},
       {State::kActing, {"act"}},
       {State::kActed, {"instructions", "confirm"}},
@@ -103,6 +103,25 @@ TEST_CASE("the touch of the key: where it is asked, what the agent reads out, an
   CHECK_FALSE(Has(page, "/touch\""));
   offer.passed = true;
   CHECK_FALSE(Has(counter.Page(), "this is not me"));
+}
+
+TEST_CASE("the manager's word: who is asked, and the number for the caller, in two groups") {
+  Counter counter;
+  HelpDeskOffer& offer = counter.help_desk.view.offers.at(5);
+  REQUIRE(offer.method == HelpDeskMethod::kManager);
+  Response page = counter.Page();
+  CHECK(Has(page, "Maria Manager (maria.manager)"));
+  CHECK(Has(page, "data-number>048 213<"));
+  CHECK(Has(page, "Mail another link"));
+  offer.sent = 0;
+  offer.read_out.clear();
+  page = counter.Page();
+  CHECK(Has(page, "Ask the manager by mail"));
+  CHECK_FALSE(Has(page, "048"));
+  offer.unavailable = "The directory names no manager of this person.";
+  page = counter.Page();
+  CHECK(Has(page, "names no manager"));
+  CHECK_FALSE(Has(page, "/manager\""));
 }
 
 TEST_CASE("every text that is made from a name is there, and no other") {
@@ -212,6 +231,7 @@ TEST_CASE("the steps of the forms reach the service as they were sent") {
            {"process", "&process=unlock"},
            {"code", ""},
            {"touch", ""},
+           {"manager", ""},
            {"verify", "&method=in_person&seen=passport"},
            {"verify", "&method=call_back&reached=no"},
            {"verify", "&method=mail_code&code=1234+5678"},
@@ -229,6 +249,7 @@ TEST_CASE("the steps of the forms reach the service as they were sent") {
         std::vector<std::string>{
             "open alice.admin 01010101010101010101010101010101 INC-7 forgot it",
             "choose unlock alice.admin 3", "send alice.admin 3", "touch alice.admin 3",
+            "manager alice.admin 3",
             "verify in_person seen passport alice.admin 3", "verify call_back alice.admin 3",
             "verify mail_code code 1234 5678 alice.admin 3",
             "verify personal_data employee_id=E 1 department=Sales alice.admin 3",

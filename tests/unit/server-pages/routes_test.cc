@@ -93,8 +93,9 @@ TEST_CASE("what is public is on a short list") {
   CHECK(open == std::vector<std::string>{
                     "GET /api/v1/health", "GET /api/v1/openapi.json", "GET /api/v1/problems/{name}",
                     "GET /api/v1/workstations/{id}/enrolment", "GET /assets/{version}/{file}",
+                    "GET /caller", "GET /caller/known", "GET /caller/unknown", "GET /caller/wrong",
                     "GET /not-me", "GET /not-me/done", "GET /sign-in", "POST /api/v1/session",
-                    "POST /api/v1/workstations", "POST /language", "POST /not-me",
+                    "POST /api/v1/workstations", "POST /caller", "POST /language", "POST /not-me",
                     "POST /sign-in"});
 }
 

@@ -1,0 +1,121 @@
+// The help desk's verifications by others than agent and workstation: the word of the caller's manager, by the link of a real mail.
+import path from 'node:path';
+import { openBrowser } from '../../scripts/lib/demo/browser.mjs';
+import { Api } from '../../scripts/lib/demo/api.mjs';
+import { must } from '../../scripts/lib/demo/processes.mjs';
+import { until } from '../../scripts/lib/demo/stack.mjs';
+import { textOf } from '../support/smtp/mail_server.mjs';
+import { deskOf } from './help_desk.mjs';
+
+function assert(condition, message) { if (!condition) throw new Error(message); }
+
+export function methodTests({ stack, test, signIn, axe, picture, admin }) {
+  const { agent, caller, audited, asAgent, begin, choose, look, method, cancel } = deskOf({ stack, signIn, axe, picture });
+  const sam = () => ['-H', path.join(stack.path('dc'), 'private', 'sam.ldb')];
+  const manager = stack.dc.people.find(({ login }) => login === 'zofia.wozniak');
+  const dn = async (login) => /^dn: (.+)$/m.exec(await must('ldbsearch', [...sam(), `(sAMAccountName=${login})`, 'dn']))[1];
+  const setManager = async (whom) => must('ldbmodify', sam(), {
+    input: `dn: ${await dn(caller().login)}\nchangetype: modify\n${whom ? `replace: manager\nmanager: ${await dn(whom)}` : 'delete: manager'}\n` });
+  /** A browser that nobody has signed in with. */
+  const asStranger = async (body, options = {}) => {
+    const own = await openBrowser(stack, options);
+    try {
+      const page = await own.newPage();
+      await page.emulateMedia({ reducedMotion: 'reduce' });
+      await body(page);
+    } finally {
+      await own.close();
+    }
+  };
+  const byManager = (page) => method(page, 'manager');
+  /** Asks the manager; their link, once the mail is there, and the number for the caller. */
+  const askManager = async (page) => {
+    const mails = stack.mail.mails.length;
+    await byManager(page).getByRole('button', { name: /^(Ask the manager|Mail another)/ }).click();
+    const mail = await until('the manager is asked', () => stack.mail.mails.slice(mails).find((one) => one.to[0].startsWith(`${manager.login}@`) && /caller\?t=/.test(textOf(one))));
+    const text = textOf(mail), link = new RegExp(`${stack.pageUrl}caller\\?t=[A-Za-z0-9_-]{64}`).exec(text)?.[0];
+    assert(link, `no link in ${text}`);
+    await byManager(page).locator('[data-number]').waitFor();
+    const number = await byManager(page).locator('[data-number]').innerText();
+    assert(/^[0-9]{3} [0-9]{3}$/.test(number), `the number is ${number}`);
+    assert(!text.includes(number) && !text.includes(number.replace(' ', '')), 'the mail has the number');
+    return { link, number, text };
+  };
+
+  return [
+    () => test('help desk methods: the manager gives their word by the link and the number; the agent sees it by itself', () => asAgent(async (page) => {
+      await begin(page, 'E2E-20');
+      await choose(page, 'Unlock the account');
+      await byManager(page).getByText('names no manager').waitFor();
+      await setManager(manager.login);
+      await page.reload();
+      await byManager(page).getByText(manager.login).waitFor();
+      const first = await askManager(page);
+      const { link, number, text } = await askManager(page);
+      for (const part of [caller().login, 'E2E-20', 'e2e: forgot it', 'unlock', 'Liam']) assert(text.includes(part), `no "${part}" in ${text}`);
+      await look(page, 'the manager is asked', 'manager-asked');
+      for (let i = 0; i < 3; i += 1) {  // a scanner, a preview
+        const answer = await new Api(stack.pageUrl, stack.publicCa).request('GET', link);
+        assert(answer.status === 200, `the link answers ${answer.status}`);
+      }
+      await asStranger(async (plain) => {
+        await plain.goto(first.link);  // another one was mailed since
+        await plain.getByText('This link is not good, or not any more').waitFor();
+        await look(plain, 'a dead link of a manager', 'manager-dead');
+        const dead = (await plain.locator('main').innerText()).trim();
+        await plain.goto(`${stack.pageUrl}caller?t=${'A'.repeat(64)}`);
+        assert((await plain.locator('main').innerText()).trim() === dead, 'a made up link gets another page');
+        await plain.goto(link);
+        await plain.getByRole('heading', { name: 'Does this person call the help desk?' }).waitFor();
+        await plain.getByText('e2e: forgot it').waitFor();
+        await look(plain, 'the page for the manager', 'manager-link');
+        await plain.getByLabel('Number that the person tells you').fill('12');
+        await plain.getByRole('button', { name: 'I have spoken with them, it is them' }).click();
+        await plain.getByRole('alert').getByText('The number has six digits').waitFor();
+        await look(plain, 'a number that is none', 'manager-number');
+        await plain.getByLabel('Number that the person tells you').fill(number);
+        await plain.getByRole('button', { name: 'I have spoken with them, it is them' }).click();
+        await plain.getByRole('heading', { name: 'Thank you' }).waitFor();
+        await look(plain, 'the manager has answered', 'manager-done');
+        await plain.goto(link);
+        await plain.getByText('This link is not good, or not any more').waitFor();
+        assert(await plain.locator('form[action="/caller"]').count() === 0, 'a used link has a button');
+      });
+      await byManager(page).getByText('Passed').waitFor();  // by itself
+      await page.getByText('1 of 2 points').waitFor();  // a mailbox alone is not enough
+      await page.getByLabel('Employee number').fill(caller().employee_id);
+      await method(page, 'personal_data').getByRole('button', { name: 'Check' }).click();
+      await page.getByRole('heading', { name: 'The caller is verified' }).waitFor();
+      await cancel(page);
+      const rows = (await audited('E2E-20')).reverse();
+      assert(rows[2].action === 'help_desk.ask' && rows[2].detail.includes(manager.login), JSON.stringify(rows[2]));
+      const word = rows.find(({ action, outcome }) => action === 'help_desk.verify' && outcome === 'ok');
+      assert(word.actor === manager.login && word.detail.includes('the word of the manager'), JSON.stringify(word));
+      const all = JSON.stringify(rows);
+      assert(!all.includes(number.replace(' ', '')) && !all.includes(link.slice(-60)), 'the audit log has the number or the link');
+    })),
+
+    () => test('help desk methods: a manager who knows nothing of it ends the request, and the administrators are told', () => asAgent(async (page) => {
+      await begin(page, 'E2E-21');
+      await choose(page, 'New password to the key');
+      const { link, number } = await askManager(page);
+      const mails = stack.mail.mails.length;
+      await asStranger(async (plain) => {  // without script, on a phone
+        await plain.setViewportSize({ width: 390, height: 844 });
+        await plain.goto(link);
+        await plain.getByRole('button', { name: 'I know nothing of this' }).click();
+        await plain.getByRole('heading', { name: 'It is stopped' }).waitFor();
+        await picture(plain, 'help-desk-manager-denied-phone');
+      }, { javaScriptEnabled: false });
+      await page.getByRole('heading', { name: 'This request is blocked' }).waitFor();  // by itself
+      await page.getByText('The manager says that they know nothing of this call').waitFor();
+      await look(page, 'the manager knows nothing', 'manager-denied');
+      const told = await until('the administrators are told', () => stack.mail.mails.slice(mails).find((one) => one.to[0].startsWith(`${admin.login}@`) && textOf(one).includes('E2E-21')));
+      assert(textOf(told).includes(manager.login) && textOf(told).includes(agent().login), textOf(told));
+      const late = await new Api(stack.pageUrl, stack.publicCa).request('POST', '/caller', { form: { t: new URL(link).searchParams.get('t'), answer: 'known', number }, headers: { Accept: 'text/html' } });
+      assert(late.status === 404, `a second answer: ${late.status}`);
+      assert((await audited('E2E-21'))[0].action === 'help_desk.blocked', 'not audited');
+      await setManager(null);
+    })),
+  ];
+}
