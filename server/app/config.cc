@@ -7,6 +7,7 @@
 #include "server/app/fido_config.h"
 #include "server/app/files.h"
 #include "server/app/host_names.h"
+#include "server/app/outbound_config.h"
 #include "server/core/attributes.h"
 #include "server/core/dn.h"
 #include "server/core/encoding.h"
@@ -19,7 +20,6 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kMaxSources = 4;
 constexpr std::size_t kMaxScopes = 32;
-constexpr std::size_t kMaxWebhooks = 4;
 constexpr std::size_t kMaxNames = 200;      // in one list of a scope
 constexpr std::size_t kMaxSourceName = 64;  // bytes
 
@@ -112,14 +112,11 @@ const std::vector<std::string>& FirstKeys() {
       "help_desk.points_personal_data",
       "help_desk.points_key_touch",
       "help_desk.points_manager",
+      "help_desk.points_sms_code",
       "help_desk.personal_data",
       "help_desk.privileged_groups",
       "help_desk.resets_per_agent_hour",
       "help_desk.read_out",
-      "webhook.urls",
-      "webhook.secret_file",
-      "webhook.ca_file",
-      "webhook.timeout_seconds",
       "four_eyes.enabled",
       "four_eyes.new_key_hours",
       "four_eyes.approval_minutes",
@@ -130,7 +127,13 @@ const std::vector<std::string>& FirstKeys() {
       "log.level",
       "log.file",
   };
-  return keys;
+  static const std::vector<std::string> with_outbound = [] {
+    std::vector<std::string> all = keys;
+    all.insert(std::find(all.begin(), all.end(), "four_eyes.enabled"), OutboundKeys().begin(),
+               OutboundKeys().end());
+    return all;
+  }();
+  return with_outbound;
 }
 
 const std::vector<std::string>& SourceKeys() {
@@ -498,8 +501,8 @@ class Parser {
 
     ReadAudit();
     ReadMail();
+    ReadOutbound(reader_, directory_, config_);
     ReadHelpDesk();
-    ReadWebhook();
 
     config_.log.level = reader_.OneOf("log.level", config_.log.level,
                                       {"trace", "debug", "info", "warning", "error"});
@@ -552,13 +555,13 @@ class Parser {
     desk.verification_points =
         reader_.Number("help_desk.verification_points", desk.verification_points, 1, 20);
     desk.verification_methods =
-        reader_.Number("help_desk.verification_methods", desk.verification_methods, 1, 6);
+        reader_.Number("help_desk.verification_methods", desk.verification_methods, 1, 7);
     std::int64_t points = 0, methods = 0;
     std::size_t place = 0;
     for (const char* key :
          {"help_desk.points_in_person", "help_desk.points_call_back", "help_desk.points_mail_code",
           "help_desk.points_personal_data", "help_desk.points_key_touch",
-          "help_desk.points_manager"}) {
+          "help_desk.points_manager", "help_desk.points_sms_code"}) {
       std::int64_t& one = desk.points[place++];
       one = reader_.Number(key, one, 0, 10);
       points += one;
@@ -568,6 +571,11 @@ class Parser {
       reader_.Complain("help_desk.verification_points",
                        "cannot be reached: the allowed verifications (help_desk.points_…) together "
                        "do not suffice, so nobody could be served.");
+    }
+    if (config_.sms.url.empty() &&
+        desk.points[static_cast<std::size_t>(HelpDeskMethod::kSmsCode)] != 0) {
+      reader_.Complain("help_desk.points_sms_code",
+                       "needs sms.url: codes go by no SMS without it.");
     }
     const auto fields = reader_.Texts("help_desk.personal_data", false);
     if (!fields.empty()) desk.personal_data = fields;
@@ -593,32 +601,6 @@ class Parser {
     notice.managers = reader_.Flag("notice.managers", notice.managers);
     notice.link_hours = reader_.Number("notice.link_hours", notice.link_hours, 1, 168);
     notice.language = reader_.OneOf("notice.language", notice.language, {"en", "uk"});
-  }
-
-  void ReadWebhook() {
-    auto& webhook = config_.webhook;
-    const auto urls = reader_.Texts("webhook.urls", false);
-    if (urls.size() > kMaxWebhooks) reader_.Complain("webhook.urls", "holds more than 4.");
-    for (const std::string& url : urls) {
-      auto target = WebhookTarget::Parse(url);
-      // The address itself may hold a token, and complaints are printed.
-      if (!target) {
-        reader_.Complain("webhook.urls", "holds one that " + target.error().message);
-        break;
-      }
-      for (const WebhookTarget& other : webhook.targets) {
-        if (other.url == url) reader_.Complain("webhook.urls", "holds the same one twice.");
-      }
-      webhook.targets.push_back(*std::move(target));
-    }
-    webhook.secret_file = Path("webhook.secret_file", false);
-    webhook.ca_file = Path("webhook.ca_file", false);
-    webhook.timeout_seconds =
-        reader_.Number("webhook.timeout_seconds", webhook.timeout_seconds, 1, 30);
-    if (!urls.empty() && webhook.secret_file.empty()) {
-      reader_.Complain("webhook.urls",
-                       "needs webhook.secret_file: what is sent is signed with it.");
-    }
   }
 
   void ReadAudit() {

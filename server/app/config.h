@@ -10,6 +10,7 @@
 
 #include "protocol/result.h"
 #include "server/core/people.h"
+#include "server/core/sms.h"
 #include "server/core/webhook_records.h"
 #include "server/storage/postgres_url.h"
 
@@ -41,6 +42,7 @@ struct ServerConfig {
     std::string base_dn;
     std::string people_dn;
     std::vector<std::string> shown_attributes;  // of the first directory alone
+    std::string mobile_attribute = "mobile";    // likewise: sms.attribute
     std::string bind_name;
     std::filesystem::path password_file;
     std::int64_t timeout_ms = 5000;
@@ -145,7 +147,7 @@ struct ServerConfig {
     std::int64_t verification_points = 2;
     std::int64_t verification_methods = 1;
     // Points of each method, 0 = not allowed; in the order of HelpDeskMethod.
-    std::array<std::int64_t, 6> points{3, 2, 1, 1, 3, 1};
+    std::array<std::int64_t, 7> points{3, 2, 1, 1, 3, 1, 0};
     std::vector<std::string> personal_data{"employee_id"};
     std::vector<std::string> privileged_groups;
     std::int64_t resets_per_agent_hour = 20;  // 0 = any number
@@ -158,6 +160,19 @@ struct ServerConfig {
     std::filesystem::path ca_file;  // empty = the system's
     std::int64_t timeout_seconds = 10;
   } webhook;
+
+  struct Sms {
+    std::string url;  // empty = no codes by SMS
+    std::string header;
+    std::filesystem::path secret_file;  // the header's value
+    std::filesystem::path ca_file;      // empty = the system's
+    std::int64_t timeout_seconds = 10;
+    SmsMessage message;
+    PhoneRules phone;
+    std::string text;
+    std::int64_t per_person_day = 5;
+    std::int64_t per_hour = 100;
+  } sms;
 
   struct {
     bool enabled = true;

@@ -17,6 +17,7 @@
 #include "server/app/files.h"
 #include "server/app/log.h"
 #include "server/app/open.h"
+#include "server/app/sms.h"
 #include "server/app/state.h"
 #include "server/app/upkeep.h"
 #include "server/core/clock.h"
@@ -52,6 +53,7 @@ class Examination {
     if (!config_.log.file.empty()) Disk("the log", config_.log.file.parent_path());
     Mail();
     Webhooks();
+    Sms();
     DirectoryPart(config_.directory, kFirstSection, {});
     for (const ServerConfig::Source& source : config_.sources) {
       DirectoryPart(source, kLinkedSection, "password source \"" + source.name + "\", ");
@@ -268,6 +270,30 @@ class Examination {
     } else {
       Add(Status::kOk, "webhooks: " + std::to_string(counts->queued) + " wait");
     }
+  }
+
+  void Sms() {
+    if (config_.sms.url.empty()) return;
+    constexpr const char* kFix = "Correct the [sms] part.";
+    if (const auto gateway = OpenSmsGateway(config_); !gateway) {
+      return Problem("codes by SMS", gateway.error(), kFix);
+    }
+    if (const auto& ca = config_.sms.ca_file; !ca.empty()) {
+      if (const auto text = ReadTextFile(ca, Sharing::kOthersMayRead); !text) {
+        return Problem("codes by SMS", text.error(), kFix);
+      }
+    }
+    if (config_.help_desk.points[static_cast<std::size_t>(HelpDeskMethod::kSmsCode)] == 0) {
+      return Add(Status::kWarning, "codes by SMS",
+                 "a gateway is configured, but no code goes by it: help_desk.points_sms_code is 0.",
+                 "Give the method points, or remove [sms].");
+    }
+    if (config_.sms.phone.country_code.empty()) {
+      return Add(Status::kWarning, "codes by SMS",
+                 "only numbers that the directory has with a country code get one.",
+                 "Set sms.country_code where the directory has national numbers as well.");
+    }
+    Add(Status::kOk, "codes by SMS: gateway at " + WebhookTarget::Parse(config_.sms.url)->place);
   }
 
   // `what` begins every finding about a linked source; empty for the first.

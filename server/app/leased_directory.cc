@@ -69,6 +69,9 @@ class LeasedDirectory final : public Directory {
   Result<std::optional<Person>> ManagerOf(const AccountId& id) override {
     return directory_->ManagerOf(id);
   }
+  Result<std::vector<std::string>> MobileNumbers(const AccountId& id) override {
+    return directory_->MobileNumbers(id);
+  }
   Result<PersonPage> List(const PeopleQuery& query) override { return directory_->List(query); }
   std::string CursorAfter(const Person& person, PeopleOrder order) override {
     return directory_->CursorAfter(person, order);

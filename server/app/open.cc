@@ -29,6 +29,7 @@ Result<LdapConfig> LdapConfigOf(const ServerConfig::Ldap& settings, std::string 
   ldap.prefer_pdc = settings.prefer_pdc;
   ldap.protected_groups = settings.protected_groups;
   ldap.shown_attributes = settings.shown_attributes;
+  ldap.mobile_attribute = settings.mobile_attribute;
   ldap.timeout = std::chrono::milliseconds(settings.timeout_ms);
   ldap.connections = static_cast<std::size_t>(settings.connections);
   return ldap;

@@ -23,6 +23,7 @@
 #include "server/app/log.h"
 #include "server/app/node.h"
 #include "server/app/open.h"
+#include "server/app/sms.h"
 #include "server/app/state.h"
 #include "server/app/upkeep.h"
 #include "server/app/web_folder.h"
@@ -116,6 +117,9 @@ HelpDeskConfig HelpDeskOf(const ServerConfig& config) {
     }
   }
   out.read_out = desk.read_out;
+  out.sms = {config.sms.phone, config.sms.text,
+             static_cast<std::uint32_t>(config.sms.per_person_day),
+             static_cast<std::uint32_t>(config.sms.per_hour)};
   out.webhooks = config.webhook.targets;
   // Those who work here are privileged themselves.
   out.privileged_groups = desk.privileged_groups;
@@ -378,9 +382,12 @@ class Parts {
     const auto& administrators = config.directory.administrator_groups;
     four_eyes_->OnLimit(MakeAgentAlarm(tell, administrators, config.mail.administrators));
     if (config.help_desk.required) bound_changes_ = MakeDeskBoundChanges(ports, *changes_);
+    auto sms = OpenSmsGateway(config);
+    if (!sms) return tl::unexpected(sms.error());
+    sms_ = *std::move(sms);
     help_desk_ = MakeHelpDeskService(
         {ports, *changes_, upkeep_->outbox(), upkeep_->templates(),
-         MakeDeniedAlarm(tell, administrators, config.mail.administrators)},
+         MakeDeniedAlarm(tell, administrators, config.mail.administrators), sms_.get()},
         HelpDeskOf(config));
     return {};
   }
@@ -419,6 +426,7 @@ class Parts {
   std::unique_ptr<CheckUp> check_up_;
   std::unique_ptr<Upkeep> upkeep_;
   std::unique_ptr<Webhooks> webhooks_;
+  std::unique_ptr<SmsGateway> sms_;  // null: none is configured
   std::unique_ptr<HelpDeskService> help_desk_;
   std::unique_ptr<WarningService> warnings_;
   std::unique_ptr<ChangeService>

@@ -202,6 +202,12 @@ class Directory {
     return Fail(ErrorCode::kUnsupported, "This directory does not tell managers.");
   }
 
+  // The values of the configured attribute with this person's mobile number, as the directory has
+  // them. kNotFound.
+  virtual Result<std::vector<std::string>> MobileNumbers(const AccountId&) {
+    return Fail(ErrorCode::kUnsupported, "This directory does not tell mobile numbers.");
+  }
+
   // The people under the configured base whose login, mail or employee id is `value` (1…256 bytes;
   // case does not count); two at most, for more than one is nobody in particular.
   virtual Result<std::vector<Person>> FindBy(PersonKey, std::string_view) {

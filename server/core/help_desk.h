@@ -15,6 +15,7 @@
 #include "server/core/mail.h"
 #include "server/core/mail_template.h"
 #include "server/core/services.h"
+#include "server/core/sms.h"
 
 namespace keyferry::server {
 
@@ -36,13 +37,19 @@ struct HelpDeskConfig {
   std::uint32_t needed_methods = 1;  // different ones
   // By HelpDeskMethod; 0 = not allowed.
   std::array<std::uint32_t, static_cast<std::size_t>(kLastHelpDeskMethod) + 1> points{3, 2, 1, 1,
-                                                                                      3, 1};
+                                                                                      3, 1, 0};
   std::vector<PersonalField> personal_data{PersonalField::kEmployeeId};
+  struct Sms {
+    PhoneRules phone;
+    std::string text;  // {{code}}, {{agent}}, {{login}}, {{minutes}} stand for values
+    std::uint32_t per_person_day = 5;  // codes in a rolling 24 h
+    std::uint32_t per_hour = 100;      // … of everybody in a rolling hour
+  } sms;
   bool read_out = false;  // whether agents may read a new password to the caller
   // Who is told that a request is over (webhook.h).
   std::vector<WebhookTarget> webhooks;
-  // DNs. Members, nested ones too, are privileged: no sum of call-back, mail code, personal data
-  // and their manager's word suffices for them.
+  // DNs. Members, nested ones too, are privileged: no sum of call-back, codes by mail or SMS,
+  // personal data and their manager's word suffices for them.
   std::vector<std::string> privileged_groups;
 };
 
@@ -65,7 +72,7 @@ struct HelpDeskAnswer {
   HelpDeskMethod method = HelpDeskMethod::kInPerson;
   std::optional<SeenDocument> seen;  // in person
   bool reached = false;              // call-back: the person answered
-  SecureBytes code;                  // by mail; blanks in it do not count
+  SecureBytes code;                  // by mail or SMS; blanks in it do not count
   std::vector<std::pair<PersonalField, std::string>> personal;  // as the caller said it
   std::optional<KeyTouchAnswer> touch;                          // never by the agent
   std::optional<ManagerAnswer> manager;                         // … nor this
@@ -79,10 +86,10 @@ struct HelpDeskOffer {
   std::uint32_t wrong = 0;  // failed attempts
   std::uint32_t left = 0;   // attempts that are left
   std::string unavailable;  // why it cannot be used for this person, a sentence; else empty
-  // Call-back: the number to call; mail: where the code goes; touch: the workstations that ask;
-  // manager: their name.
+  // Call-back: the number to call; mail: where the code goes; SMS: the end of the number; touch:
+  // the workstations that ask; manager: their name.
   std::string shown;
-  std::int64_t sent = 0;  // when the code or question that is out was made, 0 = none
+  std::int64_t sent = 0;        // when the code or question that is out was made, 0 = none
   std::int64_t sent_until = 0;  // … and until when it is good
   std::uint32_t sends_left = 0;
   std::vector<PersonalField> fields;  // personal data: what to ask for
@@ -150,6 +157,9 @@ class HelpDeskService {
   // Sends what a method sends, in place of what it sent before.
   virtual Result<void> SendCode(const Actor& actor, const HelpDeskId& id,
                                 std::uint64_t version) = 0;
+  // Likewise by SMS. kRateLimited as well: the limits of this person or of all
+  // (HelpDeskConfig::Sms).
+  virtual Result<void> SendSms(const Actor& actor, const HelpDeskId& id, std::uint64_t version) = 0;
   // Asks at every workstation that sees a key of the caller, for three minutes at most, in place of
   // what was asked before: who asks and why, the number that the agent reads out, PIN and touch.
   virtual Result<void> AskForTouch(const Actor& actor, const HelpDeskId& id,
@@ -207,6 +217,7 @@ struct HelpDeskPorts {
   const MailTemplates& templates;
   // A manager (their login) knows nothing of the call: tells the administrators. May be empty.
   std::function<void(const HelpDeskRequest&, const std::string& manager)> denied = {};
+  SmsGateway* sms = nullptr;  // null: no code goes by SMS
 };
 std::unique_ptr<HelpDeskService> MakeHelpDeskService(const HelpDeskPorts& ports,
                                                      HelpDeskConfig config);
@@ -236,11 +247,20 @@ std::unique_ptr<HelpDeskVerification> MakeVerification(HelpDeskMethod method,
 std::unique_ptr<HelpDeskVerification> MakeKeyTouch(const CorePorts& ports);
 std::unique_ptr<HelpDeskVerification> MakeManagerWord(const HelpDeskPorts& ports);
 
-// A code for a mail: the attempt that waits for it, and the code in groups of four.
-struct MailCode {
+// A code for a mail or SMS: the attempt that waits for it, and the code in groups of four.
+struct SentCode {
   HelpDeskAttempt attempt;
   SecureBytes code;
 };
-Result<MailCode> MakeMailCode(protocol::RandomSource& random, std::int64_t now, std::int64_t until);
+Result<SentCode> MakeSentCode(HelpDeskMethod method, protocol::RandomSource& random,
+                              std::int64_t now, std::int64_t until);
+
+// Where a code by SMS goes: the directory's one mobile number of the account.
+struct SmsPlace {
+  std::string number;   // E.164
+  std::string problem;  // why there is none, a sentence; else empty
+};
+Result<SmsPlace> SmsPlaceOf(Directory& directory, const AccountId& account,
+                            const PhoneRules& rules);
 
 }  // namespace keyferry::server

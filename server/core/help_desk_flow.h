@@ -26,6 +26,7 @@ class HelpDeskFlow final : public HelpDeskService {
   Result<void> Choose(const Actor& actor, const HelpDeskId& id, std::uint64_t version,
                       HelpDeskProcess process) override;
   Result<void> SendCode(const Actor& actor, const HelpDeskId& id, std::uint64_t version) override;
+  Result<void> SendSms(const Actor& actor, const HelpDeskId& id, std::uint64_t version) override;
   Result<void> AskForTouch(const Actor& actor, const HelpDeskId& id,
                            std::uint64_t version) override;
   Result<KeyTouchVerdict> AnswerTouch(

@@ -35,10 +35,10 @@ Result<std::string> CodeHash(const SecureBytes& digits, const std::string& salt)
 }
 
 // The attempt whose code is out and good.
-const HelpDeskAttempt* CodeOut(const HelpDeskCase& about) {
+const HelpDeskAttempt* CodeOut(const HelpDeskCase& about, HelpDeskMethod method) {
   for (const HelpDeskAttempt& attempt : about.attempts) {
-    if (attempt.method == HelpDeskMethod::kMailCode &&
-        attempt.state == HelpDeskAttemptState::kWaiting && about.now < attempt.expires) {
+    if (attempt.method == method && attempt.state == HelpDeskAttemptState::kWaiting &&
+        about.now < attempt.expires) {
       return &attempt;
     }
   }
@@ -103,23 +103,12 @@ class CallBack final : public HelpDeskVerification {
   }
 };
 
-class ByMail final : public HelpDeskVerification {
+// What codes by mail and by SMS have in common.
+class ByCode : public HelpDeskVerification {
  public:
-  explicit ByMail(bool can_mail) : can_mail_(can_mail) {}
-  void Describe(const HelpDeskCase& about, HelpDeskOffer& offer) const override {
-    offer.shown = about.person.person.mail;
-    if (!can_mail_) {
-      offer.unavailable = "No mail server is configured here.";
-    } else if (!IsMailAddress(offer.shown)) {
-      offer.unavailable = "The directory has no usable mail address of this person.";
-    }
-    if (const HelpDeskAttempt* const out = CodeOut(about)) {
-      offer.sent = out->created;
-      offer.sent_until = out->expires;
-    }
-  }
+  explicit ByCode(HelpDeskMethod method) : method_(method) {}
   Result<bool> Check(const HelpDeskCase& about, const HelpDeskAnswer& answer) const override {
-    const HelpDeskAttempt* const out = CodeOut(about);
+    const HelpDeskAttempt* const out = CodeOut(about, method_);
     if (out == nullptr) {
       return Fail(ErrorCode::kInvalidArgument, "No code is out that is still good; send one.");
     }
@@ -140,12 +129,61 @@ class ByMail final : public HelpDeskVerification {
     if (!hash) return tl::unexpected(hash.error());
     return SameDigest(Sha256(*hash), Sha256(out->hash));
   }
+
+ protected:
+  void DescribeSent(const HelpDeskCase& about, HelpDeskOffer& offer) const {
+    if (const HelpDeskAttempt* const out = CodeOut(about, method_)) {
+      offer.sent = out->created;
+      offer.sent_until = out->expires;
+    }
+  }
+
+ private:
+  const HelpDeskMethod method_;
+};
+
+class ByMail final : public ByCode {
+ public:
+  explicit ByMail(bool can_mail) : ByCode(HelpDeskMethod::kMailCode), can_mail_(can_mail) {}
+  void Describe(const HelpDeskCase& about, HelpDeskOffer& offer) const override {
+    offer.shown = about.person.person.mail;
+    if (!can_mail_) {
+      offer.unavailable = "No mail server is configured here.";
+    } else if (!IsMailAddress(offer.shown)) {
+      offer.unavailable = "The directory has no usable mail address of this person.";
+    }
+    DescribeSent(about, offer);
+  }
   std::string Words(const HelpDeskCase& about, const HelpDeskAnswer&) const override {
     return "code by mail to " + Presentable(about.person.person.mail, 254);
   }
 
  private:
   const bool can_mail_;
+};
+
+class BySms final : public ByCode {
+ public:
+  BySms(const HelpDeskPorts& ports, PhoneRules rules)
+      : ByCode(HelpDeskMethod::kSmsCode), ports_(ports), rules_(std::move(rules)) {}
+  void Describe(const HelpDeskCase& about, HelpDeskOffer& offer) const override {
+    if (offer.passed) return;
+    if (ports_.sms == nullptr) {
+      offer.unavailable = "No SMS gateway is configured here.";
+      return;
+    }
+    const auto place = SmsPlaceOf(ports_.core.directory, about.request.account, rules_);
+    offer.unavailable = place ? place->problem : place.error().message;
+    if (offer.unavailable.empty()) offer.shown = MaskedPhone(place->number);
+    DescribeSent(about, offer);
+  }
+  std::string Words(const HelpDeskCase&, const HelpDeskAnswer&) const override {
+    return "code by SMS to the directory's number";
+  }
+
+ private:
+  const HelpDeskPorts& ports_;
+  const PhoneRules rules_;
 };
 
 class PersonalData final : public HelpDeskVerification {
@@ -202,14 +240,35 @@ std::unique_ptr<HelpDeskVerification> MakeVerification(HelpDeskMethod method,
       return MakeKeyTouch(ports.core);
     case HelpDeskMethod::kManager:
       return MakeManagerWord(ports);
+    case HelpDeskMethod::kSmsCode:
+      return std::make_unique<BySms>(ports, config.sms.phone);
     case HelpDeskMethod::kPersonalData:
       break;
   }
   return std::make_unique<PersonalData>(config.personal_data);
 }
 
-Result<MailCode> MakeMailCode(protocol::RandomSource& random, std::int64_t now,
-                              std::int64_t until) {
+Result<SmsPlace> SmsPlaceOf(Directory& directory, const AccountId& account,
+                            const PhoneRules& rules) {
+  const auto numbers = directory.MobileNumbers(account);
+  if (!numbers && numbers.error().code == ErrorCode::kUnsupported) {
+    return SmsPlace{{}, "This directory does not tell mobile numbers."};
+  }
+  if (!numbers) return tl::unexpected(numbers.error());
+  if (numbers->empty()) return SmsPlace{{}, "The directory has no mobile number of this person."};
+  if (numbers->size() != 1) {
+    return SmsPlace{{}, "The directory has more than one mobile number of this person."};
+  }
+  auto number = ParsePhone(numbers->front(), rules);
+  if (!number) {
+    return SmsPlace{
+        {}, "The directory's mobile number of this person is none that a code could go to."};
+  }
+  return SmsPlace{*std::move(number), {}};
+}
+
+Result<SentCode> MakeSentCode(HelpDeskMethod method, protocol::RandomSource& random,
+                              std::int64_t now, std::int64_t until) {
   const auto no_random = [] {
     return Fail(ErrorCode::kInternal, "The system gave no random numbers.");
   };
@@ -228,8 +287,8 @@ Result<MailCode> MakeMailCode(protocol::RandomSource& random, std::int64_t now,
   }
   std::array<std::uint8_t, kSaltBytes> salt{};
   if (!random.Fill(salt)) return no_random();
-  MailCode out;
-  out.attempt.method = HelpDeskMethod::kMailCode;
+  SentCode out;
+  out.attempt.method = method;
   out.attempt.salt = ToHex(salt);
   auto hash = CodeHash(digits, out.attempt.salt);
   if (!hash) return tl::unexpected(std::move(hash.error()));
@@ -323,6 +382,8 @@ const char* Name(HelpDeskMethod method) {
       return "key_touch";
     case HelpDeskMethod::kManager:
       return "manager";
+    case HelpDeskMethod::kSmsCode:
+      return "sms_code";
   }
   return "invalid";
 }

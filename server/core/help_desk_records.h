@@ -54,8 +54,9 @@ enum class HelpDeskMethod {
   kPersonalData,  // knows attributes that the directory has
   kKeyTouch,      // touches their key at a workstation, with its PIN and the number read out
   kManager,       // is known to the directory's manager of them, who gives the number read out
+  kSmsCode,       // knows a code that went to the directory's mobile number
 };
-inline constexpr HelpDeskMethod kLastHelpDeskMethod = HelpDeskMethod::kManager;
+inline constexpr HelpDeskMethod kLastHelpDeskMethod = HelpDeskMethod::kSmsCode;
 
 enum class HelpDeskAttemptState {
   kWaiting,  // something was sent; no right answer yet
@@ -133,11 +134,19 @@ class HelpDeskStore {
       std::int64_t since = 0;
     };
     std::optional<Quota> quota;
+    // `add` is a code by SMS: of those there may be at most so many, whatever became of them, of
+    // the account and of everybody, since these times; this one does not count.
+    struct SmsQuota {
+      std::uint32_t of_account = 0, of_all = 0;
+      std::int64_t account_since = 0, all_since = 0;
+    };
+    std::optional<SmsQuota> sms;
     Precondition only_if;
     std::vector<WebhookRecord> webhooks;  // queued
     std::vector<AuditEntry> audits;
   };
-  enum class Stepped { kDone, kMoved, kQuota };
+  // kQuota: Step::quota, or of_account of Step::sms; kAllQuota: its of_all.
+  enum class Stepped { kDone, kMoved, kQuota, kAllQuota };
 
   virtual ~HelpDeskStore() = default;
   virtual Result<Opened> OpenHelpDesk(const HelpDeskRequest& request, const AuditEntry& audit) = 0;

@@ -31,7 +31,7 @@ Result<void> HelpDeskFlow::SendCode(const Actor& actor, const HelpDeskId& id,
     return Fail(ErrorCode::kRateLimited,
                 "No more codes are sent for this request; verify the caller in another way.");
   }
-  auto made = MakeMailCode(core_.random, prepared->now, row->expires);
+  auto made = MakeSentCode(kMethod, core_.random, prepared->now, row->expires);
   if (!made) return tl::unexpected(std::move(made.error()));
   const Person& person = prepared->person.person;
   HelpDeskStore::Step step = StepOf(*row, State::kVerifying);
@@ -54,6 +54,60 @@ Result<void> HelpDeskFlow::SendCode(const Actor& actor, const HelpDeskId& id,
                                                      {"agent", agent},
                                                      {"minutes", minutes},
                                                      {"code", made->code.view()}})});
+  if (!sent) TakeBack(actor, *row, kMethod, "help_desk.code", sent.error());
+  return sent;
+}
+
+Result<void> HelpDeskFlow::SendSms(const Actor& actor, const HelpDeskId& id,
+                                   std::uint64_t version) {
+  constexpr auto kMethod = HelpDeskMethod::kSmsCode;
+  const auto row = At(actor, id, version, State::kVerifying);
+  if (!row) return tl::unexpected(row.error());
+  const auto prepared = Prepare(*row, kMethod);
+  if (!prepared) return tl::unexpected(prepared.error());
+  if (SendsLeft(prepared->attempts, kMethod) == 0) {
+    return Fail(ErrorCode::kRateLimited,
+                "No more codes are sent for this request; verify the caller in another way.");
+  }
+  const auto place = SmsPlaceOf(core_.directory, row->account, config_.sms.phone);
+  if (!place) return tl::unexpected(place.error());
+  if (!place->problem.empty()) return Fail(ErrorCode::kConflict, place->problem);
+  auto made = MakeSentCode(kMethod, core_.random, prepared->now, row->expires);
+  if (!made) return tl::unexpected(std::move(made.error()));
+  HelpDeskStore::Step step = StepOf(*row, State::kVerifying);
+  step.decided = Waiting(prepared->attempts, kMethod);
+  step.add = made->attempt;
+  step.sms = {config_.sms.per_person_day, config_.sms.per_hour, prepared->now - kDaySeconds * 1000,
+              prepared->now - 3'600'000};
+  step.audits = {Entry(actor, *row, "help_desk.code", "ok",
+                       "A code goes by SMS to the number " + MaskedPhone(place->number) + ".")};
+  const auto stored = Write(step);
+  if (!stored) return tl::unexpected(stored.error());
+  if (*stored == HelpDeskStore::Stepped::kMoved) return Moved();
+  if (*stored != HelpDeskStore::Stepped::kDone) {
+    const bool all = *stored == HelpDeskStore::Stepped::kAllQuota;
+    Error error{ErrorCode::kRateLimited,
+                all ? "The limit of codes by SMS in an hour is reached; verify the caller in "
+                      "another way, and tell an administrator."
+                    : "This person was sent " + std::to_string(config_.sms.per_person_day) +
+                          " codes by SMS within 24 hours; that is the limit. Verify the caller in "
+                          "another way.",
+                {},
+                0};
+    if (all) Log(core_, "codes by SMS", error);
+    auto audited = core_.store.AppendAudit(
+        Entry(actor, *row, "help_desk.limit", OutcomeName(error.code), error.message));
+    return tl::unexpected(audited ? std::move(error) : std::move(audited.error()));
+  }
+  Follow(step);
+  const std::string agent = Presentable(
+                        actor.display_name.empty() ? actor.login : actor.display_name, 64),
+                    minutes = std::to_string(
+                        std::max<std::int64_t>(1, (row->expires - prepared->now) / 60'000));
+  const SecureBytes text = FillBody(
+      {{}, config_.sms.text},
+      {{"code", made->code.view()}, {"agent", agent}, {"login", row->login}, {"minutes", minutes}});
+  auto sent = ports_.sms->Send(place->number, text);
   if (!sent) TakeBack(actor, *row, kMethod, "help_desk.code", sent.error());
   return sent;
 }

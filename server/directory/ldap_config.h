@@ -36,6 +36,7 @@ struct LdapConfig {
   // Windows protects itself.
   std::vector<std::string> protected_groups;
   std::vector<std::string> shown_attributes;  // that agents may look at (Directory::Attributes)
+  std::string mobile_attribute = "mobile";    // with mobile numbers (Directory::MobileNumbers)
   std::chrono::milliseconds timeout{5000};    // a whole call of the port
   std::chrono::milliseconds connect_timeout{2000};  // name, TCP and TLS to one controller
   std::size_t connections = 4;                      // kept service binds per controller, 1…64

@@ -73,6 +73,9 @@ class OpenLdapDirectory final : public Directory {
   Result<std::optional<Person>> ManagerOf(const AccountId& id) override {
     return people_.Manager(servers_, id);
   }
+  Result<std::vector<std::string>> MobileNumbers(const AccountId& id) override {
+    return people_.Mobile(servers_, id);
+  }
   Result<PersonPage> List(const PeopleQuery& query) override {
     return people_.Page(servers_, query);
   }

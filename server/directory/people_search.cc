@@ -200,6 +200,27 @@ Result<std::vector<DirectoryAttribute>> PeopleSearch::Attributes(ServerGroup& se
   });
 }
 
+Result<std::vector<std::string>> PeopleSearch::Mobile(ServerGroup& servers, const AccountId& id) {
+  LdapSearch search;
+  search.base = config_.people_dn;
+  search.filter = "(&" + schema_.filter + schema_.id_filter(id) + ")";
+  search.attributes = {config_.mobile_attribute};
+  search.limit = 2;
+  std::string name = config_.mobile_attribute;
+  for (char& c : name) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  using Numbers = std::vector<std::string>;
+  return servers.Read(Turn::kPage, [&](const Session& session) -> Result<Numbers> {
+    const auto entries = Entries(session, search);
+    if (!entries) return tl::unexpected<Error>(entries.error());
+    if (entries->size() != 1) {
+      return Fail(ErrorCode::kNotFound, "This person is not in the directory any more.");
+    }
+    return Numbers(entries->front().All(name));
+  });
+}
+
 Result<std::optional<Person>> PeopleSearch::Manager(ServerGroup& servers, const AccountId& id) {
   LdapSearch search;
   search.base = config_.people_dn;

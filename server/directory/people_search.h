@@ -41,6 +41,8 @@ class PeopleSearch {
   Result<std::vector<DirectoryAttribute>> Attributes(ServerGroup& servers, const AccountId& id);
   // Directory::ManagerOf.
   Result<std::optional<Person>> Manager(ServerGroup& servers, const AccountId& id);
+  // Directory::MobileNumbers.
+  Result<std::vector<std::string>> Mobile(ServerGroup& servers, const AccountId& id);
   static std::string CursorAfter(const Person& person, PeopleOrder order);
   // Directory::FindBy.
   Result<std::vector<Person>> Find(ServerGroup& servers, PersonKey key, std::string_view value);

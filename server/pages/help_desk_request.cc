@@ -93,9 +93,14 @@ Data MethodData(const Catalog& catalog, const HelpDeskOffer& offer, const StepPr
            problem.method && *problem.method == offer.method ? problem.text : std::string());
   for (const HelpDeskMethod method :
        {HelpDeskMethod::kInPerson, HelpDeskMethod::kCallBack, HelpDeskMethod::kMailCode,
-        HelpDeskMethod::kPersonalData, HelpDeskMethod::kKeyTouch, HelpDeskMethod::kManager}) {
+        HelpDeskMethod::kPersonalData, HelpDeskMethod::kKeyTouch, HelpDeskMethod::kManager,
+        HelpDeskMethod::kSmsCode}) {
     PutFlag(row, (std::string("is_") + Name(method)).c_str(), offer.method == method && usable);
   }
+  // Codes by mail and by SMS look alike.
+  const bool by_sms = offer.method == HelpDeskMethod::kSmsCode;
+  PutFlag(row, "is_code", usable && (by_sms || offer.method == HelpDeskMethod::kMailCode));
+  Put(row, "send_step", by_sms ? "sms" : "code");
   Put(row, "shown", offer.shown);
   PutFlag(row, "sent", offer.sent != 0);
   row["sent_until"] = Time(offer.sent_until);
@@ -104,9 +109,10 @@ Data MethodData(const Catalog& catalog, const HelpDeskOffer& offer, const StepPr
       catalog.Text(offer.sent != 0 ? "help_desk.send_again" : "help_desk.send_code"));
   Put(row, "ask_text", catalog.Text(offer.sent != 0 ? "help_desk.ask_again" : "help_desk.ask"));
   PutMaybe(row, "places", offer.shown);
-  Put(row, "number", offer.method == HelpDeskMethod::kManager && offer.read_out.size() == 6
-                         ? offer.read_out.substr(0, 3) + " " + offer.read_out.substr(3)
-                         : offer.read_out);
+  Put(row, "number",
+      offer.method == HelpDeskMethod::kManager && offer.read_out.size() == 6
+          ? offer.read_out.substr(0, 3) + " " + offer.read_out.substr(3)
+          : offer.read_out);
   Put(row, "mail_text",
       catalog.Text(offer.sent != 0 ? "help_desk.manager_again" : "help_desk.manager_ask"));
   PutFlag(row, "denied", offer.denied && !offer.passed);
@@ -373,6 +379,7 @@ void AddHelpDeskRequestPages(Router& router, const PageContext& context) {
                   })});
   add("process", PageWithId<HelpDeskId>(context, ChooseProcess), {{"process", 16, false, true}});
   add("code", StepHandler(context, &HelpDeskService::SendCode, HelpDeskMethod::kMailCode));
+  add("sms", StepHandler(context, &HelpDeskService::SendSms, HelpDeskMethod::kSmsCode));
   add("touch", StepHandler(context, &HelpDeskService::AskForTouch, HelpDeskMethod::kKeyTouch));
   add("manager", StepHandler(context, &HelpDeskService::AskManager, HelpDeskMethod::kManager));
   std::vector<FormField> proof = {

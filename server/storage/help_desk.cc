@@ -104,6 +104,25 @@ long long CountCarriedOut(soci::session& sql, const AccountId& account, HelpDesk
       account.Hex(), name, moment, moment, id);
 }
 
+// Codes that were sent: the answers to them are rows of their own.
+constexpr const char* kSentBySms =
+    "FROM help_desk_attempts WHERE method = 'sms_code' AND state IN ('waiting', 'void') AND "
+    "created > :since";
+
+long long CountSms(soci::session& sql, std::int64_t since) {
+  const long long moment = since;
+  return SelectNumber(sql, std::string("SELECT COUNT(*) ") + kSentBySms, moment);
+}
+
+long long CountSmsOf(soci::session& sql, const AccountId& account, std::int64_t since) {
+  const long long moment = since;
+  return SelectNumber(sql,
+                      std::string("SELECT COUNT(*) ") + kSentBySms +
+                          " AND request_id IN (SELECT request_id FROM help_desk_requests WHERE "
+                          "account_id = :account)",
+                      moment, account.Hex());
+}
+
 }  // namespace
 
 Result<HelpDeskStore::Opened> SqlStore::OpenHelpDesk(const HelpDeskRequest& request,
@@ -206,6 +225,14 @@ Result<HelpDeskStore::Stepped> SqlStore::StepHelpDesk(const Step& step) {
                                       next.id) >= step.quota->most) {
       t.commit = false;
       return Stepped::kQuota;
+    }
+    if (step.sms) {
+      const bool person =
+          CountSmsOf(t.sql, next.account, step.sms->account_since) >= step.sms->of_account;
+      if (person || CountSms(t.sql, step.sms->all_since) >= step.sms->of_all) {
+        t.commit = false;
+        return person ? Stepped::kQuota : Stepped::kAllQuota;
+      }
     }
     const std::string process = Name(next.process), state = Name(next.state),
                       from = Name(step.from), change = WriteOptionalId(next.change);

@@ -378,6 +378,11 @@ const std::vector<Migration>& Migrations() {
        {
            "ALTER TABLE help_desk_attempts ADD COLUMN approver_id TEXT NOT NULL DEFAULT ''",
        }},
+      {"codes by SMS",
+       {
+           "CREATE INDEX help_desk_attempts_sms ON help_desk_attempts (created) WHERE method = "
+           "'sms_code'",
+       }},
   };
   return migrations;
 }

@@ -1,13 +1,51 @@
-// The help desk's verifications by others than agent and workstation: the word of the caller's manager, by the link of a real mail.
+// The help desk's verifications by others than agent and workstation: the word of the caller's manager, by the link of a real mail, and codes by SMS through a gateway.
+import crypto from 'node:crypto';
+import http from 'node:http';
+import fs from 'node:fs';
 import path from 'node:path';
 import { openBrowser } from '../../scripts/lib/demo/browser.mjs';
 import { Api } from '../../scripts/lib/demo/api.mjs';
 import { must } from '../../scripts/lib/demo/processes.mjs';
-import { until } from '../../scripts/lib/demo/stack.mjs';
+import { UIDS, until } from '../../scripts/lib/demo/stack.mjs';
 import { textOf } from '../support/smtp/mail_server.mjs';
 import { deskOf } from './help_desk.mjs';
 
 function assert(condition, message) { if (!condition) throw new Error(message); }
+
+/** A gateway on this machine: keeps what it is to send, or answers `this.status`. */
+class Gateway {
+  constructor() { this.posts = []; this.status = 202; this.secret = crypto.randomBytes(16).toString('hex'); this.token = crypto.randomBytes(8).toString('hex'); }
+
+  async start() {
+    this.server = http.createServer((request, response) => {
+      const parts = [];
+      request.on('data', (part) => parts.push(part));
+      request.on('end', () => {
+        this.posts.push({ method: request.method, path: request.url, headers: request.headers, body: Buffer.concat(parts).toString('utf8') });
+        response.writeHead(this.status, { Connection: 'close' }).end();
+      });
+    });
+    await new Promise((resolve) => { this.server.listen(0, '127.0.0.1', resolve); });
+    this.url = `http://127.0.0.1:${this.server.address().port}/send?token=${this.token}`;
+  }
+
+  async stop() { this.server.closeAllConnections(); await new Promise((resolve) => { this.server.close(resolve); }); }
+}
+
+/** A stack whose server sends codes by `this.gateway`. */
+export const withGateway = (Base) => class extends Base {
+  constructor(options) { super(options); this.gateway = new Gateway(); }
+
+  async start() { await this.gateway.start(); await super.start(); }
+
+  async stop() { await super.stop(); await this.gateway.stop(); }
+
+  serverConfig() {
+    this.secret(this.path('server', 'sms-secret'), `Bearer ${this.gateway.secret}\n`, UIDS.server);
+    return `${super.serverConfig()}\n[sms]\nurl = "${this.gateway.url}"\nheader = "Authorization"\nsecret_file = "sms-secret"\ncountry_code = "380"\n`
+      + 'body = \'{"to":["%number%"],"body":"%text%"}\'\n';
+  }
+};
 
 export function methodTests({ stack, test, signIn, axe, picture, admin }) {
   const { agent, caller, audited, asAgent, begin, choose, look, method, cancel } = deskOf({ stack, signIn, axe, picture });
@@ -27,6 +65,9 @@ export function methodTests({ stack, test, signIn, axe, picture, admin }) {
       await own.close();
     }
   };
+  const setMobile = async (number) => must('ldbmodify', sam(), {
+    input: `dn: ${await dn(caller().login)}\nchangetype: modify\n${number ? `replace: mobile\nmobile: ${number}` : 'delete: mobile'}\n` });
+  const bySms = (page) => method(page, 'sms_code');
   const byManager = (page) => method(page, 'manager');
   /** Asks the manager; their link, once the mail is there, and the number for the caller. */
   const askManager = async (page) => {
@@ -116,6 +157,54 @@ export function methodTests({ stack, test, signIn, axe, picture, admin }) {
       assert(late.status === 404, `a second answer: ${late.status}`);
       assert((await audited('E2E-21'))[0].action === 'help_desk.blocked', 'not audited');
       await setManager(null);
+    })),
+
+    () => test('help desk methods: a code by SMS goes to the directory\'s number by the gateway, and nobody else sees it', () => asAgent(async (page) => {
+      await begin(page, 'E2E-22');
+      await choose(page, 'Unlock the account');
+      await bySms(page).getByText('no mobile number').waitFor();
+      await setMobile('067 123-45 42 ext. 7');
+      await page.reload();
+      await bySms(page).getByText('none that a code could go to').waitFor();
+      await look(page, 'a number that cannot be dialled', 'sms-unusable');
+      await setMobile('067 123-45 42');
+      await page.reload();
+      await bySms(page).getByText('••• 42').waitFor();
+      stack.gateway.status = 503;
+      await bySms(page).getByRole('button', { name: 'Send the code' }).click();
+      await bySms(page).getByRole('alert').getByText('answered with status 503').waitFor();
+      await look(page, 'the gateway does not take it', 'sms-down');
+      stack.gateway.status = 202;
+      await bySms(page).getByRole('button', { name: 'Send the code' }).click();
+      await bySms(page).getByLabel('Code that the caller reads out').waitFor();
+      const { method: verb, headers, body } = stack.gateway.posts.at(-1);
+      const sent = JSON.parse(body), code = /([0-9]{4}) ([0-9]{4})/.exec(sent.body);
+      assert(verb === 'POST' && headers.authorization === `Bearer ${stack.gateway.secret}` && sent.to[0] === '+380671234542', JSON.stringify({ headers, sent }));
+      assert(code && /Liam/.test(sent.body), `the message is ${sent.body}`);
+      const content = await page.content();
+      for (const hidden of [code[0], code[1] + code[2], '671234542', '123-45']) assert(!content.includes(hidden), `the agent sees ${hidden}`);
+      await look(page, 'a code went by SMS', 'sms-sent');
+      await bySms(page).getByLabel('Code that the caller reads out').fill(code[0] === '0000 0000' ? '00000001' : '00000000');
+      await bySms(page).getByRole('button', { name: 'Check' }).click();
+      await bySms(page).getByRole('alert').waitFor();
+      await bySms(page).getByLabel('Code that the caller reads out').fill(code[0]);
+      await bySms(page).getByRole('button', { name: 'Check' }).click();
+      await bySms(page).getByText('Passed').waitFor();
+      await page.getByText('1 of 2 points').waitFor();
+      await cancel(page);
+      const rows = JSON.stringify(await audited('E2E-22'));
+      assert(rows.includes('by SMS to the number ••• 42'), rows);
+      for (const folder of [stack.path('server', 'state'), stack.path('server'), stack.path('logs')]) {
+        for (const name of fs.readdirSync(folder)) {
+          const file = path.join(folder, name);
+          if (!fs.statSync(file).isFile() || name === 'sms-secret' || name.endsWith('.toml')) continue;
+          const text = fs.readFileSync(file);
+          for (const hidden of [code[0], code[1] + code[2], '671234542', stack.gateway.secret, stack.gateway.token]) {
+            assert(!text.includes(hidden), `${name} has ${hidden}`);
+          }
+        }
+      }
+      await setMobile(null);
     })),
   ];
 }

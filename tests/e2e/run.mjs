@@ -20,7 +20,7 @@ import { factorTests } from './factor.mjs';
 import { fidoTests } from './fido.mjs';
 import { fourEyesTests } from './four_eyes.mjs';
 import { helpDeskTests, withBusyHelpDesk } from './help_desk.mjs';
-import { methodTests } from './help_desk_methods.mjs';
+import { methodTests, withGateway } from './help_desk_methods.mjs';
 import { keyTests } from './keys.mjs';
 import { noticeTests } from './notices.mjs';
 import { languageTests, withOwnTexts } from './languages.mjs';
@@ -31,7 +31,7 @@ import { webhookTests, withWebhook } from './webhook.mjs';
 
 const { values: options } = parseArgs({ options: { preset: { type: 'string', default: 'release' }, screenshots: { type: 'string' }, only: { type: 'string' } } });
 // Long, so that no test meets a step-up but the one that is about it.
-class PatientStack extends withWebhook(withAttributes(withOwnTexts(withScope(withBusyHelpDesk(withMail(linked(withSecondPort(Stack)))))))) {
+class PatientStack extends withGateway(withWebhook(withAttributes(withOwnTexts(withScope(withBusyHelpDesk(withMail(linked(withSecondPort(Stack))))))))) {
   serverConfig() { return super.serverConfig().replace('[passwords]\n', '[sign_in]\nstep_up_minutes = 120\n\n[passwords]\n'); }
 }
 const stack = new PatientStack({ preset: options.preset });

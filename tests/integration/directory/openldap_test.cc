@@ -72,6 +72,26 @@ Result<void> Set(Directory& directory, const AccountId& id, const std::string& p
 
 }  // namespace
 
+TEST_CASE("a person's manager and mobile numbers are told by OpenLDAP") {
+  TestSlapd& slapd = TestSlapd::Shared();
+  const auto directory = OpenSlapd(ConfigFor(slapd));
+  const AccountId alice = Find(*directory, "alice"), bob = Find(*directory, "bob");
+  const auto manager = directory->ManagerOf(alice);
+  REQUIRE_OK(manager);
+  REQUIRE(*manager);
+  CHECK((*manager)->id == bob);
+  CHECK_FALSE(directory->ManagerOf(bob)->has_value());  // who is named is not there
+  CHECK(*directory->MobileNumbers(alice) == std::vector<std::string>{"+49 171 1234567"});
+  CHECK(directory->MobileNumbers(bob)->size() == 2);
+  CHECK(directory->MobileNumbers(Find(*directory, "carol"))->empty());
+  LdapConfig config = ConfigFor(slapd);
+  config.mobile_attribute = "Pager";
+  CHECK(*OpenSlapd(std::move(config))->MobileNumbers(bob) == std::vector<std::string>{"0171 3"});
+  AccountId nobody;
+  nobody.bytes.fill(0x5A);
+  CHECK(directory->MobileNumbers(nobody).error().code == ErrorCode::kNotFound);
+}
+
 TEST_CASE("people of OpenLDAP are found by name, login and mail") {
   TestSlapd& slapd = TestSlapd::Shared();
   const auto directory = OpenSlapd(ConfigFor(slapd));

@@ -123,6 +123,46 @@ TEST_CASE("the configured attributes of a person come in their order, and nothin
   CHECK(directory->Attributes(nobody).error().code == ErrorCode::kNotFound);
 }
 
+TEST_CASE("a person's manager and mobile numbers are told as the directory has them now") {
+  TestDomain& domain = TestDomain::Shared();
+  const auto directory = Open(ConfigFor(domain));
+  const Person taras = All(*directory, "taras.shevchuk", 1).front(),
+               zofia = All(*directory, "zofia.wozniak", 1).front();
+  const auto manager = [&] {
+    const auto found = directory->ManagerOf(taras.id);
+    REQUIRE_OK(found);
+    return *found ? (*found)->login : std::string("nobody");
+  };
+  const auto numbers = [&](Directory& asked) {
+    const auto found = asked.MobileNumbers(taras.id);
+    REQUIRE_OK(found);
+    return *found;
+  };
+  const auto set = [&](const std::string& line) {
+    domain.Apply(TestDomain::Line("dn", taras.dn) + "changetype: modify\n" + line);
+  };
+  CHECK(manager() == "nobody");
+  CHECK(numbers(*directory).empty());
+  set("replace: manager\n" + TestDomain::Line("manager", zofia.dn));
+  set("replace: mobile\nmobile: +380 67 123 45 42\n");
+  CHECK(manager() == "zofia.wozniak");
+  CHECK(numbers(*directory) == std::vector<std::string>{"+380 67 123 45 42"});
+  LdapConfig config = ConfigFor(domain);
+  config.mobile_attribute = "otherMobile";
+  const auto other = Open(std::move(config));
+  CHECK(numbers(*other).empty());
+  set("replace: otherMobile\notherMobile: 1\notherMobile: 2\n");
+  CHECK(numbers(*other).size() == 2);
+  for (const char* name : {"manager", "mobile", "otherMobile"}) {
+    set(std::string("delete: ") + name + "\n");
+  }
+  CHECK(manager() == "nobody");
+  AccountId nobody;
+  nobody.bytes.fill(0x5A);
+  CHECK(directory->ManagerOf(nobody).error().code == ErrorCode::kNotFound);
+  CHECK(directory->MobileNumbers(nobody).error().code == ErrorCode::kNotFound);
+}
+
 TEST_CASE("a search finds by the beginning of name, login, mail and employee id, in any case") {
   TestDomain& domain = TestDomain::Shared();
   const auto directory = Open(ConfigFor(domain));

@@ -14,6 +14,7 @@
 #include <fstream>
 
 #include "server/core/clock.h"
+#include "server/core/sms.h"
 #include "server/tls/ca.h"
 #include "tests/unit/server-core/test_database.h"
 
@@ -160,6 +161,42 @@ TEST_CASE("nothing is sent to a receiver that does not prove who it is") {
   CHECK(sent.error().code == ErrorCode::kUnavailable);
   CHECK(sent.error().message.find("There is no verified TLS") == 0);
   CHECK((sent.error().message + sent.error().detail).find("t0p") == std::string::npos);
+  CHECK(receiver.Quiet());
+}
+
+TEST_CASE("a code goes to a real gateway over verified TLS, and no other answer passes for taken") {
+  Certificates certificates;
+  Receiver receiver(certificates.Of("server"));
+  const auto gateway = [&](const std::string& path, const char* ca) {
+    SmsGatewayConfig config;
+    config.url = "https://localhost:" + receiver.port + path;
+    config.header = "Authorization";
+    config.header_value = SecureBytes::CopyOf(std::string_view("Bearer s3cret"));
+    config.message.format = SmsFormat::kForm;
+    config.message.body = "to=%number%&text=%text%&from=%from%";
+    config.message.from = "Key & Ferry";
+    return MakeSmsGateway(MakeHttpsPoster({certificates.File(ca), 20}), std::move(config));
+  };
+  const SecureBytes text = SecureBytes::CopyOf(std::string_view("1234 5678 & Привіт"));
+  REQUIRE(gateway("/send?token=t0p", "ca.pem")->Send("+380671234542", text));
+  const json::object request = receiver.Request();
+  CHECK(Text(request.at("method")) == "POST");
+  CHECK(Text(request.at("path")) == "/send?token=t0p");
+  CHECK(Text(request.at("body")) ==
+        "to=%2B380671234542&text=1234%205678%20%26%20%D0%9F%D1%80%D0%B8%D0%B2%D1%96%D1%82&from="
+        "Key%20%26%20Ferry");
+  const json::object& headers = request.at("headers").as_object();
+  CHECK(Text(headers.at("authorization")) == "Bearer s3cret");
+  CHECK(Text(headers.at("content-type")) == "application/x-www-form-urlencoded");
+  for (const char* path : {"/moved", "/status/401", "/status/503"}) {
+    INFO(path);
+    const auto sent = gateway(path, "ca.pem")->Send("+380671234542", text);
+    REQUIRE_FALSE(sent);
+    CHECK(sent.error().code == ErrorCode::kUnavailable);
+    receiver.Request();
+  }
+  CHECK(receiver.Quiet());  // a redirection is not followed
+  CHECK_FALSE(gateway("/send", "other.pem")->Send("+380671234542", text));
   CHECK(receiver.Quiet());
 }
 

@@ -101,8 +101,11 @@ std::string Data(const TestSlapd& slapd) {
          slapd.service_password + "\n\n";
   out += Entry("alice", slapd.Dn("alice"), "Alice Adler",
                "displayName: Alice A. Adler\ntelephoneNumber: +49 30 1\ntitle: Baker\n"
-               "departmentNumber: Bread\nemployeeNumber: E-1\n");
-  out += Entry("bob", slapd.Dn("bob"), "Bob Becker");
+               "departmentNumber: Bread\nemployeeNumber: E-1\nmobile: +49 171 1234567\nmanager: " +
+                   slapd.Dn("bob") + "\n");
+  out += Entry(
+      "bob", slapd.Dn("bob"), "Bob Becker",
+      "mobile: 0171 1\nmobile: 0171 2\npager: 0171 3\nmanager: uid=gone," + slapd.people_dn + "\n");
   out += Entry("carol", slapd.Dn("carol"), "Carol Čapek");
   out += Entry("dave", slapd.Dn("dave"), "Dave Dorn");
   out += Entry("root", slapd.Dn("root"), "Rita Root",

@@ -51,6 +51,12 @@ Result<std::vector<DirectoryAttribute>> FakeDirectory::Attributes(const AccountI
   return attributes;
 }
 
+Result<std::vector<std::string>> FakeDirectory::MobileNumbers(const AccountId& id) {
+  if (down) return Fail(ErrorCode::kUnavailable, "The directory does not answer.");
+  const auto found = mobiles.find(id);
+  return found == mobiles.end() ? std::vector<std::string>() : found->second;
+}
+
 Result<std::optional<Person>> FakeDirectory::ManagerOf(const AccountId& id) {
   if (const auto found = Get(id); !found) return tl::unexpected(found.error());
   const auto named = managers.find(id);

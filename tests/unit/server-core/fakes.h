@@ -110,6 +110,8 @@ class FakeDirectory final : public Directory {
   Result<PersonDetail> Get(const AccountId& id) override;
   Result<std::optional<Person>> ManagerOf(const AccountId& id) override;
   std::map<AccountId, AccountId> managers;  // by their people
+  Result<std::vector<std::string>> MobileNumbers(const AccountId& id) override;
+  std::map<AccountId, std::vector<std::string>> mobiles;
   Result<std::vector<Person>> FindBy(PersonKey key, std::string_view value) override;
   Result<SignInFacts> SignIn(std::string_view name, const SecureBytes& password) override;
   Result<std::vector<std::string>> GroupsOf(const AccountId& id) override;

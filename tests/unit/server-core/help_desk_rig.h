@@ -84,12 +84,13 @@ struct Desk : Office {
                           people,
                           eyes.get()};
     outbox = std::make_unique<MailOutbox>(*store, &box, clock, [](std::string_view) {});
-    service = MakeHelpDeskService(
-        {ports, *changes, *outbox, templates,
-         [this](const HelpDeskRequest& request, const std::string& manager) {
-           if (denied) denied(request, manager);
-         }},
-        config);
+    service =
+        MakeHelpDeskService({ports, *changes, *outbox, templates,
+                             [this](const HelpDeskRequest& request, const std::string& manager) {
+                               if (denied) denied(request, manager);
+                             },
+                             gateway},
+                            config);
   }
   // The server dies and starts again.
   void StartAgain() {
@@ -193,6 +194,7 @@ struct Desk : Office {
   HelpDeskConfig config;
   MailBox box;
   MailTemplates templates;
+  SmsGateway* gateway = nullptr;
   std::function<void(const HelpDeskRequest&, const std::string&)> denied;
   Actor agent;
   std::unique_ptr<MailOutbox> outbox;

@@ -77,13 +77,13 @@ TEST_CASE("a good configuration, its defaults and relative paths") {
   CHECK_FALSE(config->keys.allow_simulator);
   CHECK(config->log.level == "info");
   CHECK_FALSE(config->postgres);
-  CHECK(config->help_desk.points == std::array<std::int64_t, 6>{3, 2, 1, 1, 3, 1});
+  CHECK(config->help_desk.points == std::array<std::int64_t, 7>{3, 2, 1, 1, 3, 1, 0});
   CHECK(config->help_desk.personal_data == std::vector<std::string>{"employee_id"});
   const auto desk = Parse(std::string(kGood) +
                           "[help_desk]\nverification_points = 3\npoints_in_person = 0\n"
                           "personal_data = [\"title\", \"department\"]\n");
   REQUIRE(desk);
-  CHECK(desk->help_desk.points == std::array<std::int64_t, 6>{0, 2, 1, 1, 3, 1});
+  CHECK(desk->help_desk.points == std::array<std::int64_t, 7>{0, 2, 1, 1, 3, 1, 0});
   CHECK(desk->help_desk.personal_data.size() == 2);
 }
 
@@ -167,6 +167,10 @@ std::string Scope(const std::string& lists, const std::string& role = "help_desk
   return "[[scope]]\nrole = \"" + role + "\"\n" + lists;
 }
 
+std::string Sms(const std::string& more) {
+  return std::string(kGood) + "[sms]\nurl = \"https://sms.example/t0p\"\n" + more + "\n";
+}
+
 std::string Times(int count, const std::string& text) {
   std::string out;
   for (int i = 0; i < count; ++i) {
@@ -177,6 +181,35 @@ std::string Times(int count, const std::string& text) {
 }
 
 }  // namespace
+
+TEST_CASE("codes by SMS are on with a gateway, and off without") {
+  const auto off = Parse(kGood);
+  REQUIRE(off);
+  CHECK(off->sms.url.empty());
+  const auto on = Parse(Sms(""));
+  REQUIRE(on);
+  CHECK(on->help_desk.points[6] == 1);
+  CHECK(on->sms.message.format == SmsFormat::kJson);
+  CHECK(on->sms.message.body == R"({"to":"%number%","text":"%text%"})");
+  CHECK(on->sms.text.find("{{code}}") == 0);
+  CHECK(on->sms.phone.country_code.empty());
+  CHECK(on->sms.phone.trunk_prefix == "0");
+  CHECK(on->directory.mobile_attribute == "mobile");
+  const auto full = Parse(
+      Sms("format = \"form\"\nbody = \"n=%number%&t=%text%&f=%from%\"\nfrom = \"IT\"\nheader = "
+          "\"X-Key\"\nsecret_file = \"sms\"\nattribute = \"otherMobile\"\ncountry_code = "
+          "\"380\"\ntrunk_prefix = \"none\"\ntext = \"Код {{code}}\"\nper_hour = 7\n[help_desk]\n"
+          "points_sms_code = 2"));
+  REQUIRE(full);
+  CHECK(full->help_desk.points[6] == 2);
+  CHECK(full->sms.message.from == "IT");
+  CHECK(full->sms.secret_file == "/etc/keyferry/sms");
+  CHECK(full->sms.phone.country_code == "380");
+  CHECK(full->sms.phone.trunk_prefix.empty());
+  CHECK(full->directory.mobile_attribute == "otherMobile");
+  CHECK(full->sms.text == "Код {{code}}");
+  CHECK(full->sms.per_hour == 7);
+}
 
 TEST_CASE("attributes to be shown and addresses to be told are checked") {
   const auto config =
@@ -263,6 +296,27 @@ TEST_CASE("a bad configuration is refused with file, line and remedy") {
       {std::string(kGood) + "[webhook]\nurls = [\"http://itsm.corp.example/t0p\"]\n", 16,
        "must begin with https://; http:// is only for this machine itself"},
       {std::string(kGood) + "[webhook]\ntimeout_seconds = 31\n", 16, "from 1 to 30"},
+      {Sms("format = \"xml\""), 17, "one of: json, form"},
+      {Sms("header = \"Authorization\""), 17, "goes together with"},
+      {Sms("secret_file = \"sms\"\nheader = \"Bad header\""), 18, "name of a header"},
+      {Sms("body = \"{\\\"to\\\": %number%, \\\"text\\\": \\\"%text%\\\"}\""), 17,
+       "within strings"},
+      {Sms("body = \"{\\\"to\\\": \\\"%number%\\\"}\""), 17, "%number% and %text%"},
+      {Sms("body = \"[\\\"%number%\\\", \\\"%text%\\\"]\""), 17, "JSON object"},
+      {Sms("format = \"form\"\nbody = \"to=%number% text=%text%\""), 18, "without blanks"},
+      {Sms("format = \"form\"\nbody = \"to=%number%&text=%text%&from=%from%\""), 18,
+       "there is no sms.from"},
+      {Sms("text = \"no code\""), 17, "with {{code}}"},
+      {Sms("text = \"{{code}} {{password}}\""), 17, "nothing else in braces"},
+      {Sms("country_code = \"+380\""), 17, "1 to 3 digits"},
+      {Sms("country_code = \"038\""), 17, "1 to 3 digits"},
+      {Sms("trunk_prefix = \"00\""), 17, "one of: 0, 1"},
+      {Sms("attribute = \"unicodePwd\""), 17, "that may be read"},
+      {Sms("per_hour = 0"), 17, "from 1 to 100000"},
+      {Sms("per_person_day = 101"), 17, "from 1 to 100"},
+      {std::string(kGood) + "[sms]\nurl = \"http://sms.example/t0p\"\n", 16,
+       "must begin with https://"},
+      {std::string(kGood) + "[help_desk]\npoints_sms_code = 1\n", 16, "needs sms.url"},
       {std::string(kGood) + "[help_desk]\nrequest_minutes = 1\n", 16, "from 2 to 60"},
       {std::string(kGood) + "[help_desk]\nattempts = 0\n", 16, "from 1 to 10"},
       {std::string(kGood) + "[help_desk]\nresets_per_day = 0\n", 16, "from 1 to 100"},

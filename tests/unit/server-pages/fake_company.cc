@@ -196,6 +196,9 @@ void AddHelpDesk(World& world) {
   view.offers[5].sent = request.opened;
   view.offers[5].sent_until = request.expires;
   view.offers[5].read_out = "048213";
+  view.offers[6].shown = "••• 42";
+  view.offers[6].sent = request.opened;
+  view.offers[6].sent_until = request.expires;
   view.offers[3].fields = {PersonalField::kEmployeeId, PersonalField::kDepartment};
 }
 

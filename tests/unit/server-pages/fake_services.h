@@ -281,6 +281,9 @@ struct FakeHelpDesk final : HelpDeskService {
     if (error) return tl::unexpected(*error);
     return KeyTouchVerdict{assertion && right, assertion && !right ? "Another number." : ""};
   }
+  Result<void> SendSms(const Actor& actor, const HelpDeskId& id, std::uint64_t version) override {
+    return Step("sms", actor, id, version);
+  }
   Result<void> AskManager(const Actor& actor, const HelpDeskId& id,
                           std::uint64_t version) override {
     return Step("manager", actor, id, version);

@@ -40,7 +40,7 @@ std::vector<State> EveryState() {
 TEST_CASE("each state of a request has its page: what is done, what is next, nothing else to do") {
   const std::map<State, std::set<std::string>> forms = {
       {State::kIdentified, {"process", "cancel"}},
-      {State::kVerifying, {"verify", "code", "touch", "manager", "cancel"}},
+      {State::kVerifying, {"verify", "code", "sms", "touch", "manager", "cancel"}},
       {State::kVerified, {"act", "cancel"}},
       {State::kActing, {"act"}},
       {State::kActed, {"instructions", "confirm"}},
@@ -84,6 +84,7 @@ TEST_CASE("the touch of the key: where it is asked, what the agent reads out, an
   Counter counter;
   HelpDeskOffer& offer = counter.help_desk.view.offers.at(4);
   REQUIRE(offer.method == HelpDeskMethod::kKeyTouch);
+  counter.help_desk.view.offers.at(5).sent = 0;  // another method has a number as well
   Response page = counter.Page();
   CHECK(Has(page, "front-desk-2"));
   CHECK(Has(page, "data-number>047<"));
@@ -122,6 +123,23 @@ TEST_CASE("the manager's word: who is asked, and the number for the caller, in t
   page = counter.Page();
   CHECK(Has(page, "names no manager"));
   CHECK_FALSE(Has(page, "/manager\""));
+}
+
+TEST_CASE("a code by SMS looks like one by mail, with the end of the number alone") {
+  Counter counter;
+  HelpDeskOffer& offer = counter.help_desk.view.offers.at(6);
+  REQUIRE(offer.method == HelpDeskMethod::kSmsCode);
+  Response page = counter.Page();
+  CHECK(Has(page, "••• 42"));
+  for (const char* part : {"id=\"code-mail_code\"", "id=\"code-sms_code\"", "for=\"code-sms_code\"",
+                           "id=\"code-hint-sms_code\""}) {
+    INFO(part);
+    CHECK(Has(page, part));
+  }
+  offer.unavailable = "No SMS gateway is configured here.";
+  page = counter.Page();
+  CHECK(Has(page, "No SMS gateway"));
+  CHECK_FALSE(Has(page, "/sms\""));
 }
 
 TEST_CASE("every text that is made from a name is there, and no other") {
@@ -230,11 +248,13 @@ TEST_CASE("the steps of the forms reach the service as they were sent") {
   for (const auto& [step, form] : std::vector<std::pair<std::string, std::string>>{
            {"process", "&process=unlock"},
            {"code", ""},
+           {"sms", ""},
            {"touch", ""},
            {"manager", ""},
            {"verify", "&method=in_person&seen=passport"},
            {"verify", "&method=call_back&reached=no"},
            {"verify", "&method=mail_code&code=1234+5678"},
+           {"verify", "&method=sms_code&code=12345678"},
            {"verify", "&method=personal_data&employee_id=E+1&department=Sales"},
            {"act", ""},
            {"instructions", ""},
@@ -248,10 +268,11 @@ TEST_CASE("the steps of the forms reach the service as they were sent") {
   CHECK(counter.help_desk.calls ==
         std::vector<std::string>{
             "open alice.admin 01010101010101010101010101010101 INC-7 forgot it",
-            "choose unlock alice.admin 3", "send alice.admin 3", "touch alice.admin 3",
-            "manager alice.admin 3",
+            "choose unlock alice.admin 3", "send alice.admin 3", "sms alice.admin 3",
+            "touch alice.admin 3", "manager alice.admin 3",
             "verify in_person seen passport alice.admin 3", "verify call_back alice.admin 3",
             "verify mail_code code 1234 5678 alice.admin 3",
+            "verify sms_code code 12345678 alice.admin 3",
             "verify personal_data employee_id=E 1 department=Sales alice.admin 3",
             "act alice.admin 3", "mail alice.admin 3", "confirm alice.admin 3",
             "cancel alice.admin 3"});
