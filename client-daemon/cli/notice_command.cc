@@ -5,9 +5,11 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <memory>
 #include <thread>
 
+#include "client-daemon/cli/caller_watch.h"
 #include "client-daemon/cli/commands.h"
 #include "client-daemon/cli/notice_watch.h"
 #include "client-daemon/core/files.h"
@@ -18,6 +20,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kPatience{20'000};  // the daemon may ask the server
 constexpr std::chrono::seconds kLookEvery{10};
+constexpr std::chrono::seconds kAskedEvery{3};
 
 struct NoticeOptions {
   std::string socket = "/run/keyferry/daemon.sock";
@@ -67,22 +70,33 @@ Result<std::string> SeenFile() {
   return folder + "/notices-seen";
 }
 
-int WatchNotices(const NoticeOptions& options) {
-  const auto file = SeenFile();
-  if (!file) return Complain(file.error());
-  auto desktop = DesktopQuestion::Open();
-  if (!desktop) return Complain(desktop.error());
-  NoticeWatch watch(
-      [&options](const std::string& request) { return AskAt(options.socket, request); }, **desktop,
-      *file);
+// Looks for ever, and says each trouble once.
+[[noreturn]] void WatchFor(const std::function<Result<void>()>& look, std::chrono::seconds every) {
   std::string trouble;
   while (true) {
-    const auto looked = watch.Look();
+    const auto looked = look();
     const std::string now = looked ? std::string() : looked.error().message;
     if (!now.empty() && now != trouble) std::fprintf(stderr, "keyferry: %s\n", now.c_str());
     trouble = now;
-    std::this_thread::sleep_for(kLookEvery);
+    std::this_thread::sleep_for(every);
   }
+}
+
+int WatchNotices(const NoticeOptions& options) {
+  const auto file = SeenFile();
+  if (!file) return Complain(file.error());
+  // One each: a notice may stay open for minutes, and whom the help desk asks is on the telephone.
+  auto desktop = DesktopQuestion::Open();
+  if (!desktop) return Complain(desktop.error());
+  auto callers = DesktopQuestion::Open();
+  if (!callers) return Complain(callers.error());
+  const auto ask = [&options](const std::string& request) {
+    return AskAt(options.socket, request);
+  };
+  NoticeWatch notices(ask, **desktop, *file);
+  CallerWatch asked(ask, **callers);
+  std::thread([&asked] { WatchFor([&asked] { return asked.Look(); }, kAskedEvery); }).detach();
+  WatchFor([&notices] { return notices.Look(); }, kLookEvery);
 }
 
 }  // namespace
@@ -98,7 +112,8 @@ void AddNotices(CLI::App& app, int& exit_code) {
       ->check(CLI::PositiveNumber);
   command->add_flag("--json", options->json, "the daemon's own answer, for programs");
   CLI::App* agent = command->add_subcommand(
-      "agent", "Shows what is new on the desktop; started in the person's session");
+      "agent",
+      "Shows on the desktop what is new, and what the help desk asks; started in the session");
   agent->callback([options, &exit_code] { exit_code = WatchNotices(*options); });
   command->callback([options, agent, &exit_code] {
     if (agent->parsed()) return;

@@ -99,6 +99,8 @@ class LocalApi {
   virtual Result<void> Used(const Id& device, std::uint64_t seq) = 0;
   // What the help desk asks the person with this login; kNotFound: nothing.
   virtual Result<CallerEvent> Caller(const std::string& login) = 0;
+  // What the help desk asks anybody here now, newest first.
+  virtual std::vector<AskedCaller> Asked() = 0;
   // As GrantSource::AnswerCaller.
   virtual Result<CallerVerdict> AnswerCaller(
       const Id& request, const std::optional<std::array<std::uint8_t, 172>>& assertion) = 0;

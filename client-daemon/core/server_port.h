@@ -72,6 +72,13 @@ struct CallerEvent {
   std::chrono::seconds life{0};  // how long it may be answered
 };
 
+// The same for people's eyes: without what an answer is made of.
+struct AskedCaller {
+  std::uint64_t number = 0;  // grows with each question
+  std::string login, agent, ticket, reason;
+  std::chrono::seconds left{0};
+};
+
 // What the server said to the answer; final.
 struct CallerVerdict {
   bool passed = false;

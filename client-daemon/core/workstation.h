@@ -77,6 +77,7 @@ class Workstation final : public ServerEvents, public LocalApi, private BrokerHo
   Result<RelayGrant> OpenRelayFor(const std::string& login, const Asker& asker) override;
   Result<void> Used(const Id& device, std::uint64_t seq) override;
   Result<CallerEvent> Caller(const std::string& login) override;
+  std::vector<AskedCaller> Asked() override { return questions_.All(); }
   Result<CallerVerdict> AnswerCaller(
       const Id& request, const std::optional<std::array<std::uint8_t, 172>>& assertion) override;
   std::vector<NoticeEvent> Notices() override { return notices_.All(); }

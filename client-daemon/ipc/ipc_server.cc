@@ -238,6 +238,7 @@ std::string IpcServer::Answer(Connection& connection, std::string_view text,
   if (request->op == IpcRequest::kNotices || request->op == IpcRequest::kNotMe) {
     return AnswerNotices(connection, *request);
   }
+  if (request->op == IpcRequest::kAsked) return AnswerAsked(connection);
   const bool seated = request->op == IpcRequest::kRelay && settings_.at_seat;
   if (!Trusted(connection.uid) && !(seated && settings_.at_seat(connection.uid))) {
     Log(LogLevel::kWarning, "user " + std::to_string(connection.uid) +
@@ -278,9 +279,19 @@ std::string IpcServer::Answer(Connection& connection, std::string_view text,
     case IpcRequest::kStatus:
     case IpcRequest::kNotices:
     case IpcRequest::kNotMe:
+    case IpcRequest::kAsked:
       break;
   }
   return FormatError({ErrorCode::kInvalidArgument, "There is no such request.", {}, 0});
+}
+
+std::string IpcServer::AnswerAsked(const Connection& connection) {
+  std::vector<AskedCaller> theirs = api_.Asked();
+  if (!Trusted(connection.uid) && !(settings_.at_seat && settings_.at_seat(connection.uid))) {
+    const std::string name = NameOf(connection.uid);
+    std::erase_if(theirs, [&](const AskedCaller& one) { return !IsSameUser(name, one.login); });
+  }
+  return FormatAsked(theirs);
 }
 
 std::string IpcServer::AnswerNotices(const Connection& connection, const IpcRequest& request) {

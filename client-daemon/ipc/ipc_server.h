@@ -59,8 +59,9 @@ class IpcServer {
   // The answer to one request; when it opens a relay, `relay` is set.
   std::string Answer(Connection& connection, std::string_view request,
                      std::optional<RelayGrant>& relay);
-  // Notices: a user sees and answers their own; root, those named by allow_users and whoever sits
-  // at the machine, all.
+  // Notices, and what the help desk asks: a user sees and answers their own; root, those named by
+  // allow_users and whoever sits at the machine, all.
+  std::string AnswerAsked(const Connection& connection);
   std::string AnswerNotices(const Connection& connection, const IpcRequest& request);
   void Relay(Connection& connection, RelayGrant& grant);
   bool Trusted(uid_t uid) const;

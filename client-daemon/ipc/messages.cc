@@ -130,6 +130,11 @@ Result<IpcRequest> ParseRequest(std::string_view text) {
     out.op = IpcRequest::kNotices;
     return out;
   }
+  if (*op == "asked") {
+    if (!HasOnly(*object, {"op"})) return Bad("`asked` takes nothing else.");
+    out.op = IpcRequest::kAsked;
+    return out;
+  }
   if (*op == "not_me") {
     const auto number = GetNumber(*object, "number");
     if (!number || !HasOnly(*object, {"op", "number"})) {
@@ -242,6 +247,19 @@ std::string FormatCaller(const CallerEvent& question) {
   out["ticket"] = question.ticket;
   out["reason"] = question.reason;
   return json::serialize(out);
+}
+
+std::string FormatAsked(const std::vector<AskedCaller>& questions) {
+  json::array list;
+  for (const AskedCaller& question : questions) {
+    list.push_back({{"number", question.number},
+                    {"login", question.login},
+                    {"agent", question.agent},
+                    {"ticket", question.ticket},
+                    {"reason", question.reason},
+                    {"seconds", question.left.count()}});
+  }
+  return json::serialize(json::object{{"ok", true}, {"questions", std::move(list)}});
 }
 
 std::string FormatVerdict(const CallerVerdict& verdict) {

@@ -12,7 +12,17 @@
 namespace keyferry::daemon {
 
 struct IpcRequest {
-  enum Op { kStatus, kAgent, kRelay, kUsed, kCaller, kAnswer, kNotices, kNotMe } op = kStatus;
+  enum Op {
+    kStatus,
+    kAgent,
+    kRelay,
+    kUsed,
+    kCaller,
+    kAnswer,
+    kNotices,
+    kNotMe,
+    kAsked
+  } op = kStatus;
   std::array<std::uint8_t, 32> login_noise_pub{};  // kAgent
   // kAgent, both or none: the server's challenge and the agent's answer.
   std::optional<std::array<std::uint8_t, 32>> challenge, proof;
@@ -32,6 +42,7 @@ std::string FormatStatus(const StatusReport& status);
 std::string FormatAgent(const AgentAnswer& answer);
 std::string FormatRelay(const RelayGrant& grant);
 std::string FormatCaller(const CallerEvent& question);
+std::string FormatAsked(const std::vector<AskedCaller>& questions);
 std::string FormatVerdict(const CallerVerdict& verdict);
 std::string FormatNotices(const std::vector<NoticeEvent>& notices);
 

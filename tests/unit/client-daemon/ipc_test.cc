@@ -243,6 +243,17 @@ TEST_CASE("another user gets the status, notices of their own, and nothing else"
   const std::string theirs = as_nobody(R"({"op":"notices"})");
   CHECK(theirs.find("NOBODY@corp.example") != std::string::npos);
   CHECK(theirs.find("alice") == std::string::npos);
+  for (const char* login : {"nobody", "alice"}) {
+    CallerEvent event;
+    event.request[0] = static_cast<std::uint8_t>(login[0]);
+    event.login = login;
+    event.life = std::chrono::minutes(3);
+    rig.workstation->OnCaller(event);
+  }
+  const std::string asked = as_nobody(R"({"op":"asked"})");
+  CHECK(asked.find("\"nobody\"") != std::string::npos);
+  CHECK(asked.find("alice") == std::string::npos);
+  CHECK(rig.Ask(R"({"op":"asked"})").find("alice") != std::string::npos);
   CHECK(as_nobody(R"({"op":"not_me","number":2})").find("not_found") != std::string::npos);
   CHECK(rig.granter.not_me.empty());
   CHECK(as_nobody(R"({"op":"not_me","number":1})").find("\"ok\":true") != std::string::npos);
