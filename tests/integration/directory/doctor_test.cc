@@ -200,6 +200,43 @@ TEST_CASE("the doctor sees clocks, certificates, privileges and protected accoun
                "\nchangetype: modify\ndelete: member\nmember: " + domain.service_dn + "\n");
 }
 
+TEST_CASE("the doctor sees a gateway for SMS that cannot be used, and never shows its address") {
+  TestDomain& domain = TestDomain::Shared();
+  const Installed server(domain, domain.people_dn);
+  std::ifstream in(server.folder / "server.toml");
+  const std::string before((std::istreambuf_iterator<char>(in)), {});
+  const std::string gateway =
+      "[sms]\nurl = \"https://sms.example/send?token=t0p\"\nheader = \"Authorization\"\n"
+      "secret_file = \"sms\"\n";
+  const auto with = [&](const std::string& more) {
+    std::ofstream(server.folder / "server.toml") << before << gateway << more;
+  };
+  const auto found = [&](int status, const std::string& how) {
+    const std::string finding = Found(server.Json(status), how, "codes by SMS");
+    CHECK_FALSE(finding.empty());
+    for (const char* hidden : {"t0p", "s3cret"}) {
+      CHECK(finding.find(hidden) == std::string::npos);
+    }
+    return finding;
+  };
+  CHECK(Found(server.Json(0), "ok", "codes by SMS").empty());  // none is configured
+  with("");
+  CHECK_THAT(found(1, "problem"), Catch::Matchers::Contains("sms"));  // no secret
+  Write(server.folder / "sms", "Bearer s3cret\xC3\xA9\n");
+  CHECK_THAT(found(1, "problem"), Catch::Matchers::Contains("printable ASCII"));
+  Write(server.folder / "sms", "Bearer s3cret\n");
+  fs::permissions(server.folder / "sms", fs::perms::others_read, fs::perm_options::add);
+  CHECK_THAT(found(1, "problem"), Catch::Matchers::Contains("chmod 600"));
+  fs::permissions(server.folder / "sms", fs::perms::others_read, fs::perm_options::remove);
+  CHECK_THAT(found(0, "warning"), Catch::Matchers::Contains("sms.country_code"));
+  with("country_code = \"380\"\nca_file = \"no-such.pem\"\n");
+  CHECK_THAT(found(1, "problem"), Catch::Matchers::Contains("no-such.pem"));
+  with("country_code = \"380\"\n[help_desk]\npoints_sms_code = 0\n");
+  CHECK_THAT(found(0, "warning"), Catch::Matchers::Contains("points_sms_code is 0"));
+  with("country_code = \"380\"\n");
+  CHECK_THAT(found(0, "ok"), Catch::Matchers::Contains("https://sms.example"));
+}
+
 TEST_CASE("the doctor's exit status tells a script about files too") {
   TestDomain& domain = TestDomain::Shared();
   const Installed server(domain, domain.people_dn);
