@@ -56,7 +56,11 @@ LdapSearch Itself(std::string base, std::vector<std::string> attributes) {
 }
 
 // Of the account; tokenGroups is only given to searches of one entry.
-LdapSearch ItsState(const AccountId& id) { return Itself(GuidDn(id), StateAttributes()); }
+LdapSearch ItsState(const AccountId& id) {
+  LdapSearch search = Itself(GuidDn(id), StateAttributes());
+  search.attributes.emplace_back("objectClass");
+  return search;
+}
 
 // Of the controller.
 LdapSearch ItsClock() { return Itself({}, {"currentTime"}); }
@@ -213,21 +217,33 @@ bool AccountReader::HasServiceName(const Person& person) const {
 }
 
 Result<PersonDetail> AccountReader::Detail(const Session& session, const AccountId& id) {
-  return ReadDetail(session, id, EntriesTogether(session, {InScope(id, {}), ItsState(id)}));
+  return ReadDetail(session, id, Entries(session, ItsState(id)));
 }
 
-Result<PersonDetail> AccountReader::ReadDetail(
-    const Session& session, const AccountId& id,
-    const std::vector<Result<std::vector<LdapEntry>>>& asked) {
-  if (auto in_scope = TheOne(asked[0]); !in_scope) {
-    return tl::unexpected<Error>(in_scope.error());
+Result<void> AccountReader::CheckScope(const Session& session, const AccountId& id,
+                                       const LdapEntry& entry) const {
+  const auto& classes = entry.All("objectclass");
+  const bool person = std::any_of(classes.begin(), classes.end(), [](const std::string& name) {
+    return EqualNoCase(name, "user") || EqualNoCase(name, "foreignSecurityPrincipal");
+  });
+  if (person && IsBelow(PartsOfDn(entry.dn), people_)) return {};
+  if (auto found = FindInScope(session, id, {}); !found) {
+    return tl::unexpected<Error>(found.error());
   }
-  const Result<std::vector<LdapEntry>>& entries = asked[1];
+  return {};
+}
+
+Result<PersonDetail> AccountReader::ReadDetail(const Session& session, const AccountId& id,
+                                               const Result<std::vector<LdapEntry>>& entries) {
+  const bool missing = entries ? entries->empty() : entries.error().code == ErrorCode::kNotFound;
+  if (missing) return tl::unexpected<Error>(NotFound());
   if (!entries) return tl::unexpected<Error>(entries.error());
-  if (entries->empty()) return tl::unexpected<Error>(NotFound());
+  const LdapEntry& entry = entries->front();
+  if (auto found = CheckScope(session, id, entry); !found) {
+    return tl::unexpected<Error>(found.error());
+  }
   const auto context = Context(session);
   if (!context) return tl::unexpected<Error>(context.error());
-  const LdapEntry& entry = entries->front();
   const auto person = ReadPerson(entry);
   if (!person || person->id != id) {
     return Fail(ErrorCode::kProtocol, "The domain controller answered with another account.",
@@ -426,14 +442,14 @@ Result<PasswordStamp> AccountReader::ReadStampOf(const Session& session, const L
 
 Result<AccountLook> AccountReader::Look(const Session& session, const AccountId& id,
                                         const AccountId& actor, std::optional<Error>* refused) {
-  std::vector<LdapSearch> searches{InScope(id, {}), ItsState(id), ItsClock()};
-  searches[1].attributes.insert(searches[1].attributes.end(), {kMetaData, kKeyVersion});
+  std::vector<LdapSearch> searches{ItsState(id), ItsClock()};
+  searches[0].attributes.insert(searches[0].attributes.end(), {kMetaData, kKeyVersion});
   const bool somebody = actor != AccountId{} && actor != id;
   if (somebody) searches.push_back(Itself(GuidDn(actor), {"objectSid", "sIDHistory"}));
   const auto asked = EntriesTogether(session, searches);
-  auto detail = ReadDetail(session, id, asked);
+  auto detail = ReadDetail(session, id, asked[0]);
   if (!detail) return tl::unexpected<Error>(detail.error());
-  auto stamp = ReadStampOf(session, asked[1]->front(), asked[2]);
+  auto stamp = ReadStampOf(session, asked[0]->front(), asked[1]);
   if (!stamp) return tl::unexpected<Error>(stamp.error());
   const std::string& dn = detail->person.dn;
   refused->reset();
@@ -442,7 +458,7 @@ Result<AccountLook> AccountReader::Look(const Session& session, const AccountId&
   } else if (detail->state.is_protected) {
     *refused = Refuse({detail->state.protected_reason, detail->state.protected_advice}, dn);
   } else if (somebody) {
-    const auto same = SamePerson(*detail, asked[3]);
+    const auto same = SamePerson(*detail, asked[2]);
     if (!same && same.error().code != ErrorCode::kPermissionDenied) {
       return tl::unexpected<Error>(same.error());
     }

@@ -12,6 +12,7 @@
 
 #include "protocol/result.h"
 #include "server/core/directory.h"
+#include "server/core/dn.h"
 #include "server/directory/ldap_config.h"
 #include "server/directory/protection.h"
 #include "server/directory/server_group.h"
@@ -35,9 +36,10 @@ struct AccountLook {
 // configuration outlives it.
 class AccountReader {
  public:
-  explicit AccountReader(const LdapConfig& config) : config_(config) {}
+  explicit AccountReader(const LdapConfig& config)
+      : config_(config), people_(PartsOfDn(config.people_dn)) {}
 
-  // The account by its identifier, if it lies below people_dn; that part the server decides.
+  // The account by its identifier, if it lies below people_dn.
   Result<LdapEntry> FindInScope(const Session& session, const AccountId& id,
                                 std::vector<std::string> attributes) const;
   Result<PersonDetail> Detail(const Session& session, const AccountId& id);
@@ -66,9 +68,13 @@ class AccountReader {
   Result<std::vector<std::string>> ForeignGroups(const Session& session,
                                                  const std::vector<std::string>& sids) const;
   LdapSearch InScope(const AccountId& id, std::vector<std::string> attributes) const;
-  // `asked`: the answers to InScope and to a search of the account itself.
+  // kNotFound unless the account lies below people_dn. Where its name does not show that, the
+  // server is asked: it knows more ways to write a name (core/dn.h).
+  Result<void> CheckScope(const Session& session, const AccountId& id,
+                          const LdapEntry& entry) const;
+  // `entries`: the answer to a search of the account itself.
   Result<PersonDetail> ReadDetail(const Session& session, const AccountId& id,
-                                  const std::vector<Result<std::vector<LdapEntry>>>& asked);
+                                  const Result<std::vector<LdapEntry>>& entries);
   Result<PasswordStamp> ReadStampOf(const Session& session, const LdapEntry& account,
                                     const Result<std::vector<LdapEntry>>& clock);
   bool HasServiceName(const Person& person) const;
@@ -76,6 +82,7 @@ class AccountReader {
   Result<PasswordPolicy> ReadPolicy(const Session& session, const std::string& dn) const;
 
   const LdapConfig& config_;
+  const std::vector<std::string> people_;
   std::mutex mutex_;
   std::shared_ptr<const ProtectionContext> context_;
   Deadline context_until_{};

@@ -2,11 +2,11 @@
 //   bench_saga ldap URI CA_FILE BIND_NAME PASSWORD_FILE CONNECTIONS ROUNDS <DN lines
 //     bare libldap: ROUNDS password replacements (unicodePwd) of each DN of standard input over
 //     CONNECTIONS kept LDAPS connections. Prints "<changes a second> <median ms of one>".
-//   bench_saga asked URI CA_FILE BIND_NAME PASSWORD_FILE PEOPLE_DN ACTOR ROUNDS <"ACCOUNT DN" lines
-//     bare libldap: what a change must ask before it may write (that the account is in scope, its
-//     state and stamp, the clock, the actor), all sent at once on one connection, and then the
-//     replacement. Accounts and actor are objectGUIDs, 32 hex digits. Prints "<median ms of the
-//     questions> <… of questions and replacement>".
+//   bench_saga asked URI CA_FILE BIND_NAME PASSWORD_FILE ACTOR ROUNDS <"ACCOUNT DN" lines
+//     bare libldap: what a change must ask before it may write (the account's state and stamp, the
+//     clock, the actor), all sent at once on one connection, and then the replacement. Accounts and
+//     actor are objectGUIDs, 32 hex digits. Prints "<median ms of the questions> <… of questions
+//     and replacement>".
 //   bench_saga sync DIRECTORY ROUNDS
 //     one 4 KiB append and its fdatasync. Prints the median in ms.
 //   bench_saga queue DIRECTORY JOBS
@@ -144,8 +144,7 @@ void Read(LDAP* ldap, int id) {
 
 void Asked(char** argv) {
   using keyferry::server::AccountId;
-  const std::string people = argv[4];
-  const auto actor = AccountId::Parse(argv[5]);
+  const auto actor = AccountId::Parse(argv[4]);
   std::vector<std::pair<AccountId, std::string>> accounts;  // and DN
   for (std::string line; std::getline(std::cin, line);) {
     const auto id = AccountId::Parse(line.substr(0, 32));
@@ -155,18 +154,14 @@ void Asked(char** argv) {
   if (!actor) Give("no identifier of the actor");
   LDAP* ldap = Connect(argv);
   std::vector<std::string> state = keyferry::server::StateAttributes();
-  state.insert(state.end(), {"replPropertyMetaData", "msDS-KeyVersionNumber"});
+  state.insert(state.end(), {"objectClass", "replPropertyMetaData", "msDS-KeyVersionNumber"});
   const std::string any = "(objectClass=*)";
   std::vector<double> questions, both;
   unsigned number = static_cast<unsigned>(::getpid()) * 1000;
-  for (int round = 0; round < std::atoi(argv[6]); ++round) {
+  for (int round = 0; round < std::atoi(argv[5]); ++round) {
     for (const auto& [id, dn] : accounts) {
       const auto began = Clock::now();
-      const std::array<int, 4> asked{
-          Ask(ldap, people, LDAP_SCOPE_SUBTREE,
-              "(&" + keyferry::server::GuidFilter(id) +
-                  "(|(objectClass=user)(objectClass=foreignSecurityPrincipal)))",
-              {LDAP_NO_ATTRS}),
+      const std::array<int, 3> asked{
           Ask(ldap, keyferry::server::GuidDn(id), LDAP_SCOPE_BASE, any, state),
           Ask(ldap, "", LDAP_SCOPE_BASE, any, {"currentTime"}),
           Ask(ldap, keyferry::server::GuidDn(*actor), LDAP_SCOPE_BASE, any,
@@ -264,7 +259,7 @@ int main(int argc, char** argv) {
   const std::string what = argc > 1 ? argv[1] : "";
   if (what == "ldap" && argc == 8) {
     Ldap(argv + 2);
-  } else if (what == "asked" && argc == 9) {
+  } else if (what == "asked" && argc == 8) {
     Asked(argv + 2);
   } else if (what == "sync" && argc == 4) {
     Sync(argv[2], std::atoi(argv[3]));

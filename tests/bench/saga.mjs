@@ -134,7 +134,7 @@ sockets = [${sockets.map((socket) => `"${socket}"`).join(', ')}]
   /** Questions of a change and its replacement, bare and in one go: {questions, both}. */
   async asked(people) {
     const actor = this.dc.people.find(({ role }) => role === 'administrator');
-    const text = await must(bench, ['asked', this.dc.ldaps_uri, this.dc.ca_file, this.dc.service_upn, this.bindSecret, this.dc.people_dn, actor.id, '1'],
+    const text = await must(bench, ['asked', this.dc.ldaps_uri, this.dc.ca_file, this.dc.service_upn, this.bindSecret, actor.id, '1'],
       { input: `${people.map(({ id, dn }) => `${id} ${dn}`).join('\n')}\n`, timeout: 300000 });
     const [questions, both] = text.trim().split(' ').map(Number);
     return { questions, both };

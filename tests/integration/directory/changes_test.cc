@@ -242,6 +242,58 @@ TEST_CASE("what lies outside of the configured part of the tree does not exist")
   CHECK(computers->people.empty());
 }
 
+TEST_CASE("where an account lies is told by its name only where that is plain") {
+  TestDomain& domain = TestDomain::Shared();
+  const auto id_of = [&](const std::string& login) {
+    auto wide_config = ConfigFor(domain);
+    wide_config.people_dn = domain.base_dn;
+    const auto found = Open(std::move(wide_config))->Search(login, 10, "");
+    REQUIRE_OK(found);
+    REQUIRE(found->people.size() == 1);
+    return found->people[0].id;
+  };
+  const std::string box = "OU=Box," + domain.base_dn;
+  domain.Apply("dn: " + box + "\nobjectClass: organizationalUnit\n");
+  const auto add = [&](const std::string& rdn, const std::string& parent,
+                       const std::string& login) {
+    domain.Apply("dn: " + rdn + "," + parent + "\nobjectClass: user\nsAMAccountName: " + login +
+                 "\nuserAccountControl: 546\n");
+  };
+  add("CN=decoy\\,OU\\=Box", domain.base_dn, "decoy");
+  add("CN=inside\\\\", box, "inside.box");
+  const AccountId decoy = id_of("decoy"), inside = id_of("inside.box");
+  for (const std::string& written : {box, "ou=BOX, " + domain.base_dn}) {
+    INFO(written);
+    auto config = ConfigFor(domain);
+    config.people_dn = written;
+    const auto directory = Open(std::move(config));
+    CHECK_REFUSED(directory->Get(decoy), ErrorCode::kNotFound, "no such employee");
+    REQUIRE_OK(directory->Get(inside));
+    REQUIRE_OK(directory->Consider(inside, {}));
+  }
+}
+
+TEST_CASE("who is moved out of the configured part of the tree is gone at once") {
+  TestDomain& domain = TestDomain::Shared();
+  const std::string box = "OU=Departing," + domain.base_dn;
+  const std::string name = "CN=Mover";
+  domain.Apply("dn: " + box + "\nobjectClass: organizationalUnit\n");
+  domain.Apply("dn: " + name + "," + box +
+               "\nobjectClass: user\nsAMAccountName: mover\nuserAccountControl: 546\n");
+  auto config = ConfigFor(domain);
+  config.people_dn = box;
+  const auto directory = Open(std::move(config));
+  const auto found = directory->Search("", 10, "");
+  REQUIRE_OK(found);
+  REQUIRE(found->people.size() == 1);
+  const AccountId id = found->people[0].id;
+  REQUIRE_OK(directory->Consider(id, {}));
+  domain.Apply("dn: " + name + "," + box + "\nchangetype: modrdn\nnewrdn: " + name +
+               "\ndeleteoldrdn: 1\nnewsuperior: " + domain.base_dn + "\n");
+  CHECK_REFUSED(directory->Get(id), ErrorCode::kNotFound, "no such employee");
+  CHECK_REFUSED(directory->Consider(id, {}), ErrorCode::kNotFound, "no such employee");
+}
+
 TEST_CASE("a right that the service account lacks is named") {
   TestDomain& domain = TestDomain::Shared();
   const std::string ou = "OU=Undelegated," + domain.base_dn;

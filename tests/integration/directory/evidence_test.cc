@@ -81,7 +81,7 @@ TEST_CASE("replication metadata is read, and moves by one with every write") {
 TEST_CASE("a lost answer: applied, or not, by the controller's metadata") {
   Lost lost(TestDomain::Shared(), 10);
   SECTION("the request arrived") {
-    lost.proxy.CutAfterRequestOf(570);
+    lost.proxy.CutAfterRequestOf(600);
     lost.Set();
     // Cutting the line may overtake the request by an instant.
     PasswordStamp stamp = lost.Stamp();
@@ -90,7 +90,7 @@ TEST_CASE("a lost answer: applied, or not, by the controller's metadata") {
     CHECK(lost.Try() == BindOutcome::kAccepted);
   }
   SECTION("it did not") {
-    lost.proxy.DropRequestOf(570);
+    lost.proxy.DropRequestOf(600);
     lost.Set();
     CHECK(Judge(lost.record, lost.Stamp(), kWindow) == Evidence::kNotApplied);
     CHECK(lost.Try() == BindOutcome::kWrong);
@@ -102,7 +102,7 @@ TEST_CASE("another tool writes in between: its password is not taken for ours") 
   ChangeRecord blind = lost.record;  // without metadata
   blind.password_version = 0;
   SECTION("ours was lost") {
-    lost.proxy.DropRequestOf(570);
+    lost.proxy.DropRequestOf(600);
     lost.Set();
     lost.OtherTool();
     const PasswordStamp stamp = lost.Stamp();
@@ -110,7 +110,7 @@ TEST_CASE("another tool writes in between: its password is not taken for ours") 
     CHECK(Weigh(Judge(lost.record, stamp, kWindow), lost.Try()) == Evidence::kForeign);
   }
   SECTION("ours was applied, and then replaced") {
-    lost.proxy.CutAfterRequestOf(570);
+    lost.proxy.CutAfterRequestOf(600);
     lost.Set();
     while (lost.Stamp().version == lost.target.before.version) {
     }

@@ -169,7 +169,7 @@ TEST_CASE(
   REQUIRE_OK(target);
   const auto connections = proxy.accepted();
 
-  proxy.CutAfterRequestOf(570);
+  proxy.CutAfterRequestOf(600);
   const auto lost =
       directory->SetPassword(*target, id, Secret("Perhaps-Set-1" + std::string(235, 'p')), {});
   CHECK_REFUSED(lost, ErrorCode::kOutcomeUnknown, "may or may not");
@@ -178,7 +178,7 @@ TEST_CASE(
   REQUIRE_OK(after);
   CHECK(proxy.accepted() == connections + 1);
 
-  proxy.HoldAfterRequestOf(570);
+  proxy.HoldAfterRequestOf(600);
   const auto silent =
       directory->SetPassword(*target, id, Secret("Perhaps-Set-2" + std::string(235, 'p')), {});
   CHECK_REFUSED(silent, ErrorCode::kOutcomeUnknown, "may or may not");
