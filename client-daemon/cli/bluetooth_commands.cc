@@ -24,12 +24,11 @@ namespace {
 using device::BluetoothKey;
 using device::Pairing;
 using device::PairingQuestion;
-using std::chrono::seconds;
 
 // bluetoothd itself gives a pairing 30 s from one message to the next.
-constexpr seconds kQuestionLimit{30};
+constexpr std::chrono::seconds kQuestionLimit{30};
 
-struct Options {
+struct RadioOptions {
   std::string adapter;
   std::string address;
   int timeout = 60;  // seconds
@@ -90,7 +89,7 @@ device::ConfirmPairing AskDesktop(DesktopQuestion& desktop) {
   };
 }
 
-int List(const Options& options) {
+int List(const RadioOptions& options) {
   const auto pairing = Pairing::Open({{}, options.adapter});
   if (!pairing) return Complain(pairing.error());
   const auto keys = (*pairing)->Bonded();
@@ -104,7 +103,7 @@ int List(const Options& options) {
   return 0;
 }
 
-int Pair(const Options& options) {
+int Pair(const RadioOptions& options) {
   std::unique_ptr<DesktopQuestion> desktop;
   if (options.notify) {
     auto opened = DesktopQuestion::Open();
@@ -115,21 +114,21 @@ int Pair(const Options& options) {
   if (!pairing) return Complain(pairing.error());
   std::printf("Looking for a security key; let it be found (hold its button until it blinks) …\n");
   std::fflush(stdout);
-  const auto found = (*pairing)->Search(seconds(options.timeout));
+  const auto found = (*pairing)->Search(std::chrono::seconds(options.timeout));
   if (!found) return Complain(found.error());
   const auto key = Choose(*found, options.address,
                           "No such security key was found that is not paired already; is it near "
                           "and can it be found?");
   if (!key) return Complain(key.error());
-  const auto paired =
-      (*pairing)->Pair(key->path, desktop ? AskDesktop(*desktop) : AskTerminal, seconds(60));
+  const auto paired = (*pairing)->Pair(key->path, desktop ? AskDesktop(*desktop) : AskTerminal,
+                                       std::chrono::seconds(60));
   if (!paired) return Complain(paired.error());
   std::printf("Paired with %s. keyferryd connects to it whenever it is near.\n",
               Shown(*paired).c_str());
   return 0;
 }
 
-int Forget(const Options& options) {
+int Forget(const RadioOptions& options) {
   const auto pairing = Pairing::Open({{}, options.adapter});
   if (!pairing) return Complain(pairing.error());
   const auto key = Choose((*pairing)->Bonded(), options.address,
@@ -141,7 +140,7 @@ int Forget(const Options& options) {
   return 0;
 }
 
-int Agent(const Options& options) {
+int Agent(const RadioOptions& options) {
   auto desktop = DesktopQuestion::Open();
   if (!desktop) return Complain(desktop.error());
   const auto pairing = Pairing::Open({{}, options.adapter});
@@ -170,7 +169,7 @@ void BlockEnds() {
 void AddBluetooth(CLI::App& app, int& exit_code) {
   CLI::App* bluetooth = app.add_subcommand("bluetooth", "Pair security keys over Bluetooth");
   bluetooth->require_subcommand(1);
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<RadioOptions>();
   bluetooth->add_option("--adapter", options->adapter, "hci0, … (default: the first that is on)");
 
   CLI::App* list = bluetooth->add_subcommand("list", "Print the keys that are paired");

@@ -12,7 +12,7 @@
 namespace keyferry::daemon::cli {
 namespace {
 
-struct Options {
+struct StatusOptions {
   std::string socket = "/run/keyferry/daemon.sock";
   bool json = false;
 };
@@ -22,7 +22,7 @@ int NoStatus(const Error& error) {
   return 1;
 }
 
-int Run(const Options& options) {
+int Run(const StatusOptions& options) {
   const auto answer =
       AskDaemon(options.socket, R"({"op":"status"})", std::chrono::milliseconds(5000));
   if (!answer) return NoStatus(answer.error());
@@ -39,7 +39,7 @@ int Run(const Options& options) {
 }  // namespace
 
 void AddStatus(CLI::App& app, int& exit_code) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<StatusOptions>();
   CLI::App* command =
       app.add_subcommand("status", "What daemon, key and queue are doing, and what to do next");
   command->add_option("--socket", options->socket, "the daemon's socket")->capture_default_str();

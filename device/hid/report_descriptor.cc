@@ -16,7 +16,7 @@ enum MainTag : std::uint8_t { kInput = 8, kOutput = 9, kCollection = 10, kFeatur
 enum GlobalTag : std::uint8_t {
   kUsagePage = 0,
   kUnit = 6,  // the last of minimum, maximum and unit, which say nothing about sizes
-  kReportSize = 7,
+  kFieldSize = 7,
   kReportId = 8,
   kReportCount = 9,
   kPush = 10,
@@ -86,7 +86,7 @@ class Parser {
         if (value > 0xFFFF || size == 0) return "a usage page that cannot be";
         now_.page = static_cast<std::uint16_t>(value);
         return {};
-      case kReportSize:
+      case kFieldSize:
         if (value > kMaxReportSize) return "a field of " + std::to_string(value) + " bits";
         now_.size = value;
         return {};

@@ -13,7 +13,7 @@
 namespace keyferry::device {
 namespace {
 
-constexpr int kInterface = 0;
+constexpr int kKeyInterface = 0;
 constexpr unsigned kControlTimeout = 1000;  // ms
 constexpr std::uint16_t kReportDescriptor = 0x22 << 8;
 
@@ -78,21 +78,21 @@ Result<std::unique_ptr<UsbHandle>> UsbHandle::Open(const std::string& path) {
 }
 
 UsbHandle::~UsbHandle() {
-  if (claimed_) libusb_release_interface(handle_, kInterface);
-  if (detached_) libusb_attach_kernel_driver(handle_, kInterface);
+  if (claimed_) libusb_release_interface(handle_, kKeyInterface);
+  if (detached_) libusb_attach_kernel_driver(handle_, kKeyInterface);
   if (handle_ != nullptr) libusb_close(handle_);
   if (context_ != nullptr) libusb_exit(context_);
   if (fd_ >= 0) close(fd_);
 }
 
 Result<void> UsbHandle::Claim() {
-  int error = libusb_detach_kernel_driver(handle_, kInterface);
+  int error = libusb_detach_kernel_driver(handle_, kKeyInterface);
   // NOT_FOUND: no driver has it; it may be free, or a program's, which the claim will tell.
   if (error != 0 && error != LIBUSB_ERROR_NOT_FOUND) {
     return tl::unexpected(UsbError(error, "libusb_detach_kernel_driver"));
   }
   detached_ = detached_ || error == 0;
-  error = libusb_claim_interface(handle_, kInterface);
+  error = libusb_claim_interface(handle_, kKeyInterface);
   if (error == LIBUSB_ERROR_BUSY) {
     return Fail(ErrorCode::kConflict,
                 "The security key at " + usb_.Path() + " is in use by " +
@@ -111,7 +111,7 @@ Result<std::vector<std::uint8_t>> UsbHandle::ReadReportDescriptor(std::uint16_t 
                                         static_cast<std::uint8_t>(LIBUSB_ENDPOINT_IN) |
                                             static_cast<std::uint8_t>(LIBUSB_RECIPIENT_INTERFACE),
                                         LIBUSB_REQUEST_GET_DESCRIPTOR, kReportDescriptor,
-                                        kInterface, out.data(), size, kControlTimeout);
+                                        kKeyInterface, out.data(), size, kControlTimeout);
   if (n < 0) return tl::unexpected(UsbError(n, "reading the report descriptor"));
   out.resize(static_cast<std::size_t>(n));
   return out;

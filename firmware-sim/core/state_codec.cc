@@ -117,7 +117,7 @@ void PrivateFields(Archive& a, State& s) {
 }
 
 // The key is new with every salt, so a fixed nonce is never used twice.
-constexpr protocol::Bytes<12> kNonce{};
+constexpr protocol::Bytes<12> kSaveNonce{};
 
 }  // namespace
 
@@ -146,7 +146,7 @@ std::size_t EncodeState(const Persistent& state, const DeviceSecret& secret,
   Save inner(plain.span());
   PrivateFields(inner, state);
   const protocol::Secret<32> key = DeviceKey(secret, salt, protocol::Label("keyferry/state/v1"));
-  return protocol::AeadSeal(key, kNonce, out.first(save.size()), plain.view(),
+  return protocol::AeadSeal(key, kSaveNonce, out.first(save.size()), plain.view(),
                             out.subspan(save.size(), kSealedSize))
              ? save.size() + kSealedSize
              : 0;
@@ -165,7 +165,7 @@ bool DecodeState(ByteView data, const DeviceSecret* secret, Persistent* out) {
   const std::size_t clear = data.size() - kSealedSize;
   protocol::Secret<kPrivateSize> plain;
   const protocol::Secret<32> key = DeviceKey(*secret, salt, protocol::Label("keyferry/state/v1"));
-  if (!protocol::AeadOpen(key, kNonce, data.first(clear), data.subspan(clear), plain.span()))
+  if (!protocol::AeadOpen(key, kSaveNonce, data.first(clear), data.subspan(clear), plain.span()))
     return false;
   Load inner(plain.view());
   PrivateFields(inner, *out);

@@ -16,7 +16,7 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr const char* kNobody = "There is no such employee here.";
-constexpr std::chrono::seconds kFresh{60};      // what the directory said is good for so long
+constexpr std::chrono::seconds kGoodFor{60};    // what the directory said is good for so long
 constexpr std::size_t kMaxMembers = 100'000;    // of one group
 constexpr std::size_t kMaxRemembered = 10'000;  // people
 constexpr std::size_t kAtOnce = 200;            // people of one page of the directory
@@ -255,7 +255,7 @@ class DefaultPeopleService final : public PeopleService {
     {
       const std::lock_guard lock(mutex_);
       const auto found = members_.find(group);
-      if (found != members_.end() && now - found->second.at < kFresh) members = found->second.who;
+      if (found != members_.end() && now - found->second.at < kGoodFor) members = found->second.who;
     }
     if (!members) {
       const auto asked = groups_.Members(group, kMaxMembers);
@@ -289,7 +289,8 @@ class DefaultPeopleService final : public PeopleService {
     {
       const std::lock_guard lock(mutex_);
       const auto found = faces_.find(id);
-      if (found != faces_.end() && now - found->second.second < kFresh) return found->second.first;
+      if (found != faces_.end() && now - found->second.second < kGoodFor)
+        return found->second.first;
     }
     const auto detail = directory_.Get(id);
     if (!detail && detail.error().code != ErrorCode::kNotFound) {

@@ -40,7 +40,7 @@ std::optional<SecureBytes> ParseRecovery(const SecureBytes& typed) {
 // otpauth://totp/Keyferry:LOGIN?secret=…&issuer=Keyferry; six digits, SHA-1 and 30 s go without
 // saying. The login is percent-encoded.
 SecureBytes UriOf(const std::string& login, const SecureBytes& secret) {
-  constexpr char kHexDigits[] = "0123456789ABCDEF";
+  constexpr char kUpperHex[] = "0123456789ABCDEF";
   std::string label;
   for (const char c : login.substr(0, 64)) {
     const auto byte = static_cast<unsigned char>(c);
@@ -50,8 +50,8 @@ SecureBytes UriOf(const std::string& login, const SecureBytes& secret) {
       label += c;
     } else {
       label += '%';
-      label += kHexDigits[byte >> 4];
-      label += kHexDigits[byte & 15];
+      label += kUpperHex[byte >> 4];
+      label += kUpperHex[byte & 15];
     }
   }
   const std::string head = "otpauth://totp/Keyferry:" + label + "?secret=";

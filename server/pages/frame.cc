@@ -64,7 +64,7 @@ Response ChangeLanguage(const Catalog& catalog, Request& request) {
 
 Handler InLanguage(const Catalog& catalog, Handler handler) {
   return [&catalog, handler = std::move(handler)](Request& request) {
-    const Catalog::Speaking speaking(catalog, request.Cookie(kLanguageCookie),
+    const Catalog::Speaking language(catalog, request.Cookie(kLanguageCookie),
                                      request.Header("accept-language"));
     return handler(request);
   };
