@@ -8,6 +8,7 @@
 #include "server/app/files.h"
 #include "server/app/host_names.h"
 #include "server/app/outbound_config.h"
+#include "server/app/spnego_config.h"
 #include "server/core/attributes.h"
 #include "server/core/dn.h"
 #include "server/core/encoding.h"
@@ -66,6 +67,8 @@ const std::vector<std::string>& FirstKeys() {
       "sign_in.relying_party",
       "sign_in.origins",
       "sign_in.user_verification",
+      "single_sign_on.keytab",
+      "single_sign_on.service",
       "passwords.length",
       "passwords.allow_typing",
       "passwords.wait_days",
@@ -262,17 +265,6 @@ class Parser {
         "server.max_connections_per_address", config_.max_connections_per_address, 4, 100000);
   }
 
-  void ReadFido() {
-    auto& sign_in = config_.sign_in;
-    sign_in.fido_keys = reader_.Flag("sign_in.fido_keys", sign_in.fido_keys);
-    sign_in.relying_party = reader_.Text("sign_in.relying_party", false);
-    sign_in.origins = reader_.Texts("sign_in.origins", false);
-    sign_in.user_verification =
-        reader_.OneOf("sign_in.user_verification", sign_in.user_verification,
-                      {"required", "preferred", "discouraged"});
-    for (const auto& [key, problem] : FidoProblems(config_)) reader_.Complain(key, problem);
-  }
-
   // The keys that every directory has, from [directory] or one [[source]].
   void ReadLdap(ConfigReader& reader, const std::string& table, ServerConfig::Ldap& ldap) {
     const auto key = [&table](const char* name) { return table + "." + name; };
@@ -452,7 +444,9 @@ class Parser {
         "sign_in.second_factor", config_.sign_in.second_factor, {"required", "optional", "off"});
     config_.sign_in.step_up_minutes =
         reader_.Number("sign_in.step_up_minutes", config_.sign_in.step_up_minutes, 1, 720);
-    ReadFido();
+    ReadFido(reader_, config_);
+    config_.single_sign_on.keytab = Path("single_sign_on.keytab", false);
+    ReadSingleSignOn(reader_, config_);
 
     config_.passwords.length =
         reader_.Number("passwords.length", config_.passwords.length, 12, 128);

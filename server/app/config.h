@@ -87,6 +87,11 @@ struct ServerConfig {
   } sign_in;
 
   struct {
+    std::filesystem::path keytab;  // empty = nobody signs in by a Kerberos ticket
+    std::string service;           // "HTTP/keyferry.corp.example@CORP.EXAMPLE"
+  } single_sign_on;
+
+  struct {
     std::int64_t length = 24;
     std::int64_t wait_days = 30;  // that a change at delivery waits for its key
     bool allow_typing = false;

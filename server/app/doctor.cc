@@ -17,6 +17,7 @@
 #include "server/app/files.h"
 #include "server/app/log.h"
 #include "server/app/open.h"
+#include "server/app/single_sign_on.h"
 #include "server/app/sms.h"
 #include "server/app/state.h"
 #include "server/app/upkeep.h"
@@ -55,6 +56,7 @@ class Examination {
     Webhooks();
     Sms();
     DirectoryPart(config_.directory, kFirstSection, {});
+    for (Finding& finding : ExamineTickets(config_)) out_.push_back(std::move(finding));
     for (const ServerConfig::Source& source : config_.sources) {
       DirectoryPart(source, kLinkedSection, "password source \"" + source.name + "\", ");
     }

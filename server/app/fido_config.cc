@@ -1,7 +1,9 @@
 #include "server/app/fido_config.h"
 
 #include <algorithm>
+#include <string>
 
+#include "server/app/config_reader.h"
 #include "server/app/host_names.h"
 
 namespace keyferry::server {
@@ -28,27 +30,31 @@ std::optional<FidoConfig> FidoOf(const ServerConfig& config) {
   return out;
 }
 
-std::vector<std::pair<const char*, std::string>> FidoProblems(const ServerConfig& config) {
+void ReadFido(ConfigReader& reader, ServerConfig& config) {
   constexpr const char *kParty = "sign_in.relying_party", *kOrigins = "sign_in.origins";
-  std::vector<std::pair<const char*, std::string>> problems;
-  const std::string& party = config.sign_in.relying_party;
+  auto& sign_in = config.sign_in;
+  sign_in.fido_keys = reader.Flag("sign_in.fido_keys", sign_in.fido_keys);
+  sign_in.relying_party = reader.Text(kParty, false);
+  sign_in.origins = reader.Texts(kOrigins, false);
+  sign_in.user_verification = reader.OneOf("sign_in.user_verification", sign_in.user_verification,
+                                           {"required", "preferred", "discouraged"});
+  const std::string& party = sign_in.relying_party;
   const auto reached = [&](const std::string& name) {
     return !IsIpAddress(name) && IsAtOrBelow(name, party);
   };
   if (!party.empty() && (IsIpAddress(party) || !IsHostName(party))) {
-    problems.emplace_back(kParty, "must be a host name in lower case, as keyferry.example.");
+    reader.Complain(kParty, "must be a host name in lower case, as keyferry.example.");
   } else if (!party.empty() && std::none_of(config.names.begin(), config.names.end(), reached)) {
-    problems.emplace_back(
+    reader.Complain(
         kParty,
         "is \"" + party + "\", but no name of server.names is that or ends in \"." + party + "\".");
   }
-  for (const std::string& origin : config.sign_in.origins) {
+  for (const std::string& origin : sign_in.origins) {
     if (IsHttpsOrigin(origin)) continue;
-    problems.emplace_back(kOrigins, "holds \"" + origin +
-                                        "\", which is no origin, as https://keyferry.example or "
-                                        "https://keyferry.example:8443.");
+    reader.Complain(kOrigins, "holds \"" + origin +
+                                  "\", which is no origin, as https://keyferry.example or "
+                                  "https://keyferry.example:8443.");
   }
-  return problems;
 }
 
 }  // namespace keyferry::server

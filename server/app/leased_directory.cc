@@ -21,6 +21,9 @@ class LeasedDirectory final : public Directory {
   Result<SignInFacts> SignIn(std::string_view name, const SecureBytes& password) override {
     return directory_->SignIn(name, password);
   }
+  Result<SignInFacts> Recognise(std::string_view sid) override {
+    return directory_->Recognise(sid);
+  }
   Result<ChangeTarget> Pin(const AccountId& id, const AccountId& actor) override {
     const std::uint64_t tenure = tenure_();
     if (tenure == 0) return NotHeld();

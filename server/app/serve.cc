@@ -23,6 +23,7 @@
 #include "server/app/log.h"
 #include "server/app/node.h"
 #include "server/app/open.h"
+#include "server/app/single_sign_on.h"
 #include "server/app/sms.h"
 #include "server/app/state.h"
 #include "server/app/upkeep.h"
@@ -211,6 +212,11 @@ class Parts {
   AlarmService& alarm() { return *alarm_; }
   Webhooks* webhooks() { return webhooks_.get(); }  // null: none are configured
 
+  // Before the first request.
+  Result<void> Bind(const ServerIdentity& identity) {
+    return tickets_ ? BindTickets(*tickets_, identity) : Result<void>();
+  }
+
   // Joins the other servers on the database, where there may be some.
   void Join(std::function<void()> orphaned) {
     if (!link_) return;
@@ -346,7 +352,10 @@ class Parts {
     four_eyes_ = MakeFourEyes(ports, FourEyesOf(config));
     ports.four_eyes = four_eyes_.get();
     offer_ = [ports](const std::vector<DeviceId>& devices) { OfferHere(ports, devices); };
-    sessions_ = MakeSessionService(ports, SessionsOf(config));
+    auto tickets = OpenTickets(config);
+    if (!tickets) return tl::unexpected(tickets.error());
+    tickets_ = *std::move(tickets);
+    sessions_ = MakeSessionService(ports, SessionsOf(config), tickets_.get());
     factors_ = MakeSecondFactor(ports, SessionsOf(config));
     if (auto fido = FidoOf(config)) {
       fido_verifier_ = MakeFidoVerifier();
@@ -405,6 +414,7 @@ class Parts {
   std::vector<std::unique_ptr<Directory>> linked_;  // of [[source]], in their order
   std::unique_ptr<EventBus> bus_;                   // without a link
   std::unique_ptr<Waiter> waiter_;
+  std::unique_ptr<KerberosReader> tickets_;  // null: nobody signs in by a ticket
   std::unique_ptr<SessionService> sessions_;
   std::unique_ptr<SecondFactor> factors_;
   std::unique_ptr<FidoVerifier> fido_verifier_;
@@ -498,6 +508,7 @@ Result<void> Serve(const ServerConfig& config) {
   auto identity = LoadIdentity(config, SystemClock().UnixSeconds());
   if (!identity) return failed(identity.error());
   if (identity->renewed) log.Info("made a new server certificate");
+  if (auto bound = (*parts)->Bind(*identity); !bound) return failed(bound.error());
 
   Services services = (*parts)->MakeServices(config);
   const auto streams = std::make_shared<WorkstationStreams>();
@@ -596,6 +607,10 @@ bool CheckConfig(const ServerConfig& config) {
   say("audit key", signer ? nullptr : &signer.error());
   const auto attestation = LoadAttestation(config);
   say("CA of the keys' makers", attestation ? nullptr : &attestation.error());
+  if (!config.single_sign_on.keytab.empty()) {
+    const auto tickets = OpenTickets(config);
+    say("keytab of sign-in with Windows", tickets ? nullptr : &tickets.error());
+  }
   const auto catalog = LoadCatalog(config);
   const Error* own = catalog && (*catalog)->problem() ? &*(*catalog)->problem() : nullptr;
   say("pages", catalog ? own : &catalog.error());

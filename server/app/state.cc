@@ -122,6 +122,7 @@ StateFiles::StateFiles(const fs::path& folder)
       server_cert(folder / "server.pem"),
       server_key(folder / "server.key"),
       database(folder / "keyferry.db"),
+      replay_cache(folder / "tickets.replay"),
       audit_key(folder / "audit.key"),
       audit_pub(folder / "audit.pub"),
       checkpoints(folder / "audit-checkpoints.log"),

@@ -21,6 +21,7 @@ struct StateFiles {
   std::filesystem::path ca_cert, ca_key;                              // TLS authority
   std::filesystem::path server_cert, server_key;                      // TLS server certificate
   std::filesystem::path database;                                     // of SQLite
+  std::filesystem::path replay_cache;                                 // of Kerberos tickets
   // What the audit log's checkpoints are signed with, these themselves, and how far syslog came.
   std::filesystem::path audit_key, audit_pub, checkpoints, forwarded;
   // The file that init makes last: with it the folder counts as initialised.

@@ -219,6 +219,12 @@ class Directory {
   // Takes the same road for unknown names.
   virtual Result<SignInFacts> SignIn(std::string_view name, const SecureBytes& password) = 0;
 
+  // What SignIn would find for the right password of the account with this SID (S-1-5-…), without
+  // one: for who has proven elsewhere that it is theirs. kWrong: nobody has that SID.
+  virtual Result<SignInFacts> Recognise(std::string_view) {
+    return Fail(ErrorCode::kUnsupported, "This directory knows nobody by a ticket.");
+  }
+
   // Protected accounts, and the actor's own under whatever name, are refused here and in every
   // write, before anything is sent: kPermissionDenied, the message names the rule and the next
   // step. `actor` is who asks; a zero identifier = the server itself. (What Pin or Consider found

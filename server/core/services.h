@@ -32,6 +32,7 @@ namespace keyferry::server {
 class FidoKeys;
 class FidoVerifier;
 class FourEyes;
+class TicketReader;
 
 // Everything that the services stand on. All of it outlives them. `log` gets one line for the log
 // of what nobody else is told (background work, raw diagnostics); may be empty; thread-safe.
@@ -84,7 +85,9 @@ struct SessionConfig {
   std::int64_t step_up_seconds = 10 * 60;  // how long a proof of the second factor is fresh
   std::int64_t grace_seconds = 15 * 60;    // sessions outlive an absent directory by that much
 };
-std::unique_ptr<SessionService> MakeSessionService(const CorePorts& ports, SessionConfig config);
+// `tickets` outlives it; null: nobody signs in by a ticket.
+std::unique_ptr<SessionService> MakeSessionService(const CorePorts& ports, SessionConfig config,
+                                                   TicketReader* tickets = nullptr);
 
 std::unique_ptr<SecondFactor> MakeSecondFactor(const CorePorts& ports, SessionConfig config);
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -50,6 +51,11 @@ struct SignedIn {
   Session session;
 };
 
+struct SignedInByTicket {
+  SignedIn signed_in;
+  std::vector<std::uint8_t> answer;  // TicketHolder::answer
+};
+
 // Sign-in with AD credentials, and sessions. Thread-safe; blocks (directory, database).
 class SessionService {
  public:
@@ -73,6 +79,16 @@ class SessionService {
   // The session that still owes its second factor; kUnauthenticated for any other.
   virtual Result<Session> FindIncomplete(std::string_view token, std::string_view address) = 0;
   virtual void SignOut(std::string_view token) = 0;
+
+  // Whether people may sign in by a Kerberos ticket (tickets.h).
+  virtual bool TakesTickets() const { return false; }
+  // As SignIn, with a ticket instead of name and password: the directory is asked for the account
+  // as it is now, and everything that follows a right password follows here. Refused ones count
+  // against the address. kUnauthenticated: the message says what is wrong with the ticket.
+  virtual Result<SignedInByTicket> SignInByTicket(std::span<const std::uint8_t>, std::string_view,
+                                                  std::string_view) {
+    return Fail(ErrorCode::kUnsupported, "Nobody signs in by a ticket here.");
+  }
 
   // All complete sessions that have not ended, oldest first.
   virtual Result<std::vector<Session>> List() = 0;

@@ -7,11 +7,16 @@
 #include "server/core/encoding.h"
 #include "server/core/roles.h"
 #include "server/core/services.h"
+#include "server/core/tickets.h"
 
 namespace keyferry::server {
 namespace {
 
 constexpr const char* kWrong = "The name or the password is wrong.";
+constexpr const char* kNoTickets =
+    "Your Windows account may not sign in just now: it is locked, disabled, expired or unknown "
+    "here. "
+    "Ask an administrator.";
 constexpr const char* kEnded = "Your session has ended; sign in again.";
 constexpr std::size_t kMaxName = 256;
 constexpr std::size_t kMaxTypedPassword = 1024;
@@ -57,13 +62,24 @@ const char* OutcomeOf(BindOutcome outcome) {
 
 class DefaultSessionService final : public SessionService {
  public:
-  DefaultSessionService(const CorePorts& ports, SessionConfig config)
-      : ports_(ports), config_(std::move(config)) {}
+  DefaultSessionService(const CorePorts& ports, SessionConfig config, TicketReader* tickets)
+      : ports_(ports), config_(std::move(config)), tickets_(tickets) {}
 
   Result<SignedIn> SignIn(std::string_view name, const SecureBytes& password,
                           std::string_view address, std::string_view browser) override {
     const auto asked = ports_.clock.Now();
     auto signed_in = Try(name, password, address, browser);
+    if (!signed_in) WaitForBeat(ports_.clock, ports_.waiter, asked, config_.answer_floor);
+    return signed_in;
+  }
+
+  bool TakesTickets() const override { return tickets_ != nullptr; }
+
+  Result<SignedInByTicket> SignInByTicket(std::span<const std::uint8_t> token,
+                                          std::string_view address,
+                                          std::string_view browser) override {
+    const auto asked = ports_.clock.Now();
+    auto signed_in = TryTicket(token, address, browser);
     if (!signed_in) WaitForBeat(ports_.clock, ports_.waiter, asked, config_.answer_floor);
     return signed_in;
   }
@@ -164,6 +180,12 @@ class DefaultSessionService final : public SessionService {
   static constexpr std::int64_t kIncompleteSeconds = 10 * 60;
   static constexpr std::int64_t kCheckSeconds = 60;
   static constexpr std::size_t kBrowserBytes = 200;
+  static constexpr std::size_t kTicketWords = 200;  // bytes of Kerberos' own words in the audit log
+
+  static const char* ActionOf(bool complete, bool by_ticket) {
+    if (complete) return "signin";
+    return by_ticket ? "signin.ticket" : "signin.password";
+  }
 
   Result<Session> Look(std::string_view token, std::string_view address) {
     if (token.size() != kTokenSize) return Fail(ErrorCode::kUnauthenticated, kEnded);
@@ -251,6 +273,43 @@ class DefaultSessionService final : public SessionService {
     return Admit(*facts, address, browser, {name_counter, account_counter});
   }
 
+  Result<SignedInByTicket> TryTicket(std::span<const std::uint8_t> token, std::string_view address,
+                                     std::string_view browser) {
+    if (tickets_ == nullptr) return SessionService::SignInByTicket(token, address, browser);
+    const std::string counter = "address/" + Presentable(address, 64);
+    if (auto open = CheckLimit(counter); !open) return tl::unexpected(std::move(open.error()));
+    const auto refuse = [&](const Error& error, const std::string& target, const char* outcome,
+                            const std::string& detail) -> tl::unexpected<Error> {
+      Actor nobody;
+      nobody.address = std::string(address);
+      const auto counted = ports_.store.AddFailure(
+          {Rule(counter, config_.failures_per_address)}, ports_.clock.UnixMillis(),
+          AuditOf(ports_.clock, nobody, "signin.ticket", target, outcome, detail));
+      return tl::unexpected(counted ? error : counted.error());
+    };
+    auto holder = tickets_->Read(token);
+    if (!holder && holder.error().code != ErrorCode::kUnauthenticated) {
+      return tl::unexpected(std::move(holder.error()));
+    }
+    if (!holder) {
+      return refuse(holder.error(), "unknown name", "wrong",
+                    Presentable(holder.error().detail, kTicketWords));
+    }
+    auto facts = ports_.directory.Recognise(holder->sid);
+    if (!facts) return tl::unexpected(std::move(facts.error()));
+    if (facts->outcome != BindOutcome::kAccepted || !facts->person) {
+      return refuse(Error{ErrorCode::kUnauthenticated, kNoTickets, holder->principal, 0},
+                    holder->principal, OutcomeOf(facts->outcome), "By its Kerberos ticket.");
+    }
+    // Guesses of the password that have blocked the account block this way too.
+    if (auto open = CheckLimit("account/" + facts->person->id.Hex()); !open) {
+      return tl::unexpected(std::move(open.error()));
+    }
+    auto admitted = Admit(*facts, address, browser, {}, holder->principal);
+    if (!admitted) return tl::unexpected(std::move(admitted.error()));
+    return SignedInByTicket{*std::move(admitted), std::move(holder->answer)};
+  }
+
   // What the person owes after the password.
   Result<SessionStage> StageOf(const AccountId& account) {
     if (config_.second_factor == FactorPolicy::kOff) return SessionStage::kComplete;
@@ -262,7 +321,8 @@ class DefaultSessionService final : public SessionService {
   }
 
   Result<SignedIn> Admit(const SignInFacts& facts, std::string_view address,
-                         std::string_view browser, const std::vector<std::string>& counters) {
+                         std::string_view browser, const std::vector<std::string>& counters,
+                         const std::string& ticket = {}) {
     Actor actor;
     actor.id = facts.person->id;
     actor.login = facts.person->login;
@@ -310,8 +370,10 @@ class DefaultSessionService final : public SessionService {
                              : session.expires;
     const auto added = ports_.store.AddSession(
         {Sha256(signed_in.token), session}, session.created, counters,
-        AuditOf(ports_.clock, actor, complete ? "signin" : "signin.password", actor.login, "ok",
-                complete ? "" : "The second factor is asked for."));
+        AuditOf(ports_.clock, actor, ActionOf(complete, !ticket.empty()), actor.login, "ok",
+                ticket.empty() ? (complete ? "" : "The second factor is asked for.")
+                               : "By the Kerberos ticket of " + ticket +
+                                     (complete ? "." : "; the second factor is asked for.")));
     if (!added) return tl::unexpected(added.error());
     return signed_in;
   }
@@ -333,12 +395,14 @@ class DefaultSessionService final : public SessionService {
 
   CorePorts ports_;
   SessionConfig config_;
+  TicketReader* const tickets_;
 };
 
 }  // namespace
 
-std::unique_ptr<SessionService> MakeSessionService(const CorePorts& ports, SessionConfig config) {
-  return std::make_unique<DefaultSessionService>(ports, std::move(config));
+std::unique_ptr<SessionService> MakeSessionService(const CorePorts& ports, SessionConfig config,
+                                                   TicketReader* tickets) {
+  return std::make_unique<DefaultSessionService>(ports, std::move(config), tickets);
 }
 
 }  // namespace keyferry::server

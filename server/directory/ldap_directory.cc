@@ -85,6 +85,7 @@ class LdapDirectory final : public Directory {
     return people_.Find(servers_, key, value);
   }
   Result<SignInFacts> SignIn(std::string_view name, const SecureBytes& password) override;
+  Result<SignInFacts> Recognise(std::string_view sid) override;
   Result<Candidate> Consider(const AccountId& id, const AccountId& actor) override;
   Result<std::vector<std::string>> GroupsOf(const AccountId& id) override;
   Result<std::optional<bool>> TokenHolds(const PersonDetail& person,
@@ -123,6 +124,8 @@ class LdapDirectory final : public Directory {
 
  private:
   Result<std::optional<LdapEntry>> FindSignIn(const Session& session, std::string_view name);
+  // DNs, nested ones too.
+  Result<std::vector<std::string>> GroupDns(const Session& session, const LdapEntry& user) const;
   void PreferPdc();
   // Refuses what must not be written, before it is.
   Result<void> Check(const Session& session, const AccountId& id, const AccountId& actor,
@@ -185,17 +188,54 @@ Result<std::optional<LdapEntry>> LdapDirectory::FindSignIn(const Session& sessio
   return std::optional<LdapEntry>(std::move(entries->front()));
 }
 
+Result<std::vector<std::string>> LdapDirectory::GroupDns(const Session& session,
+                                                         const LdapEntry& user) const {
+  auto groups = accounts_.Groups(session, user, {"cn"});
+  if (!groups) return tl::unexpected<Error>(groups.error());
+  std::vector<std::string> dns;
+  for (LdapEntry& group : *groups) dns.push_back(std::move(group.dn));
+  return dns;
+}
+
+Result<SignInFacts> LdapDirectory::Recognise(std::string_view sid) {
+  const std::string binary = SidBinary(sid);
+  if (binary.empty()) return SignInFacts();
+  LdapSearch search;
+  search.base = config_.base_dn;
+  search.filter = "(&" + std::string(kUserFilter) + "(objectSid=" + EscapeFilter(binary) + "))";
+  search.attributes = PersonAttributes();
+  for (const char* name : {"primaryGroupID", "userAccountControl", "pwdLastSet", "accountExpires",
+                           "msDS-User-Account-Control-Computed"}) {
+    search.attributes.emplace_back(name);
+  }
+  return servers_.Read(Turn::kPage, [&](const Session& session) -> Result<SignInFacts> {
+    auto entries = Entries(session, search);
+    if (!entries) return tl::unexpected<Error>(entries.error());
+    SignInFacts facts;
+    if (entries->size() != 1) return facts;
+    auto person = ReadPerson(entries->front());
+    if (!person) return facts;
+    facts.account = person->id;
+    const AccountState state = ReadState(entries->front(), FileTimeNow());
+    facts.outcome = state.disabled                                ? BindOutcome::kDisabled
+                    : state.locked                                ? BindOutcome::kLocked
+                    : state.account_expired                       ? BindOutcome::kExpired
+                    : state.must_change || state.password_expired ? BindOutcome::kMustChange
+                                                                  : BindOutcome::kAccepted;
+    if (facts.outcome != BindOutcome::kAccepted) return facts;
+    facts.person = std::move(person);
+    auto groups = GroupDns(session, entries->front());
+    if (!groups) return tl::unexpected<Error>(groups.error());
+    facts.group_dns = std::move(*groups);
+    return facts;
+  });
+}
+
 Result<SignInFacts> LdapDirectory::SignIn(std::string_view name, const SecureBytes& password) {
   const SignInSteps steps{
       [this](const Session& session, std::string_view text) { return FindSignIn(session, text); },
       ReadPerson,
-      [this](const Session& session, const LdapEntry& user) -> Result<std::vector<std::string>> {
-        auto groups = accounts_.Groups(session, user, {"cn"});
-        if (!groups) return tl::unexpected<Error>(groups.error());
-        std::vector<std::string> dns;
-        for (LdapEntry& group : *groups) dns.push_back(std::move(group.dn));
-        return dns;
-      },
+      [this](const Session& session, const LdapEntry& user) { return GroupDns(session, user); },
       "CN=nobody,CN=Users," + config_.base_dn, "objectGUID"};
   return servers_.Read(Turn::kPage, [&](const Session& session) {
     return SignInOn(session, config_, steps, name, password);
@@ -232,11 +272,7 @@ Result<std::vector<std::string>> LdapDirectory::GroupsOf(const AccountId& id) {
         if (entries->size() != 1 || state.disabled || state.account_expired) {
           return Fail(ErrorCode::kNotFound, "Active Directory has no such account in use.");
         }
-        auto groups = accounts_.Groups(session, entries->front(), {"cn"});
-        if (!groups) return tl::unexpected<Error>(groups.error());
-        std::vector<std::string> out;
-        for (LdapEntry& group : *groups) out.push_back(std::move(group.dn));
-        return out;
+        return GroupDns(session, entries->front());
       });
 }
 

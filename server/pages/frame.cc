@@ -227,6 +227,7 @@ void AddPageRoutes(Router& all, Services& services, const Catalog& catalog,
               Body::kForm,
               {{"language", 35, false, true}, {"next", 2048}}});
   AddSignInRoutes(router, context);
+  AddNegotiateRoute(router, context);
   AddFactorPages(router, context);
   AddSessionPages(router, context);
   AddFidoPages(router, context);

@@ -47,6 +47,7 @@ std::string RandomToken();
 
 // The routes of each page.
 void AddSignInRoutes(Router& router, const PageContext& context);
+void AddNegotiateRoute(Router& router, const PageContext& context);
 void AddFactorPages(Router& router, const PageContext& context);
 void AddSessionPages(Router& router, const PageContext& context);
 void AddEmployeePages(Router& router, const PageContext& context);

@@ -1,5 +1,10 @@
+#include "server/pages/sign_in.h"
+
+#include <utility>
+
 #include "server/api/guard.h"
 #include "server/api/problem.h"
+#include "server/http/target.h"
 #include "server/pages/frame.h"
 
 namespace keyferry::server {
@@ -11,6 +16,12 @@ Response ShowForm(const PageContext& context, const Request& request, std::strin
   Put(data, "next", next);
   Put(data, "given", given);
   PutMaybe(data, "problem", problem);
+  data["tickets"] = Data(false);
+  if (context.services.sessions.TakesTickets()) {
+    Data tickets;
+    Put(tickets, "next", QueryText(next));
+    data["tickets"] = std::move(tickets);
+  }
   return Show(context, request, "sign_in", data, status);
 }
 
@@ -26,7 +37,13 @@ Response SignIn(const PageContext& context, Request& request) {
     return ShowForm(context, request, next, name, context.catalog.Say(error.message),
                     HttpStatus(error.code));
   }
-  request.session = std::move(signed_in->session);  // for the access log
+  return Welcome(request, *signed_in, next);
+}
+
+}  // namespace
+
+Response Welcome(Request& request, SignedIn& signed_in, const std::string& next) {
+  request.session = std::move(signed_in.session);  // for the access log
   std::string target = next;
   if (request.session->stage != SessionStage::kComplete) {
     target =
@@ -34,10 +51,8 @@ Response SignIn(const PageContext& context, Request& request) {
     // Forms carry it from here on; an address that needs escapes is not worth any.
     if (next.find_first_of("?&=%#+") == std::string::npos) target += "?next=" + next;
   }
-  return std::move(Response::SeeOther(target).With("Set-Cookie", SessionCookie(signed_in->token)));
+  return std::move(Response::SeeOther(target).With("Set-Cookie", SessionCookie(signed_in.token)));
 }
-
-}  // namespace
 
 void AddSignInRoutes(Router& router, const PageContext& context) {
   router.Add({Method::kGet,

@@ -26,12 +26,13 @@ import { noticeTests } from './notices.mjs';
 import { languageTests, withOwnTexts } from './languages.mjs';
 import { roleTests, withScope } from './roles.mjs';
 import { reportTests, withAttributes } from './reports.mjs';
+import { singleSignOnTests, withSingleSignOn } from './single_sign_on.mjs';
 import { sourceTests } from './sources.mjs';
 import { webhookTests, withWebhook } from './webhook.mjs';
 
 const { values: options } = parseArgs({ options: { preset: { type: 'string', default: 'release' }, screenshots: { type: 'string' }, only: { type: 'string' } } });
 // Long, so that no test meets a step-up but the one that is about it.
-class PatientStack extends withGateway(withWebhook(withAttributes(withOwnTexts(withScope(withBusyHelpDesk(withMail(linked(withSecondPort(Stack))))))))) {
+class PatientStack extends withSingleSignOn(withGateway(withWebhook(withAttributes(withOwnTexts(withScope(withBusyHelpDesk(withMail(linked(withSecondPort(Stack)))))))))) {
   serverConfig() { return super.serverConfig().replace('[passwords]\n', '[sign_in]\nstep_up_minutes = 120\n\n[passwords]\n'); }
 }
 const stack = new PatientStack({ preset: options.preset });
@@ -338,6 +339,7 @@ try {
   for (const run of attackTests({ stack, test, signIn, admin })) await run();
   for (const run of factorTests({ stack, test, signIn, axe, picture, admin })) await run();
   for (const run of fidoTests({ stack, test, signIn, axe, picture, admin })) await run();
+  for (const run of singleSignOnTests({ stack, test, axe, picture, admin })) await run();
   for (const run of roleTests({ stack, test, signIn, axe, picture, admin })) await run();
   for (const run of fourEyesTests({ stack, test, signIn, axe, picture, admin })) await run();
   for (const run of noticeTests({ stack, test, signIn, axe, picture, admin })) await run();

@@ -27,16 +27,20 @@ export async function signInOnPage(page, stack, account) {
   await page.getByRole('button', { name: 'Continue' }).click();
 }
 
-/** A browser context in a private home folder whose certificate store holds the demo's CA. `options` go to newContext. */
-export async function openBrowser(stack, options = {}) {
+/** A browser context in a private home folder whose certificate store holds the demo's CA. `args`, `env` and `localState` (its settings of all profiles) are the browser's, the other options go to newContext. */
+export async function openBrowser(stack, { args = [], env = {}, localState = null, ...options } = {}) {
   const home = fs.mkdtempSync(path.join(os.tmpdir(), 'keyferry-browser-'));
   const store = path.join(home, '.pki', 'nssdb');
   fs.mkdirSync(store, { recursive: true });
   await must('certutil', ['-d', `sql:${store}`, '-N', '--empty-password']);
   await must('certutil', ['-d', `sql:${store}`, '-A', '-t', 'C,,', '-n', 'keyferry', '-i', stack.publicCa]);
+  if (localState) {
+    fs.mkdirSync(path.join(home, 'profile'));
+    fs.writeFileSync(path.join(home, 'profile', 'Local State'), JSON.stringify(localState));
+  }
   const context = await chromium.launchPersistentContext(path.join(home, 'profile'), {
-    executablePath: '/usr/bin/chromium', headless: true, env: { ...process.env, HOME: home },
-    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+    executablePath: '/usr/bin/chromium', headless: true, env: { ...process.env, HOME: home, ...env },
+    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', ...args],
     viewport: { width: 1280, height: 900 }, ...options,
   });
   context.setDefaultTimeout(15000);

@@ -96,7 +96,7 @@ void Company::Start() {
   CorePorts ports = Ports();
   if (eyes_config) eyes = MakeFourEyes(ports, *eyes_config);
   ports.four_eyes = eyes.get();
-  sessions = MakeSessionService(ports, session_config);
+  sessions = MakeSessionService(ports, session_config, tickets);
   factors = MakeSecondFactor(ports, session_config);
   changes = MakeChangeService(ports, change_config);
   keys = MakeKeyService(ports, key_config);

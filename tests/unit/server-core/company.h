@@ -74,6 +74,7 @@ struct Company {
   std::vector<LinkedSource> sources;
   Directory* first = nullptr;
   PeopleService* people = nullptr;            // from the next Restart on
+  TicketReader* tickets = nullptr;            // …
   std::optional<FourEyesConfig> eyes_config;  // …
   FakeWaiter waiter;
   FakeAuthority ca;

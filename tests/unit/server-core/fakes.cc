@@ -110,6 +110,24 @@ Result<SignInFacts> FakeDirectory::SignIn(std::string_view name, const SecureByt
   return facts;
 }
 
+Result<SignInFacts> FakeDirectory::Recognise(std::string_view sid) {
+  const std::lock_guard lock(mutex_);
+  if (down) return Fail(ErrorCode::kUnavailable, "The directory cannot be reached.");
+  SignInFacts facts;
+  for (const auto& [id, entry] : people_) {
+    if (sid.empty() || entry.detail.person.sid != sid) continue;
+    facts.account = id;
+    const AccountState& state = entry.detail.state;
+    facts.outcome = state.disabled ? BindOutcome::kDisabled
+                    : state.locked ? BindOutcome::kLocked
+                                   : BindOutcome::kAccepted;
+    if (facts.outcome != BindOutcome::kAccepted) continue;
+    facts.person = entry.detail.person;
+    facts.group_dns = entry.groups;
+  }
+  return facts;
+}
+
 Result<std::vector<std::string>> FakeDirectory::GroupsOf(const AccountId& id) {
   const std::lock_guard lock(mutex_);
   if (down) return Fail(ErrorCode::kUnavailable, "The directory cannot be reached.");

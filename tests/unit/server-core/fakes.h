@@ -114,6 +114,7 @@ class FakeDirectory final : public Directory {
   std::map<AccountId, std::vector<std::string>> mobiles;
   Result<std::vector<Person>> FindBy(PersonKey key, std::string_view value) override;
   Result<SignInFacts> SignIn(std::string_view name, const SecureBytes& password) override;
+  Result<SignInFacts> Recognise(std::string_view sid) override;
   Result<std::vector<std::string>> GroupsOf(const AccountId& id) override;
   Result<ChangeTarget> Pin(const AccountId& id, const AccountId& actor) override;
   Result<void> SetPassword(const ChangeTarget& target, const AccountId& id,

@@ -519,3 +519,34 @@ TEST_CASE("FIDO2 keys know the first name of the server, or what the configurati
     CHECK_FALSE(Parse(kGood + ("[sign_in]\n" + std::string(bad) + "\n")));
   }
 }
+
+TEST_CASE("sign-in with Windows wants a keytab and the principal of a name that browsers know") {
+  const auto with = [](const std::string& text) {
+    return Parse(kGood + ("[single_sign_on]\n" + text + "\n"));
+  };
+  const std::string keytab = "keytab = \"http.keytab\"\n", service = "service = ";
+  CHECK(Parse(kGood)->single_sign_on.keytab.empty());
+  const auto good = with(keytab + service + "\"HTTP/keyferry.corp.example@CORP.EXAMPLE\"");
+  REQUIRE(good);
+  CHECK(good->single_sign_on.keytab == "/etc/keyferry/http.keytab");
+  CHECK(good->single_sign_on.service == "HTTP/keyferry.corp.example@CORP.EXAMPLE");
+  CHECK_THAT(with(keytab).error().message, Catch::Contains("give both or none"));
+  CHECK_THAT(with(service + "\"HTTP/keyferry.corp.example@CORP.EXAMPLE\"").error().message,
+             Catch::Contains("give both or none"));
+  for (const char* bad :
+       {"HTTP/keyferry.corp.example", "http/keyferry.corp.example@CORP.EXAMPLE",
+        "HTTP/keyferry.corp.example@corp.example", "HTTP/keyferry.corp.example@",
+        "HTTP/other.corp.example@CORP.EXAMPLE", "HTTP/10.0.0.1@CORP.EXAMPLE", "HTTP/@CORP.EXAMPLE",
+        "HTTP/keyferry.corp.example@A@CORP.EXAMPLE", "host/keyferry.corp.example@CORP.EXAMPLE"}) {
+    INFO(bad);
+    const auto refused = with(keytab + service + "\"" + bad + "\"");
+    REQUIRE_FALSE(refused);
+    CHECK_THAT(refused.error().message, Catch::Contains("single_sign_on.service"));
+  }
+  const std::string openldap = With("[directory]\n", "[directory]\nkind = \"openldap\"\n");
+  CHECK_THAT(Parse(openldap + "[single_sign_on]\n" + keytab + service +
+                   "\"HTTP/keyferry.corp.example@CORP.EXAMPLE\"\n")
+                 .error()
+                 .message,
+             Catch::Contains("active-directory"));
+}

@@ -17,6 +17,20 @@ Result<SignedIn> FakeSessions::SignIn(std::string_view name, const SecureBytes& 
   return SignedIn{World::kToken, sessions.at(World::kToken)};
 }
 
+Result<SignedInByTicket> FakeSessions::SignInByTicket(std::span<const std::uint8_t> token,
+                                                      std::string_view, std::string_view) {
+  ++sign_ins;
+  if (sign_in_error) return tl::unexpected(*sign_in_error);
+  if (std::string(token.begin(), token.end()) != kTicket) {
+    return Fail(ErrorCode::kUnauthenticated,
+                "Your Windows ticket was not accepted. Try again, or sign in with your password.",
+                "a secret detail");
+  }
+  SignedInByTicket signed_in{{World::kToken, sessions.at(World::kToken)}, {1, 2, 3}};
+  if (incomplete) signed_in.signed_in.session.stage = SessionStage::kCodeOwed;
+  return signed_in;
+}
+
 Result<Session> FakeSessions::Find(std::string_view token, std::string_view) {
   const auto found = sessions.find(token);
   if (found == sessions.end() || incomplete) {

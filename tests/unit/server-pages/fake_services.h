@@ -40,6 +40,13 @@ struct FakeSessions final : SessionService {
   Result<std::size_t> EndAll(const Actor& actor, const AccountId& account) override;
   Result<Session> Find(std::string_view token, std::string_view address) override;
   void SignOut(std::string_view token) override;
+  bool TakesTickets() const override { return takes_tickets; }
+  // Knows one ticket, kTicket.
+  Result<SignedInByTicket> SignInByTicket(std::span<const std::uint8_t> token,
+                                          std::string_view address,
+                                          std::string_view browser) override;
+  static constexpr char kTicket[] = "ticket";
+  bool takes_tickets = true;
   std::map<std::string, Session, std::less<>> sessions;  // by token
   std::optional<Error> sign_in_error;
   int sign_ins = 0;

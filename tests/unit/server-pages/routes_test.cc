@@ -94,9 +94,9 @@ TEST_CASE("what is public is on a short list") {
                     "GET /api/v1/health", "GET /api/v1/openapi.json", "GET /api/v1/problems/{name}",
                     "GET /api/v1/workstations/{id}/enrolment", "GET /assets/{version}/{file}",
                     "GET /caller", "GET /caller/known", "GET /caller/unknown", "GET /caller/wrong",
-                    "GET /not-me", "GET /not-me/done", "GET /sign-in", "POST /api/v1/session",
-                    "POST /api/v1/workstations", "POST /caller", "POST /language", "POST /not-me",
-                    "POST /sign-in"});
+                    "GET /not-me", "GET /not-me/done", "GET /sign-in", "GET /sign-in/negotiate",
+                    "POST /api/v1/session", "POST /api/v1/workstations", "POST /caller",
+                    "POST /language", "POST /not-me", "POST /sign-in"});
 }
 
 TEST_CASE("help desk reaches nothing that is for administrators") {
