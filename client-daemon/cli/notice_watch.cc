@@ -76,6 +76,7 @@ std::string ActOf(const NoticeEvent& notice) {
       {"key_added", "A security key was enrolled for "},
       {"key_resumed", "A suspended security key may be used again by "},
       {"key_out", "A security key was suspended or taken out of use of "},
+      {"enrolment_cleared", "A security key will not be enrolled after all for "},
       {"factor_set_up", "A second factor was set up for "},
       {"factor_reset", "The second factor was removed of "},
       {"recovery_codes", "New recovery codes were made for "}};

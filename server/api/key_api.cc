@@ -123,6 +123,15 @@ void AddKeyRoutes(Router& router, Services& services) {
   router.Add(Writing(
       "/enrolments", Right::kKeysWrite, Body::kJson,
       Once(services, [&services](Request& request) { return BeginEnrolment(services, request); })));
+  router.Add(Writing(
+      "/enrolments/{id}/clear", Right::kKeysWrite, Body::kJson,
+      Once(services, WithId<EnrolmentId>(services, [](Services& all, Request& request,
+                                                      const EnrolmentId& id) {
+             JsonReader in(request.body.span());
+             const std::string reason = in.Text("reason", 1, 200);
+             if (const auto bad = in.Finish(); !bad) return Problem(request, bad.error());
+             return One(all, request, all.keys.ClearEnrolment(request.session->actor, id, reason));
+           }))));
   router.Add(Reading(
       "/enrolments/{id}", Right::kEnrolmentsRead,
       WithId<EnrolmentId>(services, [](Services& all, Request& request, const EnrolmentId& id) {

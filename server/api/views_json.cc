@@ -138,7 +138,8 @@ json::object ToJson(const KeyView& key) {
           {"wiped", key.wiped},
           {"locked", key.locked},
           {"password", key.password ? Name(*key.password) : ""},
-          {"note", key.note}};
+          {"note", key.note},
+          {"enrolment", key.enrolment.Hex()}};
 }
 
 json::object ToJson(const NewKeyView& key) {

@@ -12,6 +12,7 @@
 #include "server/core/dispatch.h"
 #include "server/core/encoding.h"
 #include "server/core/four_eyes.h"
+#include "server/core/key_life.h"
 #include "server/core/password.h"
 
 namespace keyferry::server {
@@ -173,6 +174,64 @@ Result<EnrolmentStarted> BeginEnrolment(const CorePorts& ports, const KeyConfig&
   Send(ports, workstation, EnrolEvent(enrolment));
   AnnounceKeys(ports, account);
   return EnrolmentStarted{enrolment.id, *std::move(code)};
+}
+
+Result<void> ClearEnrolment(const CorePorts& ports, const Actor& actor, const EnrolmentId& id,
+                            std::string_view reason) {
+  constexpr std::size_t kMostReason = 200;
+  if (!May(actor.roles, Right::kKeysWrite)) {
+    return Fail(ErrorCode::kPermissionDenied,
+                "You are not allowed to do this with keys; ask an administrator.");
+  }
+  if (reason.empty() || reason.size() > kMostReason) {
+    return Fail(ErrorCode::kInvalidArgument, "Give a reason of at most 200 bytes.");
+  }
+  const auto found = ports.store.FindEnrolment(id);
+  if (!found) return tl::unexpected(found.error());
+  if (!*found) return NoSuchEnrolment();
+  const EnrolmentRecord& enrolment = **found;
+  if (auto reach = CheckReach(ports, actor, Right::kKeysWrite, enrolment.account); !reach) {
+    // As if it were not there.
+    if (reach.error().code == ErrorCode::kNotFound) return NoSuchEnrolment();
+    return reach;
+  }
+  if (enrolment.state == EnrolmentState::kDone) {
+    const auto key = ports.store.FindKey(enrolment.device);
+    if (!key) return tl::unexpected(key.error());
+    if (!*key || (*key)->enrolment != id || IsOutOfUse((*key)->state)) {
+      return Fail(ErrorCode::kConflict,
+                  "The key of this enrolment is out of use already; there is nothing to clear.");
+    }
+    return StepKey(ports, actor, enrolment.device, KeyStep::kDeactivate, reason);
+  }
+  const std::string words = Presentable(reason, kMostReason);
+  AuditEntry audit = AuditOf(ports.clock, actor, "key.enrol_clear", enrolment.device.Hex(), "ok",
+                             "Enrolment for " + enrolment.login + ": " + words);
+  audit.notice = NoticeDraft{NoticeKind::kEnrolmentCleared,
+                             enrolment.account,
+                             enrolment.login,
+                             actor.id,
+                             actor.login,
+                             actor.address,
+                             enrolment.device,
+                             words};
+  if (enrolment.state == EnrolmentState::kWaiting) {
+    const auto called_off =
+        ports.store.CallOffEnrolment(id, "Cleared by " + actor.login + ": " + words, audit);
+    if (!called_off) return tl::unexpected(called_off.error());
+    if (*called_off) {
+      AnnounceKeys(ports, enrolment.account);
+      return {};
+    }
+  }
+  if (enrolment.state == EnrolmentState::kFailed) {
+    return Fail(ErrorCode::kConflict, "This enrolment has failed; there is nothing to clear.");
+  }
+  // What it signs now makes it a key of the person; without that answer it could not be wiped.
+  return Fail(
+      ErrorCode::kConflict,
+      "The key is being enrolled at this moment. Wait until it has answered, then clear it. "
+      "Nothing was changed.");
 }
 
 Result<Bytes> AcceptStatement(const CorePorts& ports, const KeyConfig& config,

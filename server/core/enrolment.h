@@ -10,6 +10,8 @@ Result<EnrolmentStarted> BeginEnrolment(const CorePorts& ports, const KeyConfig&
                                         const Actor& actor, const AccountId& account,
                                         const DeviceId& device, const WorkstationId& workstation,
                                         const std::optional<DeviceId>& replaces);
+Result<void> ClearEnrolment(const CorePorts& ports, const Actor& actor, const EnrolmentId& id,
+                            std::string_view reason);
 Result<Bytes> AcceptStatement(const CorePorts& ports, const KeyConfig& config,
                               const WorkstationRecord& from, const EnrolmentId& id,
                               std::span<const std::uint8_t> statement,

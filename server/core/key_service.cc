@@ -98,6 +98,14 @@ class DefaultKeyService final : public KeyService {
     return view;
   }
 
+  Result<EnrolmentView> ClearEnrolment(const Actor& actor, const EnrolmentId& id,
+                                       std::string_view reason) override {
+    if (auto done = server::ClearEnrolment(ports_, actor, id, reason); !done) {
+      return tl::unexpected(std::move(done.error()));
+    }
+    return Enrolment(id);
+  }
+
   Result<Bytes> AcceptStatement(const WorkstationId& from, const EnrolmentId& id,
                                 std::span<const std::uint8_t> statement,
                                 std::span<const std::uint8_t> attestation_der) override {
@@ -169,6 +177,7 @@ class DefaultKeyService final : public KeyService {
     view.alarm = key.alarm;
     view.state_reason = key.state_reason;
     view.wiped = key.wiped;
+    view.enrolment = key.enrolment;
     MarkSeen(view);
     return view;
   }
@@ -196,6 +205,7 @@ class DefaultKeyService final : public KeyService {
       view.login = enrolment.login;
       view.display_name = enrolment.display_name;
       view.simulator = enrolment.simulator;
+      view.enrolment = enrolment.id;
       MarkSeen(view);
       views.push_back(std::move(view));
     }

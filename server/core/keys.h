@@ -70,7 +70,8 @@ struct KeyView {
   bool locked = false;     // a workstation sees it now, and no PIN tries are left
   // Of a key in use; of a list of all keys it is not asked.
   std::optional<KeyPassword> password;
-  std::string note;  // of a key in use: what else is to be known of its password; may be empty
+  std::string note;       // of a key in use: what else is to be known of its password; may be empty
+  EnrolmentId enrolment;  // that it came of, or waits for
 };
 
 // One page of the list of keys.
@@ -138,6 +139,12 @@ class KeyService {
                                                   const WorkstationId& workstation,
                                                   const std::optional<DeviceId>& replaces) = 0;
   virtual Result<EnrolmentView> Enrolment(const EnrolmentId& id) = 0;
+  // Takes an enrolment back, as who may enrol; audited with `reason` (1…200 bytes of UTF-8). One
+  // that waits is called off: its activation code is void, the key is as it was. A key that came of
+  // it and is in use takes the step kDeactivate, so that it can be enrolled anew once it is wiped.
+  // kConflict: the key answers at this moment, or there is nothing to take back.
+  virtual Result<EnrolmentView> ClearEnrolment(const Actor& actor, const EnrolmentId& id,
+                                               std::string_view reason) = 0;
 
   // Workstation side (docs/workstation-api.md). The caller has proven to be `from`.
   virtual Result<std::vector<std::uint8_t>> AcceptStatement(

@@ -55,6 +55,8 @@ const char* Name(NoticeKind kind) {
       return "key_resumed";
     case NoticeKind::kKeyOut:
       return "key_out";
+    case NoticeKind::kEnrolmentCleared:
+      return "enrolment_cleared";
     case NoticeKind::kFactorSetUp:
       return "factor_set_up";
     case NoticeKind::kFactorReset:

@@ -11,14 +11,15 @@ namespace keyferry::server {
 enum class NoticeKind {
   kPasswordWaits,  // a new password will be set when their key is seen
   kPasswordSet,
-  kUnlocked,      // the account's lock-out was ended
-  kMustChange,    // the password must be changed at the next sign-in
-  kKeyAdded,      // a security key was enrolled for them, perhaps in place of another
-  kKeyResumed,    // a suspended key may be used again
-  kKeyOut,        // a key was suspended, or went out of use
-  kFactorSetUp,   // a second factor was set up for signing in to Keyferry
-  kFactorReset,   // … was taken away
-  kRecoveryCodes  // … got new recovery codes
+  kUnlocked,          // the account's lock-out was ended
+  kMustChange,        // the password must be changed at the next sign-in
+  kKeyAdded,          // a security key was enrolled for them, perhaps in place of another
+  kKeyResumed,        // a suspended key may be used again
+  kKeyOut,            // a key was suspended, or went out of use
+  kEnrolmentCleared,  // a key that was being enrolled for them will not be
+  kFactorSetUp,       // a second factor was set up for signing in to Keyferry
+  kFactorReset,       // … was taken away
+  kRecoveryCodes      // … got new recovery codes
 };
 inline constexpr NoticeKind kLastNoticeKind = NoticeKind::kRecoveryCodes;
 const char* Name(NoticeKind kind);  // "password_set"

@@ -235,6 +235,9 @@ class KeyStore {
   virtual Result<std::vector<JobRecord>> FinishEnrolment(const EnrolmentId& id,
                                                          const KeyRecord& key, const Bytes& receipt,
                                                          const AuditEntry& audit) = 0;
+  // kWaiting → kFailed. False, and nothing is written, in another state.
+  virtual Result<bool> CallOffEnrolment(const EnrolmentId& id, std::string_view error,
+                                        const AuditEntry& audit) = 0;
   // kWaiting, kGranted → kFailed; other states are left alone.
   virtual Result<void> FailEnrolment(const EnrolmentId& id, std::string_view error,
                                      const AuditEntry& audit) = 0;

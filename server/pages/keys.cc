@@ -269,6 +269,11 @@ Response ShowEnrolment(const PageContext& context, const Request& request, const
   }
   data["groups"] = std::move(groups);
   PutMaybe(data, "problem", enrolment->error);
+  PutMaybe(data, "clearable",
+           enrolment->state == EnrolmentState::kWaiting &&
+                   May(request.session->actor.roles, Right::kKeysWrite)
+               ? id.Hex()
+               : std::string());
   switch (enrolment->state) {
     case EnrolmentState::kWaiting:
       data["badge"] = Badge("info", "clock", catalog.Text("enrolment.waiting"));
@@ -288,6 +293,45 @@ Response ShowEnrolment(const PageContext& context, const Request& request, const
       break;
   }
   return Show(context, request, "enrolment", data);
+}
+
+Response ShowClear(const PageContext& context, const Request& request, const EnrolmentId& id,
+                   std::string_view reason, std::string_view problem,
+                   std::string_view reason_problem, int status) {
+  const Catalog& catalog = context.catalog;
+  const auto enrolment =
+      OfTheirs(context.services, request, Right::kKeysWrite, context.services.keys.Enrolment(id),
+               [&] { return context.services.keys.Enrolment(EnrolmentId{}); });
+  if (!enrolment) return ShowFailure(context, request, enrolment.error());
+  const auto detail = context.services.people.Get(request.session->actor, enrolment->account);
+  if (!detail) return ShowFailure(context, request, detail.error());
+  const std::string name = PersonRow(detail->person)["display_name"].string_value();
+  Data data = Frame(context, request, catalog.Text("clear_enrolment.title"), "employees");
+  Put(data, "id", id.Hex());
+  Put(data, "account", enrolment->account.Hex());
+  Put(data, "display_name", name);
+  Put(data, "intro", catalog.Text("clear_enrolment.intro", {name, ShortKey(enrolment->device)}));
+  Put(data, "effect",
+      catalog.Text(enrolment->state == EnrolmentState::kDone ? "clear_enrolment.in_use"
+                                                             : "clear_enrolment.waiting"));
+  Put(data, "reason", reason);
+  PutMaybe(data, "problem", problem);
+  PutMaybe(data, "reason_problem", reason_problem);
+  return Show(context, request, "clear_enrolment", data, status);
+}
+
+Response Clear(const PageContext& context, Request& request, const EnrolmentId& id) {
+  const std::string reason(request.form->Text("reason"));
+  if (reason.empty() || reason.size() > 200) {
+    return ShowClear(context, request, id, reason, "", context.catalog.Text("key.reason_missing"),
+                     422);
+  }
+  const auto cleared = context.services.keys.ClearEnrolment(request.session->actor, id, reason);
+  if (cleared) return Response::SeeOther("/employees/" + cleared->account.Hex());
+  context.services.report(request, cleared.error());
+  if (cleared.error().code == ErrorCode::kNotFound) return ShowNotFound(context, request);
+  return ShowClear(context, request, id, reason, context.catalog.Say(cleared.error().message), "",
+                   HttpStatus(cleared.error().code));
 }
 
 Response Enrol(const PageContext& context, Request& request, const AccountId& id) {
@@ -365,6 +409,18 @@ void AddKeyPages(Router& router, const PageContext& context) {
                {"workstation", 32, false, true},
                {"replace", 32},
                {"mail", 8}}});
+  router.Add({Method::kGet, "/enrolments/{id}/clear", Right::kKeysWrite,
+              PageWithId<EnrolmentId>(
+                  context, [](const PageContext& page, Request& request, const EnrolmentId& id) {
+                    return ShowClear(page, request, id, "", "", "", 200);
+                  })});
+  router.Add({Method::kPost,
+              "/enrolments/{id}/clear",
+              Right::kKeysWrite,
+              PageWithId<EnrolmentId>(context, Clear),
+              {},
+              Body::kForm,
+              {CsrfField(), {"reason", 800}}});
   router.Add({Method::kGet, "/enrolments/{id}", Right::kEnrolmentsRead,
               PageWithId<EnrolmentId>(
                   context, [](const PageContext& page, Request& request, const EnrolmentId& id) {

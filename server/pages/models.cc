@@ -211,6 +211,7 @@ void PutKey(const Catalog& catalog, Data& data, const KeyView& key) {
   PutMaybe(data, "note", catalog.Say(key.note));
   PutMaybe(data, "alarm", key.alarm);
   PutMaybe(data, "state_reason", key.state_reason);
+  PutMaybe(data, "clearable", IsOutOfUse(key.state) ? std::string() : key.enrolment.Hex());
   PutFlag(data, "simulator", key.simulator);
   PutSeen(catalog, data, key.seen_at, key.last_seen);
   data["badge"] = KeyBadge(catalog, key);

@@ -212,6 +212,22 @@ Result<std::vector<JobRecord>> SqlStore::FinishEnrolment(const EnrolmentId& id,
   });
 }
 
+Result<bool> SqlStore::CallOffEnrolment(const EnrolmentId& id, std::string_view error,
+                                        const AuditEntry& audit) {
+  return database_.Write([&](Transaction& t) -> Result<bool> {
+    const std::string text(error);
+    if (Execute(t.sql,
+                "UPDATE enrolments SET state = 'failed', error = :error WHERE enrolment_id = :id "
+                "AND state = 'waiting'",
+                text, id.Hex()) == 0) {
+      t.commit = false;
+      return false;
+    }
+    AppendChained(t.sql, audit);
+    return true;
+  });
+}
+
 Result<void> SqlStore::FailEnrolment(const EnrolmentId& id, std::string_view error,
                                      const AuditEntry& audit) {
   return database_.Write([&](Transaction& t) -> Result<void> {

@@ -119,6 +119,8 @@ class SqlStore final : public Store {
   Result<std::vector<JobRecord>> FinishEnrolment(const EnrolmentId& id, const KeyRecord& key,
                                                  const Bytes& receipt,
                                                  const AuditEntry& audit) override;
+  Result<bool> CallOffEnrolment(const EnrolmentId& id, std::string_view error,
+                                const AuditEntry& audit) override;
   Result<void> FailEnrolment(const EnrolmentId& id, std::string_view error,
                              const AuditEntry& audit) override;
 

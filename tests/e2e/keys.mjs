@@ -116,3 +116,41 @@ export function keyTests({ stack, test, signIn, axe, picture, admin }) {
     }),
   ];
 }
+
+/** A wiped key is enrolled once more, and taken back on the employee's page. */
+export function clearEnrolmentTests({ stack, test, signIn, axe, picture, admin }) {
+  return [
+    () => test('clear enrolment: with a reason the key is taken back, really wiped, and free for anybody; help desk is not offered it', async (page) => {
+      const free = await until('the wiped key is free', async () => (await stack.api.must('GET', '/api/v1/keys/unassigned')).keys[0]);
+      const begun = await stack.api.must('POST', '/api/v1/enrolments', { json: { account: stack.employee.id, device: free.device, workstation: free.workstation } });
+      await until('it is enrolled', async () => (await stack.api.must('GET', `/api/v1/enrolments/${begun.id}`)).state === 'done');
+      await signIn(page, admin);
+      await page.emulateMedia({ reducedMotion: 'reduce' });
+      await page.goto(stack.employeeUrl);
+      await page.getByRole('link', { name: /^Clear enrolment/ }).click();
+      await page.getByText('it is wiped at its next contact').waitFor();
+      for (const [scheme, width] of [['dark', 390], ['light', 1280]]) {
+        await page.emulateMedia({ colorScheme: scheme });
+        await page.setViewportSize({ width, height: 900 });
+        await axe(page, `clear enrolment, ${scheme}`);
+        await picture(page, `clear-enrolment-${scheme}`);
+        const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+        assert(overflow <= 0, `it scrolls sideways by ${overflow} px`);
+      }
+      await page.getByLabel('Reason').evaluate((input) => input.removeAttribute('required'));
+      await page.getByRole('button', { name: 'Clear it' }).click();
+      await page.locator('#reason-problem').waitFor();
+      await axe(page, 'clear enrolment without a reason');
+      await page.getByLabel('Reason').fill('e2e: left us');
+      await page.getByRole('button', { name: 'Clear it' }).click();
+      await page.waitForURL(stack.employeeUrl);
+      assert(await page.getByRole('link', { name: /^Clear enrolment/ }).count() === 0, 'it is offered once more');
+      await until('the key is wiped', async () => (await stack.api.must('GET', `/api/v1/keys/${free.device}`)).wiped !== 0);
+      await until('the key is free', async () => (await stack.api.must('GET', '/api/v1/keys/unassigned')).keys.some(({ device }) => device === free.device));
+      const [row] = (await stack.api.must('GET', '/api/v1/audit?action=key.deactivate&limit=1')).rows;
+      assert(row.actor === admin.login && row.detail.includes('e2e: left us'), JSON.stringify(row));
+      const again = await stack.api.request('POST', `/api/v1/enrolments/${begun.id}/clear`, { json: { reason: 'e2e: twice' } });
+      assert(again.status === 409, `cleared twice: ${again.status}`);
+    }),
+  ];
+}

@@ -21,7 +21,7 @@ import { fidoTests } from './fido.mjs';
 import { fourEyesTests } from './four_eyes.mjs';
 import { helpDeskTests, withBusyHelpDesk } from './help_desk.mjs';
 import { methodTests, withGateway } from './help_desk_methods.mjs';
-import { keyTests } from './keys.mjs';
+import { clearEnrolmentTests, keyTests } from './keys.mjs';
 import { noticeTests } from './notices.mjs';
 import { languageTests, withOwnTexts } from './languages.mjs';
 import { roleTests, withScope } from './roles.mjs';
@@ -385,6 +385,7 @@ try {
     await page.getByText('It was wiped and proved it').waitFor();
     await picture(page, 'key-wiped');
   });
+  for (const run of clearEnrolmentTests({ stack, test, signIn, axe, picture, admin })) await run();
   await contractTest({ stack, test });
 } catch (error) {
   failed += 1;

@@ -250,3 +250,66 @@ TEST_CASE("a simulated key is taken where the configuration allows it") {
   company.Enrol(key, company.alice, *kiosk);
   CHECK(company.Key(company.alice).simulator);
 }
+
+TEST_CASE("an enrolment that waits is called off: its code is void, the key is as it was") {
+  Kiosk k;
+  const EnrolmentStarted started = k.Begin();
+  const auto answer = k.key.Begin(k.BeginBody());
+  CHECK(k.keys->OfAccount(k.alice)->front().enrolment == started.id);
+  const auto cleared = k.keys->ClearEnrolment(k.admin, started.id, "left\nus");
+  REQUIRE(cleared);
+  CHECK(cleared->state == EnrolmentState::kFailed);
+  CHECK(cleared->error == "Cleared by boss: left?us");
+  const AuditView row = k.audit->List(0, 1)->front();
+  CHECK(row.action == "key.enrol_clear");
+  CHECK(row.detail == "Enrolment for alice: left?us");
+  CHECK(k.keys->OfAccount(k.alice)->empty());
+  CHECK(k.keys->Unassigned()->size() == 1);
+  CHECK(k.Accept(started.id, answer).error().code == ErrorCode::kConflict);
+  k.Restart();
+  k.Connect(*k.kiosk);
+  k.kiosk->Forget();
+  REQUIRE(k.Sees(*k.kiosk, {&k.key}, 0));
+  CHECK(k.kiosk->Named("enrol").empty());
+  CHECK(k.keys->ClearEnrolment(k.admin, started.id, "again").error().code == ErrorCode::kConflict);
+  k.Begin();  // for anybody
+}
+
+TEST_CASE("an enrolment is not cleared between the key's word and its receipt") {
+  Kiosk k;
+  const EnrolmentStarted started = k.Begin();
+  const auto grant = k.Accept(started.id, k.key.Begin(k.BeginBody()));
+  REQUIRE(grant);
+  const auto refused = k.keys->ClearEnrolment(k.admin, started.id, "changed my mind");
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == ErrorCode::kConflict);
+  CHECK(k.keys->Enrolment(started.id)->state == EnrolmentState::kGranted);
+  REQUIRE(k.keys->FinishEnrolment(k.kiosk->id, started.id, k.key.Finish(*grant)));
+  REQUIRE(k.Sees(*k.kiosk, {&k.key}, 1));
+  // Now it is a key, which can be wiped: whatever waits for it is void in the same moment.
+  REQUIRE(k.Change(k.alice, "key-00000001"));
+  REQUIRE(k.keys->ClearEnrolment(k.admin, started.id, "changed my mind"));
+  const KeyView key = k.keys->Get(DeviceId{k.key.device_id}).value();
+  CHECK(key.state == KeyState::kDeactivated);
+  CHECK(key.state_reason == "changed my mind");
+  CHECK_FALSE(k.kiosk->Named("void").empty());
+  CHECK(k.keys->ClearEnrolment(k.admin, started.id, "again").error().code == ErrorCode::kConflict);
+}
+
+TEST_CASE("who may not enrol clears nothing, and a reason is wanted") {
+  Kiosk k;
+  const EnrolmentStarted started = k.Begin();
+  const auto code = [&](const Actor& actor, const EnrolmentId& id, const std::string& reason) {
+    const auto cleared = k.keys->ClearEnrolment(actor, id, reason);
+    return cleared ? ErrorCode::kInternal : cleared.error().code;
+  };
+  for (const Role role : {Role::kHelpDesk, Role::kAuditor}) {
+    Actor other = k.admin;
+    other.roles = role;
+    CHECK(code(other, started.id, "reason") == ErrorCode::kPermissionDenied);
+  }
+  CHECK(code(k.admin, started.id, "") == ErrorCode::kInvalidArgument);
+  CHECK(code(k.admin, started.id, std::string(201, 'x')) == ErrorCode::kInvalidArgument);
+  CHECK(code(k.admin, EnrolmentId{}, "reason") == ErrorCode::kNotFound);
+  CHECK(k.keys->Enrolment(started.id)->state == EnrolmentState::kWaiting);
+}

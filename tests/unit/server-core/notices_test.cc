@@ -114,6 +114,16 @@ TEST_CASE("notice: keys that come, go and come back are told of") {
   CHECK(told.Newest().kind == NoticeKind::kKeyAdded);
   CHECK(told.Newest().by == "boss");
   CHECK(told.Newest().device == DeviceId{other.device_id});
+
+  TestKey third(told.maker);
+  REQUIRE(told.Sees(*told.desk, {&other, &third}, 0));
+  const auto begun = told.keys->BeginEnrolment(told.admin, told.alice, DeviceId{third.device_id},
+                                               told.desk->id, std::nullopt);
+  REQUIRE(begun);
+  REQUIRE(told.keys->ClearEnrolment(told.admin, begun->id, "wrong person"));
+  CHECK(told.Newest().kind == NoticeKind::kEnrolmentCleared);
+  CHECK(told.Newest().device == DeviceId{third.device_id});
+  CHECK(told.Newest().reason == "wrong person");
 }
 
 TEST_CASE("notice: an unlock and a must-change of the help desk are told of") {

@@ -238,6 +238,14 @@ Result<EnrolmentView> FakeKeys::Enrolment(const EnrolmentId& id) {
   return enrolment;
 }
 
+Result<EnrolmentView> FakeKeys::ClearEnrolment(const Actor& actor, const EnrolmentId& id,
+                                               std::string_view reason) {
+  if (id != enrolment.id) return Enrolment(id);
+  if (clear_error) return tl::unexpected(*clear_error);
+  calls.push_back("clear " + actor.login + " " + id.Hex() + " " + std::string(reason));
+  return enrolment;
+}
+
 Result<std::vector<std::uint8_t>> FakeKeys::AcceptStatement(const WorkstationId&,
                                                             const EnrolmentId&,
                                                             std::span<const std::uint8_t>,

@@ -154,6 +154,8 @@ struct FakeKeys final : KeyService {
                                           const WorkstationId&,
                                           const std::optional<DeviceId>& replaces) override;
   Result<EnrolmentView> Enrolment(const EnrolmentId& id) override;
+  Result<EnrolmentView> ClearEnrolment(const Actor& actor, const EnrolmentId& id,
+                                       std::string_view reason) override;
   Result<std::vector<std::uint8_t>> AcceptStatement(const WorkstationId&, const EnrolmentId&,
                                                     std::span<const std::uint8_t>,
                                                     std::span<const std::uint8_t>) override;
@@ -167,6 +169,7 @@ struct FakeKeys final : KeyService {
   std::vector<KeyView> keys;
   std::vector<NewKeyView> unassigned;
   EnrolmentView enrolment;
+  std::optional<Error> clear_error;
   std::vector<std::string> calls;
 };
 

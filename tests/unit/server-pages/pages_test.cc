@@ -440,6 +440,51 @@ TEST_CASE("the activation code is in the one answer that made it") {
   CHECK_FALSE(Contains(later.body, "7KQM"));
 }
 
+TEST_CASE("an enrolment is cleared from the employee's page, with a reason") {
+  World world(KEYFERRY_WEB_DIR);
+  fake::Populate(world);
+  KeyView& key = world.keys.keys[0];
+  key.enrolment = world.keys.enrolment.id;
+  key.state = KeyState::kActive;
+  const std::string link = "/enrolments/" + key.enrolment.Hex() + "/clear";
+  const std::string person = "/employees/" + key.account.Hex();
+  const auto offered = [&] { return Contains(world.Send(world.Get(person)).body, link); };
+  CHECK(offered());
+  key.state = KeyState::kReserved;
+  CHECK(offered());
+  key.state = KeyState::kDeactivated;
+  CHECK_FALSE(offered());
+  key.state = KeyState::kActive;
+  Request desk = world.Get(person);
+  desk.headers["cookie"] = std::string(kSessionCookie) + "=" + World::kHelpDeskToken;
+  CHECK_FALSE(Contains(world.Send(std::move(desk)).body, link));
+
+  world.keys.enrolment.state = EnrolmentState::kWaiting;
+  CHECK(Contains(world.Send(world.Get(link)).body, "activation code is void"));
+  CHECK(Contains(world.Send(world.Get("/enrolments/" + key.enrolment.Hex())).body, link));
+  world.keys.enrolment.state = EnrolmentState::kDone;
+  CHECK(Contains(world.Send(world.Get(link)).body, "is wiped at its next contact"));
+  CHECK_FALSE(Contains(world.Send(world.Get("/enrolments/" + key.enrolment.Hex())).body, link));
+
+  const std::string csrf = std::string("csrf=") + World::kCsrf;
+  for (const std::string& reason : {std::string(), std::string(201, 'x')}) {
+    const Response missing = world.Send(world.Post(link, csrf + "&reason=" + reason));
+    CHECK(missing.status == 422);
+    CHECK(Contains(missing.body, "id=\"reason-problem\""));
+  }
+  CHECK(world.keys.calls.empty());
+  const Response done = world.Send(world.Post(link, csrf + "&reason=left+us"));
+  CHECK(done.status == 303);
+  CHECK(done.headers[0].second == "/employees/" + world.keys.enrolment.account.Hex());
+  REQUIRE(world.keys.calls.size() == 1);
+  CHECK(world.keys.calls[0] == "clear alice.admin " + key.enrolment.Hex() + " left us");
+  world.keys.clear_error = Error{ErrorCode::kConflict, "The key answers <b>now</b>.", {}, 0};
+  const Response refused = world.Send(world.Post(link, csrf + "&reason=left"));
+  CHECK(refused.status == 409);
+  CHECK(Contains(refused.body, "The key answers &lt;b&gt;now"));
+  CHECK(Contains(refused.body, "value=\"left\""));
+}
+
 TEST_CASE("the list of employees: search, pages, directory down") {
   World world(KEYFERRY_WEB_DIR);
   fake::Populate(world);
