@@ -123,6 +123,7 @@ const std::vector<std::string>& FirstKeys() {
       "four_eyes.enabled",
       "four_eyes.new_key_hours",
       "four_eyes.approval_minutes",
+      "four_eyes.mail",
       "notice.enabled",
       "notice.managers",
       "notice.link_hours",
@@ -590,6 +591,7 @@ class Parser {
     eyes.new_key_hours = reader_.Number("four_eyes.new_key_hours", eyes.new_key_hours, 0, 720);
     eyes.approval_minutes =
         reader_.Number("four_eyes.approval_minutes", eyes.approval_minutes, 5, 1440);
+    eyes.mail = reader_.Flag("four_eyes.mail", eyes.mail);
     auto& notice = config_.notice;
     notice.enabled = reader_.Flag("notice.enabled", notice.enabled);
     notice.managers = reader_.Flag("notice.managers", notice.managers);

@@ -183,6 +183,7 @@ struct ServerConfig {
     bool enabled = true;
     std::int64_t new_key_hours = 24;  // 0 = a password and a further key need no second person
     std::int64_t approval_minutes = 60;
+    bool mail = true;  // tell who may approve
   } four_eyes;
 
   struct {

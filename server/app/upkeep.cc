@@ -5,6 +5,7 @@
 #include <array>
 #include <chrono>
 #include <mutex>
+#include <optional>
 #include <tuple>
 #include <utility>
 
@@ -13,6 +14,7 @@
 #include "server/app/files.h"
 #include "server/app/open.h"
 #include "server/app/web_folder.h"
+#include "server/core/approval_mail.h"
 #include "server/core/encoding.h"
 #include "server/core/rotation_service.h"
 #include "server/directory/group_members.h"
@@ -82,11 +84,14 @@ Result<MailTemplates> ReadTemplates(const std::filesystem::path& folder) {
   return out;
 }
 
-// The texts of one language: NAME.txt in English, NAME.TAG.txt in others.
+// A text in one language: NAME.txt in English, NAME.TAG.txt in others.
+std::filesystem::path LanguageFile(const std::filesystem::path& folder, const char* name,
+                                   const std::string& tag) {
+  return folder / (name + (tag == "en" ? std::string() : "." + tag) + ".txt");
+}
+
 Result<NoticeTexts> ReadNoticeTexts(const std::filesystem::path& folder, const std::string& tag) {
-  const auto file = [&](const char* name) {
-    return folder / (name + (tag == "en" ? std::string() : "." + tag) + ".txt");
-  };
+  const auto file = [&](const char* name) { return LanguageFile(folder, name, tag); };
   NoticeTexts out;
   const std::tuple<const char*, MailTemplate*, std::vector<std::string_view>> mails[] = {
       {"notice",
@@ -149,7 +154,13 @@ class DefaultUpkeep final : public Upkeep {
                 [&log](std::string_view line) { log.Warning(line); }),
         activation_(MakeActivationMail(ports, outbox_, templates_)),
         notices_(MakeNoticeService({ports, *groups_, outbox_, templates_}, NoticesOf(config))),
-        rotation_(MakeRotationService({ports, changes, *groups_, outbox_, templates_})) {}
+        rotation_(MakeRotationService({ports, changes, *groups_, outbox_, templates_})) {
+    if (!config.four_eyes.mail || ports.four_eyes == nullptr) return;
+    const PeopleConfig people = PeopleOf(config);
+    approvals_.emplace(
+        ApprovalMailPorts{ports, *ports.four_eyes, *groups_, outbox_, templates_.approval_waits},
+        ApprovalMailConfig{people.role_groups, people.roles_of});
+  }
 
   ~DefaultUpkeep() override {
     rotating_.reset();
@@ -163,6 +174,7 @@ class DefaultUpkeep final : public Upkeep {
   const MailTemplates& templates() override { return templates_; }
   NoticeService& notices() override { return *notices_; }
   void Start(std::string url) override {
+    url_ = url;
     notices_->SetUrl(std::move(url));
     mailing_ = std::make_unique<Background>(kUpkeepEvery, [this] { Mail(); });
     // Of its own, so that a long run delays no notice.
@@ -185,6 +197,7 @@ class DefaultUpkeep final : public Upkeep {
   void Mail() {
     if (!IsMine()) return;
     notices_->Tick();
+    if (approvals_) approvals_->Tick(url_);
     outbox_.Tick();
   }
 
@@ -205,6 +218,8 @@ class DefaultUpkeep final : public Upkeep {
   const std::unique_ptr<ActivationMail> activation_;
   const std::unique_ptr<NoticeService> notices_;
   const std::unique_ptr<RotationService> rotation_;
+  std::optional<ApprovalMail> approvals_;  // where approvers are told
+  std::string url_;                        // before the threads begin
   std::chrono::steady_clock::time_point rotate_{};
   std::mutex mutex_;  // the two below
   bool mine_ = false;
@@ -249,6 +264,11 @@ Result<std::unique_ptr<Upkeep>> Upkeep::Make(const ServerConfig& config, const C
   auto notices = ReadNoticeTexts(WebFolder(config) / "mail", config.notice.language);
   if (!notices) return tl::unexpected(notices.error());
   templates->notices = *std::move(notices);
+  auto waits = ReadTemplate(
+      LanguageFile(WebFolder(config) / "mail", "approval_waits", config.notice.language),
+      {"name", "asker", "person", "login", "reason", "until", "link"});
+  if (!waits) return tl::unexpected(waits.error());
+  templates->approval_waits = *std::move(waits);
   return std::make_unique<DefaultUpkeep>(config, ports, changes, log, *std::move(mailer),
                                          *std::move(groups), *std::move(templates));
 }

@@ -191,6 +191,17 @@ class DefaultFourEyes final : public FourEyes {
     return {};
   }
 
+  Result<bool> MayApprove(const Actor& actor, const Approval& row) override {
+    if (!May(actor.roles, Right::kApprovalsWrite)) return false;
+    const auto may = MayDecide(actor, row);
+    if (may) return true;
+    if (may.error().code == ErrorCode::kPermissionDenied ||
+        may.error().code == ErrorCode::kNotFound) {
+      return false;
+    }
+    return tl::unexpected(may.error());
+  }
+
   Result<void> Withdraw(const Actor& actor, const ApprovalId& id) override {
     const auto row = Load(actor, id);
     if (!row) return tl::unexpected(row.error());

@@ -89,6 +89,8 @@ class FourEyes {
   // themselves, asked by the same person under another account, or not allowed to do it themselves.
   virtual Result<void> Decide(const Actor& actor, const ApprovalId& id, const Hash32& hash,
                               bool approve, std::string_view answer) = 0;
+  // Whether this actor may decide it, as Decide would say now.
+  virtual Result<bool> MayApprove(const Actor&, const Approval&) { return false; }
   // By who asked, while it is open or approved.
   virtual Result<void> Withdraw(const Actor& actor, const ApprovalId& id) = 0;
   // Called every minute.

@@ -55,6 +55,8 @@ struct MailTemplates {
   MailTemplate manager_asked;
   // To administrators: name, person, login, manager, agent, ticket, reason.
   MailTemplate manager_denied;
+  // To who may approve what somebody else asks: name, asker, person, login, reason, until, link.
+  MailTemplate approval_waits;
   NoticeTexts notices;
 };
 

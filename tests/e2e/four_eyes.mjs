@@ -3,6 +3,8 @@ import path from 'node:path';
 import { openBrowser } from '../../scripts/lib/demo/browser.mjs';
 import { Api } from '../../scripts/lib/demo/api.mjs';
 import { must } from '../../scripts/lib/demo/processes.mjs';
+import { until } from '../../scripts/lib/demo/stack.mjs';
+import { textOf } from '../support/smtp/mail_server.mjs';
 
 function assert(condition, message) { if (!condition) throw new Error(message); }
 
@@ -64,6 +66,8 @@ export function fourEyesTests({ stack, test, signIn, axe, picture, admin }) {
         const own = await stack.api.request('POST', `/api/v1/approvals/${id}/approve`, { json: { hash, reason: 'e2e: oneself' } });
         assert(own.status === 403, `one's own: ${own.status}`);
         assert(await changes() === before, 'something was changed already');
+        const told = await until('the other administrator is told', () => stack.mail.mails.find((mail) => mail.to[0].startsWith(`${second.login}@`) && textOf(mail).includes(url)));
+        assert(textOf(told).includes('e2e: four eyes') && !stack.mail.mails.some((mail) => mail.to[0].startsWith(`${admin.login}@`) && textOf(mail).includes(url)), 'who asked is told as well, or not why');
 
         await inBrowser(second, async (other, api) => {
           theirs = api;
