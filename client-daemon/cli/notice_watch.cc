@@ -79,7 +79,8 @@ std::string ActOf(const NoticeEvent& notice) {
       {"enrolment_cleared", "A security key will not be enrolled after all for "},
       {"factor_set_up", "A second factor was set up for "},
       {"factor_reset", "The second factor was removed of "},
-      {"recovery_codes", "New recovery codes were made for "}};
+      {"recovery_codes", "New recovery codes were made for "},
+      {"questions_set", "Answers to security questions were set for "}};
   const auto found = kActs.find(notice.kind);
   return (found == kActs.end() ? "Something was done to the account of " : found->second) +
          notice.login + ".";

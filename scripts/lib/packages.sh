@@ -3,7 +3,7 @@
 
 PACKAGES_BUILD="build-essential cmake ninja-build ccache pkg-config git ca-certificates
   libboost1.81-dev libboost-json1.81-dev libboost-url1.81-dev libssl-dev libmbedtls-dev libldap-dev libsoci-dev libsqlite3-dev libpq-dev
-  libsodium-dev libqrencode-dev libspdlog-dev libfmt-dev libcli11-dev libtomlplusplus-dev libexpected-dev libkainjow-mustache-dev libcurl4-openssl-dev
+  libsodium-dev libicu-dev libqrencode-dev libspdlog-dev libfmt-dev libcli11-dev libtomlplusplus-dev libexpected-dev libkainjow-mustache-dev libcurl4-openssl-dev
   libfido2-dev libkrb5-dev libpam0g-dev libsystemd-dev libhidapi-dev libusb-1.0-0-dev libudev-dev libsdbus-c++-dev catch2 librapidcheck-dev libumockdev-dev"
 PACKAGES_DEMO="samba samba-ad-dc samba-ad-provision samba-dsdb-modules samba-vfs-modules winbind krb5-user ldb-tools tdb-tools ldap-utils
   libpam-krb5 pamtester openssl curl jq procps util-linux iproute2"

@@ -137,9 +137,12 @@ void AddFidoRoutes(Router& router, Services& services) {
   const auto post = [&](const char* pattern, Body body, Handler handler) {
     return Writing(pattern, Right::kSession, body, std::move(handler));
   };
-  add(post("/session/code/challenge", Body::kNone, WithFido(services, AskToProve)), true, false);
-  add(post("/session/step-up/challenge", Body::kNone, WithFido(services, AskToProve)), false,
-      false);
+  // The pages of everybody's own ask for it too.
+  const auto prove = [&](const char* pattern) {
+    return Writing(pattern, Right::kSelf, Body::kNone, WithFido(services, AskToProve));
+  };
+  add(prove("/session/code/challenge"), true, false);
+  add(prove("/session/step-up/challenge"), false, false);
   add(post("/session/set-up/challenge", Body::kNone, WithFido(services, AskToCreate)), true, false);
   add(Reading("/session/fido-keys", Right::kSession, WithFido(services, ListFidoKeys)), false,
       false);

@@ -32,6 +32,7 @@ class FourEyes;
 class HelpDeskService;
 class WebhookService;
 class NoticeService;
+class SecurityQuestions;
 
 // What API and pages may call. Everything outlives the routers that were built from it.
 struct Services {
@@ -67,6 +68,8 @@ struct Services {
   WebhookService* webhooks = nullptr;           // null: nobody is told of the help desk's requests
   FidoKeys* fido = nullptr;                     // null: no FIDO2 keys here
   NoticeService* notices = nullptr;             // null: nobody is told of anything here
+  bool self_service = false;                    // whether there is the page /me
+  SecurityQuestions* questions = nullptr;       // null: none are asked here
 };
 
 }  // namespace keyferry::server

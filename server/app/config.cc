@@ -26,7 +26,7 @@ constexpr std::size_t kMaxSourceName = 64;  // bytes
 
 // Of all tables but [[source]].
 const std::vector<std::string>& FirstKeys() {
-  static const std::vector<std::string> keys = {
+  static const std::vector<std::string> keys = WithSelfServiceKeys({
       "server.state_dir",
       "server.storage",
       "server.listen",
@@ -116,6 +116,8 @@ const std::vector<std::string>& FirstKeys() {
       "help_desk.points_key_touch",
       "help_desk.points_manager",
       "help_desk.points_sms_code",
+      "help_desk.points_totp",
+      "help_desk.points_questions",
       "help_desk.personal_data",
       "help_desk.privileged_groups",
       "help_desk.resets_per_agent_hour",
@@ -130,7 +132,7 @@ const std::vector<std::string>& FirstKeys() {
       "notice.language",
       "log.level",
       "log.file",
-  };
+  });
   static const std::vector<std::string> with_outbound = [] {
     std::vector<std::string> all = keys;
     all.insert(std::find(all.begin(), all.end(), "four_eyes.enabled"), OutboundKeys().begin(),
@@ -448,6 +450,7 @@ class Parser {
     ReadFido(reader_, config_);
     config_.single_sign_on.keytab = Path("single_sign_on.keytab", false);
     ReadSingleSignOn(reader_, config_);
+    config_.self_service = ReadSelfService(reader_);
 
     config_.passwords.length =
         reader_.Number("passwords.length", config_.passwords.length, 12, 128);
@@ -550,17 +553,16 @@ class Parser {
     desk.verification_points =
         reader_.Number("help_desk.verification_points", desk.verification_points, 1, 20);
     desk.verification_methods =
-        reader_.Number("help_desk.verification_methods", desk.verification_methods, 1, 7);
-    std::int64_t points = 0, methods = 0;
-    std::size_t place = 0;
+        reader_.Number("help_desk.verification_methods", desk.verification_methods, 1, 9);
+    std::int64_t points = 0, methods = 0, *one = desk.points.data();
     for (const char* key :
          {"help_desk.points_in_person", "help_desk.points_call_back", "help_desk.points_mail_code",
           "help_desk.points_personal_data", "help_desk.points_key_touch",
-          "help_desk.points_manager", "help_desk.points_sms_code"}) {
-      std::int64_t& one = desk.points[place++];
-      one = reader_.Number(key, one, 0, 10);
-      points += one;
-      if (one != 0) ++methods;
+          "help_desk.points_manager", "help_desk.points_sms_code", "help_desk.points_totp",
+          "help_desk.points_questions"}) {
+      *one = ReadPoints(reader_, key, *one, config_.self_service);
+      points += *one;
+      if (*one++ != 0) ++methods;
     }
     if (points < desk.verification_points || methods < desk.verification_methods) {
       reader_.Complain("help_desk.verification_points",

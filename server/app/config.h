@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "protocol/result.h"
+#include "server/app/self_service_config.h"
 #include "server/core/people.h"
 #include "server/core/sms.h"
 #include "server/core/webhook_records.h"
@@ -86,6 +87,8 @@ struct ServerConfig {
     std::string user_verification = "preferred";
   } sign_in;
 
+  SelfServiceConfig self_service;
+
   struct {
     std::filesystem::path keytab;  // empty = nobody signs in by a Kerberos ticket
     std::string service;           // "HTTP/keyferry.corp.example@CORP.EXAMPLE"
@@ -152,7 +155,7 @@ struct ServerConfig {
     std::int64_t verification_points = 2;
     std::int64_t verification_methods = 1;
     // Points of each method, 0 = not allowed; in the order of HelpDeskMethod.
-    std::array<std::int64_t, 7> points{3, 2, 1, 1, 3, 1, 0};
+    std::array<std::int64_t, 9> points{3, 2, 1, 1, 3, 1, 0, 2, 1};
     std::vector<std::string> personal_data{"employee_id"};
     std::vector<std::string> privileged_groups;
     std::int64_t resets_per_agent_hour = 20;  // 0 = any number

@@ -91,6 +91,7 @@ SessionConfig SessionsOf(const ServerConfig& config) {
   out.absolute_seconds = config.sessions.absolute_hours * 3600;
   out.failures_per_account = static_cast<std::uint32_t>(config.sessions.failures_per_account);
   out.failures_per_address = static_cast<std::uint32_t>(config.sessions.failures_per_address);
+  out.employees = config.self_service.enabled;
   out.grace_seconds = config.sessions.grace_minutes * 60;
   out.step_up_seconds = config.sign_in.step_up_minutes * 60;
   out.second_factor = config.sign_in.second_factor == "off"        ? FactorPolicy::kOff

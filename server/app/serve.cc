@@ -23,6 +23,7 @@
 #include "server/app/log.h"
 #include "server/app/node.h"
 #include "server/app/open.h"
+#include "server/app/security_questions.h"
 #include "server/app/single_sign_on.h"
 #include "server/app/sms.h"
 #include "server/app/state.h"
@@ -264,7 +265,9 @@ class Parts {
                     alarm_.get(),
                     webhooks_ ? &webhooks_->service() : nullptr,
                     fido_.get(),
-                    &upkeep_->notices()};
+                    &upkeep_->notices(),
+                    config.self_service.enabled,
+                    questions_.get()};
   }
 
  private:
@@ -363,6 +366,12 @@ class Parts {
     } else if (config.sign_in.fido_keys && config.sign_in.second_factor != "off") {
       log.Info("FIDO2 keys are off: server.names has no DNS name, and they know no other");
     }
+    const auto texts = LoadCatalog(config);
+    if (!texts) return tl::unexpected(texts.error());
+    const QuestionsConfig questions = QuestionsOf(config, **texts);
+    if (!questions.offered.empty()) {
+      questions_ = MakeSecurityQuestions(ports, *sessions_, questions);
+    }
     tokens_ = MakeTokenService({*store_, *directory_, clock_, OsRandom()}, TokensOf(config),
                                SessionsOf(config));
     journal_ = MakeRequestJournal(*store_, clock_);
@@ -391,13 +400,15 @@ class Parts {
     const auto& administrators = config.directory.administrator_groups;
     four_eyes_->OnLimit(MakeAgentAlarm(tell, administrators, config.mail.administrators));
     if (config.help_desk.required) bound_changes_ = MakeDeskBoundChanges(ports, *changes_);
+    HelpDeskConfig desk = HelpDeskOf(config);
+    desk.questions = questions;
     auto sms = OpenSmsGateway(config);
     if (!sms) return tl::unexpected(sms.error());
     sms_ = *std::move(sms);
     help_desk_ = MakeHelpDeskService(
         {ports, *changes_, upkeep_->outbox(), upkeep_->templates(),
          MakeDeniedAlarm(tell, administrators, config.mail.administrators), sms_.get()},
-        HelpDeskOf(config));
+        std::move(desk));
     return {};
   }
 
@@ -419,6 +430,7 @@ class Parts {
   std::unique_ptr<SecondFactor> factors_;
   std::unique_ptr<FidoVerifier> fido_verifier_;
   std::unique_ptr<FidoKeys> fido_;
+  std::unique_ptr<SecurityQuestions> questions_;  // null: none are asked here
   std::unique_ptr<TokenService> tokens_;
   std::unique_ptr<RequestJournal> journal_;
   std::mutex verifying_;  // one reads the whole audit log at a time

@@ -75,8 +75,8 @@ class FactorStore {
   virtual Result<bool> ReplaceRecovery(const AccountId& account, std::string_view salt,
                                        const std::vector<std::string>& recovery,
                                        const AuditEntry& audit) = 0;
-  // Removes factor, recovery codes, FIDO2 keys and all sessions of the person, and the failures of
-  // `counter`. False when there is no factor.
+  // Removes factor, recovery codes, FIDO2 keys, security answers and all sessions of the person,
+  // and the failures of `counter`. False when there is no factor.
   virtual Result<bool> ResetFactor(const AccountId& account, const std::string& counter,
                                    const AuditEntry& audit) = 0;
 

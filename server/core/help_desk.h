@@ -14,6 +14,7 @@
 #include "server/core/help_desk_records.h"
 #include "server/core/mail.h"
 #include "server/core/mail_template.h"
+#include "server/core/security_questions.h"
 #include "server/core/services.h"
 #include "server/core/sms.h"
 
@@ -36,9 +37,10 @@ struct HelpDeskConfig {
   std::uint32_t needed_points = 2;
   std::uint32_t needed_methods = 1;  // different ones
   // By HelpDeskMethod; 0 = not allowed.
-  std::array<std::uint32_t, static_cast<std::size_t>(kLastHelpDeskMethod) + 1> points{3, 2, 1, 1,
-                                                                                      3, 1, 0};
+  std::array<std::uint32_t, static_cast<std::size_t>(kLastHelpDeskMethod) + 1> points{3, 2, 1, 1, 3,
+                                                                                      1, 0, 2, 1};
   std::vector<PersonalField> personal_data{PersonalField::kEmployeeId};
+  QuestionsConfig questions;
   struct Sms {
     PhoneRules phone;
     std::string text;  // {{code}}, {{agent}}, {{login}}, {{minutes}} stand for values
@@ -48,8 +50,8 @@ struct HelpDeskConfig {
   bool read_out = false;  // whether agents may read a new password to the caller
   // Who is told that a request is over (webhook.h).
   std::vector<WebhookTarget> webhooks;
-  // DNs. Members, nested ones too, are privileged: no sum of call-back, codes by mail or SMS,
-  // personal data and their manager's word suffices for them.
+  // DNs. Members, nested ones too, are privileged: no sum of call-back, codes by mail, SMS or app,
+  // personal data, answers and their manager's word suffices for them.
   std::vector<std::string> privileged_groups;
 };
 
@@ -72,10 +74,11 @@ struct HelpDeskAnswer {
   HelpDeskMethod method = HelpDeskMethod::kInPerson;
   std::optional<SeenDocument> seen;  // in person
   bool reached = false;              // call-back: the person answered
-  SecureBytes code;                  // by mail or SMS; blanks in it do not count
+  SecureBytes code;                  // by mail, SMS or app; blanks in it do not count
   std::vector<std::pair<PersonalField, std::string>> personal;  // as the caller said it
-  std::optional<KeyTouchAnswer> touch;                          // never by the agent
-  std::optional<ManagerAnswer> manager;                         // … nor this
+  std::vector<SecureBytes> answers;      // to the questions of the offer, in their order
+  std::optional<KeyTouchAnswer> touch;   // never by the agent
+  std::optional<ManagerAnswer> manager;  // … nor this
 };
 
 // One method as the agent's page shows it. Nothing of it is what the caller has to prove.
@@ -92,9 +95,10 @@ struct HelpDeskOffer {
   std::int64_t sent = 0;        // when the code or question that is out was made, 0 = none
   std::int64_t sent_until = 0;  // … and until when it is good
   std::uint32_t sends_left = 0;
-  std::vector<PersonalField> fields;  // personal data: what to ask for
-  std::string read_out;               // touch, manager: the number for the caller, while it waits
-  bool denied = false;                // touch: the last answer was "this is not me"
+  std::vector<PersonalField> fields;        // personal data: what to ask for
+  std::vector<SecurityQuestion> questions;  // … and which, the same for the request's life
+  std::string read_out;  // touch, manager: the number for the caller, while it waits
+  bool denied = false;   // touch: the last answer was "this is not me"
 };
 
 struct KeyTouchVerdict {
@@ -229,6 +233,10 @@ struct HelpDeskCase {
   const std::vector<HelpDeskAttempt>& attempts;
   std::int64_t now = 0;
 };
+struct HelpDeskVerdict {
+  bool right = false;
+  std::optional<HelpDeskStore::SpentCode> spends;
+};
 class HelpDeskVerification {
  public:
   virtual ~HelpDeskVerification() = default;
@@ -238,6 +246,14 @@ class HelpDeskVerification {
   virtual Result<bool> Check(const HelpDeskCase& about, const HelpDeskAnswer& answer) const = 0;
   // For the audit log: how it was proven, without what was asked or answered.
   virtual std::string Words(const HelpDeskCase& about, const HelpDeskAnswer& answer) const = 0;
+  // As Check, and what a right answer uses up. Where that is used up already when the attempt is
+  // stored, the answer was wrong.
+  virtual Result<HelpDeskVerdict> Weigh(const HelpDeskCase& about,
+                                        const HelpDeskAnswer& answer) const {
+    const auto right = Check(about, answer);
+    if (!right) return tl::unexpected(right.error());
+    return HelpDeskVerdict{*right, std::nullopt};
+  }
 };
 // The method's one object. `ports` outlives it.
 std::unique_ptr<HelpDeskVerification> MakeVerification(HelpDeskMethod method,
@@ -246,6 +262,12 @@ std::unique_ptr<HelpDeskVerification> MakeVerification(HelpDeskMethod method,
 // Of kKeyTouch (help_desk_touch.h) and kManager (help_desk_manager.h).
 std::unique_ptr<HelpDeskVerification> MakeKeyTouch(const CorePorts& ports);
 std::unique_ptr<HelpDeskVerification> MakeManagerWord(const HelpDeskPorts& ports);
+
+// Of kTotp (help_desk_totp.cc).
+std::unique_ptr<HelpDeskVerification> MakeCallerTotp(const CorePorts& ports);
+// Of kQuestions (help_desk_questions.cc).
+std::unique_ptr<HelpDeskVerification> MakeCallerQuestions(const CorePorts& ports,
+                                                          QuestionsConfig config);
 
 // A code for a mail or SMS: the attempt that waits for it, and the code in groups of four.
 struct SentCode {

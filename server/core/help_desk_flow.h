@@ -109,6 +109,9 @@ class HelpDeskFlow final : public HelpDeskService {
   // is told.
   Result<bool> Judge(const HelpDeskRequest& row, const Prepared& prepared,
                      const HelpDeskAnswer& answer, const EntryOf& entry);
+  HelpDeskStore::Step StepOfAnswer(const HelpDeskRequest& row, const Prepared& prepared,
+                                   const HelpDeskAnswer& answer, const EntryOf& entry,
+                                   bool right) const;
   // What was sent could not be: it is out no more. `row` is as it was before it was sent.
   void TakeBack(const Actor& actor, const HelpDeskRequest& row, HelpDeskMethod method,
                 const char* action, const Error& error);

@@ -242,6 +242,10 @@ std::unique_ptr<HelpDeskVerification> MakeVerification(HelpDeskMethod method,
       return MakeManagerWord(ports);
     case HelpDeskMethod::kSmsCode:
       return std::make_unique<BySms>(ports, config.sms.phone);
+    case HelpDeskMethod::kTotp:
+      return MakeCallerTotp(ports.core);
+    case HelpDeskMethod::kQuestions:
+      return MakeCallerQuestions(ports.core, config.questions);
     case HelpDeskMethod::kPersonalData:
       break;
   }
@@ -384,6 +388,10 @@ const char* Name(HelpDeskMethod method) {
       return "manager";
     case HelpDeskMethod::kSmsCode:
       return "sms_code";
+    case HelpDeskMethod::kTotp:
+      return "totp";
+    case HelpDeskMethod::kQuestions:
+      return "questions";
   }
   return "invalid";
 }

@@ -55,8 +55,10 @@ enum class HelpDeskMethod {
   kKeyTouch,      // touches their key at a workstation, with its PIN and the number read out
   kManager,       // is known to the directory's manager of them, who gives the number read out
   kSmsCode,       // knows a code that went to the directory's mobile number
+  kTotp,          // reads the code of their authenticator app
+  kQuestions,     // knows the answers that they have set to security questions
 };
-inline constexpr HelpDeskMethod kLastHelpDeskMethod = HelpDeskMethod::kSmsCode;
+inline constexpr HelpDeskMethod kLastHelpDeskMethod = HelpDeskMethod::kQuestions;
 
 enum class HelpDeskAttemptState {
   kWaiting,  // something was sent; no right answer yet
@@ -118,6 +120,11 @@ class HelpDeskStore {
     bool fresh = true;
     HelpDeskRequest row;  // else the one that the account has open
   };
+  // A code of the person's authenticator app, by its step (totp.h).
+  struct SpentCode {
+    AccountId account;
+    std::int64_t step = 0;
+  };
   // Everything that one step changes: stored only if the row is still at `version` of `next` and in
   // state `from`; it gets the next version.
   struct Step {
@@ -141,12 +148,19 @@ class HelpDeskStore {
       std::int64_t account_since = 0, all_since = 0;
     };
     std::optional<SmsQuota> sms;
+    std::optional<SpentCode> spends;  // it and older ones work nowhere any more
     Precondition only_if;
     std::vector<WebhookRecord> webhooks;  // queued
     std::vector<AuditEntry> audits;
   };
   // kQuota: Step::quota, or of_account of Step::sms; kAllQuota: its of_all.
-  enum class Stepped { kDone, kMoved, kQuota, kAllQuota };
+  enum class Stepped {
+    kDone,
+    kMoved,
+    kQuota,
+    kAllQuota,
+    kSpent,  // `spends` was used before, or its app is gone
+  };
 
   virtual ~HelpDeskStore() = default;
   virtual Result<Opened> OpenHelpDesk(const HelpDeskRequest& request, const AuditEntry& audit) = 0;

@@ -228,31 +228,49 @@ Result<bool> HelpDeskFlow::Verify(const Actor& actor, const HelpDeskId& id, std:
 
 Result<bool> HelpDeskFlow::Judge(const HelpDeskRequest& row, const Prepared& prepared,
                                  const HelpDeskAnswer& answer, const EntryOf& entry) {
-  const auto& attempts = prepared.attempts;
-  const HelpDeskCase about{row, prepared.person, attempts, prepared.now};
-  const HelpDeskVerification& method = Of(answer.method);
+  const HelpDeskCase about{row, prepared.person, prepared.attempts, prepared.now};
   // Told to nobody before it is stored that this attempt was made.
-  const auto right = method.Check(about, answer);
-  if (!right) return tl::unexpected(right.error());
+  const auto verdict = Of(answer.method).Weigh(about, answer);
+  if (!verdict) return tl::unexpected(verdict.error());
+  HelpDeskStore::Step step = StepOfAnswer(row, prepared, answer, entry, verdict->right);
+  step.spends = verdict->spends;
+  auto taken = Write(step);
+  if (!taken) return tl::unexpected(std::move(taken.error()));
+  const bool spent = *taken == HelpDeskStore::Stepped::kSpent;
+  if (spent) {
+    // The same code was given elsewhere at the same moment.
+    step = StepOfAnswer(row, prepared, answer, entry, false);
+    taken = Write(step);
+    if (!taken) return tl::unexpected(std::move(taken.error()));
+  }
+  if (*taken != HelpDeskStore::Stepped::kDone) return Moved();
+  Follow(step);
+  return verdict->right && !spent;
+}
 
-  const std::string words = method.Words(about, answer);
+HelpDeskStore::Step HelpDeskFlow::StepOfAnswer(const HelpDeskRequest& row, const Prepared& prepared,
+                                               const HelpDeskAnswer& answer, const EntryOf& entry,
+                                               bool right) const {
+  const auto& attempts = prepared.attempts;
+  const std::string words =
+      Of(answer.method).Words({row, prepared.person, attempts, prepared.now}, answer);
   const bool last =
       Count(attempts, answer.method, HelpDeskAttemptState::kWrong) + 1 >= config_.attempts;
   const bool denied = answer.manager && !answer.manager->knows;
-  const Standing standing = StandingOf(row, attempts, *right ? &answer.method : nullptr);
-  const State to = denied || (!*right && last) ? State::kBlocked
-                   : standing.enough()         ? State::kVerified
-                                               : State::kVerifying;
+  const Standing standing = StandingOf(row, attempts, right ? &answer.method : nullptr);
+  const State to = denied || (!right && last) ? State::kBlocked
+                   : standing.enough()        ? State::kVerified
+                                              : State::kVerifying;
   HelpDeskStore::Step step = StepOf(row, to);
   step.add.emplace();
   step.add->method = answer.method;
-  step.add->state = *right ? HelpDeskAttemptState::kPassed : HelpDeskAttemptState::kWrong;
+  step.add->state = right ? HelpDeskAttemptState::kPassed : HelpDeskAttemptState::kWrong;
   step.add->denied = denied || (answer.touch && !answer.touch->assertion);
   step.add->created = prepared.now;
   // A code may be tried again; a touch, or a manager's word, was for this one question.
-  if (*right || answer.touch || answer.manager) step.decided = Waiting(attempts, answer.method);
+  if (right || answer.touch || answer.manager) step.decided = Waiting(attempts, answer.method);
   step.audits = {
-      entry("help_desk.verify", *right ? "ok" : "wrong", words.empty() ? "" : "By " + words + ".")};
+      entry("help_desk.verify", right ? "ok" : "wrong", words.empty() ? "" : "By " + words + ".")};
   if (to == State::kVerified) {
     step.audits.push_back(entry("help_desk.verified", "ok",
                                 std::to_string(standing.points) + " points, " +
@@ -265,8 +283,7 @@ Result<bool> HelpDeskFlow::Judge(const HelpDeskRequest& row, const Prepared& pre
     step.next.closed = prepared.now;
     step.audits.push_back(entry("help_desk.blocked", "blocked", step.next.error));
   }
-  if (auto taken = Take(step); !taken) return tl::unexpected(std::move(taken.error()));
-  return *right;
+  return step;
 }
 
 Result<HelpDeskFlow::Prepared> HelpDeskFlow::Prepare(const HelpDeskRequest& row,

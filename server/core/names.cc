@@ -63,6 +63,8 @@ const char* Name(NoticeKind kind) {
       return "factor_reset";
     case NoticeKind::kRecoveryCodes:
       return "recovery_codes";
+    case NoticeKind::kQuestionsSet:
+      return "questions_set";
   }
   return "invalid";
 }

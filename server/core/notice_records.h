@@ -19,9 +19,10 @@ enum class NoticeKind {
   kEnrolmentCleared,  // a key that was being enrolled for them will not be
   kFactorSetUp,       // a second factor was set up for signing in to Keyferry
   kFactorReset,       // … was taken away
-  kRecoveryCodes      // … got new recovery codes
+  kRecoveryCodes,     // … got new recovery codes
+  kQuestionsSet       // answers to security questions were set
 };
-inline constexpr NoticeKind kLastNoticeKind = NoticeKind::kRecoveryCodes;
+inline constexpr NoticeKind kLastNoticeKind = NoticeKind::kQuestionsSet;
 const char* Name(NoticeKind kind);  // "password_set"
 
 // An entry of the audit log that carries one puts the notice into the outbox in the transaction

@@ -14,7 +14,9 @@ constexpr Roles kKeysSeen = kKeys | Role::kAuditor;
 
 // The matrix. A right that no role is named at is nobody's.
 constexpr RightInfo kRights[] = {
-    {Right::kSession, "session", "", kEach, "See one's own session and end it."},
+    {Right::kSession, "session", "", kEach, "See one's own sessions and end them."},
+    {Right::kSelf, "self", "", kEach | Role::kEmployee,
+     "See one's own account, prove that one is its person, and sign out."},
     {Right::kPeopleRead, "people:read", "people:read", kEach,
      "Search employees and read their accounts."},
     {Right::kChangesRead, "changes:read", "changes:read", kEach,
@@ -83,6 +85,8 @@ const char* Name(Role role) {
       return "auditor";
     case Role::kKeyOfficer:
       return "key_officer";
+    case Role::kEmployee:
+      return "employee";
     case Role::kNone:
       break;
   }
@@ -94,11 +98,12 @@ std::string Names(Roles roles) {
   for (const Role role : kAllRoles) {
     if (roles.Has(role)) out += (out.empty() ? "" : ", ") + std::string(Name(role));
   }
-  return out.empty() ? Name(Role::kNone) : out;
+  if (out.empty()) return Name(roles.Has(Role::kEmployee) ? Role::kEmployee : Role::kNone);
+  return out;
 }
 
 bool Roles::FromBits(long long bits, Roles* roles) {
-  Roles known;
+  Roles known = Role::kEmployee;
   for (const Role role : kAllRoles) known |= role;
   if (bits < 0 || (bits & ~static_cast<long long>(known.bits_)) != 0) return false;
   roles->bits_ = static_cast<std::uint8_t>(bits);

@@ -17,7 +17,9 @@ enum class Role : std::uint8_t {
   kAdministrator = 2,
   kAuditor = 4,     // reads everything, changes nothing
   kKeyOfficer = 8,  // keys and workstations; no passwords
+  kEmployee = 16,   // has none of the others: one's own place, where employees may sign in
 };
+// Those that groups give. Nobody who has one of them is kEmployee too.
 inline constexpr Role kAllRoles[] = {Role::kAdministrator, Role::kHelpDesk, Role::kKeyOfficer,
                                      Role::kAuditor};
 const char* Name(Role role);  // "help_desk"
@@ -53,6 +55,7 @@ std::string Names(Roles roles);  // "help_desk, auditor"; "none"
 // One kind of action.
 enum class Right : std::uint8_t {
   kSession,
+  kSelf,
   kPeopleRead,
   kChangesRead,
   kChangesWrite,

@@ -45,4 +45,9 @@ Roles RolesOf(const std::vector<std::string>& group_dns, const SessionConfig& co
   return roles;
 }
 
+Roles SessionRolesOf(const std::vector<std::string>& group_dns, const SessionConfig& config) {
+  const Roles roles = RolesOf(group_dns, config);
+  return roles.empty() && config.employees ? Roles(Role::kEmployee) : roles;
+}
+
 }  // namespace keyferry::server

@@ -1,13 +1,12 @@
 #include "server/core/second_factor.h"
 
-#include <sodium.h>
-
 #include <utility>
 
 #include "server/core/audit_entry.h"
 #include "server/core/encoding.h"
 #include "server/core/factor_steps.h"
 #include "server/core/password_history.h"
+#include "server/core/sealed_proof.h"
 #include "server/core/services.h"
 #include "server/core/totp.h"
 
@@ -18,8 +17,6 @@ constexpr const char* kWrongCode =
     "This code is not right. Take the newest one of the app; each works once.";
 constexpr std::size_t kRecoverySymbols = 16;  // … in base 32
 constexpr std::size_t kMaxTyped = 64;
-constexpr std::size_t kNonce = crypto_aead_xchacha20poly1305_ietf_NPUBBYTES;
-constexpr std::size_t kTag = crypto_aead_xchacha20poly1305_ietf_ABYTES;
 
 // What somebody typed as a recovery code, as it is hashed: sixteen symbols of base 32, upper case.
 // Hyphens do not count; anything else is no code.
@@ -78,7 +75,7 @@ class DefaultSecondFactor final : public SecondFactor {
     factor.account = session.actor.id;
     factor.login = session.actor.login;
     factor.created = ports_.clock.UnixMillis();
-    auto sealed = Seal(factor.account, secret);
+    auto sealed = SealProof(ports_, factor.account.bytes, secret.span());
     if (!sealed) return tl::unexpected(std::move(sealed.error()));
     factor.sealed = *std::move(sealed);
     if (auto kept = ports_.store.ProposeFactor(factor); !kept) {
@@ -108,7 +105,7 @@ class DefaultSecondFactor final : public SecondFactor {
         now - session.proven < config_.step_up_seconds) {
       return false;
     }
-    if (config_.second_factor == FactorPolicy::kRequired) return true;
+    if (IsRequired(config_, session.actor.roles)) return true;
     const auto factor = ports_.store.FindFactor(session.actor.id);
     return !factor || (*factor && (*factor)->confirmed != 0);
   }
@@ -117,12 +114,18 @@ class DefaultSecondFactor final : public SecondFactor {
     const auto factors = ports_.store.Factors();
     if (!factors) return tl::unexpected(factors.error());
     std::vector<FactorView> views;
-    for (const FactorRecord& factor : *factors) {
-      views.push_back({factor.account, factor.login, factor.confirmed, factor.recovery_left,
-                       factor.app != 0, factor.fido_keys});
-    }
+    for (const FactorRecord& factor : *factors) views.push_back(ViewOf(factor));
     return views;
   }
+
+  Result<std::optional<FactorView>> Of(const AccountId& account) override {
+    const auto factor = ports_.store.FindFactor(account);
+    if (!factor) return tl::unexpected(factor.error());
+    if (!*factor || (*factor)->confirmed == 0) return std::optional<FactorView>();
+    return ViewOf(**factor);
+  }
+
+  bool On() const override { return config_.second_factor != FactorPolicy::kOff; }
 
   Result<std::vector<SecureBytes>> NewRecovery(const Session& session) override {
     auto set = steps_.MakeRecovery();
@@ -158,6 +161,10 @@ class DefaultSecondFactor final : public SecondFactor {
   }
 
  private:
+  static FactorView ViewOf(const FactorRecord& factor) {
+    return {factor.account,       factor.login,    factor.confirmed,
+            factor.recovery_left, factor.app != 0, factor.fido_keys};
+  }
   // The entry, and the person is told of it.
   static AuditEntry WithNotice(NoticeKind kind, const Actor& actor, const AccountId& account,
                                const std::string& login, AuditEntry entry) {
@@ -175,7 +182,7 @@ class DefaultSecondFactor final : public SecondFactor {
     if (!*factor || (*factor)->app != 0 || (*factor)->sealed.empty()) {
       return Fail(ErrorCode::kConflict, "This set-up is no longer open; begin it again.");
     }
-    const auto secret = Open(**factor);
+    const auto secret = OpenAppSecret(ports_, **factor);
     if (!secret) return tl::unexpected(secret.error());
     const auto earlier = ParseTotpCode(first.view());
     const auto later = ParseTotpCode(second.view());
@@ -224,7 +231,7 @@ class DefaultSecondFactor final : public SecondFactor {
     std::string how;
     if (const auto digits = ParseTotpCode(code.view())) {
       if ((*factor)->app == 0) return Wrong(session, action);
-      const auto secret = Open(**factor);
+      const auto secret = OpenAppSecret(ports_, **factor);
       if (!secret) return tl::unexpected(secret.error());
       const auto step =
           FindTotpStep(secret->span(), *digits, ports_.clock.UnixSeconds(), (*factor)->last_step);
@@ -247,35 +254,6 @@ class DefaultSecondFactor final : public SecondFactor {
     if (!spent) return tl::unexpected(spent.error());
     if (!*spent) return Wrong(session, action);
     return renewed;
-  }
-
-  // nonce ‖ ciphertext ‖ tag, bound to the account: a row that is copied to another person's place
-  // does not open.
-  Result<Bytes> Seal(const AccountId& account, const SecureBytes& secret) {
-    protocol::Secret<32> key;
-    if (auto made = ports_.issuer.FactorKey(key); !made) return tl::unexpected(made.error());
-    Bytes out(kNonce + secret.size() + kTag);
-    if (!ports_.random.Fill(std::span(out).first(kNonce))) return FactorSteps::NoRandom();
-    crypto_aead_xchacha20poly1305_ietf_encrypt(
-        out.data() + kNonce, nullptr, secret.data(), secret.size(), account.bytes.data(),
-        account.bytes.size(), nullptr, out.data(), key.view().data());
-    return out;
-  }
-
-  Result<SecureBytes> Open(const FactorRecord& factor) {
-    protocol::Secret<32> key;
-    if (auto made = ports_.issuer.FactorKey(key); !made) return tl::unexpected(made.error());
-    SecureBytes secret(kTotpSecretSize);
-    if (factor.sealed.size() != kNonce + kTotpSecretSize + kTag ||
-        crypto_aead_xchacha20poly1305_ietf_decrypt(
-            secret.data(), nullptr, nullptr, factor.sealed.data() + kNonce,
-            factor.sealed.size() - kNonce, factor.account.bytes.data(), factor.account.bytes.size(),
-            factor.sealed.data(), key.view().data()) != 0) {
-      return Fail(ErrorCode::kInternal,
-                  "Your second factor was made with another issuer.key and cannot be read; let an "
-                  "administrator reset it.");
-    }
-    return secret;
   }
 
   tl::unexpected<Error> Wrong(const Session& session, const char* action) {

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -65,6 +66,10 @@ class SecondFactor {
   virtual bool NeedsStepUp(const Session& session) = 0;
 
   virtual Result<std::vector<FactorView>> List() = 0;
+  // What this person has; nothing while they have no second factor.
+  virtual Result<std::optional<FactorView>> Of(const AccountId& account) = 0;
+  // False where nobody is asked for one (FactorPolicy::kOff): then none is set up.
+  virtual bool On() const = 0;
   // Ten new recovery codes for the session's person; the former ones are void.
   virtual Result<std::vector<SecureBytes>> NewRecovery(const Session& session) = 0;
   // Takes a person's factor away, with recovery codes, FIDO2 keys and sessions: it is set up anew

@@ -55,7 +55,8 @@ struct CorePorts {
   FourEyes* four_eyes = nullptr;
 };
 
-// Whether people who may sign in here need a second factor.
+// Whether people who may sign in here need a second factor. Of employees without a role it is
+// never required.
 enum class FactorPolicy {
   kRequired,  // everybody; who has none sets it up at the next sign-in
   kOptional,  // who has set one up is asked for it
@@ -83,8 +84,13 @@ struct SessionConfig {
   std::chrono::milliseconds answer_floor{500};
   FactorPolicy second_factor = FactorPolicy::kRequired;
   std::int64_t step_up_seconds = 10 * 60;  // how long a proof of the second factor is fresh
-  std::int64_t grace_seconds = 15 * 60;    // sessions outlive an absent directory by that much
+  bool employees = false;  // whether who is in none of the groups may sign in, as kEmployee
+  std::int64_t grace_seconds = 15 * 60;  // sessions outlive an absent directory by that much
 };
+// Whether who has no second factor has to set one up.
+inline bool IsRequired(const SessionConfig& config, Roles roles) {
+  return config.second_factor == FactorPolicy::kRequired && roles != Role::kEmployee;
+}
 // `tickets` outlives it; null: nobody signs in by a ticket.
 std::unique_ptr<SessionService> MakeSessionService(const CorePorts& ports, SessionConfig config,
                                                    TicketReader* tickets = nullptr);

@@ -62,8 +62,8 @@ class SessionService {
   virtual ~SessionService() = default;
   // kUnauthenticated: wrong name or password: one answer and one duration for both (and for locked,
   // disabled …). kPermissionDenied: right password, but the person is in none of the configured
-  // groups. kUnavailable: the directory cannot be asked. kRateLimited: too many failures for this
-  // name or address.
+  // groups, and employees may not sign in (SessionConfig::employees). kUnavailable: the directory
+  // cannot be asked. kRateLimited: too many failures for this name or address.
   //
   // Where a second factor is due the session is not complete: SecondFactor (second_factor.h) makes
   // it so, within ten minutes. `browser`: the User-Agent header, for the list of sessions.
@@ -78,6 +78,10 @@ class SessionService {
   virtual Result<Session> Find(std::string_view token, std::string_view address) = 0;
   // The session that still owes its second factor; kUnauthenticated for any other.
   virtual Result<Session> FindIncomplete(std::string_view token, std::string_view address) = 0;
+  // Asks the directory whether the session's person has just typed their password, for what has to
+  // be asked for once more. A wrong one counts as at SignIn, and is refused in the same words and
+  // after the same time. kUnauthenticated, kRateLimited, kUnavailable.
+  virtual Result<void> ProvePassword(const Session& session, const SecureBytes& password) = 0;
   virtual void SignOut(std::string_view token) = 0;
 
   // Whether people may sign in by a Kerberos ticket (tickets.h).
@@ -92,6 +96,8 @@ class SessionService {
 
   // All complete sessions that have not ended, oldest first.
   virtual Result<std::vector<Session>> List() = 0;
+  // … of one person.
+  virtual Result<std::vector<Session>> Of(const AccountId& account) = 0;
   // Ends one session: one's own, or as an administrator anybody's. kNotFound, kPermissionDenied.
   virtual Result<void> End(const Actor& actor, const SessionId& id) = 0;
   // Ends all sessions of one person, as an administrator; their number. kNotFound,

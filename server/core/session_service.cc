@@ -17,6 +17,7 @@ constexpr const char* kNoTickets =
     "Your Windows account may not sign in just now: it is locked, disabled, expired or unknown "
     "here. "
     "Ask an administrator.";
+constexpr const char* kWrongAgain = "This is not your password.";
 constexpr const char* kEnded = "Your session has ended; sign in again.";
 constexpr std::size_t kMaxName = 256;
 constexpr std::size_t kMaxTypedPassword = 1024;
@@ -112,6 +113,13 @@ class DefaultSessionService final : public SessionService {
     return session;
   }
 
+  Result<void> ProvePassword(const Session& session, const SecureBytes& password) override {
+    const auto asked = ports_.clock.Now();
+    auto proven = TryPassword(session, password);
+    if (!proven) WaitForBeat(ports_.clock, ports_.waiter, asked, config_.answer_floor);
+    return proven;
+  }
+
   void SignOut(std::string_view token) override {
     const Hash32 hash = Sha256(token);
     const auto found = ports_.store.FindSession(hash);
@@ -123,6 +131,10 @@ class DefaultSessionService final : public SessionService {
 
   Result<std::vector<Session>> List() override {
     return ports_.store.Sessions(ports_.clock.UnixSeconds());
+  }
+
+  Result<std::vector<Session>> Of(const AccountId& account) override {
+    return ports_.store.SessionsOf(account, ports_.clock.UnixSeconds());
   }
 
   Result<void> End(const Actor& actor, const SessionId& id) override {
@@ -195,6 +207,10 @@ class DefaultSessionService final : public SessionService {
     if (!*found || now >= (*found)->expires || now >= (*found)->idle_until) {
       return Fail(ErrorCode::kUnauthenticated, kEnded);
     }
+    // Employees were let in by a configuration that was changed since.
+    if ((*found)->actor.roles == Role::kEmployee && !config_.employees) {
+      return Fail(ErrorCode::kUnauthenticated, kEnded);
+    }
     Session session = **std::move(found);
     session.actor.address = std::string(address);
     return session;
@@ -222,7 +238,7 @@ class DefaultSessionService final : public SessionService {
                   "The directory has not answered for a while, so it cannot be told whether you "
                   "may still use this server; try again in a moment.");
     }
-    if (groups && RolesOf(*groups, config_) == session.actor.roles) {
+    if (groups && SessionRolesOf(*groups, config_) == session.actor.roles) {
       return ports_.store.NoteSessionCheck(hash, now);
     }
     const auto ended = ports_.store.EndSession(
@@ -241,7 +257,7 @@ class DefaultSessionService final : public SessionService {
     }
     // Only a digest of the name is kept: people do type their password into the wrong field.
     const std::string name_counter = "name/" + ToHex(Sha256(Normalised(name)));
-    const std::string address_counter = "address/" + Presentable(address, 64);
+    const std::string address_counter = AddressCounter(address);
     for (const std::string& counter : {name_counter, address_counter}) {
       if (auto open = CheckLimit(counter); !open) return tl::unexpected(std::move(open.error()));
     }
@@ -249,7 +265,7 @@ class DefaultSessionService final : public SessionService {
     if (!facts) return tl::unexpected(std::move(facts.error()));
     std::string account_counter;
     if (facts->account) {
-      account_counter = "account/" + facts->account->Hex();
+      account_counter = AccountCounter(*facts->account);
       if (auto open = CheckLimit(account_counter); !open) {
         return tl::unexpected(std::move(open.error()));
       }
@@ -264,11 +280,8 @@ class DefaultSessionService final : public SessionService {
       Actor nobody;
       nobody.address = std::string(address);
       const std::string target = facts->account ? Normalised(name) : "unknown name";
-      const auto counted = ports_.store.AddFailure(
-          rules, ports_.clock.UnixMillis(),
-          AuditOf(ports_.clock, nobody, "signin", target, OutcomeOf(facts->outcome), {}));
-      if (!counted) return tl::unexpected(counted.error());
-      return Fail(ErrorCode::kUnauthenticated, kWrong);
+      return Wrong(rules,
+                   AuditOf(ports_.clock, nobody, "signin", target, OutcomeOf(facts->outcome), {}));
     }
     return Admit(*facts, address, browser, {name_counter, account_counter});
   }
@@ -276,7 +289,7 @@ class DefaultSessionService final : public SessionService {
   Result<SignedInByTicket> TryTicket(std::span<const std::uint8_t> token, std::string_view address,
                                      std::string_view browser) {
     if (tickets_ == nullptr) return SessionService::SignInByTicket(token, address, browser);
-    const std::string counter = "address/" + Presentable(address, 64);
+    const std::string counter = AddressCounter(address);
     if (auto open = CheckLimit(counter); !open) return tl::unexpected(std::move(open.error()));
     const auto refuse = [&](const Error& error, const std::string& target, const char* outcome,
                             const std::string& detail) -> tl::unexpected<Error> {
@@ -302,7 +315,7 @@ class DefaultSessionService final : public SessionService {
                     holder->principal, OutcomeOf(facts->outcome), "By its Kerberos ticket.");
     }
     // Guesses of the password that have blocked the account block this way too.
-    if (auto open = CheckLimit("account/" + facts->person->id.Hex()); !open) {
+    if (auto open = CheckLimit(AccountCounter(facts->person->id)); !open) {
       return tl::unexpected(std::move(open.error()));
     }
     auto admitted = Admit(*facts, address, browser, {}, holder->principal);
@@ -310,14 +323,49 @@ class DefaultSessionService final : public SessionService {
     return SignedInByTicket{*std::move(admitted), std::move(holder->answer)};
   }
 
+  // Of the same counters as Try, so that neither is a way round the other's limit.
+  Result<void> TryPassword(const Session& session, const SecureBytes& password) {
+    const Actor& actor = session.actor;
+    const std::string account_counter = AccountCounter(actor.id),
+                      address_counter = AddressCounter(actor.address);
+    for (const std::string& counter : {account_counter, address_counter}) {
+      if (auto open = CheckLimit(counter); !open) return open;
+    }
+    if (password.size() > kMaxTypedPassword) return Fail(ErrorCode::kUnauthenticated, kWrongAgain);
+    const auto facts = ports_.directory.SignIn(actor.login, password);
+    if (!facts) return tl::unexpected(facts.error());
+    // A login may have become somebody else's.
+    if (facts->outcome == BindOutcome::kAccepted && facts->person &&
+        facts->person->id == actor.id) {
+      return {};
+    }
+    auto wrong = Wrong({Rule(account_counter, config_.failures_per_account),
+                        Rule(address_counter, config_.failures_per_address)},
+                       AuditOf(ports_.clock, actor, "session.password", actor.login,
+                               OutcomeOf(facts->outcome), {}));
+    if (wrong.value().code == ErrorCode::kUnauthenticated) wrong.value().message = kWrongAgain;
+    return wrong;
+  }
+
+  tl::unexpected<Error> Wrong(const std::vector<SessionStore::FailureRule>& rules,
+                              const AuditEntry& audit) {
+    const auto counted = ports_.store.AddFailure(rules, ports_.clock.UnixMillis(), audit);
+    if (!counted) return tl::unexpected(counted.error());
+    return Fail(ErrorCode::kUnauthenticated, kWrong);
+  }
+
+  static std::string AccountCounter(const AccountId& account) { return "account/" + account.Hex(); }
+  static std::string AddressCounter(std::string_view address) {
+    return "address/" + Presentable(address, 64);
+  }
+
   // What the person owes after the password.
-  Result<SessionStage> StageOf(const AccountId& account) {
+  Result<SessionStage> StageOf(const Actor& actor) {
     if (config_.second_factor == FactorPolicy::kOff) return SessionStage::kComplete;
-    const auto factor = ports_.store.FindFactor(account);
+    const auto factor = ports_.store.FindFactor(actor.id);
     if (!factor) return tl::unexpected(factor.error());
     if (*factor && (*factor)->confirmed != 0) return SessionStage::kCodeOwed;
-    return config_.second_factor == FactorPolicy::kRequired ? SessionStage::kSetUpOwed
-                                                            : SessionStage::kComplete;
+    return IsRequired(config_, actor.roles) ? SessionStage::kSetUpOwed : SessionStage::kComplete;
   }
 
   Result<SignedIn> Admit(const SignInFacts& facts, std::string_view address,
@@ -328,14 +376,15 @@ class DefaultSessionService final : public SessionService {
     actor.login = facts.person->login;
     actor.display_name = facts.person->display_name;
     actor.address = std::string(address);
-    actor.roles = RolesOf(facts.group_dns, config_);
+    actor.roles = SessionRolesOf(facts.group_dns, config_);
+    const Roles given = RolesOf(facts.group_dns, config_);
     const auto noticed = ports_.store.Notice(
-        "roles/" + actor.id.Hex(), actor.roles.empty() ? std::string() : Names(actor.roles),
+        "roles/" + actor.id.Hex(), given.empty() ? std::string() : Names(given),
         [&](std::string_view before) {
           return AuditOf(ports_.clock, actor, "roles.change", actor.login, "ok",
                          "By groups of the directory, from " +
                              (before.empty() ? std::string("none") : std::string(before)) + " to " +
-                             Names(actor.roles) + ".");
+                             Names(given) + ".");
         });
     if (!noticed) return tl::unexpected(noticed.error());
     if (actor.roles.empty()) {
@@ -355,7 +404,7 @@ class DefaultSessionService final : public SessionService {
     if (!ports_.random.Fill(session.id.bytes)) {
       return Fail(ErrorCode::kInternal, "The system gave no random numbers.");
     }
-    const auto stage = StageOf(actor.id);
+    const auto stage = StageOf(actor);
     if (!stage) return tl::unexpected(stage.error());
     session.stage = *stage;
     session.actor = actor;

@@ -17,6 +17,7 @@
 #include "server/core/factor_store.h"
 #include "server/core/help_desk_records.h"
 #include "server/core/notice_store.h"
+#include "server/core/question_store.h"
 #include "server/core/records.h"
 #include "server/core/reports.h"
 #include "server/core/sources.h"
@@ -300,6 +301,7 @@ class SessionStore {
   virtual Result<void> EndSession(const Hash32& token_hash, const AuditEntry& audit) = 0;
   // Sessions that have not ended at `now` (Unix seconds), oldest first.
   virtual Result<std::vector<Session>> Sessions(std::int64_t now) = 0;
+  virtual Result<std::vector<Session>> SessionsOf(const AccountId& account, std::int64_t now) = 0;
   // Those of `account` but `kept`, or where `only` is given that one; their number.
   virtual Result<std::size_t> EndSessions(const AccountId& account,
                                           const std::optional<SessionId>& only,
@@ -429,6 +431,7 @@ class Store : public ChangeStore,
               public WorkstationStore,
               public SessionStore,
               public FactorStore,
+              public QuestionStore,
               public ApiStore,
               public AuditStore,
               public RestoreStore,

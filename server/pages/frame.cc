@@ -16,6 +16,7 @@ namespace keyferry::server {
 namespace {
 
 constexpr std::pair<Role, const char*> kRoleTexts[] = {
+    {Role::kEmployee, "role.employee"},
     {Role::kHelpDesk, "role.help_desk"},
     {Role::kKeyOfficer, "role.key_officer"},
     {Role::kAuditor, "role.auditor"},
@@ -120,9 +121,11 @@ Data Frame(const PageContext& context, const Request& request, std::string_view 
       more = more || May(actor.roles, right);
       at_more = at_more || at == place;
     }
+    PutFlag(me, "own", context.services.self_service);
     PutFlag(me, "more", more);
     PutFlag(me, "at_more", at_more);
-    PutAlarm(context, request, me);
+    PutFlag(me, "alarm", false);
+    if (May(actor.roles, Right::kAlarmRead)) PutAlarm(context, request, me);
     data["me"] = std::move(me);
   }
   return data;
@@ -207,8 +210,9 @@ void AddPageRoutes(Router& all, Services& services, const Catalog& catalog,
                    std::shared_ptr<WorkstationStreams> streams) {
   const PageContext context{services, catalog};
   Router router;
-  router.Add({Method::kGet, "/", Right::kPeopleRead,
-              [](Request&) { return Response::SeeOther("/employees"); }});
+  router.Add({Method::kGet, "/", Right::kSelf, [](Request& request) {
+                return Response::SeeOther(PlaceOf(*request.session, "/employees"));
+              }});
   router.Add(
       {Method::kGet, "/assets/{version}/{file}", Access::kPublic, [context](Request& request) {
          const auto asset = context.catalog.FindAsset(request.captures[0], request.captures[1]);
@@ -231,6 +235,8 @@ void AddPageRoutes(Router& all, Services& services, const Catalog& catalog,
   AddFactorPages(router, context);
   AddSessionPages(router, context);
   AddFidoPages(router, context);
+  if (services.self_service) AddOwnPages(router, context);
+  if (services.self_service && services.questions != nullptr) AddQuestionPages(router, context);
   AddEmployeePages(router, context);
   AddPasswordPages(router, context);
   AddKeyPages(router, context);

@@ -8,6 +8,8 @@
 
 namespace keyferry::server {
 
+struct SecurityQuestion;
+
 // What every page handler needs.
 struct PageContext {
   Services& services;
@@ -38,6 +40,19 @@ Response ShowError(const PageContext& context, const Request& request, int statu
 Response ShowFailure(const PageContext& context, const Request& request, const Error& error);
 Response ShowNotFound(const PageContext& context, const Request& request);
 
+// The page of everybody's own. Who may sign in but sees nobody else comes there, whatever page was
+// asked for.
+inline constexpr char kOwnPlace[] = "/me";
+std::string PlaceOf(const Session& session, const std::string& next);
+
+// A security question in the reader's language, and the field of a form for the answer to the one
+// at this place, 1… (me_questions.cc).
+std::string QuestionText(const Catalog& catalog, const SecurityQuestion& question);
+std::string AnswerField(std::size_t place);
+
+// One row of a list of sessions; `current` is the one that asks (sessions.cc).
+Data SessionRow(const Catalog& catalog, const Session& session, const SessionId& current);
+
 // Fresh recovery codes, on this one page; `next` is where it goes on.
 Response ShowRecoveryCodes(const PageContext& context, const Request& request,
                            const std::vector<SecureBytes>& codes, const std::string& next);
@@ -50,6 +65,8 @@ void AddSignInRoutes(Router& router, const PageContext& context);
 void AddNegotiateRoute(Router& router, const PageContext& context);
 void AddFactorPages(Router& router, const PageContext& context);
 void AddSessionPages(Router& router, const PageContext& context);
+void AddOwnPages(Router& router, const PageContext& context);
+void AddQuestionPages(Router& router, const PageContext& context);
 void AddEmployeePages(Router& router, const PageContext& context);
 void AddPasswordPages(Router& router, const PageContext& context);
 void AddKeyPages(Router& router, const PageContext& context);

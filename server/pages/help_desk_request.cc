@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "server/api/problem.h"
+#include "server/core/answer_text.h"
 #include "server/pages/models.h"
 
 namespace keyferry::server {
@@ -91,10 +92,8 @@ Data MethodData(const Catalog& catalog, const HelpDeskOffer& offer, const StepPr
   PutFlag(row, "usable", usable);
   PutMaybe(row, "problem",
            problem.method && *problem.method == offer.method ? problem.text : std::string());
-  for (const HelpDeskMethod method :
-       {HelpDeskMethod::kInPerson, HelpDeskMethod::kCallBack, HelpDeskMethod::kMailCode,
-        HelpDeskMethod::kPersonalData, HelpDeskMethod::kKeyTouch, HelpDeskMethod::kManager,
-        HelpDeskMethod::kSmsCode}) {
+  for (int i = 0; i <= static_cast<int>(kLastHelpDeskMethod); ++i) {
+    const auto method = static_cast<HelpDeskMethod>(i);
     PutFlag(row, (std::string("is_") + Name(method)).c_str(), offer.method == method && usable);
   }
   // Codes by mail and by SMS look alike.
@@ -124,6 +123,14 @@ Data MethodData(const Catalog& catalog, const HelpDeskOffer& offer, const StepPr
     fields << one;
   }
   row["fields"] = std::move(fields);
+  Data questions = List();
+  for (std::size_t i = 0; i < offer.questions.size(); ++i) {
+    Data one;
+    Put(one, "field", AnswerField(i + 1));
+    Put(one, "label", QuestionText(catalog, offer.questions[i]));
+    questions << one;
+  }
+  row["questions"] = std::move(questions);
   Data documents = List();
   for (int i = 0; i <= static_cast<int>(kLastSeenDocument); ++i) {
     Data one;
@@ -295,6 +302,9 @@ Response VerifyCaller(const PageContext& context, Request& request, const HelpDe
     return Damaged(context, request);
   }
   answer.code = form.TakeSecret("code");
+  for (std::size_t i = 1; i <= kMostQuestionsAsked && form.Has(AnswerField(i)); ++i) {
+    answer.answers.push_back(form.TakeSecret(AnswerField(i)));
+  }
   for (int i = 0; i <= static_cast<int>(kLastPersonalField); ++i) {
     const auto field = static_cast<PersonalField>(i);
     if (form.Has(Name(field))) answer.personal.emplace_back(field, form.Text(Name(field)));
@@ -386,6 +396,9 @@ void AddHelpDeskRequestPages(Router& router, const PageContext& context) {
       {"method", 16, false, true}, {"seen", 16}, {"reached", 8}, {"code", 32, true}};
   for (int i = 0; i <= static_cast<int>(kLastPersonalField); ++i) {
     proof.push_back({Name(static_cast<PersonalField>(i)), kMostSaid});
+  }
+  for (std::size_t i = 1; i <= kMostQuestionsAsked; ++i) {
+    proof.push_back({AnswerField(i), kMostAnswer, true});
   }
   add("verify", PageWithId<HelpDeskId>(context, VerifyCaller), std::move(proof));
   add("act", PageWithId<HelpDeskId>(context, CarryItOut));

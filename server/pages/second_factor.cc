@@ -35,21 +35,24 @@ Response GiveCode(const PageContext& context, Request& request) {
     return ShowCode(context, request, context.catalog.Say(proven.error().message),
                     HttpStatus(proven.error().code));
   }
-  return std::move(
-      Response::SeeOther(NextOf(request)).With("Set-Cookie", SessionCookie(proven->token)));
+  return std::move(Response::SeeOther(PlaceOf(proven->session, NextOf(request)))
+                       .With("Set-Cookie", SessionCookie(proven->token)));
 }
 
 // `base` is where the forms go: the set-up has the same steps at sign-in and later.
 struct SetUp {
   const char* base;
   bool incomplete;  // at sign-in
+  Right needs = Right::kSession;
+  bool own = false;  // of the page /me: it begins with the password, typed once more
 };
 
 Data SetUpFrame(const PageContext& context, const Request& request, const SetUp& set_up) {
   Data data = Frame(context, request, context.catalog.Text("factor.set_up_title"), "");
   Put(data, "base", set_up.base);
   Put(data, "next", NextOf(request));
-  for (const char* name : {"problem", "secret", "begun", "fido", "key_problem"}) {
+  PutFlag(data, "own", set_up.own);
+  for (const char* name : {"problem", "secret", "begun", "fido", "key_problem", "wrong_password"}) {
     data[name] = Data(false);
   }
   // Later the page of the sessions adds further keys.
@@ -62,7 +65,17 @@ Response ShowSetUp(const PageContext& context, const Request& request, const Set
 }
 
 // The secret is on this one page, and on no other.
-Response Begin(const PageContext& context, const Request& request, const SetUp& set_up) {
+Response Begin(const PageContext& context, Request& request, const SetUp& set_up) {
+  if (set_up.own) {
+    const auto proven = context.services.sessions.ProvePassword(
+        *request.session, request.form->TakeSecret("password"));
+    if (!proven) {
+      context.services.report(request, proven.error());
+      Data data = SetUpFrame(context, request, set_up);
+      Put(data, "wrong_password", context.catalog.Say(proven.error().message));
+      return Show(context, request, "factor_set_up", data, HttpStatus(proven.error().code));
+    }
+  }
   const auto proposal = context.services.factors->Propose(*request.session);
   if (!proposal) return ShowFailure(context, request, proposal.error());
   auto image = MakeQr(proposal->uri);
@@ -128,7 +141,7 @@ void AddSetUp(Router& router, const PageContext& context, const SetUp& set_up) {
   const std::string base = set_up.base;
   Route show;
   show.pattern = base;
-  show.needs = Right::kSession;
+  show.needs = set_up.needs;
   show.handler = [context, set_up](Request& request) {
     return ShowSetUp(context, request, set_up);
   };
@@ -136,11 +149,12 @@ void AddSetUp(Router& router, const PageContext& context, const SetUp& set_up) {
   Route begin;
   begin.method = Method::kPost;
   begin.pattern = base;
-  begin.needs = Right::kSession;
+  begin.needs = set_up.needs;
   begin.handler = [context, set_up](Request& request) { return Begin(context, request, set_up); };
   begin.body = Body::kForm;
   begin.form = {CsrfField(), {"next", 2048}};
   Route confirm = begin;
+  if (set_up.own) begin.form.push_back({"password", 1024, true, true});
   confirm.pattern = base + "/confirm";
   confirm.handler = [context, set_up](Request& request) {
     return Confirm(context, request, set_up);
@@ -185,14 +199,14 @@ Response ShowRecoveryCodes(const PageContext& context, const Request& request,
 void AddFactorPages(Router& router, const PageContext& context) {
   Route show;
   show.pattern = "/sign-in/code";
-  show.needs = Right::kSession;
+  show.needs = Right::kSelf;
   show.handler = [context](Request& request) { return ShowCode(context, request, "", 200); };
   show.query = {"next"};
   show.incomplete = true;
   Route give;
   give.method = Method::kPost;
   give.pattern = show.pattern;
-  give.needs = Right::kSession;
+  give.needs = Right::kSelf;
   give.handler = [context](Request& request) { return GiveCode(context, request); };
   give.body = Body::kForm;
   give.form = {CsrfField(), {"code", 64, true}, {"assertion", kFidoAnswerBytes}, {"next", 2048}};
@@ -201,6 +215,9 @@ void AddFactorPages(Router& router, const PageContext& context) {
   router.Add(std::move(give));
   AddSetUp(router, context, SetUp{"/sign-in/set-up", true});
   AddSetUp(router, context, SetUp{"/second-factor", false});  // where it is optional
+  if (context.services.self_service) {
+    AddSetUp(router, context, SetUp{"/me/app", false, Right::kSelf, true});
+  }
 }
 
 }  // namespace keyferry::server

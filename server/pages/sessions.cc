@@ -35,18 +35,6 @@ std::string BrowserName(const Catalog& catalog, std::string_view agent) {
                         : catalog.Text("sessions.browser_on", {browser, system});
 }
 
-Data SessionRow(const Catalog& catalog, const Session& session, const SessionId& current) {
-  Data row;
-  Put(row, "id", session.id.Hex());
-  Put(row, "login", session.actor.login);
-  Put(row, "browser", BrowserName(catalog, session.browser));
-  Put(row, "address", session.address);
-  row["since"] = Time(session.created * 1000);
-  row["until"] = Time(session.idle_until * 1000);
-  PutFlag(row, "current", session.id == current);
-  return row;
-}
-
 // Of all who have a session or a second factor those whose it is up to this administrator to end.
 Result<std::vector<AccountId>> Theirs(const PageContext& context, const Actor& actor,
                                       const std::vector<Session>& sessions,
@@ -144,6 +132,18 @@ Response Reset(const PageContext& context, Request& request, const AccountId& ac
 }
 
 }  // namespace
+
+Data SessionRow(const Catalog& catalog, const Session& session, const SessionId& current) {
+  Data row;
+  Put(row, "id", session.id.Hex());
+  Put(row, "login", session.actor.login);
+  Put(row, "browser", BrowserName(catalog, session.browser));
+  Put(row, "address", session.address);
+  row["since"] = Time(session.created * 1000);
+  row["until"] = Time(session.idle_until * 1000);
+  PutFlag(row, "current", session.id == current);
+  return row;
+}
 
 void AddSessionPages(Router& router, const PageContext& context) {
   router.Add({Method::kGet, "/sessions", Right::kSession,

@@ -44,7 +44,7 @@ Response SignIn(const PageContext& context, Request& request) {
 
 Response Welcome(Request& request, SignedIn& signed_in, const std::string& next) {
   request.session = std::move(signed_in.session);  // for the access log
-  std::string target = next;
+  std::string target = PlaceOf(*request.session, next);
   if (request.session->stage != SessionStage::kComplete) {
     target =
         request.session->stage == SessionStage::kCodeOwed ? "/sign-in/code" : "/sign-in/set-up";
@@ -71,7 +71,7 @@ void AddSignInRoutes(Router& router, const PageContext& context) {
               {{"name", 256, false, true}, {"password", 1024, true, true}, {"next", 2048}}});
   router.Add({Method::kPost,
               "/sign-out",
-              Right::kSession,
+              Right::kSelf,
               [context](Request& request) {
                 context.services.sessions.SignOut(request.session_token);
                 return std::move(Response::SeeOther("/sign-in")

@@ -19,7 +19,9 @@ void KeepForm(const Catalog& catalog, Request& request, const Route& route, Data
     if (field.secret) {
       if (request.form->TakeSecret(field.name).empty()) continue;
       Put(row, "label",
-          catalog.Text(field.name == "again" ? "step_up.field_again" : "step_up.field_password"));
+          catalog.Text(field.name == "again"                 ? "step_up.field_again"
+                       : field.name.rfind("answer_", 0) == 0 ? "step_up.field_answer"
+                                                             : "step_up.field_password"));
       secrets << row;
       any = true;
     } else if (request.form->Has(field.name)) {

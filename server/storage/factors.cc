@@ -158,6 +158,7 @@ Result<bool> SqlStore::ResetFactor(const AccountId& account, const std::string& 
     if (!t.commit) return false;
     PutRecovery(t.sql, account, {});
     Execute(t.sql, "DELETE FROM fido_keys WHERE account_id = :account", account.Hex());
+    Execute(t.sql, "DELETE FROM security_answers WHERE account_id = :account", account.Hex());
     Execute(t.sql, "DELETE FROM sessions WHERE actor_id = :account", account.Hex());
     Execute(t.sql, "DELETE FROM failures WHERE counter = :counter", counter);
     AppendChained(t.sql, audit);

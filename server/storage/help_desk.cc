@@ -250,6 +250,16 @@ Result<HelpDeskStore::Stepped> SqlStore::StepHelpDesk(const Step& step) {
       t.commit = false;
       return Stepped::kMoved;
     }
+    if (step.spends) {
+      const long long code = step.spends->step;
+      if (Execute(t.sql,
+                  "UPDATE factors SET last_step = :step WHERE account_id = :account AND app > 0 "
+                  "AND last_step < :same",
+                  code, step.spends->account.Hex(), code) != 1) {
+        t.commit = false;
+        return Stepped::kSpent;
+      }
+    }
     if (auto stands = Require(t.sql, step.only_if); !stands) return tl::unexpected(stands.error());
     for (const std::uint64_t number : step.decided) {
       const std::string as = Name(step.decided_as);

@@ -383,6 +383,12 @@ const std::vector<Migration>& Migrations() {
            "CREATE INDEX help_desk_attempts_sms ON help_desk_attempts (created) WHERE method = "
            "'sms_code'",
        }},
+      {"security questions",
+       {
+           R"(CREATE TABLE security_answers (
+  account_id TEXT NOT NULL, question TEXT NOT NULL, salt TEXT NOT NULL, sealed TEXT NOT NULL,
+  created BIGINT NOT NULL, PRIMARY KEY (account_id, question)))",
+       }},
   };
   return migrations;
 }

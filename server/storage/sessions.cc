@@ -136,6 +136,18 @@ Result<std::vector<Session>> SqlStore::Sessions(std::int64_t now) {
   });
 }
 
+Result<std::vector<Session>> SqlStore::SessionsOf(const AccountId& account, std::int64_t now) {
+  return database_.Read([&](soci::session& sql) -> Result<std::vector<Session>> {
+    const long long moment = now;
+    return Select<SessionColumns>(
+        sql,
+        std::string("SELECT ") + SessionColumns::kList +
+            " FROM sessions WHERE actor_id = :actor AND idle_until > :now AND expires > :same AND "
+            "stage = 0 ORDER BY created, session_id",
+        account.Hex(), moment, moment);
+  });
+}
+
 Result<std::size_t> SqlStore::EndSessions(const AccountId& account,
                                           const std::optional<SessionId>& only,
                                           const std::optional<SessionId>& kept,

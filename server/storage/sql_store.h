@@ -14,7 +14,8 @@
 namespace keyferry::server {
 
 // The Store port over SQL. One .cc a part: alarms, changes, sources, jobs, held, keys, enrolments,
-// help_desk, notices, workstations, sessions, api, audit, audit_search, reports, restore, upkeep.
+// help_desk, notices, workstations, sessions, api, audit, audit_search, reports, restore,
+// security_answers, upkeep.
 class SqlStore final : public Store {
  public:
   // `node`: this server among others on the database (node_link.h); empty where it is the only one.
@@ -150,6 +151,7 @@ class SqlStore final : public Store {
   Result<void> RenewSession(const Hash32& token_hash, std::int64_t idle_until) override;
   Result<void> EndSession(const Hash32& token_hash, const AuditEntry& audit) override;
   Result<std::vector<Session>> Sessions(std::int64_t now) override;
+  Result<std::vector<Session>> SessionsOf(const AccountId& account, std::int64_t now) override;
   Result<std::size_t> EndSessions(const AccountId& account, const std::optional<SessionId>& only,
                                   const std::optional<SessionId>& kept,
                                   const AuditEntry& audit) override;
@@ -201,6 +203,11 @@ class SqlStore final : public Store {
   Result<void> AnswerRequest(std::string_view principal, const Hash32& key,
                              const StoredAnswer& answer) override;
   Result<void> ForgetRequest(std::string_view principal, const Hash32& key) override;
+
+  Result<std::vector<SecurityAnswer>> SecurityAnswers(const AccountId& account) override;
+  Result<void> PutSecurityAnswers(const AccountId& account,
+                                  const std::vector<SecurityAnswer>& answers,
+                                  const AuditEntry& audit) override;
 
   Result<Opened> OpenHelpDesk(const HelpDeskRequest& request, const AuditEntry& audit) override;
   Result<std::optional<HelpDeskRequest>> FindHelpDesk(const HelpDeskId& id) override;

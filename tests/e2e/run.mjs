@@ -22,6 +22,7 @@ import { fourEyesTests } from './four_eyes.mjs';
 import { helpDeskTests, withBusyHelpDesk } from './help_desk.mjs';
 import { methodTests, withGateway } from './help_desk_methods.mjs';
 import { clearEnrolmentTests, keyTests } from './keys.mjs';
+import { ownPageTests, withSelfService } from './me.mjs';
 import { noticeTests } from './notices.mjs';
 import { languageTests, withOwnTexts } from './languages.mjs';
 import { roleTests, withScope } from './roles.mjs';
@@ -32,7 +33,7 @@ import { webhookTests, withWebhook } from './webhook.mjs';
 
 const { values: options } = parseArgs({ options: { preset: { type: 'string', default: 'release' }, screenshots: { type: 'string' }, only: { type: 'string' } } });
 // Long, so that no test meets a step-up but the one that is about it.
-class PatientStack extends withSingleSignOn(withGateway(withWebhook(withAttributes(withOwnTexts(withScope(withBusyHelpDesk(withMail(linked(withSecondPort(Stack)))))))))) {
+class PatientStack extends withSingleSignOn(withSelfService(withGateway(withWebhook(withAttributes(withOwnTexts(withScope(withBusyHelpDesk(withMail(linked(withSecondPort(Stack))))))))))) {
   serverConfig() { return super.serverConfig().replace('[passwords]\n', '[sign_in]\nstep_up_minutes = 120\n\n[passwords]\n'); }
 }
 const stack = new PatientStack({ preset: options.preset });
@@ -120,16 +121,6 @@ try {
     assert(texts[0] === texts[1] && texts[1] === texts[2], `the pages differ: ${JSON.stringify(texts)}`);
     await axe(page, 'sign-in with an error');
     await picture(page, 'sign-in-refused');
-  });
-
-  await test('sign-in: right password without a role is refused in words', async (page) => {
-    const person = stack.account('employee_without_key');
-    await page.goto(stack.pageUrl);
-    await page.getByLabel('User name').fill(person.login);
-    await page.getByLabel('Password').fill(person.password);
-    await page.getByRole('button', { name: 'Sign in' }).click();
-    await page.getByRole('alert').waitFor();
-    assert(new URL(page.url()).pathname.startsWith('/sign-in'), `landed on ${page.url()}`);
   });
 
   await test('the check-up page tells what the server stands on', async (page) => {
@@ -340,6 +331,7 @@ try {
   for (const run of factorTests({ stack, test, signIn, axe, picture, admin })) await run();
   for (const run of fidoTests({ stack, test, signIn, axe, picture, admin })) await run();
   for (const run of singleSignOnTests({ stack, test, axe, picture, admin })) await run();
+  for (const run of ownPageTests({ stack, test, signIn, axe, picture, admin })) await run();
   for (const run of roleTests({ stack, test, signIn, axe, picture, admin })) await run();
   for (const run of fourEyesTests({ stack, test, signIn, axe, picture, admin })) await run();
   for (const run of noticeTests({ stack, test, signIn, axe, picture, admin })) await run();

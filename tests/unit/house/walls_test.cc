@@ -56,6 +56,7 @@ const std::vector<std::pair<std::string, std::set<std::string>>> kLibraryRooms =
     {"ldap.h", {"server/directory"}},
     {"lber.h", {"server/directory"}},
     {"soci/", {"server/storage"}},
+    {"unicode/", {"server/core"}},  // ICU
     {"sqlite3.h", {"server/storage"}},
     {"boost/beast", {"server/http"}},
     {"kainjow/", {"server/pages"}},

@@ -106,6 +106,16 @@ struct Desk : Office {
     REQUIRE(opened);
     return opened->id;
   }
+  // As the agent's page has it; the policy must allow the method.
+  HelpDeskOffer OfferOf(const HelpDeskId& id, HelpDeskMethod method) {
+    const auto view = service->Get(agent, id);
+    REQUIRE(view);
+    for (const HelpDeskOffer& offer : view->offers) {
+      if (offer.method == method) return offer;
+    }
+    FAIL("the method is not offered");
+    return {};
+  }
   HelpDeskRequest Row(const HelpDeskId& id) { return store->FindHelpDesk(id)->value(); }
   std::uint64_t At(const HelpDeskId& id) { return Row(id).version; }
   static HelpDeskAnswer Seen() {

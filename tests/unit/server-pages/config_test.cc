@@ -77,13 +77,14 @@ TEST_CASE("a good configuration, its defaults and relative paths") {
   CHECK_FALSE(config->keys.allow_simulator);
   CHECK(config->log.level == "info");
   CHECK_FALSE(config->postgres);
-  CHECK(config->help_desk.points == std::array<std::int64_t, 7>{3, 2, 1, 1, 3, 1, 0});
+  CHECK(config->help_desk.points == std::array<std::int64_t, 9>{3, 2, 1, 1, 3, 1, 0, 2, 0});
+  CHECK_FALSE(config->self_service.enabled);
   CHECK(config->help_desk.personal_data == std::vector<std::string>{"employee_id"});
   const auto desk = Parse(std::string(kGood) +
                           "[help_desk]\nverification_points = 3\npoints_in_person = 0\n"
                           "personal_data = [\"title\", \"department\"]\n");
   REQUIRE(desk);
-  CHECK(desk->help_desk.points == std::array<std::int64_t, 7>{0, 2, 1, 1, 3, 1, 0});
+  CHECK(desk->help_desk.points == std::array<std::int64_t, 9>{0, 2, 1, 1, 3, 1, 0, 2, 0});
   CHECK(desk->help_desk.personal_data.size() == 2);
 }
 
@@ -129,6 +130,53 @@ TEST_CASE("OpenLDAP is configured by one key, and keys of the other kind are ref
   REQUIRE_FALSE(config);
   CHECK_THAT(config.error().message,
              Catch::Matchers::Contains("one of: active-directory, openldap"));
+}
+
+TEST_CASE("employees themselves: off by default, their questions read and bounded") {
+  const auto with = [](const std::string& lines) {
+    return Parse(kGood + ("[self_service]\n" + lines));
+  };
+  auto config = with("enabled = true\n");
+  REQUIRE(config);
+  CHECK(config->self_service.enabled);
+  CHECK(config->self_service.questions.empty());
+  CHECK(config->help_desk.points.back() == 1);
+  config = with(
+      "questions = [\"One?\", \"Two? | Два?\", \"Three?\", \"Four?\", \"Five?\"]\n"
+      "answers = 5\nasked = 4\nanswer_length = 6\n");
+  REQUIRE(config);
+  const auto& questions = config->self_service.questions;
+  REQUIRE(questions.size() == 5);
+  CHECK(questions[0].english == "One?");
+  CHECK(questions[0].ukrainian.empty());
+  CHECK(questions[1].english == "Two?");
+  CHECK(questions[1].ukrainian == "Два?");
+  CHECK(questions[0].id.size() == 20);
+  CHECK(questions[0].id != questions[1].id);
+  for (const auto& [lines, complaint] : std::vector<std::pair<std::string, std::string>>{
+           {"questions = [\"One?\"]", "5 to 40"},
+           {"questions = [\"A?\", \"B?\", \"C?\", \"D?\", \"A?\"]", "twice"},
+           {"questions = [\"A?\", \"B?\", \"C?\", \"D?\", \" | E?\"]", "write a question"},
+           {"questions = [\"A?\", \"B?\", \"C?\", \"D?\", \"E | F | G\"]", "write a question"},
+           {"questions = [\"A?\", \"B?\", \"C?\", \"D?\", \"E\\u0001\"]", "write a question"},
+           {"questions = [\"A?\", \"B?\", \"C?\", \"D?\", \"" + std::string(201, 'x') + "\"]",
+            "write a question"},
+           {"answers = 2", "self_service.answers"},
+           {"answers = 6", "self_service.answers"},
+           {"asked = 1", "self_service.asked"},
+           {"asked = 4", "self_service.asked"},
+           {"answer_length = 2", "self_service.answer_length"}}) {
+    INFO(lines);
+    const auto refused = with(lines + "\n");
+    REQUIRE_FALSE(refused);
+    CHECK_THAT(refused.error().message, Catch::Matchers::Contains(complaint));
+  }
+  // Points of what nobody can do do not make a policy that can be met.
+  const std::string only =
+      "[help_desk]\npoints_in_person = 0\npoints_call_back = 0\npoints_mail_code = 0\n"
+      "points_personal_data = 0\npoints_key_touch = 0\npoints_totp = 0\npoints_questions = 9\n";
+  CHECK_FALSE(Parse(kGood + only));
+  CHECK(with("enabled = true\n" + only));
 }
 
 TEST_CASE("addresses of webhooks, which no complaint shows") {
@@ -320,9 +368,10 @@ TEST_CASE("a bad configuration is refused with file, line and remedy") {
       {std::string(kGood) + "[help_desk]\nrequest_minutes = 1\n", 16, "from 2 to 60"},
       {std::string(kGood) + "[help_desk]\nattempts = 0\n", 16, "from 1 to 10"},
       {std::string(kGood) + "[help_desk]\nresets_per_day = 0\n", 16, "from 1 to 100"},
-      {std::string(kGood) + "[help_desk]\nverification_points = 12\n", 16, "cannot be reached"},
-      {std::string(kGood) + "[help_desk]\nverification_methods = 6\npoints_mail_code = 0\n", 15,
-       "cannot be reached"},
+      {std::string(kGood) + "[help_desk]\nverification_points = 14\n", 16, "cannot be reached"},
+      {std::string(kGood) +
+           "[help_desk]\nverification_methods = 6\npoints_mail_code = 0\npoints_totp = 0\n",
+       15, "cannot be reached"},
       {std::string(kGood) + "[help_desk]\npersonal_data = [\"phone\"]\n", 16,
        "may hold employee_id, mail, title and department"},
       {"", 1, "server.state_dir is missing"},

@@ -165,6 +165,9 @@ TEST_CASE("what is guarded wants a fresh proof, of people alone") {
                        "POST /enrolments/{id}/clear",
                        "POST /help-desk/requests/{id}/act",
                        "POST /keys/{id}/step",
+                       "POST /me/app",
+                       "POST /me/app/confirm",
+                       "POST /me/questions",
                        "POST /reports/objections/{number}/lift",
                        "POST /second-factor",
                        "POST /second-factor/confirm",
@@ -328,4 +331,48 @@ TEST_CASE("a QR code has its three finder patterns and one size a text") {
   CHECK(image->path.find("M0 " + std::to_string(image->size - 1) + "h7") != std::string::npos);
   CHECK_FALSE(MakeQr(SecureBytes()));
   CHECK_FALSE(MakeQr(SecureBytes(1001)));
+}
+
+TEST_CASE("employees set an app up with their password, typed once more") {
+  World world(KEYFERRY_WEB_DIR);
+  fake::Populate(world);
+  Session session = world.sessions.sessions.at(World::kToken);
+  session.actor.id = world.directory.people[0].person.id;
+  session.actor.roles = Role::kEmployee;
+  world.sessions.sessions[World::kToken] = session;
+  CHECK(world.Send(world.Get("/me")).body.find("href=\"/me/app?next=/me\"") != std::string::npos);
+  CHECK(world.Send(world.Get("/me/app?next=/me")).body.find("name=\"password\"") !=
+        std::string::npos);
+  for (const char* typed : {"", "&password=", "&password=wrong"}) {
+    INFO(typed);
+    const Response refused = world.Send(world.Post("/me/app", Csrf() + typed));
+    CHECK(refused.status >= 400);
+    CHECK(refused.body.find(fake::FakeSecondFactor::kSecret) == std::string::npos);
+  }
+  CHECK(world.factors.calls.empty());
+  const Response begun = world.Send(world.Post("/me/app", Csrf() + "&next=/me&password=right"));
+  CHECK(begun.status == 200);
+  CHECK(begun.body.find("action=\"/me/app/confirm\"") != std::string::npos);
+  CHECK(begun.body.find("data-secret") != std::string::npos);
+  const Response done =
+      world.Send(world.Post("/me/app/confirm", Csrf() + "&next=/me&first=135791&second=135790"));
+  CHECK(done.status == 200);
+  CHECK(done.body.find(fake::FakeSecondFactor::kRecovery) != std::string::npos);
+  CHECK(done.body.find("href=\"/me\"") != std::string::npos);
+}
+
+TEST_CASE("where an app is set up, or nobody is asked for one, none is offered") {
+  World world(KEYFERRY_WEB_DIR);
+  fake::Populate(world);
+  Session& session = world.sessions.sessions.at(World::kToken);
+  session.actor.id = world.directory.people[0].person.id;
+  const auto offered = [&world] {
+    return world.Send(world.Get("/me")).body.find("/me/app") != std::string::npos;
+  };
+  CHECK(offered());
+  world.factors.factors.push_back({session.actor.id, session.actor.login, 1'700'000'000'000, 8});
+  CHECK_FALSE(offered());
+  world.factors.factors.clear();
+  world.factors.on = false;
+  CHECK_FALSE(offered());
 }

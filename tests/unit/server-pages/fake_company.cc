@@ -199,6 +199,8 @@ void AddHelpDesk(World& world) {
   view.offers[6].shown = "••• 42";
   view.offers[6].sent = request.opened;
   view.offers[6].sent_until = request.expires;
+  view.offers[static_cast<std::size_t>(HelpDeskMethod::kQuestions)].questions = {
+      world.questions.offered.offered[2], world.questions.offered.offered[0]};
   view.offers[3].fields = {PersonalField::kEmployeeId, PersonalField::kDepartment};
 }
 

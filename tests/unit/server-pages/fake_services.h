@@ -15,6 +15,7 @@
 #include "server/core/four_eyes.h"
 #include "server/core/help_desk.h"
 #include "server/core/notices.h"
+#include "server/core/security_questions.h"
 #include "server/core/webhook.h"
 #include "server/http/router.h"
 #include "server/pages/pages.h"
@@ -35,6 +36,8 @@ struct FakeSessions final : SessionService {
                           std::string_view address, std::string_view browser) override;
   Result<Session> FindIncomplete(std::string_view token, std::string_view address) override;
   Result<std::vector<Session>> List() override;
+  Result<std::vector<Session>> Of(const AccountId& account) override;
+  Result<void> ProvePassword(const Session& session, const SecureBytes& password) override;
   Result<void> End(const Actor& actor, const SessionId& id) override;
   Result<std::size_t> EndOthers(const Actor& actor, const SessionId& kept) override;
   Result<std::size_t> EndAll(const Actor& actor, const AccountId& account) override;
@@ -64,13 +67,15 @@ struct FakeSecondFactor final : SecondFactor {
                          const SecureBytes& code) override;
   bool NeedsStepUp(const Session&) override { return stale; }
   Result<std::vector<FactorView>> List() override { return factors; }
+  Result<std::optional<FactorView>> Of(const AccountId& account) override;
+  bool On() const override { return on; }
   Result<std::vector<SecureBytes>> NewRecovery(const Session& session) override;
   Result<void> Reset(const Actor& actor, const AccountId& account) override;
   static constexpr char kCode[] = "135790";
   static constexpr char kSecret[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
   static constexpr char kRecovery[] = "abcd-efgh-ijkl-mnop";
   FakeSessions& sessions;
-  bool stale = false;
+  bool stale = false, on = true;
   std::vector<FactorView> factors;
   std::vector<std::string> calls;
 };
@@ -414,6 +419,19 @@ struct FakeNotices final : NoticeService {
   std::vector<std::string> calls;
 };
 
+// Answers that were set last, in clear.
+struct FakeQuestions final : SecurityQuestions {
+  FakeQuestions();
+  const QuestionsConfig& config() const override { return offered; }
+  Result<Standing> Of(const AccountId&) override { return standing; }
+  Result<void> Set(const Session& session, const SecureBytes& password,
+                   const std::vector<Given>& given) override;
+  QuestionsConfig offered;
+  Standing standing;
+  std::optional<Error> error;
+  std::vector<std::string> calls;
+};
+
 struct FakeReports final : ReportService {
   Result<ReportFigures> Figures() override { return figures; }
   Result<std::vector<ReportChange>> Changes(ChangeList list, std::int64_t day, std::uint64_t before,
@@ -489,6 +507,7 @@ struct World {
   FakeAlarm alarm;
   FakeWebhooks webhooks;
   FakeNotices notices;
+  FakeQuestions questions;
   std::optional<Error> audit_damage;
   std::vector<Error> reported;
   std::mutex reported_mutex;

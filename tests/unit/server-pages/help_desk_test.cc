@@ -389,3 +389,24 @@ TEST_CASE("hostile names, reasons and tickets stay text") {
     }
   }
 }
+
+TEST_CASE(
+    "security questions and app: what the caller says goes on, in order, and comes back never") {
+  Counter counter;
+  const Response page = counter.Page();
+  CHECK(Has(page, "Which friend?"));
+  CHECK(Has(page, "Which school?"));
+  CHECK_FALSE(Has(page, "Which street?"));
+  counter.help_desk.right = false;
+  const Response wrong =
+      counter.Step("verify", "&method=questions&answer_1=told-one&answer_2=told-two");
+  CHECK(wrong.status == 422);
+  CHECK_FALSE(Has(wrong, "told-"));
+  const Response code = counter.Step("verify", "&method=totp&code=135%20790");
+  CHECK(code.status == 422);
+  CHECK_FALSE(Has(code, "135"));
+  REQUIRE(counter.help_desk.calls.size() >= 2);
+  CHECK(counter.help_desk.calls[counter.help_desk.calls.size() - 2].find(
+            "questions told-one told-two") != std::string::npos);
+  CHECK(counter.help_desk.calls.back().find("totp code 135 790") != std::string::npos);
+}

@@ -85,6 +85,10 @@ struct Floor : World {
   explicit Floor(PeopleConfig people_config = {})
       : World(KEYFERRY_WEB_DIR, std::move(people_config)) {
     fake::Populate(*this);
+    PersonDetail carol;  // who asks
+    carol.person.id = MakeId<AccountId>(0xAC);
+    carol.person.login = "carol.case";
+    directory.people.push_back(carol);
     Refill();
   }
 
@@ -151,14 +155,14 @@ struct Floor : World {
            rotation.calls.size() + help_desk.calls.size() + activation_mail.calls.size() +
            alarm.calls.size() + audit_filters.calls.size() + attributes.calls.size() +
            four_eyes.calls.size() + webhooks.calls.size() + warnings.calls.size() +
-           notices.calls.size() + tokens.calls.size() - judged +
+           notices.calls.size() + questions.calls.size() + tokens.calls.size() - judged +
            static_cast<std::size_t>(check_up.runs);
   }
 
   mutable int asked = 1000;
 };
 
-// Nobody's, each alone, each pair, all.
+// Nobody's, each alone, each pair, all; and an employee's.
 std::vector<Roles> EveryMixture() {
   std::set<std::uint8_t> bits{0};
   Roles all;
@@ -167,6 +171,7 @@ std::vector<Roles> EveryMixture() {
     for (const Role other : kAllRoles) bits.insert((one | other).bits());
   }
   bits.insert(all.bits());
+  bits.insert(Roles(Role::kEmployee).bits());
   std::vector<Roles> out;
   for (const std::uint8_t mixture : bits) {
     Roles roles;
@@ -221,6 +226,24 @@ TEST_CASE("every route × every mixture of roles × here and elsewhere") {
   }
   CHECK(refused == should_refuse);
   CHECK(allowed > 200);
+}
+
+TEST_CASE("an employee without a role reaches /me, the proof that it is them, and the way out") {
+  Floor world;
+  std::set<std::string> reached;
+  for (const Route& route : world.browser->routes()) {
+    if (!route.needs.right || !May(Role::kEmployee, *route.needs.right)) continue;
+    if (route.pattern.rfind("/me/", 0) == 0 || route.pattern == "/me") continue;
+    reached.insert(NameOf(route));
+  }
+  CHECK(reached == std::set<std::string>{"GET /", "GET /sign-in/code",
+                                         "POST /api/v1/session/code/challenge",
+                                         "POST /api/v1/session/step-up/challenge",
+                                         "POST /sign-in/code", "POST /sign-out"});
+  for (const RightInfo& info : AllRights()) {
+    INFO(info.name);
+    CHECK(May(Role::kEmployee, info.right) == (info.right == Right::kSelf));
+  }
 }
 
 TEST_CASE("every route × nobody") {
@@ -316,7 +339,9 @@ TEST_CASE("the table in docs/security.md is the matrix") {
   const std::string text{std::istreambuf_iterator<char>(in), {}};
   std::string table = "| right | token scope |";
   std::string rule = "|---|---|";
-  for (const Role role : kAllRoles) {
+  std::vector<Role> columns(std::begin(kAllRoles), std::end(kAllRoles));
+  columns.push_back(Role::kEmployee);
+  for (const Role role : columns) {
     table += std::string(" ") + Name(role) + " |";
     rule += "---|";
   }
@@ -324,7 +349,7 @@ TEST_CASE("the table in docs/security.md is the matrix") {
   for (const RightInfo& info : AllRights()) {
     table += std::string("| `") + info.name + "` | " +
              (*info.scope == '\0' ? std::string("–") : "`" + std::string(info.scope) + "`") + " |";
-    for (const Role role : kAllRoles) table += May(role, info.right) ? " yes |" : " |";
+    for (const Role role : columns) table += May(role, info.right) ? " yes |" : " |";
     table += std::string(" ") + info.what + " |\n";
   }
   INFO("The table should be:\n" << table);
