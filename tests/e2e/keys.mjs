@@ -151,6 +151,11 @@ export function clearEnrolmentTests({ stack, test, signIn, axe, picture, admin }
       assert(row.actor === admin.login && row.detail.includes('e2e: left us'), JSON.stringify(row));
       const again = await stack.api.request('POST', `/api/v1/enrolments/${begun.id}/clear`, { json: { reason: 'e2e: twice' } });
       assert(again.status === 409, `cleared twice: ${again.status}`);
+      // The same by the API.
+      const next = await stack.api.must('POST', '/api/v1/enrolments', { json: { account: stack.employee.id, device: free.device, workstation: free.workstation } });
+      await until('it is enrolled anew', async () => (await stack.api.must('GET', `/api/v1/enrolments/${next.id}`)).state === 'done');
+      await stack.api.must('POST', `/api/v1/enrolments/${next.id}/clear`, { json: { reason: 'e2e: by the API' } });
+      await until('the key is free once more', async () => (await stack.api.must('GET', '/api/v1/keys/unassigned')).keys.some(({ device }) => device === free.device));
     }),
   ];
 }

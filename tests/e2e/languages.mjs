@@ -26,7 +26,7 @@ function pseudo() {
   })).join('\n');
 }
 
-export function languageTests({ stack, test, signIn, axe, picture, onTwoPages, admin }) {
+export function languageTests({ stack, test, signIn, axe, picture, admin }) {
   const assert = (condition, message) => { if (!condition) throw new Error(message); };
   const pages = () => ({ employees: `${stack.pageUrl}employees`, employee: stack.employeeUrl, password: `${stack.employeeUrl}/password`, keys: `${stack.pageUrl}keys`,
     workstations: `${stack.pageUrl}workstations`, policy: `${stack.pageUrl}policies/new`, tokens: `${stack.pageUrl}tokens`, alarm: `${stack.pageUrl}alarm`, 'check-up': `${stack.pageUrl}check-up`,
@@ -63,11 +63,11 @@ export function languageTests({ stack, test, signIn, axe, picture, onTwoPages, a
         await own.addCookies((await first.context().cookies()).filter(({ name }) => name === '__Host-keyferry'));
         await page.goto(`${stack.pageUrl}employees`);
         await page.getByRole('heading', { name: 'Працівники' }).waitFor();
-        await onTwoPages(page, Object.entries(pages()), async (tab, [name, url]) => {
-          await tab.goto(url);
-          assert(await tab.locator('html').getAttribute('lang') === 'uk', `${name} is not marked as Ukrainian`);
-          await check(tab, name, 'uk');
-        });
+        for (const [name, url] of Object.entries(pages())) {
+          await page.goto(url);
+          assert(await page.locator('html').getAttribute('lang') === 'uk', `${name} is not marked as Ukrainian`);
+          await check(page, name, 'uk');
+        }
         // One's own choice goes before the browser's, comes back to the same page, and stays.
         await page.goto(`${stack.pageUrl}employees?query=${encodeURIComponent('anna')}`);
         await page.getByRole('button', { name: 'English' }).click();
@@ -93,18 +93,18 @@ export function languageTests({ stack, test, signIn, axe, picture, onTwoPages, a
         await page.goto(`${stack.pageUrl}employees`);
         await page.getByRole('button', { name: 'Pseudo' }).click();
         await page.locator('html[dir="rtl"]').waitFor();
-        await onTwoPages(page, Object.entries(pages()), async (tab, [name, url]) => {
-          await tab.goto(url);
-          const untouched = await tab.evaluate(() => [...document.querySelectorAll('h1, nav a, label, th, legend')].map((one) => one.innerText.trim())
+        for (const [name, url] of Object.entries(pages())) {
+          await page.goto(url);
+          const untouched = await page.evaluate(() => [...document.querySelectorAll('h1, nav a, label, th, legend')].map((one) => one.innerText.trim())
             .filter((text) => /^[A-Za-z][a-z]+( [a-z]+)*$/.test(text)));
           // What comes from the directory and the check-up's findings are not texts of the pages.
           if (!['employee', 'check-up'].includes(name)) assert(untouched.length === 0, `${name} has texts of its own: ${untouched.join(' | ')}`);
-          const heading = await tab.locator('h1').first().evaluate((element) => getComputedStyle(element).direction);
+          const heading = await page.locator('h1').first().evaluate((element) => getComputedStyle(element).direction);
           assert(heading === 'rtl', `${name} is not laid out from the right`);
-          if (name === 'employees') assert((await tab.locator('.brand').first().boundingBox()).x > 640, 'the bar is not laid out from the right');
-          await check(tab, name, 'rtl');
-          await tab.setViewportSize({ width: 1280, height: 900 });
-        });
+          if (name === 'employees') assert((await page.locator('.brand').first().boundingBox()).x > 640, 'the bar is not laid out from the right');
+          await check(page, name, 'rtl');
+          await page.setViewportSize({ width: 1280, height: 900 });
+        }
         await reload('lang = "ar-XB"\ndir = "up"\n', '`dir` must be');
         await page.goto(`${stack.pageUrl}employees`);
         await page.locator('html[dir="rtl"]').waitFor();

@@ -73,13 +73,6 @@ async function signIn(page, account) {
   sessions.set(account.login, { name, value, url: stack.pageUrl, httpOnly: true, secure: true });
 }
 
-/** `work(page, entry)` for each entry, on two pages at once: what takes the time is the browser's, and there are two processors. */
-async function onTwoPages(page, entries, work) {
-  const queue = [...entries], other = await page.context().newPage();
-  const run = async (own) => { while (queue.length) await work(own, queue.shift()); };
-  try { await Promise.all([run(page), run(other)]); } finally { await other.close(); }
-}
-
 async function axe(page, what) {
   // A colour that is still on its way from light to dark is nobody's choice.
   await page.evaluate(() => Promise.allSettled(document.getAnimations().filter((one) => one instanceof CSSTransition).map((one) => one.finished)));
@@ -148,17 +141,17 @@ try {
       password: `${stack.employeeUrl}/password`, 'add-key': `${employeePage(other)}/key`, keys: `${stack.pageUrl}keys`, key: `${stack.pageUrl}keys/${(await stack.api.must('GET', '/api/v1/keys')).keys[0].device}`,
       workstations: `${stack.pageUrl}workstations`, audit: `${stack.pageUrl}audit`, reports: `${stack.pageUrl}reports`, 'report-changes': `${stack.pageUrl}reports/changes?list=pending`, 'keys-filtered': `${stack.pageUrl}keys?state=revoked`, tokens: `${stack.pageUrl}tokens`, alarm: `${stack.pageUrl}alarm`, policies: `${stack.pageUrl}policies`, 'policy-new': `${stack.pageUrl}policies/new`,
       policy: `${stack.pageUrl}policies/${policy.id}`, matches: `${stack.pageUrl}workstations/matches`, enrolment: `${stack.pageUrl}enrolments/${stack.enrolment}`, 'check-up': `${stack.pageUrl}check-up`, 'not-found': `${stack.pageUrl}nothing/here` };
-    await onTwoPages(page, Object.entries(pages), async (own, [name, url]) => {
+    for (const [name, url] of Object.entries(pages)) {
       for (const [scheme, width] of [['light', 1280], ['dark', 390]]) {
-        await own.emulateMedia({ colorScheme: scheme });
-        await own.setViewportSize({ width, height: 900 });
-        await own.goto(url);
-        await axe(own, `${name}, ${scheme}, ${width} px`);
-        const overflow = await own.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+        await page.emulateMedia({ colorScheme: scheme });
+        await page.setViewportSize({ width, height: 900 });
+        await page.goto(url);
+        await axe(page, `${name}, ${scheme}, ${width} px`);
+        const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
         assert(overflow <= 0, `${name} at ${width} px scrolls sideways by ${overflow} px`);
-        await picture(own, `${name}-${scheme}`);
+        await picture(page, `${name}-${scheme}`);
       }
-    });
+    }
     await stack.api.must('DELETE', `/api/v1/policies/${policy.id}`);
   });
 
@@ -322,7 +315,7 @@ try {
   for (const run of methodTests({ stack, test, signIn, axe, picture, admin })) await run();
   for (const run of webhookTests({ stack, test, signIn, axe, picture })) await run();
   for (const run of reportTests({ stack, test, signIn, axe, picture, admin })) await run();
-  for (const run of languageTests({ stack, test, signIn, axe, picture, onTwoPages, admin })) await run();
+  for (const run of languageTests({ stack, test, signIn, axe, picture, admin })) await run();
   for (const run of keyTests({ stack, test, signIn, axe, picture, admin })) await run();
   for (const run of sourceTests({ stack, test, signIn, axe, picture, admin })) await run();
   for (const run of apiTests({ stack, test, signIn, axe, picture, admin })) await run();
