@@ -6,6 +6,7 @@
 
 #include <array>
 #include <catch2/catch.hpp>
+#include <chrono>
 #include <future>
 #include <string>
 #include <thread>
@@ -251,7 +252,13 @@ TEST_CASE("windows: Wine's mouse is found, asked and refused") {
     return;
   }
   const device::HidMatch match{{{0x845E, 0x0001}}};
-  const auto found = device::ListWindowsHid(match);
+  // Wine's services bring the mouse some time after the first program started, and tell nobody.
+  auto found = device::ListWindowsHid(match);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+  while (found.empty() && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    found = device::ListWindowsHid(match);
+  }
   REQUIRE(found.size() == 1);
   CHECK(found[0].id == device::UsbId{0x845E, 0x0001});
   CHECK_FALSE(found[0].product.empty());
