@@ -5,29 +5,8 @@
 
 #include "server/core/audit_entry.h"
 #include "server/core/encoding.h"
-#include "server/core/password_history.h"
-#include "server/core/totp.h"
 
 namespace keyferry::server {
-namespace {
-
-constexpr std::size_t kRecoveryCodes = 10;
-constexpr std::size_t kRecoveryBytes = 10;  // 80 bits
-constexpr std::size_t kShownGroup = 4;
-
-// "ABCDEFGH…" → "abcd-efgh-…", as it is shown.
-SecureBytes ShownRecovery(const SecureBytes& code) {
-  SecureBytes out(code.size() + code.size() / kShownGroup - 1);
-  std::size_t at = 0;
-  for (std::size_t i = 0; i < code.size(); ++i) {
-    if (i != 0 && i % kShownGroup == 0) out.data()[at++] = '-';
-    const std::uint8_t byte = code.data()[i];
-    out.data()[at++] = static_cast<std::uint8_t>(byte >= 'A' && byte <= 'Z' ? byte + 32 : byte);
-  }
-  return out;
-}
-
-}  // namespace
 
 tl::unexpected<Error> FactorSteps::NoRandom() {
   return Fail(ErrorCode::kInternal, "The system gave no random numbers.");
@@ -76,23 +55,6 @@ Result<void> FactorSteps::CheckLimit(const AccountId& account) {
   return Fail(ErrorCode::kRateLimited, "Too many wrong codes; try again in " +
                                            std::to_string(minutes) +
                                            (minutes == 1 ? " minute." : " minutes."));
-}
-
-Result<FactorSteps::RecoverySet> FactorSteps::MakeRecovery() {
-  std::array<std::uint8_t, kHistorySaltSize> salt{};
-  if (!ports_.random.Fill(salt)) return NoRandom();
-  RecoverySet set;
-  set.salt = ToHex(salt);
-  for (std::size_t i = 0; i < kRecoveryCodes; ++i) {
-    SecureBytes bytes(kRecoveryBytes);
-    if (!ports_.random.Fill(bytes.span())) return NoRandom();
-    const SecureBytes code = ToBase32(bytes.span());
-    auto hash = HistoryHash(code, set.salt);
-    if (!hash) return tl::unexpected(std::move(hash.error()));
-    set.hashes.push_back(*std::move(hash));
-    set.shown.push_back(ShownRecovery(code));
-  }
-  return set;
 }
 
 }  // namespace keyferry::server

@@ -30,14 +30,6 @@ class FactorSteps {
                                const std::string& why, const char* message);
   Result<void> CheckLimit(const AccountId& account);
 
-  // Ten recovery codes: as they are shown, and as they are kept.
-  struct RecoverySet {
-    std::string salt;
-    std::vector<std::string> hashes;
-    std::vector<SecureBytes> shown;
-  };
-  Result<RecoverySet> MakeRecovery();
-
   // Every refusal comes at a whole multiple of SessionConfig::answer_floor.
   template <typename Work>
   std::invoke_result_t<Work> OnBeat(Work work) {

@@ -20,7 +20,7 @@ struct FactorRecord {
   std::int64_t confirmed = 0;  // 0: proposed, and worth nothing yet
   std::int64_t app = 0;        // since when there is an app; 0: `sealed` is a proposal, or nothing
   std::int64_t last_step = 0;  // of the newest code that was used: it and older ones are spent
-  std::string recovery_salt;   // hex, of all recovery codes of the person
+  std::string recovery_salt;   // of all recovery codes of the person (recovery_codes.h)
   std::size_t recovery_left = 0;  // read only
   std::size_t fido_keys = 0;      // read only
 };

@@ -10,6 +10,7 @@
 #include "server/core/encoding.h"
 #include "server/core/factor_steps.h"
 #include "server/core/fido.h"
+#include "server/core/recovery_codes.h"
 #include "server/core/services.h"
 
 namespace keyferry::server {
@@ -291,7 +292,7 @@ class DefaultFidoKeys final : public FidoKeys {
 
   Result<FactorStore::NewFidoKey::First> MakeFirst(std::string_view token, const Session& session,
                                                    std::int64_t now, FidoKeyAccepted& out) {
-    auto set = steps_.MakeRecovery();
+    auto set = MakeRecoverySet(ports_.random);
     if (!set) return tl::unexpected(std::move(set.error()));
     auto renewed = steps_.Renew(session);
     if (!renewed) return tl::unexpected(std::move(renewed.error()));

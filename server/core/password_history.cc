@@ -7,26 +7,21 @@
 #include "server/core/encoding.h"
 
 namespace keyferry::server {
-namespace {
 
-constexpr unsigned long long kPasses = 3;
-constexpr std::size_t kMemory = 64u << 20;  // bytes
-static_assert(kHistorySaltSize == crypto_pwhash_argon2id_SALTBYTES);
+static_assert(kSlowHashSaltSize == crypto_pwhash_argon2id_SALTBYTES);
 
-}  // namespace
-
-Result<std::string> HistoryHash(const SecureBytes& password, std::string_view salt) {
+Result<std::string> SlowHash(const SecureBytes& secret, std::string_view salt, SlowHashCost cost) {
   const auto bytes = FromHex(salt);
-  if (!bytes || bytes->size() != kHistorySaltSize) {
-    return Fail(ErrorCode::kInternal, "The password history is damaged.");
+  if (!bytes || bytes->size() != kSlowHashSaltSize) {
+    return Fail(ErrorCode::kInternal, "The server's record is damaged: its salt is no salt.");
   }
   std::array<std::uint8_t, 32> out{};
   if (sodium_init() < 0 ||
-      crypto_pwhash_argon2id(out.data(), out.size(), reinterpret_cast<const char*>(password.data()),
-                             password.size(), bytes->data(), kPasses, kMemory,
+      crypto_pwhash_argon2id(out.data(), out.size(), reinterpret_cast<const char*>(secret.data()),
+                             secret.size(), bytes->data(), cost.passes, cost.memory,
                              crypto_pwhash_argon2id_ALG_ARGON2ID13) != 0) {
     return Fail(ErrorCode::kUnavailable,
-                "The server has no memory to compare the password with former ones; try again.");
+                "The server has no memory to hash what was typed; try again in a moment.");
   }
   return ToHex(out);
 }

@@ -339,7 +339,7 @@ Result<void> Saga::CheckAgainstPolicy(const SecureBytes& password, const Account
       ports_.store.TypedHistory(account, std::max<std::size_t>(config_.history, policy.history));
   if (!former) return tl::unexpected(former.error());
   if (former->empty()) {
-    std::array<std::uint8_t, kHistorySaltSize> salt{};
+    std::array<std::uint8_t, kSlowHashSaltSize> salt{};
     if (!ports_.random.Fill(salt)) {
       return Fail(ErrorCode::kInternal, "The system gave no random numbers.");
     }
@@ -347,7 +347,7 @@ Result<void> Saga::CheckAgainstPolicy(const SecureBytes& password, const Account
   } else {
     draft->history_salt = former->front().change.history_salt;
   }
-  auto hash = HistoryHash(password, draft->history_salt);
+  auto hash = SlowHash(password, draft->history_salt, kHistoryCost);
   if (!hash) return tl::unexpected(hash.error());
   for (const ChangeRow& row : *former) {
     if (row.change.history_salt == draft->history_salt && row.change.history_hash == *hash) {

@@ -5,7 +5,7 @@
 #include "server/core/audit_entry.h"
 #include "server/core/encoding.h"
 #include "server/core/factor_steps.h"
-#include "server/core/password_history.h"
+#include "server/core/recovery_codes.h"
 #include "server/core/sealed_proof.h"
 #include "server/core/services.h"
 #include "server/core/totp.h"
@@ -15,24 +15,7 @@ namespace {
 
 constexpr const char* kWrongCode =
     "This code is not right. Take the newest one of the app; each works once.";
-constexpr std::size_t kRecoverySymbols = 16;  // … in base 32
 constexpr std::size_t kMaxTyped = 64;
-
-// What somebody typed as a recovery code, as it is hashed: sixteen symbols of base 32, upper case.
-// Hyphens do not count; anything else is no code.
-std::optional<SecureBytes> ParseRecovery(const SecureBytes& typed) {
-  SecureBytes out(kRecoverySymbols);
-  std::size_t size = 0;
-  for (const std::uint8_t byte : typed.span()) {
-    if (byte == '-') continue;
-    const auto upper = static_cast<std::uint8_t>(byte >= 'a' && byte <= 'z' ? byte - 32 : byte);
-    const bool symbol = (upper >= 'A' && upper <= 'Z') || (upper >= '2' && upper <= '7');
-    if (!symbol || size == kRecoverySymbols) return std::nullopt;
-    out.data()[size++] = upper;
-  }
-  if (size != kRecoverySymbols) return std::nullopt;
-  return out;
-}
 
 // otpauth://totp/Keyferry:LOGIN?secret=…&issuer=Keyferry; six digits, SHA-1 and 30 s go without
 // saying. The login is percent-encoded.
@@ -128,7 +111,7 @@ class DefaultSecondFactor final : public SecondFactor {
   bool On() const override { return config_.second_factor != FactorPolicy::kOff; }
 
   Result<std::vector<SecureBytes>> NewRecovery(const Session& session) override {
-    auto set = steps_.MakeRecovery();
+    auto set = MakeRecoverySet(ports_.random);
     if (!set) return tl::unexpected(std::move(set.error()));
     const auto replaced = ports_.store.ReplaceRecovery(
         session.actor.id, set->salt, set->hashes,
@@ -194,7 +177,7 @@ class DefaultSecondFactor final : public SecondFactor {
           "These are not two codes in a row of the new entry; check the clock of the "
           "device and take the next two.");
     }
-    auto set = steps_.MakeRecovery();
+    auto set = MakeRecoverySet(ports_.random);
     if (!set) return tl::unexpected(std::move(set.error()));
     auto renewed = steps_.Renew(session);
     if (!renewed) return tl::unexpected(std::move(renewed.error()));
@@ -239,9 +222,9 @@ class DefaultSecondFactor final : public SecondFactor {
       proof.step = *step;
     } else {
       const auto recovery =
-          code.size() <= kMaxTyped ? ParseRecovery(code) : std::optional<SecureBytes>();
+          code.size() <= kMaxTyped ? ParseRecoveryCode(code) : std::optional<SecureBytes>();
       if (!recovery || (*factor)->recovery_left == 0) return Wrong(session, action);
-      auto hash = HistoryHash(*recovery, (*factor)->recovery_salt);
+      auto hash = RecoveryHash(*recovery, (*factor)->recovery_salt);
       if (!hash) return tl::unexpected(std::move(hash.error()));
       proof.recovery = *std::move(hash);
       how = "With a recovery code.";

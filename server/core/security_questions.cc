@@ -24,7 +24,7 @@ Bytes PlaceOfAnswer(const AccountId& account, const std::string& question) {
 
 // Hex of argon2id.
 Result<std::string> AnswerHash(const SecureBytes& plain, const std::string& salt) {
-  auto hash = HistoryHash(plain, salt);
+  auto hash = SlowHash(plain, salt, kHistoryCost);
   if (!hash && hash.error().code == ErrorCode::kUnavailable) {
     hash.error().message = "The server has no memory to compare the answers; try again.";
   }
@@ -123,7 +123,7 @@ class DefaultSecurityQuestions final : public SecurityQuestions {
 
   Result<SecurityAnswer> Seal(const AccountId& account, const std::string& question,
                               const SecureBytes& plain) {
-    std::array<std::uint8_t, kHistorySaltSize> salt{};
+    std::array<std::uint8_t, kSlowHashSaltSize> salt{};
     if (!ports_.random.Fill(salt)) {
       return Fail(ErrorCode::kInternal, "The system gave no random numbers.");
     }

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "company.h"
+#include "server/core/password_history.h"
 #include "server/core/totp.h"
 
 using namespace keyferry;
@@ -294,6 +295,19 @@ TEST_CASE("a recovery code works once, and new ones void the old") {
   CHECK(fresh->size() == 10);
   CHECK(gate.Try(gate.Password(), gate.recovery[3]) == kNo);
   CHECK(gate.Try(gate.Password(), std::string(fresh->front().view())) == ErrorCode::kInternal);
+}
+
+TEST_CASE("recovery codes that were hashed at the cost of passwords go on working") {
+  Gate gate;
+  const SignedIn whole = gate.SetUp();
+  const std::string salt(2 * kSlowHashSaltSize, 'a');
+  const auto hash = SlowHash(Text("ABCDEFGH22334455"), salt, kHistoryCost).value();
+  REQUIRE(gate.store->ReplaceRecovery(gate.admin.id, salt, {hash}, {}).value());
+  CHECK(gate.Try(gate.Password(), "abcd-efgh-2233-4456") == kNo);
+  CHECK(gate.Try(gate.Password(), "abcd-efgh-2233-4455") == ErrorCode::kInternal);
+  CHECK(gate.Try(gate.Password(), "abcd-efgh-2233-4455") == kNo);
+  REQUIRE(gate.factors->NewRecovery(whole.session));
+  CHECK(gate.store->FindFactor(gate.admin.id).value()->recovery_salt.starts_with("2:"));
 }
 
 TEST_CASE("the secret is in no file of the server, nor are the recovery codes") {
