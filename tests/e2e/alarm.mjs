@@ -9,7 +9,6 @@ function assert(condition, message) { if (!condition) throw new Error(message); 
 
 export function alarmTests({ stack, test, signIn, axe, picture, admin }) {
   const url = `${stack.pageUrl}alarm`;
-  const sink = new Sink();
   const attempt = () => login(stack.pamService, stack.employee.login, [PIN], stack.env);
   const set = () => stack.api.request('POST', `/api/v1/employees/${stack.employee.id}/password`, { json: { generate: true, reason: 'e2e: alarm' } });
   const told = (stands) => until(`keyferryd ${stands ? 'knows of the alarm' : 'knows that it has ended'}`, async () => {
@@ -17,7 +16,7 @@ export function alarmTests({ stack, test, signIn, axe, picture, admin }) {
     return JSON.parse(stdout).alarm.stands === stands;
   });
   const delivered = () => until('it is on the key', async () => (await stack.api.must('GET', `/api/v1/employees/${stack.employee.id}/changes`)).changes[0].state === 'done');
-  let known = '';
+  let known = '', sink;
   /** The key releases nothing, the person is told why, and gets in with the password. */
   const refused = async (when) => {
     const { ok, output } = await login(stack.pamService, stack.employee.login, [known], stack.env);
@@ -38,6 +37,7 @@ export function alarmTests({ stack, test, signIn, axe, picture, admin }) {
 
   return [
     () => test('alarm: one action stops deliveries and releases, through restarts of server and daemon', async (page) => {
+      sink = new Sink();
       stack.writePamFile(sink.program);
       await signIn(page, admin);
       const { status, body } = await set();

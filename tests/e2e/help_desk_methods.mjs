@@ -3,7 +3,7 @@ import crypto from 'node:crypto';
 import http from 'node:http';
 import fs from 'node:fs';
 import path from 'node:path';
-import { openBrowser } from '../../scripts/lib/demo/browser.mjs';
+import { asStranger } from '../../scripts/lib/demo/browser.mjs';
 import { Api } from '../../scripts/lib/demo/api.mjs';
 import { must } from '../../scripts/lib/demo/processes.mjs';
 import { UIDS, until } from '../../scripts/lib/demo/stack.mjs';
@@ -54,17 +54,6 @@ export function methodTests({ stack, test, signIn, axe, picture, admin }) {
   const dn = async (login) => /^dn: (.+)$/m.exec(await must('ldbsearch', [...sam(), `(sAMAccountName=${login})`, 'dn']))[1];
   const setManager = async (whom) => must('ldbmodify', sam(), {
     input: `dn: ${await dn(caller().login)}\nchangetype: modify\n${whom ? `replace: manager\nmanager: ${await dn(whom)}` : 'delete: manager'}\n` });
-  /** A browser that nobody has signed in with. */
-  const asStranger = async (body, options = {}) => {
-    const own = await openBrowser(stack, options);
-    try {
-      const page = await own.newPage();
-      await page.emulateMedia({ reducedMotion: 'reduce' });
-      await body(page);
-    } finally {
-      await own.close();
-    }
-  };
   const setMobile = async (number) => must('ldbmodify', sam(), {
     input: `dn: ${await dn(caller().login)}\nchangetype: modify\n${number ? `replace: mobile\nmobile: ${number}` : 'delete: mobile'}\n` });
   const bySms = (page) => method(page, 'sms_code');
@@ -99,7 +88,7 @@ export function methodTests({ stack, test, signIn, axe, picture, admin }) {
         const answer = await new Api(stack.pageUrl, stack.publicCa).request('GET', link);
         assert(answer.status === 200, `the link answers ${answer.status}`);
       }
-      await asStranger(async (plain) => {
+      await asStranger(stack, async (plain) => {
         await plain.goto(first.link);  // another one was mailed since
         await plain.getByText('This link is not good, or not any more').waitFor();
         await look(plain, 'a dead link of a manager', 'manager-dead');
@@ -141,7 +130,7 @@ export function methodTests({ stack, test, signIn, axe, picture, admin }) {
       await choose(page, 'New password to the key');
       const { link, number } = await askManager(page);
       const mails = stack.mail.mails.length;
-      await asStranger(async (plain) => {  // without script, on a phone
+      await asStranger(stack, async (plain) => {  // without script, on a phone
         await plain.setViewportSize({ width: 390, height: 844 });
         await plain.goto(link);
         await plain.getByRole('button', { name: 'I know nothing of this' }).click();

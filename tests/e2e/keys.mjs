@@ -5,8 +5,7 @@ import { PIN, until } from '../../scripts/lib/demo/stack.mjs';
 function assert(condition, message) { if (!condition) throw new Error(message); }
 
 export function keyTests({ stack, test, signIn, axe, picture, admin }) {
-  const sink = new Sink();
-  let first, second;
+  let first, second, sink;
   const newest = async () => (await stack.api.must('GET', `/api/v1/employees/${stack.employee.id}/changes`)).changes[0];
   const settled = (what, state) => until(what, async () => { const c = await newest(); return c.state === state && c; });
   const delivery = (change, device) => change.keys.find((key) => key.device === device);
@@ -31,6 +30,7 @@ export function keyTests({ stack, test, signIn, axe, picture, admin }) {
 
   return [
     () => test('two keys: a second one is added beside the first, and the page says that it has no password yet', async (page) => {
+      sink = new Sink();
       stack.writePamFile(sink.program);
       first = (await stack.api.must('GET', `/api/v1/employees/${stack.employee.id}/keys`)).keys.find((key) => key.state === 'active').device;
       await set('e2e: before the second key');
@@ -117,9 +117,37 @@ export function keyTests({ stack, test, signIn, axe, picture, admin }) {
   ];
 }
 
-/** A wiped key is enrolled once more, and taken back on the employee's page. */
-export function clearEnrolmentTests({ stack, test, signIn, axe, picture, admin }) {
+/** The last of the first key: afterwards the employee has none. It is enrolled once more, and taken back on the employee's page. */
+export function lastKeyTests({ stack, test, signIn, axe, picture, admin }) {
   return [
+    () => test('a key is suspended, resumed and deactivated on its page; the real wipe comes back as a receipt', async (page) => {
+      const { device } = (await stack.api.must('GET', '/api/v1/keys')).keys.find(({ state }) => state === 'active');
+      const key = async () => stack.api.must('GET', `/api/v1/keys/${device}`);
+      const step = async (name) => {
+        await page.goto(`${stack.pageUrl}keys/${device}`);
+        await page.getByText(name, { exact: true }).click();
+        await page.getByLabel('Reason').fill(`e2e: ${name}`);
+        await page.getByRole('button', { name: 'Do it' }).click();
+        await page.getByText(`e2e: ${name}`).waitFor();
+      };
+      await signIn(page, admin);
+      await step('Suspend');
+      assert((await key()).state === 'suspended', 'not suspended');
+      await axe(page, 'a suspended key');
+      await picture(page, 'key-suspended');
+      await step('Resume');
+      assert((await key()).state === 'active', 'not resumed');
+      await page.goto(`${stack.pageUrl}keys/${device}`);
+      await page.getByRole('button', { name: 'Do it' }).click();
+      await page.getByText('Choose what to do.').waitFor();
+      await axe(page, 'a key step without a choice');
+      await step('Deactivate');
+      await until('the key is wiped', async () => (await key()).wiped !== 0);
+      await page.goto(`${stack.pageUrl}keys/${device}`);
+      await page.getByText('It was wiped and proved it').waitFor();
+      await picture(page, 'key-wiped');
+    }),
+
     () => test('clear enrolment: with a reason the key is taken back, really wiped, and free for anybody; help desk is not offered it', async (page) => {
       const free = await until('the wiped key is free', async () => (await stack.api.must('GET', '/api/v1/keys/unassigned')).keys[0]);
       const begun = await stack.api.must('POST', '/api/v1/enrolments', { json: { account: stack.employee.id, device: free.device, workstation: free.workstation } });

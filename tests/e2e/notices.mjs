@@ -1,6 +1,6 @@
 // Notice: who has a password set is told by mail, and says in the browser that it was not them; what that stops, and who lifts it. On real parts.
 import path from 'node:path';
-import { openBrowser } from '../../scripts/lib/demo/browser.mjs';
+import { asStranger, openBrowser } from '../../scripts/lib/demo/browser.mjs';
 import { Api } from '../../scripts/lib/demo/api.mjs';
 import { must } from '../../scripts/lib/demo/processes.mjs';
 import { until } from '../../scripts/lib/demo/stack.mjs';
@@ -33,17 +33,6 @@ export function noticeTests({ stack, test, signIn, axe, picture, admin }) {
     await page.setViewportSize(size);
     await page.emulateMedia({ colorScheme: 'light' });
   };
-  /** A browser that nobody has signed in with. */
-  const asStranger = async (body, options = {}) => {
-    const own = await openBrowser(stack, options);
-    try {
-      const page = await own.newPage();
-      await page.emulateMedia({ reducedMotion: 'reduce' });
-      await body(page);
-    } finally {
-      await own.close();
-    }
-  };
   const outside = () => new Api(stack.pageUrl, stack.publicCa);
   let link = null;
 
@@ -67,7 +56,7 @@ export function noticeTests({ stack, test, signIn, axe, picture, admin }) {
         const answer = await outside().request('GET', link);
         assert(answer.status === 200, `the link answers ${answer.status}`);
       }
-      await asStranger(async (page) => {
+      await asStranger(stack, async (page) => {
         await page.goto(link);
         await page.getByRole('heading', { name: 'This was not me' }).waitFor();
         await page.getByText('e2e: notice').waitFor();
@@ -84,7 +73,7 @@ export function noticeTests({ stack, test, signIn, axe, picture, admin }) {
     }),
 
     () => test('notice: "this was not me" suspends the keys, stops everything for the person, and tells the administrators', async (page) => {
-      await asStranger(async (plain) => {
+      await asStranger(stack, async (plain) => {
         await plain.goto(link);
         await plain.getByRole('button', { name: 'This was not me' }).click();
         await plain.getByRole('heading', { name: 'It is stopped' }).waitFor();

@@ -7,6 +7,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { follow } from '../support/lanes.mjs';
 
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 const { values: options, positionals } = parseArgs({ allowPositionals: true, options: {
@@ -40,44 +41,28 @@ const RUNS = {
 const logs = fs.mkdtempSync(path.join(os.tmpdir(), 'keyferry-vm-'));
 let passed = 0, failed = 0;
 
-function run(name) {
-  return new Promise((resolve) => {
-    const log = path.join(logs, `${name}.log`);
-    const start = Date.now();
-    const errors = fs.openSync(log, 'a');
-    const [program, ...args] = RUNS[name];
-    const child = spawn(program, args, { cwd: ROOT, stdio: ['ignore', 'pipe', errors], env: { ...process.env, ASAN_OPTIONS: 'detect_leaks=1', KEYFERRY_VM_SHIPPED: shipped } });
-    let rest = '', summary = null;
-    const line = (text) => {
-      const counts = /^(\d+) passed, (\d+) failed/.exec(text);
-      if (counts) summary = { passed: (summary?.passed ?? 0) + Number(counts[1]), failed: (summary?.failed ?? 0) + Number(counts[2]) };
-      else if (/^[✓✗]|^ {2}/.test(text)) console.log(text.replace(/^([✓✗]) ble:/, `$1 ${name}:`));
-      fs.appendFileSync(log, `${text}\n`);
-    };
-    child.stdout.setEncoding('utf8');
-    child.stdout.on('data', (data) => {
-      const lines = (rest + data).split('\n');
-      rest = lines.pop();
-      lines.forEach(line);
-    });
-    child.on('error', (error) => line(`✗ ${name}: ${error.message}`));
-    child.on('close', (code) => {
-      if (rest) line(rest);
-      fs.closeSync(errors);
-      console.log(`  ${name} took ${Math.round((Date.now() - start) / 1000)} s`);
-      passed += summary?.passed ?? 0;
-      failed += summary?.failed ?? 0;
-      // A sanitizer's report or a dead guest is a failure even when each scenario held.
-      if (!summary || (code !== 0 && summary.failed === 0)) {
-        failed += 1;
-        console.log(`✗ ${name}: ended with ${code}${summary ? '' : ' and no summary'}`);
-      }
-      if (!summary || summary.failed || code !== 0) {
-        console.log(fs.readFileSync(log, 'utf8').trim().split('\n').slice(-40).map((text) => `    ${text}`).join('\n'));
-      }
-      resolve();
-    });
+async function run(name) {
+  const log = path.join(logs, `${name}.log`);
+  const start = Date.now();
+  const errors = fs.openSync(log, 'a');
+  const [program, ...args] = RUNS[name];
+  const child = spawn(program, args, { cwd: ROOT, stdio: ['ignore', 'pipe', errors], env: { ...process.env, ASAN_OPTIONS: 'detect_leaks=1', KEYFERRY_VM_SHIPPED: shipped } });
+  const { code, summary } = await follow(child, (text) => {
+    if (/^[✓✗]|^ {2}/.test(text)) console.log(text.replace(/^([✓✗]) ble:/, `$1 ${name}:`));
+    fs.appendFileSync(log, `${text}\n`);
   });
+  fs.closeSync(errors);
+  console.log(`  ${name} took ${Math.round((Date.now() - start) / 1000)} s`);
+  passed += summary?.passed ?? 0;
+  failed += summary?.failed ?? 0;
+  // A sanitizer's report or a dead guest is a failure even when each scenario held.
+  if (!summary || (code !== 0 && summary.failed === 0)) {
+    failed += 1;
+    console.log(`✗ ${name}: ended with ${code}${summary ? '' : ' and no summary'}`);
+  }
+  if (!summary || summary.failed || code !== 0) {
+    console.log(fs.readFileSync(log, 'utf8').trim().split('\n').slice(-40).map((text) => `    ${text}`).join('\n'));
+  }
 }
 
 const names = positionals.length ? positionals : Object.keys(RUNS);

@@ -303,14 +303,14 @@ Events follow; Ctrl-C ends everything.
   }
 }
 
-/** Asks again, four times a second, until `look` finds something; the waited-for thing has no event that reaches us. */
+/** Asks again, ten times a second, until `look` finds something; the waited-for thing has no event that reaches us. */
 async function until(what, look, why = () => '', timeout = PATIENCE) {
   const end = Date.now() + timeout;
   for (;;) {
     const found = await look();
     if (found) return found;
     if (Date.now() > end) throw new Error(`waited ${timeout / 1000} s until ${what}${why() ? `: ${why()}` : ''}`);
-    await new Promise((resolve) => { setTimeout(resolve, 250); });
+    await new Promise((resolve) => { setTimeout(resolve, 100); });
   }
 }
 
