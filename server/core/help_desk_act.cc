@@ -111,7 +111,9 @@ Result<void> HelpDeskFlow::MailInstructions(const Actor& actor, const HelpDeskId
     return Fail(ErrorCode::kUnsupported, "No mail server is configured ([mail]).");
   }
   if (!IsMailAddress(person.mail)) {
-    return Fail(ErrorCode::kConflict, "The directory has no usable mail address of this person.");
+    return Fail(ErrorCode::kConflict,
+                "The directory has no usable mail address of this person; have it corrected there, "
+                "and never take one from the caller.");
   }
   HelpDeskStore::Step step = StepOf(*row, State::kActed);
   step.next.mailed = core_.clock.UnixMillis();

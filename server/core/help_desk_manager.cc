@@ -77,7 +77,8 @@ class ManagerWord final : public HelpDeskVerification {
       return;
     }
     if (!ports_.outbox.on()) {
-      offer.unavailable = "No mail server is configured here.";
+      offer.unavailable =
+          "No mail server is configured here; an administrator sets one up ([mail]).";
       return;
     }
     const auto manager = ManagerToAskOf(ports_.core, about.request);
@@ -117,30 +118,43 @@ Result<ManagerToAsk> ManagerToAskOf(const CorePorts& ports, const HelpDeskReques
   const auto problem = [](const char* why) { return ManagerToAsk{{}, why}; };
   const auto named = ports.directory.ManagerOf(request.account);
   if (!named && named.error().code == ErrorCode::kUnsupported) {
-    return problem("This directory does not tell managers.");
+    return problem("This directory does not tell managers; verify the caller in another way.");
   }
   if (!named) return tl::unexpected(named.error());
-  if (!*named) return problem("The directory names no manager of this person.");
+  if (!*named)
+    return problem(
+        "The directory names no manager of this person; have one entered there, or verify the "
+        "caller in another way.");
   const AccountId& id = (*named)->id;
   const auto detail = ports.directory.Get(id);
   if (!detail && detail.error().code == ErrorCode::kNotFound) {
-    return problem("The directory's manager of this person is not there any more.");
+    return problem(
+        "The directory's manager of this person is not there any more; have it corrected there.");
   }
   if (!detail) return tl::unexpected(detail.error());
   if (detail->state.disabled || detail->state.account_expired) {
-    return problem("The account of this person's manager is disabled or past its end.");
+    return problem(
+        "The account of this person's manager is disabled or past its end; verify the caller in "
+        "another way.");
   }
   const auto frozen = ports.store.IsFrozen(id);
   if (!frozen) return tl::unexpected(frozen.error());
   if (*frozen) {
-    return problem("The manager has said of a change of their own: this was not me.");
+    return problem(
+        "The manager has said of a change of their own: this was not me. Verify the caller in "
+        "another way.");
   }
   if (!IsMailAddress(detail->person.mail)) {
-    return problem("The directory has no usable mail address of this person's manager.");
+    return problem(
+        "The directory has no usable mail address of this person's manager; have it corrected "
+        "there.");
   }
   const auto own = SamePerson(ports, id, request.account);
   if (!own) return tl::unexpected(own.error());
-  if (*own) return problem("The directory's manager of this person is the person themselves.");
+  if (*own)
+    return problem(
+        "The directory's manager of this person is the person themselves; have it corrected "
+        "there.");
   const auto agent = SamePerson(ports, id, request.agent);
   if (!agent) return tl::unexpected(agent.error());
   if (*agent) {

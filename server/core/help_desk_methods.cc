@@ -92,7 +92,9 @@ class CallBack final : public HelpDeskVerification {
   void Describe(const HelpDeskCase& about, HelpDeskOffer& offer) const override {
     offer.shown = about.person.person.phone;
     if (offer.shown.empty()) {
-      offer.unavailable = "The directory has no telephone number of this person.";
+      offer.unavailable =
+          "The directory has no telephone number of this person; have it entered there, and never "
+          "take one from the caller.";
     }
   }
   Result<bool> Check(const HelpDeskCase&, const HelpDeskAnswer& answer) const override {
@@ -148,9 +150,12 @@ class ByMail final : public ByCode {
   void Describe(const HelpDeskCase& about, HelpDeskOffer& offer) const override {
     offer.shown = about.person.person.mail;
     if (!can_mail_) {
-      offer.unavailable = "No mail server is configured here.";
+      offer.unavailable =
+          "No mail server is configured here; an administrator sets one up ([mail]).";
     } else if (!IsMailAddress(offer.shown)) {
-      offer.unavailable = "The directory has no usable mail address of this person.";
+      offer.unavailable =
+          "The directory has no usable mail address of this person; have it corrected there, and "
+          "never take one from the caller.";
     }
     DescribeSent(about, offer);
   }
@@ -169,7 +174,8 @@ class BySms final : public ByCode {
   void Describe(const HelpDeskCase& about, HelpDeskOffer& offer) const override {
     if (offer.passed) return;
     if (ports_.sms == nullptr) {
-      offer.unavailable = "No SMS gateway is configured here.";
+      offer.unavailable =
+          "No SMS gateway is configured here; an administrator sets one up ([sms]).";
       return;
     }
     const auto place = SmsPlaceOf(ports_.core.directory, about.request.account, rules_);
@@ -193,7 +199,9 @@ class PersonalData final : public HelpDeskVerification {
     offer.fields = fields_;
     for (const PersonalField field : fields_) {
       if (!Plain(ValueOf(about.person.person, field)).empty()) continue;
-      offer.unavailable = "The directory does not have all of what this person would be asked for.";
+      offer.unavailable =
+          "The directory does not have all of what this person would be asked for; have it "
+          "completed there.";
     }
   }
   // All fields are compared, whichever is wrong.
@@ -256,17 +264,24 @@ Result<SmsPlace> SmsPlaceOf(Directory& directory, const AccountId& account,
                             const PhoneRules& rules) {
   const auto numbers = directory.MobileNumbers(account);
   if (!numbers && numbers.error().code == ErrorCode::kUnsupported) {
-    return SmsPlace{{}, "This directory does not tell mobile numbers."};
+    return SmsPlace{
+        {}, "This directory does not tell mobile numbers; verify the caller in another way."};
   }
   if (!numbers) return tl::unexpected(numbers.error());
-  if (numbers->empty()) return SmsPlace{{}, "The directory has no mobile number of this person."};
+  if (numbers->empty())
+    return SmsPlace{{},
+                    "The directory has no mobile number of this person; have it entered there, and "
+                    "never take one from the caller."};
   if (numbers->size() != 1) {
-    return SmsPlace{{}, "The directory has more than one mobile number of this person."};
+    return SmsPlace{{},
+                    "The directory has more than one mobile number of this person; have all but "
+                    "one removed there."};
   }
   auto number = ParsePhone(numbers->front(), rules);
   if (!number) {
-    return SmsPlace{
-        {}, "The directory's mobile number of this person is none that a code could go to."};
+    return SmsPlace{{},
+                    "The directory's mobile number of this person is none that a code could go to; "
+                    "have it corrected there."};
   }
   return SmsPlace{*std::move(number), {}};
 }

@@ -15,7 +15,8 @@ class CallerQuestions final : public HelpDeskVerification {
     if (!asked) {
       offer.unavailable = asked.error().message;
     } else if (asked->empty()) {
-      offer.unavailable = "This person has set no answers to security questions.";
+      offer.unavailable =
+          "This person has set no answers to security questions; verify the caller in another way.";
     } else {
       for (const SecurityAnswer& answer : *asked) {
         for (const SecurityQuestion& question : config_.offered) {

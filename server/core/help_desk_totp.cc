@@ -31,7 +31,8 @@ class CallerTotp final : public HelpDeskVerification {
     if (!factor) {
       offer.unavailable = factor.error().message;
     } else if (!*factor || (*factor)->app == 0) {
-      offer.unavailable = "This person has set up no authenticator app.";
+      offer.unavailable =
+          "This person has set up no authenticator app; verify the caller in another way.";
     }
   }
 
@@ -48,7 +49,8 @@ class CallerTotp final : public HelpDeskVerification {
     const auto factor = ports_.store.FindFactor(about.request.account);
     if (!factor) return tl::unexpected(factor.error());
     if (!*factor || (*factor)->app == 0) {
-      return Fail(ErrorCode::kConflict, "This person has set up no authenticator app.");
+      return Fail(ErrorCode::kConflict,
+                  "This person has set up no authenticator app; verify the caller in another way.");
     }
     const auto secret = OpenAppSecret(ports_, **factor);
     if (!secret) {

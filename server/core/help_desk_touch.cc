@@ -28,7 +28,9 @@ std::string WhyNot(const WorkstationRecord& workstation) {
   if (workstation.protocol < kCallerProtocol) {
     return "The keyferryd of " + name + ", where the key is, is too old to ask; update it there.";
   }
-  return "The login agent of " + name + ", where the key is, is not certified.";
+  return "The login agent of " + name +
+         ", where the key is, is not certified; an administrator sees why on the page "
+         "Workstations.";
 }
 
 // A key whose word counts.
@@ -142,7 +144,8 @@ Result<TouchPlaces> TouchPlacesOf(const CorePorts& ports, const AccountId& accou
     in_use = true;
     for (const Presence::Sighting& sighting : ports.presence.Sightings(key.device)) {
       if (sighting.key.state != static_cast<int>(protocol::KeyState::kReady)) {
-        out.problem = "The PIN of the key is not set, or it is blocked.";
+        out.problem =
+            "The PIN of the key is not set, or it is blocked; verify the caller in another way.";
         continue;
       }
       seen = true;
@@ -160,7 +163,7 @@ Result<TouchPlaces> TouchPlacesOf(const CorePorts& ports, const AccountId& accou
   if (!out.workstations.empty()) {
     out.problem.clear();
   } else if (!in_use) {
-    out.problem = "This person has no security key in use.";
+    out.problem = "This person has no security key in use; verify the caller in another way.";
   } else if (!seen && out.problem.empty()) {
     out.problem = "No workstation sees a key of this person now; have the caller plug it in.";
   }

@@ -80,14 +80,14 @@ Data MethodData(const Catalog& catalog, const HelpDeskOffer& offer, const StepPr
       catalog.Text(offer.points == 1 ? "help_desk.point" : "help_desk.points",
                    {std::to_string(offer.points)}));
   PutFlag(row, "passed", offer.passed);
+  const bool possible = offer.passed || offer.unavailable.empty();
   row["badge"] = offer.passed ? Badge("ok", "check", catalog.Text("help_desk.passed"))
+                 : !possible  ? Badge("", "lock", catalog.Text("help_desk.not_possible"))
                  : offer.wrong != 0
                      ? Badge("warn", "alert",
                              catalog.Text("help_desk.attempts_left", {std::to_string(offer.left)}))
                      : Badge("", "clock", catalog.Text("help_desk.open"));
-  PutMaybe(
-      row, "unavailable",
-      offer.passed || offer.unavailable.empty() ? std::string() : catalog.Say(offer.unavailable));
+  PutMaybe(row, "unavailable", possible ? std::string() : catalog.Say(offer.unavailable));
   const bool usable = !offer.passed && offer.unavailable.empty();
   PutFlag(row, "usable", usable);
   PutMaybe(row, "problem",
@@ -141,6 +141,28 @@ Data MethodData(const Catalog& catalog, const HelpDeskOffer& offer, const StepPr
   }
   row["documents"] = std::move(documents);
   return row;
+}
+
+// What can be done with the caller now, and apart from it what cannot, with the reason. While the
+// directory is away nothing can, and the page says that once.
+void PutMethods(const Catalog& catalog, Data& data, const HelpDeskView& view,
+                const StepProblem& problem) {
+  Data methods = List(), impossible = List();
+  bool any_impossible = false;
+  if (view.directory_problem.empty()) {
+    for (const HelpDeskOffer& offer : view.offers) {
+      Data row = MethodData(catalog, offer, problem);
+      if (offer.passed || offer.unavailable.empty()) {
+        methods << row;
+      } else {
+        impossible << row;
+        any_impossible = true;
+      }
+    }
+  }
+  data["methods"] = std::move(methods);
+  data["impossible"] = std::move(impossible);
+  PutFlag(data, "impossible_any", any_impossible);
 }
 
 void PutProcesses(const Catalog& catalog, Data& data, const HelpDeskView& view) {
@@ -228,11 +250,7 @@ Response ShowRequest(const PageContext& context, const Request& request, const H
                    {std::to_string(view->points), std::to_string(view->needed_points),
                     std::to_string(view->methods), std::to_string(view->needed_methods)}));
   PutFlag(data, "needs_strong", view->needs_strong);
-  Data methods = List();
-  for (const HelpDeskOffer& offer : view->offers) {
-    methods << MethodData(catalog, offer, problem);
-  }
-  data["methods"] = std::move(methods);
+  PutMethods(catalog, data, *view, problem);
   if (row.process != HelpDeskProcess::kNone) {
     Put(data, "act_text", catalog.Text(Key("help_desk_act", Name(row.process))));
     Put(data, "acted_text", catalog.Text(Key("help_desk_acted", Name(row.process))));

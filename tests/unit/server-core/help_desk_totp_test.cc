@@ -64,7 +64,8 @@ struct AppDesk : Desk {
 TEST_CASE("who has set up no app cannot prove by one") {
   AppDesk desk;
   const HelpDeskId id = desk.In(State::kVerifying);
-  CHECK(desk.Unavailable(id) == "This person has set up no authenticator app.");
+  CHECK(desk.Unavailable(id) ==
+        "This person has set up no authenticator app; verify the caller in another way.");
   CHECK(desk.Verify(id, AppDesk::Read("123456")).error().code == ErrorCode::kConflict);
   // A proposal that was not confirmed is none.
   const SignedIn signed_in = desk.Password();

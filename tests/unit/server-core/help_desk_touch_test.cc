@@ -336,7 +336,8 @@ TEST_CASE("where nobody can be asked, the method says why") {
     TouchDesk desk;
     REQUIRE(desk.keys->Step(desk.admin, DeviceId{desk.key.device_id}, KeyStep::kSuspend, "test"));
     const HelpDeskId id = desk.In(State::kVerifying, HelpDeskProcess::kUnlock);
-    CHECK(desk.Offer(id).unavailable == "This person has no security key in use.");
+    CHECK(desk.Offer(id).unavailable ==
+          "This person has no security key in use; verify the caller in another way.");
     CHECK(desk.Ask(id).error().code == ErrorCode::kConflict);
   }
   SECTION("not plugged in") {
@@ -352,7 +353,8 @@ TEST_CASE("where nobody can be asked, the method says why") {
     TouchDesk desk;
     const HelpDeskId id = desk.In(State::kVerifying);
     REQUIRE(desk.Sees(*desk.desk, {&desk.key}, 4));
-    CHECK(desk.Offer(id).unavailable == "The PIN of the key is not set, or it is blocked.");
+    CHECK(desk.Offer(id).unavailable ==
+          "The PIN of the key is not set, or it is blocked; verify the caller in another way.");
   }
   SECTION("a daemon of before") {
     TouchDesk desk({}, kCallerProtocol - 1);

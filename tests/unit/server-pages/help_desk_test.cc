@@ -80,6 +80,46 @@ TEST_CASE("each state of a request has its page: what is done, what is next, not
   }
 }
 
+TEST_CASE("what is not possible stands apart from what is, with the reason and what helps") {
+  Counter counter;
+  std::vector<HelpDeskOffer>& offers = counter.help_desk.view.offers;
+  Response page = counter.Page();
+  CHECK_FALSE(Has(page, "data-impossible"));
+  const std::string kNoNumber =
+      "The directory has no telephone number of this person; have it entered there, and never take "
+      "one from the caller.";
+  REQUIRE(offers.at(1).method == HelpDeskMethod::kCallBack);
+  offers.at(1).unavailable = kNoNumber;
+  offers.at(1).wrong = 1;
+  // What has been passed is not taken back by what the directory says now.
+  REQUIRE(offers.at(0).method == HelpDeskMethod::kInPerson);
+  offers.at(0).passed = true;
+  offers.at(0).unavailable = "Not asked for any more.";
+  page = counter.Page();
+  const std::size_t apart = page.body.find("data-impossible");
+  REQUIRE(apart != std::string::npos);
+  const std::string possible = page.body.substr(0, apart), impossible = page.body.substr(apart);
+  CHECK(possible.find("data-method=\"in_person\"") != std::string::npos);
+  CHECK(possible.find("data-method=\"call_back\"") == std::string::npos);
+  CHECK(impossible.find("data-method=\"call_back\"") != std::string::npos);
+  CHECK(impossible.find(kNoNumber) != std::string::npos);
+  CHECK(impossible.find("Not possible now") != std::string::npos);
+  for (const char* part : {">Open<", "attempts left", "data-method=\"in_person\"", "/verify\""}) {
+    INFO(part);
+    CHECK(impossible.find(part) == std::string::npos);
+  }
+  CHECK_FALSE(Has(page, "Not asked for any more"));
+}
+
+TEST_CASE("while the directory is away no way to verify is offered, and the page says so once") {
+  Counter counter;
+  counter.help_desk.view.directory_problem = "The directory does not answer.";
+  const Response page = counter.Page();
+  CHECK(Has(page, "The directory does not answer."));
+  CHECK_FALSE(Has(page, "data-method"));
+  CHECK(Has(page, "/cancel\""));
+}
+
 TEST_CASE("the touch of the key: where it is asked, what the agent reads out, and a denial") {
   Counter counter;
   HelpDeskOffer& offer = counter.help_desk.view.offers.at(4);
@@ -119,7 +159,9 @@ TEST_CASE("the manager's word: who is asked, and the number for the caller, in t
   page = counter.Page();
   CHECK(Has(page, "Ask the manager by mail"));
   CHECK_FALSE(Has(page, "048"));
-  offer.unavailable = "The directory names no manager of this person.";
+  offer.unavailable =
+      "The directory names no manager of this person; have one entered there, or verify the caller "
+      "in another way.";
   page = counter.Page();
   CHECK(Has(page, "names no manager"));
   CHECK_FALSE(Has(page, "/manager\""));
@@ -136,7 +178,7 @@ TEST_CASE("a code by SMS looks like one by mail, with the end of the number alon
     INFO(part);
     CHECK(Has(page, part));
   }
-  offer.unavailable = "No SMS gateway is configured here.";
+  offer.unavailable = "No SMS gateway is configured here; an administrator sets one up ([sms]).";
   page = counter.Page();
   CHECK(Has(page, "No SMS gateway"));
   CHECK_FALSE(Has(page, "/sms\""));
