@@ -122,6 +122,16 @@ class HelpDeskFlow final : public HelpDeskService {
     Person manager;
   };
   Result<Asked> FindAsked(std::string_view token);
+  // What a method that sends or asks something begins with: the row as the agent's page showed it,
+  // and what the method may be used with. kRateLimited: all that one request may send is out.
+  struct Sending {
+    HelpDeskRequest row;
+    Prepared prepared;
+    // Until the request's time is over, whole ones and at least one, for the mail.
+    std::string minutes() const;
+  };
+  Result<Sending> BeginSending(const Actor& actor, const HelpDeskId& id, std::uint64_t version,
+                               HelpDeskMethod method);
   // What a method has sent and waits for.
   static std::vector<std::uint64_t> Waiting(const std::vector<HelpDeskAttempt>& attempts,
                                             HelpDeskMethod method);

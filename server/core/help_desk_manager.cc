@@ -226,51 +226,44 @@ std::optional<HelpDeskId> ClaimedByManager(std::string_view token) {
 Result<void> HelpDeskFlow::AskManager(const Actor& actor, const HelpDeskId& id,
                                       std::uint64_t version) {
   constexpr auto kMethod = HelpDeskMethod::kManager;
-  const auto row = At(actor, id, version, HelpDeskState::kVerifying);
-  if (!row) return tl::unexpected(row.error());
-  const auto prepared = Prepare(*row, kMethod);
-  if (!prepared) return tl::unexpected(prepared.error());
-  if (SendsLeft(prepared->attempts, kMethod) == 0) {
-    return Fail(
-        ErrorCode::kRateLimited,
-        "The manager is not asked again for this request; verify the caller in another way.");
-  }
-  const auto manager = ManagerToAskOf(core_, *row);
+  const auto begun = BeginSending(actor, id, version, kMethod);
+  if (!begun) return tl::unexpected(begun.error());
+  const auto& [row, prepared] = *begun;
+  const auto manager = ManagerToAskOf(core_, row);
   if (!manager) return tl::unexpected(manager.error());
   if (!manager->problem.empty()) return Fail(ErrorCode::kConflict, manager->problem);
   Person agent;
   agent.login = actor.login;
   agent.display_name = actor.display_name;
-  const auto question = MakeManagerQuestion(core_, *row, manager->person.id, NameAndLogin(agent));
+  const auto question = MakeManagerQuestion(core_, row, manager->person.id, NameAndLogin(agent));
   if (!question) return tl::unexpected(question.error());
-  const auto token = ManagerToken(core_.issuer, *row, *question);
+  const auto token = ManagerToken(core_.issuer, row, *question);
   if (!token) return tl::unexpected(token.error());
-  HelpDeskStore::Step step = StepOf(*row, HelpDeskState::kVerifying);
-  step.decided = Waiting(prepared->attempts, kMethod);
+  HelpDeskStore::Step step = StepOf(row, HelpDeskState::kVerifying);
+  step.decided = Waiting(prepared.attempts, kMethod);
   step.add = *question;
-  step.audits = {Entry(actor, *row, "help_desk.ask", "ok",
+  step.audits = {Entry(actor, row, "help_desk.ask", "ok",
                        "The manager " + Presentable(manager->person.login, 64) +
                            " is asked by mail to " + Presentable(manager->person.mail, 254) + ".")};
   if (auto taken = Take(step); !taken) return taken;
 
   const std::string link = url_ + "/caller?t=" + *token,
                     name = Presentable(manager->person.display_name, 128),
-                    person = Presentable(prepared->person.person.display_name, 128),
-                    minutes = std::to_string(
-                        std::max<std::int64_t>(1, (row->expires - prepared->now) / 60'000));
+                    person = Presentable(prepared.person.person.display_name, 128),
+                    minutes = begun->minutes();
   const MailTemplate& text = ports_.templates.manager_asked;
   const MailValues values = {{"name", name},
                              {"person", person},
-                             {"login", row->login},
+                             {"login", row.login},
                              {"agent", question->asked_by},
-                             {"ticket", row->ticket},
-                             {"reason", row->reason},
-                             {"process", WordsOf(row->process)},
+                             {"ticket", row.ticket},
+                             {"reason", row.reason},
+                             {"process", WordsOf(row.process)},
                              {"minutes", minutes},
                              {"link", link}};
   auto sent = ports_.outbox.SendNow(
       {manager->person.mail, FillSubject(text, values), FillBody(text, values)});
-  if (!sent) TakeBack(actor, *row, kMethod, "help_desk.ask", sent.error());
+  if (!sent) TakeBack(actor, row, kMethod, "help_desk.ask", sent.error());
   return sent;
 }
 

@@ -18,68 +18,86 @@ bool IsStrong(HelpDeskMethod method) {
   return method == HelpDeskMethod::kInPerson || method == HelpDeskMethod::kKeyTouch;
 }
 
+// All that one request may send by this method is out.
+const char* NoneLeft(HelpDeskMethod method) {
+  switch (method) {
+    case HelpDeskMethod::kKeyTouch:
+      return "The caller is not asked again for this request; verify the caller in another way.";
+    case HelpDeskMethod::kManager:
+      return "The manager is not asked again for this request; verify the caller in another way.";
+    default:
+      return "No more codes are sent for this request; verify the caller in another way.";
+  }
+}
+
 }  // namespace
+
+std::string HelpDeskFlow::Sending::minutes() const {
+  return std::to_string(std::max<std::int64_t>(1, (row.expires - prepared.now) / 60'000));
+}
+
+Result<HelpDeskFlow::Sending> HelpDeskFlow::BeginSending(const Actor& actor, const HelpDeskId& id,
+                                                         std::uint64_t version,
+                                                         HelpDeskMethod method) {
+  auto row = At(actor, id, version, State::kVerifying);
+  if (!row) return tl::unexpected(std::move(row.error()));
+  auto prepared = Prepare(*row, method);
+  if (!prepared) return tl::unexpected(std::move(prepared.error()));
+  if (SendsLeft(prepared->attempts, method) == 0) {
+    return Fail(ErrorCode::kRateLimited, NoneLeft(method));
+  }
+  return Sending{*std::move(row), *std::move(prepared)};
+}
 
 Result<void> HelpDeskFlow::SendCode(const Actor& actor, const HelpDeskId& id,
                                     std::uint64_t version) {
   constexpr auto kMethod = HelpDeskMethod::kMailCode;
-  const auto row = At(actor, id, version, State::kVerifying);
-  if (!row) return tl::unexpected(row.error());
-  const auto prepared = Prepare(*row, kMethod);
-  if (!prepared) return tl::unexpected(prepared.error());
-  if (SendsLeft(prepared->attempts, kMethod) == 0) {
-    return Fail(ErrorCode::kRateLimited,
-                "No more codes are sent for this request; verify the caller in another way.");
-  }
-  auto made = MakeSentCode(kMethod, core_.random, prepared->now, row->expires);
+  const auto begun = BeginSending(actor, id, version, kMethod);
+  if (!begun) return tl::unexpected(begun.error());
+  const auto& [row, prepared] = *begun;
+  auto made = MakeSentCode(kMethod, core_.random, prepared.now, row.expires);
   if (!made) return tl::unexpected(std::move(made.error()));
-  const Person& person = prepared->person.person;
-  HelpDeskStore::Step step = StepOf(*row, State::kVerifying);
-  step.decided = Waiting(prepared->attempts, kMethod);
+  const Person& person = prepared.person.person;
+  HelpDeskStore::Step step = StepOf(row, State::kVerifying);
+  step.decided = Waiting(prepared.attempts, kMethod);
   step.add = made->attempt;
-  step.audits = {Entry(actor, *row, "help_desk.code", "ok",
+  step.audits = {Entry(actor, row, "help_desk.code", "ok",
                        "A code goes by mail to " + Presentable(person.mail, 254) + ".")};
   if (auto taken = Take(step); !taken) return taken;
 
   const std::string name = Presentable(person.display_name, 128),
                     agent = Presentable(
                         actor.display_name.empty() ? actor.login : actor.display_name, 128),
-                    minutes = std::to_string(
-                        std::max<std::int64_t>(1, (row->expires - prepared->now) / 60'000));
+                    minutes = begun->minutes();
   const MailTemplate& text = ports_.templates.help_desk_code;
-  auto sent = ports_.outbox.SendNow({person.mail,
-                                     FillSubject(text, {{"name", name}, {"login", row->login}}),
-                                     FillBody(text, {{"name", name},
-                                                     {"login", row->login},
-                                                     {"agent", agent},
-                                                     {"minutes", minutes},
-                                                     {"code", made->code.view()}})});
-  if (!sent) TakeBack(actor, *row, kMethod, "help_desk.code", sent.error());
+  auto sent =
+      ports_.outbox.SendNow({person.mail, FillSubject(text, {{"name", name}, {"login", row.login}}),
+                             FillBody(text, {{"name", name},
+                                             {"login", row.login},
+                                             {"agent", agent},
+                                             {"minutes", minutes},
+                                             {"code", made->code.view()}})});
+  if (!sent) TakeBack(actor, row, kMethod, "help_desk.code", sent.error());
   return sent;
 }
 
 Result<void> HelpDeskFlow::SendSms(const Actor& actor, const HelpDeskId& id,
                                    std::uint64_t version) {
   constexpr auto kMethod = HelpDeskMethod::kSmsCode;
-  const auto row = At(actor, id, version, State::kVerifying);
-  if (!row) return tl::unexpected(row.error());
-  const auto prepared = Prepare(*row, kMethod);
-  if (!prepared) return tl::unexpected(prepared.error());
-  if (SendsLeft(prepared->attempts, kMethod) == 0) {
-    return Fail(ErrorCode::kRateLimited,
-                "No more codes are sent for this request; verify the caller in another way.");
-  }
-  const auto place = SmsPlaceOf(core_.directory, row->account, config_.sms.phone);
+  const auto begun = BeginSending(actor, id, version, kMethod);
+  if (!begun) return tl::unexpected(begun.error());
+  const auto& [row, prepared] = *begun;
+  const auto place = SmsPlaceOf(core_.directory, row.account, config_.sms.phone);
   if (!place) return tl::unexpected(place.error());
   if (!place->problem.empty()) return Fail(ErrorCode::kConflict, place->problem);
-  auto made = MakeSentCode(kMethod, core_.random, prepared->now, row->expires);
+  auto made = MakeSentCode(kMethod, core_.random, prepared.now, row.expires);
   if (!made) return tl::unexpected(std::move(made.error()));
-  HelpDeskStore::Step step = StepOf(*row, State::kVerifying);
-  step.decided = Waiting(prepared->attempts, kMethod);
+  HelpDeskStore::Step step = StepOf(row, State::kVerifying);
+  step.decided = Waiting(prepared.attempts, kMethod);
   step.add = made->attempt;
-  step.sms = {config_.sms.per_person_day, config_.sms.per_hour, prepared->now - kDaySeconds * 1000,
-              prepared->now - 3'600'000};
-  step.audits = {Entry(actor, *row, "help_desk.code", "ok",
+  step.sms = {config_.sms.per_person_day, config_.sms.per_hour, prepared.now - kDaySeconds * 1000,
+              prepared.now - 3'600'000};
+  step.audits = {Entry(actor, row, "help_desk.code", "ok",
                        "A code goes by SMS to the number " + MaskedPhone(place->number) + ".")};
   const auto stored = Write(step);
   if (!stored) return tl::unexpected(stored.error());
@@ -96,19 +114,18 @@ Result<void> HelpDeskFlow::SendSms(const Actor& actor, const HelpDeskId& id,
                 0};
     if (all) Log(core_, "codes by SMS", error);
     auto audited = core_.store.AppendAudit(
-        Entry(actor, *row, "help_desk.limit", OutcomeName(error.code), error.message));
+        Entry(actor, row, "help_desk.limit", OutcomeName(error.code), error.message));
     return tl::unexpected(audited ? std::move(error) : std::move(audited.error()));
   }
   Follow(step);
   const std::string agent = Presentable(
                         actor.display_name.empty() ? actor.login : actor.display_name, 64),
-                    minutes = std::to_string(
-                        std::max<std::int64_t>(1, (row->expires - prepared->now) / 60'000));
+                    minutes = begun->minutes();
   const SecureBytes text = FillBody(
       {{}, config_.sms.text},
-      {{"code", made->code.view()}, {"agent", agent}, {"login", row->login}, {"minutes", minutes}});
+      {{"code", made->code.view()}, {"agent", agent}, {"login", row.login}, {"minutes", minutes}});
   auto sent = ports_.sms->Send(place->number, text);
-  if (!sent) TakeBack(actor, *row, kMethod, "help_desk.code", sent.error());
+  if (!sent) TakeBack(actor, row, kMethod, "help_desk.code", sent.error());
   return sent;
 }
 
@@ -127,37 +144,31 @@ void HelpDeskFlow::TakeBack(const Actor& actor, const HelpDeskRequest& row, Help
 Result<void> HelpDeskFlow::AskForTouch(const Actor& actor, const HelpDeskId& id,
                                        std::uint64_t version) {
   constexpr auto kMethod = HelpDeskMethod::kKeyTouch;
-  const auto row = At(actor, id, version, State::kVerifying);
-  if (!row) return tl::unexpected(row.error());
-  const auto prepared = Prepare(*row, kMethod);
-  if (!prepared) return tl::unexpected(prepared.error());
-  if (SendsLeft(prepared->attempts, kMethod) == 0) {
-    return Fail(
-        ErrorCode::kRateLimited,
-        "The caller is not asked again for this request; verify the caller in another way.");
-  }
+  const auto begun = BeginSending(actor, id, version, kMethod);
+  if (!begun) return tl::unexpected(begun.error());
+  const auto& [row, prepared] = *begun;
   const auto alarm = core_.store.Alarms(1);
   if (!alarm) return tl::unexpected(alarm.error());
   if (!alarm->empty() && alarm->front().stands()) return Fail(ErrorCode::kConflict, kAlarmStands);
-  const auto places = TouchPlacesOf(core_, row->account);
+  const auto places = TouchPlacesOf(core_, row.account);
   if (!places) return tl::unexpected(places.error());
   if (places->workstations.empty()) return Fail(ErrorCode::kConflict, places->problem);
   const std::string login = Presentable(actor.login, 56);
-  auto question = MakeTouchQuestion(core_, *row,
+  auto question = MakeTouchQuestion(core_, row,
                                     actor.display_name.empty()
                                         ? login
                                         : Presentable(actor.display_name, 64) + " (" + login + ")");
   if (!question) return tl::unexpected(std::move(question.error()));
-  HelpDeskStore::Step step = StepOf(*row, State::kVerifying);
-  step.decided = Waiting(prepared->attempts, kMethod);
+  HelpDeskStore::Step step = StepOf(row, State::kVerifying);
+  step.decided = Waiting(prepared.attempts, kMethod);
   step.add = *question;
   std::string names;
   for (const WorkstationRecord& place : places->workstations) {
     names += (names.empty() ? "" : ", ") + Presentable(place.name, 64);
   }
-  step.audits = {Entry(actor, *row, "help_desk.ask", "ok", "For a touch of the key at " + names)};
+  step.audits = {Entry(actor, row, "help_desk.ask", "ok", "For a touch of the key at " + names)};
   if (auto taken = Take(step); !taken) return taken;
-  const WorkstationEvent event = CallerEvent({*row, *question}, core_.clock.UnixMillis());
+  const WorkstationEvent event = CallerEvent({row, *question}, core_.clock.UnixMillis());
   for (const WorkstationRecord& place : places->workstations) Send(core_, place.id, event);
   return {};
 }
