@@ -80,7 +80,9 @@ std::string ActOf(const NoticeEvent& notice) {
       {"factor_set_up", "A second factor was set up for "},
       {"factor_reset", "The second factor was removed of "},
       {"recovery_codes", "New recovery codes were made for "},
-      {"questions_set", "Answers to security questions were set for "}};
+      {"questions_set", "Answers to security questions were set for "},
+      {"fido_key_added", "A FIDO2 key for signing in to Keyferry was added for "},
+      {"fido_key_removed", "A FIDO2 key for signing in to Keyferry was removed of "}};
   const auto found = kActs.find(notice.kind);
   return (found == kActs.end() ? "Something was done to the account of " : found->second) +
          notice.login + ".";

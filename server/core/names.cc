@@ -65,6 +65,10 @@ const char* Name(NoticeKind kind) {
       return "recovery_codes";
     case NoticeKind::kQuestionsSet:
       return "questions_set";
+    case NoticeKind::kFidoKeyAdded:
+      return "fido_key_added";
+    case NoticeKind::kFidoKeyRemoved:
+      return "fido_key_removed";
   }
   return "invalid";
 }

@@ -20,9 +20,11 @@ enum class NoticeKind {
   kFactorSetUp,       // a second factor was set up for signing in to Keyferry
   kFactorReset,       // … was taken away
   kRecoveryCodes,     // … got new recovery codes
-  kQuestionsSet       // answers to security questions were set
+  kQuestionsSet,      // answers to security questions were set
+  kFidoKeyAdded,      // a FIDO2 key was added as second factor for signing in to Keyferry
+  kFidoKeyRemoved     // … was removed
 };
-inline constexpr NoticeKind kLastNoticeKind = NoticeKind::kQuestionsSet;
+inline constexpr NoticeKind kLastNoticeKind = NoticeKind::kFidoKeyRemoved;
 const char* Name(NoticeKind kind);  // "password_set"
 
 // An entry of the audit log that carries one puts the notice into the outbox in the transaction

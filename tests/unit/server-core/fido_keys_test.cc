@@ -352,6 +352,46 @@ TEST_CASE("several keys: named, excluded from each other, renamed and removed, b
   CHECK(gate.Prove(gate.Password(), more[1]));
 }
 
+TEST_CASE(
+    "the person is told of each key that comes and goes, and of nothing that did not happen") {
+  Gate gate;
+  gate.fido_config.keys_per_person = 2;
+  gate.MakeFido();
+  const SignedIn whole = gate.SetUp(gate.blue);
+  TestAuthenticator red;
+  red.id[0] = 0x4E;
+  const auto told = [&gate] {
+    std::vector<NoticeKind> kinds;
+    const auto notices = gate.store->NoticesOf(gate.admin.id, 10);
+    REQUIRE(notices);
+    for (const NoticeRecord& notice : *notices) {
+      CHECK(notice.login == gate.admin.login);
+      CHECK(notice.actor == gate.admin.id);
+      CHECK(notice.person == NoticeRecord::Mail::kWaiting);
+      kinds.insert(kinds.begin(), notice.kind);
+    }
+    return kinds;
+  };
+  std::vector<NoticeKind> expected = {NoticeKind::kFidoKeyAdded};  // the first one of the person
+  CHECK(told() == expected);
+  CHECK(Code(gate.fido->Remove(gate.admin, gate.key)) == ErrorCode::kConflict);  // the last one
+  CHECK(Code(gate.fido->Add(whole.token, whole.session,
+                            gate.Offer(gate.blue.Create(gate.NewChallenge(whole))))) ==
+        ErrorCode::kConflict);  // registered already
+  CHECK(Code(gate.fido->Add(whole.token, whole.session,
+                            gate.Offer(red.Create(std::string(43, 'A'))))) == kNo);
+  CHECK(gate.fido->Rename(gate.admin, gate.key, "drawer"));
+  CHECK(told() == expected);
+  REQUIRE(gate.fido->Add(whole.token, whole.session,
+                         gate.Offer(red.Create(gate.NewChallenge(whole)), "red")));
+  expected.push_back(NoticeKind::kFidoKeyAdded);
+  CHECK(told() == expected);
+  REQUIRE(gate.fido->Remove(gate.admin, gate.key));
+  expected.push_back(NoticeKind::kFidoKeyRemoved);
+  CHECK(told() == expected);
+  CHECK(gate.store->NoticesOf(gate.alice, 10)->empty());
+}
+
 TEST_CASE("an app stands beside a key, whichever came first; without keys it is enough") {
   Gate gate;
   const SignedIn whole = gate.SetUp(gate.blue);
