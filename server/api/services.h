@@ -70,6 +70,7 @@ struct Services {
   NoticeService* notices = nullptr;             // null: nobody is told of anything here
   bool self_service = false;                    // whether there is the page /me
   SecurityQuestions* questions = nullptr;       // null: none are asked here
+  bool own_passwords = false;                   // whether employees change their own there
 };
 
 }  // namespace keyferry::server

@@ -95,6 +95,7 @@ Result<NodeLink::Self> DescribeNode(const ServerConfig& config) {
       {"passwords.length", config.passwords.length},
       {"passwords.allow_typing", config.passwords.allow_typing},
       {"passwords.history", config.passwords.history},
+      {"self_service.passwords_per_day", config.self_service.passwords_per_day},
       {"keys.allow_simulator", keys.allow_simulator},
       {"keys.pin_min", keys.pin_min},
       {"keys.pin_tries", keys.pin_tries},

@@ -30,14 +30,16 @@ bool ReadQuestion(const std::string& line, SelfServiceConfig::Question& out) {
 
 std::vector<std::string> WithSelfServiceKeys(std::vector<std::string> keys) {
   keys.insert(std::find(keys.begin(), keys.end(), "passwords.length"),
-              {"self_service.enabled", kQuestionsKey, "self_service.answers", "self_service.asked",
-               "self_service.answer_length"});
+              {"self_service.enabled", "self_service.passwords_per_day", kQuestionsKey,
+               "self_service.answers", "self_service.asked", "self_service.answer_length"});
   return keys;
 }
 
 SelfServiceConfig ReadSelfService(ConfigReader& reader) {
   SelfServiceConfig out;
   out.enabled = reader.Flag("self_service.enabled", out.enabled);
+  out.passwords_per_day =
+      reader.Number("self_service.passwords_per_day", out.passwords_per_day, 0, 20);
   for (const std::string& line : reader.Texts(kQuestionsKey, false)) {
     SelfServiceConfig::Question question;
     if (!ReadQuestion(line, question)) {

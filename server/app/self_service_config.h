@@ -11,6 +11,8 @@ class ConfigReader;
 // The table [self_service]: what employees may do for themselves.
 struct SelfServiceConfig {
   bool enabled = false;  // whether employees without a role sign in, to the page /me
+  // How often they may change their own password there in a rolling day; 0 = not at all.
+  std::int64_t passwords_per_day = 0;
   // Security questions: how many a person answers, how many of them the help desk asks for, and how
   // long an answer is at least.
   std::int64_t answers = 3;

@@ -74,6 +74,9 @@ ChangeConfig ChangesOf(const ServerConfig& config) {
   out.history = static_cast<std::size_t>(config.passwords.history);
   out.respect_min_age = config.passwords.minimum_age == "respect";
   out.wait_seconds = config.passwords.wait_days * 86400;
+  if (config.self_service.enabled) {
+    out.own_per_day = static_cast<std::uint32_t>(config.self_service.passwords_per_day);
+  }
   out.shared_store = config.postgres.has_value();
   return out;
 }
@@ -267,7 +270,8 @@ class Parts {
                     fido_.get(),
                     &upkeep_->notices(),
                     config.self_service.enabled,
-                    questions_.get()};
+                    questions_.get(),
+                    config.self_service.enabled && config.self_service.passwords_per_day != 0};
   }
 
  private:

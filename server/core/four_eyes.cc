@@ -59,7 +59,9 @@ class DefaultFourEyes final : public FourEyes {
     Precondition out;
     // The server's own rotation, and what was made on its console.
     if (actor.id == AccountId{}) return out;
-    if (ask.action != GuardedAction::kKey && config_.resets_per_hour != 0 &&
+    // Who sets their own is no agent, and has a limit of their own.
+    const bool own = actor.id == ask.person.person.id;
+    if (!own && ask.action != GuardedAction::kKey && config_.resets_per_hour != 0 &&
         !actor.roles.Has(Role::kAdministrator)) {
       out.quota = {actor.id, config_.resets_per_hour, ports_.clock.UnixMillis() - kHour};
       const auto so_far = ports_.store.CountResets(actor.id, out.quota->since);

@@ -45,6 +45,10 @@ std::string TooYoung(const PersonDetail& person, std::int64_t now) {
          " keeps a password for " + Span(person.policy.min_age);
 }
 
+AccountId AskerOf(const AccountId& actor, const AccountId& account) {
+  return actor == account ? AccountId{} : actor;
+}
+
 Result<void> CheckState(const AccountState& state) {
   if (state.is_protected) return Fail(ErrorCode::kPermissionDenied, ProtectedReason(state));
   if (state.disabled) {
@@ -84,16 +88,17 @@ Result<bool> IsDelivered(const CorePorts& ports, const AccountId& account,
 Result<Clearance> Clear(const CorePorts& ports, const Actor& actor, const AccountId& account,
                         bool respect_min_age, Purpose purpose) {
   Clearance clearance;
-  if (!May(actor.roles, Right::kChangesWrite)) {
+  const bool own = actor.id == account;
+  if (!own && !May(actor.roles, Right::kChangesWrite)) {
     return Refuse(std::move(clearance), ErrorCode::kPermissionDenied,
                   "You are not allowed to change other people's passwords.");
   }
-  if (actor.id == account) {
+  if (own && !May(actor.roles, Right::kOwnPassword)) {
     return Refuse(std::move(clearance), ErrorCode::kPermissionDenied,
                   "You cannot change your own password here; ask a colleague.");
   }
   if (purpose == Purpose::kChange) {
-    auto candidate = ports.directory.Consider(account, actor.id);
+    auto candidate = ports.directory.Consider(account, AskerOf(actor.id, account));
     if (!candidate) return tl::unexpected(std::move(candidate.error()));
     clearance.person = std::move(candidate->detail);
     clearance.target = std::move(candidate->target);
@@ -126,7 +131,7 @@ Result<Clearance> Clear(const CorePorts& ports, const Actor& actor, const Accoun
     }
     auto delivered = IsDelivered(ports, account, *keys);
     if (!delivered) return tl::unexpected(std::move(delivered.error()));
-    if (respect_min_age && *delivered) {
+    if ((respect_min_age || own) && *delivered) {
       return Refuse(std::move(clearance), ErrorCode::kPolicyRefused,
                     young + "; wait, or ask an administrator of the domain.");
     }

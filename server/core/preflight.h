@@ -26,13 +26,20 @@ Result<void> CheckState(const AccountState& state);
 std::string TooYoung(const PersonDetail& person, std::int64_t now);
 inline constexpr const char* kHeldByAge = "; the directory refuses a new one until then.";
 
+// Who asks for a change, as the directory is told, which lets nobody act on their own account. An
+// employee may on theirs (Right::kOwnPassword, which Clear has looked at): there it is the server.
+AccountId AskerOf(const AccountId& actor, const AccountId& account);
+
 enum class Purpose {
   kLook,    // the directory is not written to for now
   kChange,  // the write follows at once
 };
 
-// Asks directory and store. An error means that they could not be asked. `respect_min_age`: a
-// password younger than the policy's minimum age is refused, unless a key does not have it yet.
+// Whether the roles allow it, then directory and store are asked. Others' accounts are for who has
+// Right::kChangesWrite, one's own for who has Right::kOwnPassword, which goes with no other right;
+// there the policy's minimum age always counts. An error means that they could not be asked.
+// `respect_min_age`: a password younger than the policy's minimum age is refused, unless a key does
+// not have it yet.
 Result<Clearance> Clear(const CorePorts& ports, const Actor& actor, const AccountId& account,
                         bool respect_min_age, Purpose purpose);
 

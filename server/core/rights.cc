@@ -62,6 +62,8 @@ constexpr RightInfo kRights[] = {
     {Right::kAlarmEnd, "alarm:end", "", kKeys, "Agree to the alarm's end."},
     {Right::kAttributesRead, "attributes:read", "", kDesk,
      "See the configured attributes of an employee; each look is audited."},
+    {Right::kOwnPassword, "self:password", "", Role::kEmployee,
+     "Change one's own password, where that is allowed."},
 };
 
 constexpr bool InOrder() {
@@ -70,8 +72,7 @@ constexpr bool InOrder() {
   }
   return true;
 }
-static_assert(InOrder() &&
-              std::size(kRights) == static_cast<std::size_t>(Right::kAttributesRead) + 1);
+static_assert(InOrder() && std::size(kRights) == static_cast<std::size_t>(Right::kOwnPassword) + 1);
 
 }  // namespace
 
@@ -121,6 +122,7 @@ bool WantsProof(Right right) {
     case Right::kTokensWrite:
     case Right::kApprovalsWrite:
     case Right::kAlarmEnd:
+    case Right::kOwnPassword:
       return true;
     default:
       return false;

@@ -83,6 +83,7 @@ enum class Right : std::uint8_t {
   kAlarmRaise,
   kAlarmEnd,
   kAttributesRead,
+  kOwnPassword,
 };
 
 struct RightInfo {

@@ -88,14 +88,14 @@ Saga::Driving::~Driving() {
 }
 
 Result<Preflight> Saga::Check(const Actor& actor, const AccountId& account) {
-  if (May(actor.roles, Right::kChangesWrite) && actor.id != account) {
-    const auto reach = CheckReach(ports_, actor, Right::kChangesWrite, account);
-    if (!reach && reach.error().code == ErrorCode::kPermissionDenied) {
-      Preflight refused;
-      refused.reason = reach.error().message;
-      return refused;
+  if (const auto may = Authorise(actor, account); !may) {
+    if (may.error().code != ErrorCode::kPermissionDenied &&
+        may.error().code != ErrorCode::kRateLimited) {
+      return tl::unexpected(may.error());
     }
-    if (!reach) return tl::unexpected(reach.error());
+    Preflight refused;
+    refused.reason = may.error().message;
+    return refused;
   }
   auto clearance = Clear(ports_, actor, account, config_.respect_min_age, Purpose::kLook);
   if (!clearance) return tl::unexpected(std::move(clearance.error()));
@@ -140,14 +140,11 @@ Result<ChangeView> Saga::Run(const Actor& actor, ChangeRequest request) {
   if (!repeated) return tl::unexpected(std::move(repeated.error()));
   if (*repeated) return Answer(**std::move(repeated), request_hash);
 
-  if (May(actor.roles, Right::kChangesWrite) && actor.id != request.account) {
-    const auto reach = CheckReach(ports_, actor, Right::kChangesWrite, request.account);
-    if (!reach) {
-      const auto person = ports_.directory.Get(request.account);
-      auto audited =
-          AuditRefusal(actor, person ? person->person.login : request.account.Hex(), reach.error());
-      return tl::unexpected(audited ? reach.error() : std::move(audited.error()));
-    }
+  if (const auto may = Authorise(actor, request.account); !may) {
+    const auto person = ports_.directory.Get(request.account);
+    auto audited =
+        AuditRefusal(actor, person ? person->person.login : request.account.Hex(), may.error());
+    return tl::unexpected(audited ? may.error() : std::move(audited.error()));
   }
   auto clearance = Clear(ports_, actor, request.account, config_.respect_min_age,
                          request.mode == ChangeMode::kNow ? Purpose::kChange : Purpose::kLook);
@@ -199,15 +196,20 @@ Result<ChangeView> Saga::Run(const Actor& actor, ChangeRequest request) {
       request.mode == ChangeMode::kAtDelivery
           ? RunAtDelivery(actor, draft, *only_if)
           : RunNow(actor, std::move(request), draft, *std::move(clearance), *chosen, *only_if);
-  if (!view && view.error().detail == kAgentLimitDetail) {
-    ports_.four_eyes->Limited(actor, draft.login);
+  if (view || view.error().detail != kAgentLimitDetail) return view;
+  if (actor.id == draft.account) {
+    auto audited = AuditRefusal(actor, draft.login, OwnLimit());
+    return tl::unexpected(audited ? OwnLimit() : std::move(audited.error()));
   }
+  ports_.four_eyes->Limited(actor, draft.login);
   return view;
 }
 
 Result<Precondition> Saga::Guard(const Actor& actor, const ChangeRequest& request,
                                  const PersonDetail& person, const std::vector<Chosen>& chosen) {
-  if (ports_.four_eyes == nullptr) return Precondition();
+  Precondition alone;
+  if (actor.id == request.account) alone.quota = OwnQuota(actor.id);
+  if (ports_.four_eyes == nullptr) return alone;
   GuardedAsk ask;
   ask.action = GuardedAction::kPassword;
   ask.person = person;
@@ -220,6 +222,7 @@ Result<Precondition> Saga::Guard(const Actor& actor, const ChangeRequest& reques
   if (request.read_out != nullptr) ask.facts.emplace_back("read_out", "true");
   for (const Chosen& one : chosen) ask.facts.emplace_back("source", one.record.name);
   auto cleared = ports_.four_eyes->Clear(actor, ask);
+  if (cleared && alone.quota) cleared->quota = alone.quota;
   if (cleared || ApprovalNeeded(cleared.error()) || cleared.error().detail == kAgentLimitDetail) {
     return cleared;
   }

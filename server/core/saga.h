@@ -87,6 +87,11 @@ class Saga final : public ChangeService {
                             const Precondition& only_if);
   Result<ChangeView> RunAtDelivery(const Actor& actor, const ChangeRecord& draft,
                                    const Precondition& only_if);
+  // Whether the actor reaches the account, or may set their own now (saga_own.cc). Roles alone are
+  // Clear's.
+  Result<void> Authorise(const Actor& actor, const AccountId& account);
+  AgentQuota OwnQuota(const AccountId& account) const;
+  Error OwnLimit() const;
   // What has to stand when this request is begun (four_eyes.h).
   Result<Precondition> Guard(const Actor& actor, const ChangeRequest& request,
                              const PersonDetail& person, const std::vector<Chosen>& chosen);

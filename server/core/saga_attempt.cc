@@ -52,7 +52,7 @@ Result<ChangeView> Saga::Attempt(const ChangeRow& row, SecureBytes password, std
   Directory::SetOptions options;
   options.must_change = change.must_change;
   options.unlock = change.unlock;
-  options.actor = change.actor;
+  options.actor = AskerOf(change.actor, change.account);
   const auto set = ports_.directory.SetPassword(target, change.account, password, options);
   if (!set && SurelyUnchanged(set.error().code)) password.Clear();
 

@@ -154,7 +154,7 @@ bool Saga::Prepare(const ChangeRow& row) {
   actor.id = change.actor;
   actor.login = change.actor_login;
   actor.address = change.address;
-  actor.roles = Role::kAdministrator;
+  actor.roles = change.actor == change.account ? Role::kEmployee : Role::kAdministrator;
   auto clearance = Clear(ports_, actor, change.account, config_.respect_min_age, Purpose::kLook);
   if (!clearance) {
     Log(ports_, "change " + change.id.Hex(), clearance.error());
@@ -235,7 +235,8 @@ Result<ChangeStore::Queued> Saga::Hold(const ChangeRow& row, KeyRecord key,
 }
 
 bool Saga::AttemptHeld(const ChangeRow& row, Held held) {
-  auto target = ports_.directory.Pin(row.change.account, row.change.actor);
+  auto target =
+      ports_.directory.Pin(row.change.account, AskerOf(row.change.actor, row.change.account));
   if (!target) {
     const ErrorCode code = target.error().code;
     if (code == ErrorCode::kPermissionDenied || code == ErrorCode::kNotFound ||

@@ -134,7 +134,7 @@ Result<std::optional<Saga::Chosen>> Saga::Consider(const LinkedSource& source, c
                     ", so it cannot be told which one is meant; give each its own.");
   }
   const Person& there = found->front();
-  if (strcasecmp(there.login.c_str(), actor.login.c_str()) == 0) {
+  if (actor.id != person.id && strcasecmp(there.login.c_str(), actor.login.c_str()) == 0) {
     return Fail(ErrorCode::kPermissionDenied,
                 "The account there is your own; ask a colleague to set its password.");
   }
@@ -147,7 +147,8 @@ Result<std::optional<Saga::Chosen>> Saga::Consider(const LinkedSource& source, c
   if (!candidate->target) return tl::unexpected(candidate->target.error());
   const PersonDetail& detail = candidate->detail;
   const std::string young = TooYoung(detail, ports_.clock.UnixSeconds());
-  if (!young.empty() && (detail.policy.min_age_holds_resets || config_.respect_min_age)) {
+  if (!young.empty() &&
+      (detail.policy.min_age_holds_resets || config_.respect_min_age || actor.id == person.id)) {
     return Fail(ErrorCode::kPolicyRefused,
                 young + (detail.policy.min_age_holds_resets
                              ? kHeldByAge

@@ -129,6 +129,9 @@ struct ChangeConfig {
   bool allow_typing = false;
   std::size_t history = 24;      // former typed passwords that may not come again, 0 = none
   bool respect_min_age = false;  // refuse within the policy's minimum age; else only tell
+  // What employees may set for themselves in a rolling day, refused by the directory or not; 0 =
+  // nothing. One that a second person has to approve counts once it is carried out.
+  std::uint32_t own_per_day = 0;
   // An unknown outcome is final only this long after the attempt: by then the request that may
   // still be on its way has died with its connection.
   std::int64_t settle_seconds = 60;

@@ -112,6 +112,8 @@ Response ShowMe(const PageContext& context, const Request& request) {
   }
   data["keys"] = std::move(key_list);
   PutFlag(data, "has_keys", any_key);
+  PutFlag(data, "password_offered",
+          services.own_passwords && any_key && May(own.actor.roles, Right::kOwnPassword));
   if (const auto put = PutOwnProofs(context, request, data); !put) {
     return ShowFailure(context, request, put.error());
   }

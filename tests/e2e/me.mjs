@@ -2,12 +2,13 @@
 import fs from 'node:fs';
 import { openBrowser } from '../../scripts/lib/demo/browser.mjs';
 import { Api } from '../../scripts/lib/demo/api.mjs';
+import { until } from '../../scripts/lib/demo/stack.mjs';
 
 function assert(condition, message) { if (!condition) throw new Error(message); }
 
 /** A stack where employees without a role sign in. */
 export const withSelfService = (Base) => class extends Base {
-  serverConfig() { return `${super.serverConfig()}\n[self_service]\nenabled = true\n`; }
+  serverConfig() { return `${super.serverConfig()}\n[self_service]\nenabled = true\npasswords_per_day = 5\n`; }
 };
 
 export function ownPageTests({ stack, test, signIn, axe, picture, admin }) {
@@ -119,6 +120,29 @@ export function ownPageTests({ stack, test, signIn, axe, picture, admin }) {
       } finally {
         await other.close();
       }
+    })),
+    () => test('own page: a new password of one\'s own is set after the present one was typed, and goes to the key', () => atHome(async (page) => {
+      const employee = await withKey();
+      await password(page, employee);
+      await isHome(page, employee);
+      await page.getByRole('link', { name: 'Change it' }).click();
+      await page.getByRole('heading', { name: 'A new password for you' }).waitFor();
+      await look(page, 'a new password of one\'s own', 'password');
+      await page.getByLabel('Your password').fill('Certainly-Wrong-1!');
+      await page.getByRole('button', { name: 'Save' }).click();
+      await page.getByRole('alert').waitFor();
+      await look(page, 'a wrong present password', 'password-wrong');
+      const newest = async () => (await stack.api.must('GET', `/api/v1/employees/${employee.id}/changes`)).changes[0];
+      const before = await newest();
+      assert(before.reason === 'e2e: not for employees to read', 'a wrong password changes something');
+      await page.getByLabel('Your password').fill(employee.password);
+      await page.getByRole('button', { name: 'Save' }).click();
+      await isHome(page, employee);
+      const change = await until('the key has it', async () => { const one = await newest(); return one.id !== before.id && one.state === 'done' && one; });
+      const row = (await stack.api.must('GET', '/api/v1/audit')).rows.find(({ action, target }) => action === 'password.set' && target === employee.login);
+      assert(row.actor === employee.login && row.outcome === 'ok' && change.reason === '', `audited as ${JSON.stringify(row)}`);
+      await page.reload();
+      await page.locator('[data-step="delivered"][data-done="true"]').first().waitFor();
     })),
     () => test('own page: whoever has a role finds it at the foot of every page', async (page) => {
       await signIn(page, admin);

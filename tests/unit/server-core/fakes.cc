@@ -139,8 +139,9 @@ Result<std::vector<std::string>> FakeDirectory::GroupsOf(const AccountId& id) {
   return found->second.groups;
 }
 
-Result<ChangeTarget> FakeDirectory::Pin(const AccountId& id, const AccountId&) {
+Result<ChangeTarget> FakeDirectory::Pin(const AccountId& id, const AccountId& actor) {
   const std::lock_guard lock(mutex_);
+  if (id == actor) return Fail(ErrorCode::kPermissionDenied, "This account is your own.");
   if (down) return Fail(ErrorCode::kUnavailable, "The directory cannot be reached.");
   return ChangeTarget{"ldaps://dc1.corp.example", StampOf(people_.at(id))};
 }
@@ -149,6 +150,7 @@ Result<void> FakeDirectory::SetPassword(const ChangeTarget&, const AccountId& id
                                         const SecureBytes& password, SetOptions options) {
   if (on_write) on_write();
   const std::lock_guard lock(mutex_);
+  if (id == options.actor) return Fail(ErrorCode::kPermissionDenied, "This account is your own.");
   ++writes;
   Write write = Write::kApply;
   if (!script.empty()) {

@@ -54,7 +54,8 @@ TEST_CASE("who has no role is refused, unless employees may sign in: then they a
   for (const AuditView& row : rows.value()) CHECK(row.action != "roles.change");
   // A right of another kind comes with none of it.
   for (const RightInfo& info : AllRights()) {
-    CHECK(May(signed_in->session.actor.roles, info.right) == (info.right == Right::kSelf));
+    CHECK(May(signed_in->session.actor.roles, info.right) ==
+          (info.right == Right::kSelf || info.right == Right::kOwnPassword));
   }
 }
 

@@ -56,6 +56,26 @@ struct Linked : Office {
 
 }  // namespace
 
+TEST_CASE(
+    "an employee's own change goes to their accounts there; an agent's never to the agent's") {
+  ChangeConfig config;
+  config.own_per_day = 3;
+  Linked office(config);
+  Actor self = office.admin;
+  self.id = office.alice;
+  self.login = "alice";
+  self.roles = Role::kEmployee;
+  REQUIRE(office.changes->Start(self, office.To("request-0001")));
+  CHECK(office.LabPassword() == office.AdPassword());
+  const std::string before = office.LabPassword();
+  // Somebody whose login there is that of whom it is about.
+  Actor namesake = office.admin;
+  namesake.login = "alice";
+  CHECK(office.changes->Start(namesake, office.To("request-0002")).error().code ==
+        ErrorCode::kPermissionDenied);
+  CHECK(office.LabPassword() == before);
+}
+
 TEST_CASE("one change goes to both sources with one password, and to the key") {
   Linked office;
   const std::uint64_t before = office.store->Transactions();

@@ -140,6 +140,8 @@ TEST_CASE("employees themselves: off by default, their questions read and bounde
   REQUIRE(config);
   CHECK(config->self_service.enabled);
   CHECK(config->self_service.questions.empty());
+  CHECK(config->self_service.passwords_per_day == 0);
+  CHECK(with("enabled = true\npasswords_per_day = 3\n")->self_service.passwords_per_day == 3);
   CHECK(config->help_desk.points.back() == 1);
   config = with(
       "questions = [\"One?\", \"Two? | Два?\", \"Three?\", \"Four?\", \"Five?\"]\n"
@@ -161,6 +163,7 @@ TEST_CASE("employees themselves: off by default, their questions read and bounde
            {"questions = [\"A?\", \"B?\", \"C?\", \"D?\", \"E\\u0001\"]", "write a question"},
            {"questions = [\"A?\", \"B?\", \"C?\", \"D?\", \"" + std::string(201, 'x') + "\"]",
             "write a question"},
+           {"passwords_per_day = 21", "self_service.passwords_per_day"},
            {"answers = 2", "self_service.answers"},
            {"answers = 6", "self_service.answers"},
            {"asked = 1", "self_service.asked"},

@@ -167,6 +167,7 @@ TEST_CASE("what is guarded wants a fresh proof, of people alone") {
                        "POST /keys/{id}/step",
                        "POST /me/app",
                        "POST /me/app/confirm",
+                       "POST /me/password",
                        "POST /me/questions",
                        "POST /reports/objections/{number}/lift",
                        "POST /second-factor",

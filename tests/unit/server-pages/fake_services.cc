@@ -580,7 +580,8 @@ World::World(const std::string& web_directory, PeopleConfig people_config)
                &fido,
                &notices,
                /*self_service=*/true,
-               &questions} {
+               &questions,
+               /*own_passwords=*/true} {
   auto loaded = Catalog::Load(web_directory);
   if (!loaded) throw std::runtime_error(loaded.error().message);
   catalog = std::move(*loaded);

@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 
 #include "fake_services.h"
+#include "server/core/four_eyes.h"
 #include "server/pages/frame.h"
 
 using namespace keyferry;
@@ -173,6 +174,88 @@ TEST_CASE("answers to security questions are set on a page of their own, and nev
   CHECK(world.questions.calls.back() == world.directory.people[0].person.login +
                                             " right school=First Secret toy=second-secret "
                                             "dream=third-secret");
+}
+
+TEST_CASE("employees set a new password for themselves, and nothing is told that is not theirs") {
+  Employee world;
+  world.changes.preflight.key_seen = true;
+  world.changes.preflight.seen_at = "WS-SECRET-7";
+  CHECK(Contains(world.As(world.Get("/me")).body, "href=\"/me/password\""));
+  Response page = world.As(world.Get("/me/password"));
+  CHECK(page.status == 200);
+  CHECK(Contains(page.body, "action=\"/me/password\""));
+  CHECK(Contains(page.body, "name=\"present\""));
+  CHECK(Contains(page.body, "Your key is connected"));
+  for (const char* gone : {"WS-SECRET-7", "/employees", "name=\"reason\""}) {
+    INFO(gone);
+    CHECK_FALSE(Contains(page.body, gone));
+  }
+  const std::string form = Csrf() + "&once=0123456789abcdef&mode=generate&when=now&reason=x";
+  for (const char* present : {"", "&present=wrong"}) {
+    page = world.As(world.Post("/me/password", form + present));
+    CHECK(page.status == 401);
+    CHECK(Contains(page.body, "This is not your password."));
+    CHECK_FALSE(Contains(page.body, "wrong"));
+    CHECK(world.changes.started.empty());
+  }
+  page = world.As(world.Post("/me/password", form + "&present=right"));
+  CHECK(page.status == 303);
+  CHECK(HeaderOf(page, "Location") == "/me");
+  REQUIRE(world.changes.started.size() == 1);
+  CHECK(world.changes.started.front().actor == world.directory.people[0].person.login);
+  CHECK(world.changes.started.front().reason.empty());
+  CHECK(world.changes.started.front().generate);
+}
+
+TEST_CASE("who has a second factor proves with that, and the present password is not asked for") {
+  Employee world;
+  world.factors.factors = {{world.directory.people[0].person.id, "somebody", 1, 10, true, 0}};
+  CHECK_FALSE(Contains(world.As(world.Get("/me/password")).body, "name=\"present\""));
+  const std::string form = Csrf() + "&once=0123456789abcdef&mode=generate";
+  world.factors.stale = true;
+  CHECK(world.As(world.Post("/me/password", form)).status == 403);
+  CHECK(world.changes.started.empty());
+  world.factors.stale = false;
+  CHECK(world.As(world.Post("/me/password", form)).status == 303);
+  CHECK(world.changes.started.size() == 1);
+  // A factor that nobody is asked for proves nothing.
+  world.factors.on = false;
+  CHECK(world.As(world.Post("/me/password", form)).status == 401);
+  CHECK(world.changes.started.size() == 1);
+}
+
+TEST_CASE("what keeps somebody from a new password of their own is said with the next step") {
+  Employee world;
+  world.changes.preflight.allowed = false;
+  world.changes.preflight.reason = "This account has expired; extend it first.";
+  CHECK(Contains(world.As(world.Get("/me/password")).body, "has expired"));
+  world.state().is_protected = true;
+  world.changes.preflight.reason = "This is a protected account (member of Secret Admins).";
+  Response page = world.As(world.Get("/me/password"));
+  CHECK_FALSE(Contains(page.body, "Secret Admins"));
+  CHECK(Contains(page.body, "call your help desk"));
+  world.changes.preflight.allowed = true;
+  world.changes.start_error = {ErrorCode::kPermissionDenied, "It is in Secret Admins.", {}, 0};
+  const std::string form = Csrf() + "&once=0123456789abcdef&mode=generate&present=right";
+  page = world.As(world.Post("/me/password", form));
+  CHECK(page.status == 403);
+  CHECK_FALSE(Contains(page.body, "Secret Admins"));
+  CHECK(Contains(page.body, "call your help desk"));
+  // A second person has to approve it: there is no page of approvals for employees.
+  world.changes.start_error = {ErrorCode::kConflict, "A second person has to approve this first.",
+                               std::string(kApprovalDetail) + ": " + std::string(32, '1'), 0};
+  page = world.As(world.Post("/me/password", form));
+  CHECK(page.status == 409);
+  CHECK(Contains(page.body, "A second person has to approve"));
+}
+
+TEST_CASE("whoever works here sets no password for themselves") {
+  Employee world;
+  CHECK_FALSE(Contains(world.Send(world.Get("/me")).body, "/me/password"));
+  CHECK(world.Send(world.Get("/me/password")).status == 403);
+  CHECK(world.Send(world.Post("/me/password", Csrf() + "&once=0123456789abcdef&mode=generate"))
+            .status == 403);
+  CHECK(world.changes.started.empty());
 }
 
 TEST_CASE("what is set up of the questions is told, and what is missing since they were changed") {
