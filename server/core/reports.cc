@@ -11,7 +11,7 @@ class DefaultReportService final : public ReportService {
 
   Result<ReportFigures> Figures() override {
     const std::int64_t now = clock_.UnixMillis();
-    const std::int64_t since = now - now % kDayMillis - (kReportDays - 1) * kDayMillis;
+    const std::int64_t since = FirstDay(now);
     auto figures = store_.CountReport(since, now - kLongPendingMillis);
     if (!figures) return figures;
     figures->at = now;
@@ -42,7 +42,17 @@ class DefaultReportService final : public ReportService {
     return store_.ListChanges(query);
   }
 
+  Result<std::vector<ReportRequest>> Requests(HelpDeskProcess process,
+                                              std::optional<RequestEnd> end, std::uint64_t before,
+                                              std::size_t limit) override {
+    return store_.ListRequests({process, end, FirstDay(clock_.UnixMillis()), before, limit});
+  }
+
  private:
+  static std::int64_t FirstDay(std::int64_t now) {
+    return now - now % kDayMillis - (kReportDays - 1) * kDayMillis;
+  }
+
   ReportStore& store_;
   const Clock& clock_;
 };
@@ -61,6 +71,18 @@ const char* Name(ChangeList list) {
       break;
   }
   return "set";
+}
+
+const char* Name(RequestEnd end) {
+  switch (end) {
+    case RequestEnd::kCompleted:
+      return "completed";
+    case RequestEnd::kFailed:
+      return "failed";
+    case RequestEnd::kBlocked:
+      break;
+  }
+  return "blocked";
 }
 
 std::unique_ptr<ReportService> MakeReportService(ReportStore& store, const Clock& clock) {

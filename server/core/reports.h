@@ -55,6 +55,19 @@ struct ProcessScore {
   std::uint64_t closed() const { return completed + failed + blocked; }
 };
 
+// How such a request ended, as the score counts it, and one of those behind a number of it.
+enum class RequestEnd { kCompleted, kFailed, kBlocked };
+inline constexpr RequestEnd kLastRequestEnd = RequestEnd::kBlocked;
+const char* Name(RequestEnd end);  // "completed"
+struct ReportRequest {
+  std::uint64_t number = 0;  // grows with time; to go on after
+  AccountId account;
+  std::string login, agent_login, ticket, reason;
+  HelpDeskState state = HelpDeskState::kDone;
+  std::string error;  // why it did not end well; may be empty
+  std::int64_t opened = 0, closed = 0;
+};
+
 struct DayCount {
   std::int64_t day = 0;  // Unix milliseconds of its midnight
   std::uint64_t count = 0;
@@ -84,10 +97,19 @@ class ReportStore {
     std::size_t limit = 50;
   };
 
+  struct RequestQuery {
+    HelpDeskProcess process = HelpDeskProcess::kReset;
+    std::optional<RequestEnd> end;  // nothing: however it ended
+    std::int64_t since = 0;         // opened from then on
+    std::uint64_t before = 0;       // as above
+    std::size_t limit = 50;
+  };
+
   virtual ~ReportStore() = default;
   virtual Result<ReportFigures> CountReport(std::int64_t since, std::int64_t long_before) = 0;
   // Newest first.
   virtual Result<std::vector<ReportChange>> ListChanges(const ChangeQuery& query) = 0;
+  virtual Result<std::vector<ReportRequest>> ListRequests(const RequestQuery& query) = 0;
 };
 
 // What an administrator and an auditor look at in the morning. Thread-safe; blocks on the database.
@@ -98,6 +120,10 @@ class ReportService {
   // Newest first; `day` is a midnight, for kSet. `before`: as ReportStore.
   virtual Result<std::vector<ReportChange>> Changes(ChangeList list, std::int64_t day,
                                                     std::uint64_t before, std::size_t limit) = 0;
+  // Those that the score of the process counts now, newest first; with `end`, one column of it.
+  virtual Result<std::vector<ReportRequest>> Requests(HelpDeskProcess process,
+                                                      std::optional<RequestEnd> end,
+                                                      std::uint64_t before, std::size_t limit) = 0;
 };
 std::unique_ptr<ReportService> MakeReportService(ReportStore& store, const Clock& clock);
 

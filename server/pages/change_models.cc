@@ -155,16 +155,13 @@ bool IsAhead(const ChangeView& change) {
          std::any_of(keys.begin(), keys.end(), IsUnderWay);
 }
 
-Data ChangeBadge(const Catalog& catalog, const ChangeView& change) {
-  if (IsWaiting(change)) {
-    const bool prepared = change.prepared != 0;
-    return change.state == ChangeState::kIntent
-               ? Badge("info", "clock", catalog.Text("state.waiting_key"))
-               : Badge("info", "key",
-                       catalog.Text(prepared ? "state.prepared" : "state.preparing"));
-  }
-  switch (change.state) {
+std::optional<Data> UnconfirmedBadge(const Catalog& catalog, ChangeState state, ChangeMode mode) {
+  switch (state) {
     case ChangeState::kIntent:
+      if (mode == ChangeMode::kAtDelivery) {
+        return Badge("info", "clock", catalog.Text("state.waiting_key"));
+      }
+      return Badge("info", "clock", catalog.Text("state.in_progress"));
     case ChangeState::kHeld:
     case ChangeState::kAttempt:
       return Badge("info", "clock", catalog.Text("state.in_progress"));
@@ -178,6 +175,15 @@ Data ChangeBadge(const Catalog& catalog, const ChangeView& change) {
     case ChangeState::kDone:
       break;
   }
+  return std::nullopt;
+}
+
+Data ChangeBadge(const Catalog& catalog, const ChangeView& change) {
+  if (IsWaiting(change) && change.state != ChangeState::kIntent) {
+    return Badge("info", "key",
+                 catalog.Text(change.prepared != 0 ? "state.prepared" : "state.preparing"));
+  }
+  if (auto badge = UnconfirmedBadge(catalog, change.state, change.mode)) return *std::move(badge);
   const Count count = CountKeys(change.keys);
   if (count.of < 2) {
     const auto only = std::find_if(change.keys.begin(), change.keys.end(),

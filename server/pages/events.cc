@@ -40,6 +40,12 @@ void AddEventRoutes(Router& router, const PageContext& context) {
   router.Add({Method::kGet, "/events/keys", Right::kKeysRead, [context](Request&) {
                 return Follow(context, {"keys", "jobs"});
               }});
+  if (context.services.reports != nullptr) {
+    // Every step of a change or of a help desk request is told as one of "jobs".
+    router.Add({Method::kGet, "/events/reports", Right::kReportsRead, [context](Request&) {
+                  return Follow(context, {"jobs", "keys", "workstations"});
+                }});
+  }
   if (context.services.alarm != nullptr) {
     router.Add({Method::kGet, "/events/alarm", Right::kAlarmRead,
                 [context](Request&) { return Follow(context, {"workstations"}); }});

@@ -89,6 +89,7 @@ Data Frame(const PageContext& context, const Request& request, std::string_view 
   PutFlag(data, "font", context.catalog.HasAsset("inter-latin-wght-normal.woff2"));
   PutMaybe(data, "stream", stream);
   PutFlag(data, "refresh", false);
+  PutFlag(data, "pace", false);
   PutLanguages(context, request, data);
   data["me"] = Data(false);
   for (const RightInfo& info : AllRights()) {

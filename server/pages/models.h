@@ -41,6 +41,8 @@ std::string ShortKey(const DeviceId& id);
 std::string Grouped(std::string_view hex);
 
 Data ChangeBadge(const Catalog& catalog, const ChangeView& change);
+// … as long as the directory has not confirmed it; nothing once it has.
+std::optional<Data> UnconfirmedBadge(const Catalog& catalog, ChangeState state, ChangeMode mode);
 // The newest change: badge, who made it, and for each key the steps and the receipt.
 Data ChangeData(const Catalog& catalog, const ChangeView& change);
 // What must be said above everything else about the newest change and the keys, with the next step.

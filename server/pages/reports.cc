@@ -12,6 +12,17 @@ namespace {
 
 constexpr std::size_t kReportRowsOnAPage = 50;
 constexpr int kBarHeight = 100;  // of the charts' own units
+// The figures are counted anew at most so often for somebody who looks on, in milliseconds.
+constexpr const char* kReportPace = "1000";
+
+// What `text` names among 0 … last.
+template <typename T>
+std::optional<T> Named(std::string_view text, T last) {
+  for (int i = 0; i <= static_cast<int>(last); ++i) {
+    if (text == Name(static_cast<T>(i))) return static_cast<T>(i);
+  }
+  return std::nullopt;
+}
 
 // A row of a table whose last column is a bar as long as its share of all.
 Data ShareRow(std::string_view text, std::string_view link, std::uint64_t count,
@@ -123,6 +134,11 @@ void PutStates(const Catalog& catalog, const ReportFigures& figures, Data& data)
   data["workstations"] = std::move(workstations);
 }
 
+std::string LinkTo(HelpDeskProcess process, std::optional<RequestEnd> end) {
+  return std::string("/reports/requests?process=") + Name(process) +
+         (end ? std::string("&end=") + Name(*end) : std::string());
+}
+
 void PutProcesses(const Catalog& catalog, const ReportFigures& figures, Data& data) {
   Data processes = List();
   for (const ProcessScore& score : figures.processes) {
@@ -134,10 +150,26 @@ void PutProcesses(const Catalog& catalog, const ReportFigures& figures, Data& da
     };
     Data row;
     Put(row, "process", catalog.Text(std::string("help_desk_process.") + Name(score.process)));
-    Put(row, "closed", std::to_string(all));
-    Put(row, "completed", percent(score.completed));
-    Put(row, "failed", percent(score.failed));
-    Put(row, "blocked", percent(score.blocked));
+    struct Cell {
+      const char* label;
+      std::string words;
+      std::uint64_t count;
+      std::optional<RequestEnd> end;
+    };
+    Data cells = List();
+    for (const Cell& cell :
+         {Cell{"reports.closed", std::to_string(all), all, std::nullopt},
+          Cell{"reports.completed", percent(score.completed), score.completed,
+               RequestEnd::kCompleted},
+          Cell{"reports.failed", percent(score.failed), score.failed, RequestEnd::kFailed},
+          Cell{"reports.blocked", percent(score.blocked), score.blocked, RequestEnd::kBlocked}}) {
+      Data one;
+      Put(one, "label", catalog.Text(cell.label));
+      Put(one, "words", cell.words);
+      PutMaybe(one, "link", cell.count == 0 ? std::string() : LinkTo(score.process, cell.end));
+      cells << one;
+    }
+    row["cells"] = std::move(cells);
     processes << row;
   }
   PutFlag(data, "processes_any", !figures.processes.empty());
@@ -171,7 +203,8 @@ Response ShowReports(const PageContext& context, const Request& request) {
   const Catalog& catalog = context.catalog;
   const auto figures = context.services.reports->Figures();
   if (!figures) return ShowFailure(context, request, figures.error());
-  Data data = Frame(context, request, catalog.Text("reports.title"), "reports");
+  Data data = Frame(context, request, catalog.Text("reports.title"), "reports", "/events/reports");
+  Put(data, "pace", kReportPace);
   if (const auto put = PutWarning(context, data); !put) {
     return ShowFailure(context, request, put.error());
   }
@@ -188,35 +221,15 @@ Response ShowReports(const PageContext& context, const Request& request) {
 
 Data StateBadge(const Catalog& catalog, const ReportChange& change) {
   if (change.ahead) return Badge("warn", "clock", catalog.Text("state.waiting"));
-  switch (change.state) {
-    case ChangeState::kIntent:
-      return Badge("info", "clock",
-                   catalog.Text(change.mode == ChangeMode::kAtDelivery ? "state.waiting_key"
-                                                                       : "state.in_progress"));
-    case ChangeState::kHeld:
-    case ChangeState::kAttempt:
-      return Badge("info", "clock", catalog.Text("state.in_progress"));
-    case ChangeState::kUnknown:
-      return Badge("warn", "clock", catalog.Text("state.checking"));
-    case ChangeState::kFailed:
-      return Badge("bad", "alert", catalog.Text("state.failed"));
-    case ChangeState::kSuperseded:
-      return Badge("", "stack", catalog.Text("state.superseded"));
-    case ChangeState::kConfirmed:
-      return Badge("bad", "alert", catalog.Text("reports.not_on_key"));
-    case ChangeState::kDone:
-      break;
-  }
-  return Badge("ok", "check", catalog.Text("state.delivered"));
+  if (auto badge = UnconfirmedBadge(catalog, change.state, change.mode)) return *std::move(badge);
+  return change.state == ChangeState::kConfirmed
+             ? Badge("bad", "alert", catalog.Text("reports.not_on_key"))
+             : Badge("ok", "check", catalog.Text("state.delivered"));
 }
 
 Response ShowChanges(const PageContext& context, Request& request) {
   const Catalog& catalog = context.catalog;
-  std::optional<ChangeList> list;
-  for (int i = 0; i <= static_cast<int>(kLastChangeList); ++i) {
-    if (request.Query("list") == Name(static_cast<ChangeList>(i)))
-      list = static_cast<ChangeList>(i);
-  }
+  const auto list = Named(request.Query("list"), kLastChangeList);
   const std::string_view day_text = request.Query("day"), before_text = request.Query("before");
   const auto day = ReadDay(day_text);
   const auto before = before_text.empty() ? Result<std::uint64_t>(0) : ReadNumber(before_text, "");
@@ -260,6 +273,62 @@ Response ShowChanges(const PageContext& context, Request& request) {
   return Show(context, request, "report_changes", data);
 }
 
+Data EndBadge(const Catalog& catalog, HelpDeskState state) {
+  const std::string text = catalog.Text(std::string("help_desk_state.") + Name(state));
+  switch (state) {
+    case HelpDeskState::kDone:
+      return Badge("ok", "check", text);
+    case HelpDeskState::kBlocked:
+      return Badge("bad", "alert", text);
+    default:
+      return Badge("warn", "clock", text);
+  }
+}
+
+Response ShowRequests(const PageContext& context, Request& request) {
+  const Catalog& catalog = context.catalog;
+  const std::string_view end_text = request.Query("end"), before_text = request.Query("before");
+  const auto process = Named(request.Query("process"), kLastHelpDeskProcess);
+  const auto end = Named(end_text, kLastRequestEnd);
+  const auto before = before_text.empty() ? Result<std::uint64_t>(0) : ReadNumber(before_text, "");
+  if (!process || *process == HelpDeskProcess::kNone || !before || (!end && !end_text.empty())) {
+    return ShowNotFound(context, request);
+  }
+  auto page = context.services.reports->Requests(*process, end, *before, kReportRowsOnAPage + 1);
+  if (!page) return ShowFailure(context, request, page.error());
+  std::uint64_t last = 0;
+  if (page->size() > kReportRowsOnAPage) {
+    page->resize(kReportRowsOnAPage);
+    last = page->back().number;
+  }
+  const auto rows = AmongTheirs(context.services, request, Right::kPeopleRead, std::move(page));
+  if (!rows) return ShowFailure(context, request, rows.error());
+  const std::string title = catalog.Text(
+      "reports.requests",
+      {catalog.Text(std::string("help_desk_process.") + Name(*process)),
+       catalog.Text(end ? std::string("reports.") + Name(*end) : std::string("reports.closed"))});
+  Data data = Frame(context, request, title, "reports");
+  Data list = List();
+  for (const ReportRequest& one : *rows) {
+    Data row;
+    Put(row, "account", one.account.Hex());
+    Put(row, "login", one.login);
+    Put(row, "agent", one.agent_login);
+    Put(row, "ticket_number", one.ticket);
+    Put(row, "reason_text", one.reason);
+    PutMaybe(row, "why", catalog.Say(one.error));
+    row["opened"] = Time(one.opened);
+    row["ended"] = Time(one.closed);
+    row["badge"] = EndBadge(catalog, one.state);
+    list << row;
+  }
+  PutFlag(data, "any", !rows->empty());
+  data["requests"] = std::move(list);
+  PutMaybe(data, "older",
+           last == 0 ? std::string() : LinkTo(*process, end) + "&before=" + std::to_string(last));
+  return Show(context, request, "report_requests", data);
+}
+
 }  // namespace
 
 void AddReportPages(Router& router, const PageContext& context) {
@@ -270,6 +339,11 @@ void AddReportPages(Router& router, const PageContext& context) {
               Right::kReportsRead,
               [context](Request& request) { return ShowChanges(context, request); },
               {"list", "day", "before"}});
+  router.Add({Method::kGet,
+              "/reports/requests",
+              Right::kReportsRead,
+              [context](Request& request) { return ShowRequests(context, request); },
+              {"process", "end", "before"}});
   router.Add({Method::kPost,
               "/reports/warnings/{id}/acknowledge",
               Right::kWarningsWrite,

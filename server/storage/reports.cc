@@ -73,6 +73,45 @@ struct ReportChangeColumns {
   }
 };
 
+struct ReportRequestColumns {
+  std::string account, login, agent_login, ticket, reason, state, error;
+  long long number = 0, opened = 0, closed = 0;
+  template <typename Prepared>
+  void Into(Prepared& p) {
+    p, soci::into(number), soci::into(account), soci::into(login), soci::into(agent_login),
+        soci::into(ticket), soci::into(reason), soci::into(state), soci::into(error),
+        soci::into(opened), soci::into(closed);
+  }
+  ReportRequest Read() const {
+    ReportRequest out;
+    out.number = Unsigned(number);
+    out.account = ReadId<AccountId>(account);
+    out.login = login;
+    out.agent_login = agent_login;
+    out.ticket = ticket;
+    out.reason = reason;
+    out.state = ReadState(state, HelpDeskState::kBlocked);
+    out.error = error;
+    out.opened = opened;
+    out.closed = closed;
+    return out;
+  }
+};
+
+// As CountProcesses counts them.
+const char* EndedAs(const std::optional<RequestEnd>& end) {
+  if (!end) return "state IN ('done', 'cancelled', 'expired', 'blocked')";
+  switch (*end) {
+    case RequestEnd::kCompleted:
+      return "state = 'done'";
+    case RequestEnd::kFailed:
+      return "state IN ('cancelled', 'expired')";
+    case RequestEnd::kBlocked:
+      break;
+  }
+  return "state = 'blocked'";
+}
+
 // The condition over changes c.
 std::string Pending() {
   return std::string("c.") + kNotOver + " AND (c.state <> 'confirmed' OR " + kStillComing + ")";
@@ -170,6 +209,22 @@ Result<std::vector<ReportChange>> SqlStore::ListChanges(const ChangeQuery& query
     return Select<ReportChangeColumns>(
         sql, begin + "c.confirmed > 0 AND c.confirmed >= :from AND c.confirmed < :until" + end,
         below, from, until, limit);
+  });
+}
+
+Result<std::vector<ReportRequest>> SqlStore::ListRequests(const RequestQuery& query) {
+  return database_.Read([&](soci::session& sql) -> Result<std::vector<ReportRequest>> {
+    const long long since = query.since, limit = Signed(query.limit);
+    const long long below =
+        query.before == 0 || query.before > INT64_MAX ? INT64_MAX : Signed(query.before);
+    const std::string process = Name(query.process);
+    return Select<ReportRequestColumns>(
+        sql,
+        std::string("SELECT number, account_id, login, agent_login, ticket, reason, state, error, "
+                    "opened, closed FROM help_desk_requests WHERE opened >= :since AND process = "
+                    ":process AND ") +
+            EndedAs(query.end) + " AND number < :below ORDER BY number DESC LIMIT :limit",
+        since, process, below, limit);
   });
 }
 

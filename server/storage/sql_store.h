@@ -234,6 +234,7 @@ class SqlStore final : public Store {
 
   Result<ReportFigures> CountReport(std::int64_t since, std::int64_t long_before) override;
   Result<std::vector<ReportChange>> ListChanges(const ChangeQuery& query) override;
+  Result<std::vector<ReportRequest>> ListRequests(const RequestQuery& query) override;
   Result<Asked> AskApproval(const Approval& approval, const AuditEntry& audit) override;
   Result<std::optional<Approval>> FindApproval(const ApprovalId& id) override;
   Result<std::vector<Approval>> Approvals(std::int64_t since, std::size_t limit) override;

@@ -45,7 +45,10 @@ export function reportTests({ stack, test, signIn, axe, picture, admin }) {
       await row.getByRole('link', { name: stack.employee.login }).click();
       await page.getByRole('heading', { name: stack.employee.display_name }).waitFor();
 
+      await page.goto(`${stack.pageUrl}reports`);
+      await tile(page, 'Active Directory is ahead of the key').locator('strong').getByText(String(now.ahead), { exact: true }).waitFor();
       await stack.keyControl('plug');
+      await tile(page, 'Active Directory is ahead of the key').locator('strong').getByText(String(before.ahead), { exact: true }).waitFor();  // by itself
       await until('the key has it', async () => (await reports()).ahead === before.ahead);
       assert((await reports()).pending === before.pending, 'it is still pending');
     }),

@@ -60,7 +60,13 @@ function localTimes(root = document) {
 /** Follows the page's event stream while the page can be seen (a browser allows only six streams to one server). */
 function follow(url) {
   let source = null, timer = 0;
-  const soon = () => { clearTimeout(timer); timer = setTimeout(() => refresh(), 40); };
+  // A page that is costly to make is fetched at most once in its data-pace, however much happens.
+  const pace = Number(document.body.dataset.pace ?? 0);
+  const soon = () => {
+    if (pace && timer) return;
+    clearTimeout(timer);
+    timer = setTimeout(() => { timer = 0; refresh(); }, pace || 40);
+  };
   const open = () => {
     if (source || document.hidden) return;
     source = new EventSource(url);

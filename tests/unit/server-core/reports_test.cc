@@ -35,6 +35,20 @@ struct Firm : Company {
       CHECK(List(ChangeList::kSet, day.day).size() == day.count);
     }
   }
+  // One request of the help desk, as if it had ended so.
+  void Ended(const std::string& id, HelpDeskProcess process, const std::string& state,
+             std::int64_t opened) {
+    StopStore();
+    database.Run(
+        "INSERT INTO help_desk_requests (request_id, agent_id, agent_login, account_id, login, "
+        "display_name, process, reason, ticket, state, error, privileged, change_id, acts, "
+        "version, opened, expires, acted, closed) VALUES ('" +
+        id + "', '" + admin.id.Hex() + "', 'henry', '" + alice.Hex() + "', 'alice', 'Alice', '" +
+        Name(process) + "', 'forgot it', 'INC-1', '" + state + "', '', 0, '', 0, 1, " +
+        std::to_string(opened) + ", 0, 0, " + std::to_string(opened + 1) + ")");
+    Restart();
+    reports = MakeReportService(*store, clock);
+  }
   std::unique_ptr<ReportService> reports;
 };
 
@@ -215,4 +229,42 @@ TEST_CASE("reports: how requests of the help desk ended, and what callers could 
   figures = firm.Figures();
   CHECK(figures.processes.empty());
   CHECK(figures.failed_verifications == 0);
+}
+
+TEST_CASE("reports: the requests behind a process's score are those that it counts") {
+  Firm firm;
+  const std::int64_t now = firm.clock.UnixMillis();
+  int id = 0;
+  const auto add = [&](HelpDeskProcess process, const std::string& state, std::int64_t opened) {
+    firm.Ended("request-" + std::to_string(++id), process, state, opened);
+  };
+  for (const char* state : {"done", "done", "cancelled", "expired", "blocked", "verifying"}) {
+    add(HelpDeskProcess::kUnlock, state, now - 1000);
+  }
+  add(HelpDeskProcess::kReset, "done", now - 1000);
+  add(HelpDeskProcess::kNone, "cancelled", now - 1000);
+  add(HelpDeskProcess::kUnlock, "done", now - 31 * kDayMillis);
+  const auto rows = [&firm](HelpDeskProcess process, std::optional<RequestEnd> end,
+                            std::uint64_t before = 0, std::size_t limit = 100) {
+    return firm.reports->Requests(process, end, before, limit).value();
+  };
+  const auto figures = firm.Figures();
+  REQUIRE(figures.processes.size() == 2);
+  for (const ProcessScore& score : figures.processes) {
+    INFO(Name(score.process));
+    CHECK(rows(score.process, std::nullopt).size() == score.closed());
+    CHECK(rows(score.process, RequestEnd::kCompleted).size() == score.completed);
+    CHECK(rows(score.process, RequestEnd::kFailed).size() == score.failed);
+    CHECK(rows(score.process, RequestEnd::kBlocked).size() == score.blocked);
+  }
+  const auto all = rows(HelpDeskProcess::kUnlock, std::nullopt);
+  REQUIRE(all.size() == 5);
+  CHECK(all.front().number > all.back().number);
+  CHECK(all.front().state == HelpDeskState::kBlocked);
+  CHECK(all.front().account == firm.alice);
+  CHECK(all.front().agent_login == "henry");
+  CHECK(all.front().closed == now - 999);
+  const auto rest = rows(HelpDeskProcess::kUnlock, std::nullopt, all[1].number, 2);
+  REQUIRE(rest.size() == 2);
+  CHECK(rest[0].number == all[2].number);
 }

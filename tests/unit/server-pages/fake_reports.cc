@@ -36,6 +36,17 @@ Result<std::vector<ReportChange>> FakeReports::Changes(ChangeList, std::int64_t,
   return page;
 }
 
+Result<std::vector<ReportRequest>> FakeReports::Requests(HelpDeskProcess process,
+                                                         std::optional<RequestEnd> end,
+                                                         std::uint64_t before, std::size_t limit) {
+  asked.push_back(std::string(Name(process)) + (end ? std::string(" ") + Name(*end) : ""));
+  std::vector<ReportRequest> page;
+  for (const ReportRequest& one : requests) {
+    if ((before == 0 || one.number < before) && page.size() < limit) page.push_back(one);
+  }
+  return page;
+}
+
 Result<std::vector<AuditView>> FakeAudit::List(std::uint64_t before, std::size_t limit) {
   std::vector<AuditView> out;
   for (const AuditView& row : rows) {

@@ -436,8 +436,13 @@ struct FakeReports final : ReportService {
   Result<ReportFigures> Figures() override { return figures; }
   Result<std::vector<ReportChange>> Changes(ChangeList list, std::int64_t day, std::uint64_t before,
                                             std::size_t limit) override;
+  Result<std::vector<ReportRequest>> Requests(HelpDeskProcess process,
+                                              std::optional<RequestEnd> end, std::uint64_t before,
+                                              std::size_t limit) override;
   ReportFigures figures;
-  std::vector<ReportChange> changes;  // of every list, newest first
+  std::vector<ReportChange> changes;    // of every list, newest first
+  std::vector<ReportRequest> requests;  // of every process, newest first
+  std::vector<std::string> asked;       // "reset completed"
 };
 
 struct FakeWebhooks final : WebhookService {

@@ -72,6 +72,65 @@ TEST_CASE("behind a chart stands a table with the same numbers") {
   CHECK(Contains(empty.body, "No request was closed in the last 30 days"));
 }
 
+TEST_CASE("each number of a process leads to the requests that it counts") {
+  World world(KEYFERRY_WEB_DIR);
+  fake::Populate(world);
+  ProcessScore score;
+  score.process = HelpDeskProcess::kUnlock;
+  score.completed = 3;
+  score.blocked = 1;
+  world.reports.figures.processes = {score};
+  const std::string page = world.Send(world.Get("/reports")).body;
+  const std::string to = "href=\"/reports/requests?process=unlock";
+  CHECK(Contains(page, to + "\">4<"));
+  CHECK(Contains(page, to + "&amp;end=completed\">3 (75 %)<"));
+  CHECK(Contains(page, to + "&amp;end=blocked\">1 (25 %)<"));
+  CHECK_FALSE(Contains(page, "end=failed"));  // nothing to see behind a nought
+
+  ReportRequest one;
+  one.account = world.directory.people[0].person.id;
+  one.agent_login = "henry.desk";
+  one.reason = "locked <out>";
+  one.state = HelpDeskState::kBlocked;
+  one.error = "The manager says that they know nothing of this call.";
+  for (std::uint64_t number = 60; number > 0; --number) {
+    one.number = number;
+    one.ticket = "INC-" + std::to_string(number);
+    world.reports.requests.push_back(one);
+  }
+  const Response list = world.Send(world.Get("/reports/requests?process=unlock&end=blocked"));
+  CHECK(list.status == 200);
+  CHECK(list.body.size() < 100'000);
+  CHECK(world.reports.asked == std::vector<std::string>{"unlock blocked"});
+  CHECK(Contains(list.body, "INC-11<"));
+  CHECK_FALSE(Contains(list.body, "INC-10<"));
+  CHECK(Contains(list.body, "locked &lt;out&gt;"));
+  CHECK(Contains(list.body, "know nothing of this call"));
+  CHECK(Contains(list.body, "process=unlock&amp;end=blocked&amp;before=11\""));
+  const Response rest = world.Send(world.Get("/reports/requests?process=unlock&before=11"));
+  CHECK(Contains(rest.body, "INC-10<"));
+  CHECK_FALSE(Contains(rest.body, "rel=\"next\""));
+  for (const char* nothing : {"", "?process=none", "?process=unlock&end=well",
+                              "?process=unlock&before=x", "?end=blocked"}) {
+    INFO(nothing);
+    CHECK(world.Send(world.Get(std::string("/reports/requests") + nothing)).status == 404);
+  }
+}
+
+TEST_CASE("the reports follow what happens, but are not counted anew all the time") {
+  World world(KEYFERRY_WEB_DIR);
+  fake::Populate(world);
+  const std::string page = world.Send(world.Get("/reports")).body;
+  CHECK(Contains(page, "data-stream=\"/events/reports\""));
+  CHECK(Contains(page, "data-pace=\"1000\""));
+  for (const char* part : {"at", "warnings", "tiles", "days", "days-summary", "days-table", "keys",
+                           "workstations", "processes"}) {
+    INFO(part);
+    CHECK(Count(page, std::string("data-part=\"") + part + "\"") == 1);
+  }
+  CHECK_FALSE(Contains(world.Send(world.Get("/keys")).body, "data-pace"));
+}
+
 TEST_CASE("a list of changes is a page long and goes on where it ended") {
   World world(KEYFERRY_WEB_DIR);
   fake::Populate(world);
