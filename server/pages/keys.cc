@@ -317,6 +317,12 @@ Response ShowClear(const PageContext& context, const Request& request, const Enr
   Put(data, "reason", reason);
   PutMaybe(data, "problem", problem);
   PutMaybe(data, "reason_problem", reason_problem);
+  const bool may_reset = context.services.factors != nullptr &&
+                         May(request.session->actor.roles, Right::kSignInsWrite);
+  const auto factor = may_reset ? context.services.factors->Of(enrolment->account)
+                                : Result<std::optional<FactorView>>(std::nullopt);
+  if (!factor) return ShowFailure(context, request, factor.error());
+  PutFlag(data, "has_factor", factor->has_value());
   return Show(context, request, "clear_enrolment", data, status);
 }
 

@@ -459,6 +459,21 @@ TEST_CASE("an enrolment is cleared from the employee's page, with a reason") {
   desk.headers["cookie"] = std::string(kSessionCookie) + "=" + World::kHelpDeskToken;
   CHECK_FALSE(Contains(world.Send(std::move(desk)).body, link));
 
+  // Who may reset a second factor as well finds the way to that of the same person, if there is one.
+  const std::string factor = "href=\"/sessions#factor-" + key.account.Hex() + "\"";
+  world.factors.factors.clear();
+  CHECK_FALSE(Contains(world.Send(world.Get(link)).body, "#factor-"));
+  world.factors.factors = {{key.account, key.login, 1, 10, true, 0}};
+  CHECK(Contains(world.Send(world.Get(link)).body, factor));
+  CHECK(Contains(world.Send(world.Get("/sessions")).body,
+                 "id=\"factor-" + key.account.Hex() + "\""));
+  Session officer = world.sessions.sessions.at(World::kToken);
+  officer.actor.roles = Role::kKeyOfficer;
+  world.sessions.sessions["officer"] = officer;
+  Request by_officer = world.Get(link);
+  by_officer.headers["cookie"] = std::string(kSessionCookie) + "=officer";
+  CHECK_FALSE(Contains(world.Send(std::move(by_officer)).body, "#factor-"));
+
   world.keys.enrolment.state = EnrolmentState::kWaiting;
   CHECK(Contains(world.Send(world.Get(link)).body, "activation code is void"));
   CHECK(Contains(world.Send(world.Get("/enrolments/" + key.enrolment.Hex())).body, link));
