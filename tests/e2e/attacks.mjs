@@ -26,10 +26,13 @@ function spellings(address) {
 
 /** Requests as they are written here, one behind the other, each on the connection that is still open. */
 class RawClient {
-  constructor(stack) { this.stack = stack; }
+  constructor(stack) {
+    this.stack = stack;
+    this.trust = tls.createSecureContext({ ca: fs.readFileSync(stack.publicCa) });
+  }
 
   async open() {
-    const socket = tls.connect({ host: '127.0.0.1', port: this.stack.port, servername: 'localhost', ca: fs.readFileSync(this.stack.publicCa) });
+    const socket = tls.connect({ host: '127.0.0.1', port: this.stack.port, servername: 'localhost', secureContext: this.trust });
     Object.assign(this, { socket, text: '', ended: false, wake: () => {} });
     const mine = (act) => (data) => { if (this.socket === socket) { act(data); this.wake(); } };
     socket.setEncoding('latin1');
