@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <fstream>
 #include <stdexcept>
 
 #include "server/storage/postgres_store.h"
@@ -90,6 +91,22 @@ std::string TestDatabase::Text(const std::string& sql) const {
 std::filesystem::path TestDatabase::Where() const {
   if (!IsPostgres()) return folder_.path;
   return Text("SHOW data_directory");
+}
+
+TestDatabase::Found TestDatabase::Search(std::string_view text) const {
+  Found found;
+  std::string bytes;
+  for (const auto& file : std::filesystem::recursive_directory_iterator(Where())) {
+    if (!file.is_regular_file()) continue;
+    ++found.files;
+    // In one piece: PostgreSQL's are a hundred megabytes and more.
+    bytes.resize(file.file_size());
+    std::ifstream in(file.path(), std::ios::binary);
+    in.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    bytes.resize(static_cast<std::size_t>(in.gcount()));
+    if (bytes.find(text) != std::string::npos) found.with.push_back(file.path());
+  }
+  return found;
 }
 
 }  // namespace keyferry::server::testing

@@ -3,6 +3,8 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "protocol/result.h"
 #include "server/core/store.h"
@@ -36,6 +38,13 @@ class TestDatabase {
   std::string Text(const std::string& sql) const;
   // The folder in which it lies.
   std::filesystem::path Where() const;
+  // What is found by whoever has the disk: the database's files, and those of them that hold
+  // `text`.
+  struct Found {
+    std::size_t files = 0;
+    std::vector<std::filesystem::path> with;
+  };
+  Found Search(std::string_view text) const;
 
  private:
   TempFolder folder_;
