@@ -23,7 +23,7 @@ Result<std::string> ResetFactorOf(const ServerConfig& config, std::string_view l
     audit.notice = NoticeDraft{
         NoticeKind::kFactorReset, factor.account, factor.login, {}, console.login, {}, {}, {}};
     const auto reset =
-        (*store)->ResetFactor(factor.account, "factor/" + factor.account.Hex(), audit);
+        (*store)->ResetFactor(factor.account, "factor/" + factor.account.Hex(), audit, {});
     if (!reset) return tl::unexpected(reset.error());
     return "Reset the second factor of " + factor.login +
            ". It is set up anew at the next sign-in; all sessions have ended.";

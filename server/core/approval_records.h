@@ -17,11 +17,13 @@ using ApprovalId = Id16<struct ApprovalTag>;
 
 // What needs a second person where the target or its recent past asks for one.
 enum class GuardedAction {
-  kPassword,    // a new password
-  kKey,         // a new key
-  kUnlock,      // at the help desk: the account's lock-out ends
-  kMustChange,  // at the help desk: the password must be changed at the next sign-in
+  kPassword,     // a new password
+  kKey,          // a new key
+  kUnlock,       // at the help desk: the account's lock-out ends
+  kMustChange,   // at the help desk: the password must be changed at the next sign-in
+  kFactorReset,  // the second factor for signing in to Keyferry is taken away
 };
+inline constexpr GuardedAction kLastGuardedAction = GuardedAction::kFactorReset;
 
 // Open: kOpen. What is approved waits to be carried out, once, by who asked for it.
 enum class ApprovalState {

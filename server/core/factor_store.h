@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "protocol/result.h"
+#include "server/core/approval_records.h"
 #include "server/core/ids.h"
 #include "server/core/records.h"
 
@@ -76,9 +77,9 @@ class FactorStore {
                                        const std::vector<std::string>& recovery,
                                        const AuditEntry& audit) = 0;
   // Removes factor, recovery codes, FIDO2 keys, security answers and all sessions of the person,
-  // and the failures of `counter`. False when there is no factor.
+  // and the failures of `counter`. False when there is no factor. The errors of a Precondition.
   virtual Result<bool> ResetFactor(const AccountId& account, const std::string& counter,
-                                   const AuditEntry& audit) = 0;
+                                   const AuditEntry& audit, const Precondition& only_if) = 0;
 
   // What the session with this hash of a token has to sign next, until that Unix second. It takes
   // the place of a former one and goes with the session. False when the session is gone.

@@ -32,6 +32,8 @@ const char* WordsOf(GuardedAction action) {
       return "a new key";
     case GuardedAction::kUnlock:
       return "an unlock";
+    case GuardedAction::kFactorReset:
+      return "a reset of the second factor";
     case GuardedAction::kMustChange:
       break;
   }
@@ -61,8 +63,9 @@ class DefaultFourEyes final : public FourEyes {
     if (actor.id == AccountId{}) return out;
     // Who sets their own is no agent, and has a limit of their own.
     const bool own = actor.id == ask.person.person.id;
-    if (!own && ask.action != GuardedAction::kKey && config_.resets_per_hour != 0 &&
-        !actor.roles.Has(Role::kAdministrator)) {
+    const bool counts =
+        ask.action != GuardedAction::kKey && ask.action != GuardedAction::kFactorReset;
+    if (!own && counts && config_.resets_per_hour != 0 && !actor.roles.Has(Role::kAdministrator)) {
       out.quota = {actor.id, config_.resets_per_hour, ports_.clock.UnixMillis() - kHour};
       const auto so_far = ports_.store.CountResets(actor.id, out.quota->since);
       if (!so_far) return tl::unexpected(so_far.error());
@@ -422,6 +425,8 @@ const char* Name(GuardedAction action) {
       return "unlock";
     case GuardedAction::kMustChange:
       return "must_change";
+    case GuardedAction::kFactorReset:
+      return "factor_reset";
   }
   return "invalid";
 }
@@ -454,7 +459,14 @@ std::optional<ApprovalId> ApprovalNeeded(const Error& error) {
 }
 
 Right RightOf(GuardedAction action) {
-  return action == GuardedAction::kKey ? Right::kKeysWrite : Right::kChangesWrite;
+  switch (action) {
+    case GuardedAction::kKey:
+      return Right::kKeysWrite;
+    case GuardedAction::kFactorReset:
+      return Right::kSignInsWrite;
+    default:
+      return Right::kChangesWrite;
+  }
 }
 
 Hash32 HashOf(const Approval& approval) {

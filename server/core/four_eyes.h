@@ -12,10 +12,11 @@
 #include "server/core/approval_records.h"
 #include "server/core/services.h"
 
-// Four eyes: what one person may not do alone. A new password, a new key, an unlock or "must
-// change" of a privileged person, and a new password together with a new key within a day, is first
-// only asked for; a second person looks at exactly what is asked and approves it; then who asked
-// asks again, and it is carried out, once, by the same road as everything else.
+// Four eyes: what one person may not do alone. A new password, a new key, an unlock, "must change"
+// or the reset of the second factor of a privileged person, and a new password together with a new
+// key within a day, is first only asked for; a second person looks at exactly what is asked and
+// approves it; then who asked asks again, and it is carried out, once, by the same road as
+// everything else.
 namespace keyferry::server {
 
 struct FourEyesConfig {

@@ -5,6 +5,7 @@
 #include "server/core/audit_entry.h"
 #include "server/core/encoding.h"
 #include "server/core/factor_steps.h"
+#include "server/core/four_eyes.h"
 #include "server/core/recovery_codes.h"
 #include "server/core/sealed_proof.h"
 #include "server/core/services.h"
@@ -134,16 +135,37 @@ class DefaultSecondFactor final : public SecondFactor {
     const auto factor = ports_.store.FindFactor(account);
     if (!factor) return tl::unexpected(factor.error());
     const std::string login = *factor ? (*factor)->login : std::string();
+    const auto only_if = *factor ? Guard(actor, account, login) : Result<Precondition>();
+    if (!only_if) return tl::unexpected(only_if.error());
     const auto reset = ports_.store.ResetFactor(
         account, FactorSteps::CounterOf(account),
         WithNotice(NoticeKind::kFactorReset, actor, account, login,
-                   AuditOf(ports_.clock, actor, "factor.reset", login, "ok", {})));
+                   AuditOf(ports_.clock, actor, "factor.reset", login, "ok", {})),
+        *only_if);
     if (!reset) return tl::unexpected(reset.error());
     if (!*reset) return Fail(ErrorCode::kNotFound, "This person has no second factor.");
     return {};
   }
 
  private:
+  // What has to stand when the factor is taken away (four_eyes.h).
+  Result<Precondition> Guard(const Actor& actor, const AccountId& account,
+                             const std::string& login) {
+    if (ports_.four_eyes == nullptr) return Precondition();
+    auto person = ports_.directory.Get(account);
+    // Who is gone signs in nowhere, with a factor or without.
+    if (!person && person.error().code == ErrorCode::kNotFound) return Precondition();
+    if (!person) return tl::unexpected(std::move(person.error()));
+    GuardedAsk ask;
+    ask.action = GuardedAction::kFactorReset;
+    ask.person = *std::move(person);
+    auto cleared = ports_.four_eyes->Clear(actor, ask);
+    if (cleared || ApprovalNeeded(cleared.error())) return cleared;
+    auto audited = ports_.store.AppendAudit(AuditOf(ports_.clock, actor, "factor.reset", login,
+                                                    OutcomeName(cleared.error().code),
+                                                    cleared.error().message));
+    return audited ? cleared : Result<Precondition>(tl::unexpected(std::move(audited.error())));
+  }
   static FactorView ViewOf(const FactorRecord& factor) {
     return {factor.account,       factor.login,    factor.confirmed,
             factor.recovery_left, factor.app != 0, factor.fido_keys};

@@ -74,7 +74,7 @@ class SecondFactor {
   virtual Result<std::vector<SecureBytes>> NewRecovery(const Session& session) = 0;
   // Takes a person's factor away, with recovery codes, FIDO2 keys and sessions: it is set up anew
   // at the next sign-in. For administrators, and nobody for themselves (kPermissionDenied).
-  // kNotFound.
+  // kNotFound. kConflict with kApprovalDetail (four_eyes.h): a second person has to approve first.
   virtual Result<void> Reset(const Actor& actor, const AccountId& account) = 0;
 };
 

@@ -100,6 +100,8 @@ bool PutCarryOut(const Request& request, const Approval& row, Data& data) {
     for (const auto& [name, value] : row.facts) {
       fields << Hidden(name == "replaces" ? "replace" : name, value);
     }
+  } else if (row.action == GuardedAction::kFactorReset) {
+    action = "/second-factors/" + row.account.Hex() + "/reset";
   } else {
     return false;
   }

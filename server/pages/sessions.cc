@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "server/api/problem.h"
+#include "server/core/four_eyes.h"
 #include "server/pages/fido.h"
 #include "server/pages/frame.h"
 #include "server/pages/models.h"
@@ -127,8 +128,12 @@ Response NewRecovery(const PageContext& context, Request& request) {
 
 Response Reset(const PageContext& context, Request& request, const AccountId& account) {
   const auto reset = context.services.factors->Reset(request.session->actor, account);
-  if (!reset) return ShowFailure(context, request, reset.error());
-  return Response::SeeOther("/sessions");
+  if (reset) return Response::SeeOther("/sessions");
+  if (const auto needed = ApprovalNeeded(reset.error())) {
+    context.services.report(request, reset.error());
+    return Response::SeeOther("/approvals/" + needed->Hex());
+  }
+  return ShowFailure(context, request, reset.error());
 }
 
 }  // namespace

@@ -28,7 +28,7 @@ struct ApprovalColumns {
   Approval Read() const {
     Approval out;
     out.id = ReadId<ApprovalId>(id);
-    out.action = ReadState(action, GuardedAction::kMustChange);
+    out.action = ReadState(action, kLastGuardedAction);
     out.account = ReadId<AccountId>(account);
     out.login = login;
     out.display_name = display_name;

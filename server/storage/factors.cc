@@ -151,11 +151,15 @@ Result<bool> SqlStore::ReplaceRecovery(const AccountId& account, std::string_vie
 }
 
 Result<bool> SqlStore::ResetFactor(const AccountId& account, const std::string& counter,
-                                   const AuditEntry& audit) {
+                                   const AuditEntry& audit, const Precondition& only_if) {
   return database_.Write([&](Transaction& t) -> Result<bool> {
     t.commit =
         Execute(t.sql, "DELETE FROM factors WHERE account_id = :account", account.Hex()) == 1;
     if (!t.commit) return false;
+    if (auto stands = Require(t.sql, only_if); !stands) {
+      t.commit = false;
+      return tl::unexpected(std::move(stands.error()));
+    }
     PutRecovery(t.sql, account, {});
     Execute(t.sql, "DELETE FROM fido_keys WHERE account_id = :account", account.Hex());
     Execute(t.sql, "DELETE FROM security_answers WHERE account_id = :account", account.Hex());

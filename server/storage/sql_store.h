@@ -170,7 +170,7 @@ class SqlStore final : public Store {
                                const std::vector<std::string>& recovery,
                                const AuditEntry& audit) override;
   Result<bool> ResetFactor(const AccountId& account, const std::string& counter,
-                           const AuditEntry& audit) override;
+                           const AuditEntry& audit, const Precondition& only_if) override;
   Result<bool> PutChallenge(const Hash32& token_hash, std::string_view challenge,
                             std::int64_t until) override;
   Result<std::string> TakeChallenge(const Hash32& token_hash, std::int64_t now) override;

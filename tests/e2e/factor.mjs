@@ -3,6 +3,7 @@ import path from 'node:path';
 import { scan } from '../../scripts/lib/demo/canary.mjs';
 import { openBrowser } from '../../scripts/lib/demo/browser.mjs';
 import { must } from '../../scripts/lib/demo/processes.mjs';
+import { byTwo } from './second_administrator.mjs';
 
 function assert(condition, message) { if (!condition) throw new Error(message); }
 
@@ -180,7 +181,8 @@ export function factorTests({ stack, test, signIn, axe, picture, admin }) {
       await axe(page, 'reset of a second factor');
       await page.getByRole('button', { name: `Reset now ${desk.login}` }).click();
       if (await page.getByRole('heading', { name: 'Your code, once more' }).isVisible()) await give(page, await stack.authenticators.next(admin.login));
-      await page.getByText('(this one)').waitFor();
+      await page.getByText('Nothing was changed. A second person has to approve it.').waitFor();
+      await byTwo({ stack, signIn, look: axe }, page);
       assert(await page.getByText(`Reset ${desk.login}`).count() === 0, 'the factor is still there');
       stack.authenticators.forget(desk.login);
       await atDesk(async (theirs) => {

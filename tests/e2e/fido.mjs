@@ -2,6 +2,7 @@
 import { openBrowser } from '../../scripts/lib/demo/browser.mjs';
 import { Api } from '../../scripts/lib/demo/api.mjs';
 import { ageProofs } from './factor.mjs';
+import { byTwo } from './second_administrator.mjs';
 import { SoftKey } from './soft_key.mjs';
 
 function assert(condition, message) { if (!condition) throw new Error(message); }
@@ -258,7 +259,7 @@ export function fidoTests({ stack, test, signIn, axe, picture, admin }) {
       await mine.getByText('Security keys: 1.').waitFor();
       await mine.getByText(`Reset ${person.login}`).click();
       await mine.getByRole('button', { name: `Reset now ${person.login}` }).click();
-      await mine.getByText('(this one)').waitFor();
+      await byTwo({ stack, signIn, look: axe }, mine);
       stack.authenticators.forget(person.login);
       await password();
       await page.getByRole('heading', { name: 'Set up your second factor' }).waitFor();

@@ -1,17 +1,15 @@
 // What one person may not do alone: on real parts, with two administrators in browsers of their own.
-import path from 'node:path';
 import { openBrowser } from '../../scripts/lib/demo/browser.mjs';
 import { Api } from '../../scripts/lib/demo/api.mjs';
-import { must } from '../../scripts/lib/demo/processes.mjs';
 import { until } from '../../scripts/lib/demo/stack.mjs';
 import { textOf } from '../support/smtp/mail_server.mjs';
+import { colleague, group as groupOf } from './second_administrator.mjs';
 
 function assert(condition, message) { if (!condition) throw new Error(message); }
 
 export function fourEyesTests({ stack, test, signIn, axe, picture, admin }) {
-  const sam = () => ['-H', path.join(stack.path('dc'), 'private', 'sam.ldb')];
-  const group = (what, dn, login) => must('samba-tool', ['group', what, /^CN=([^,]+)/.exec(dn)[1], login, ...sam()]);
-  const second = stack.dc.people.find(({ login }) => login === 'zofia.wozniak');
+  const group = (what, dn, login) => groupOf(stack, what, dn, login);
+  const second = colleague(stack);
   const changes = async () => (await stack.api.must('GET', `/api/v1/employees/${stack.employee.id}/changes`)).changes.length;
   const inBrowser = async (account, body) => {
     const own = await openBrowser(stack);

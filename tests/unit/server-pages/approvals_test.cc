@@ -100,8 +100,30 @@ TEST_CASE("who asked waits, withdraws, and carries out what was approved, as it 
   const Response key = table.Page();
   CHECK(Has(key, "action=\"/employees/" + person + "/key\""));
   CHECK(Has(key, "name=\"replace\" value=\"d2\""));
+  table.row().action = GuardedAction::kFactorReset;
+  table.row().facts.clear();
+  const Response factor = table.Page();
+  CHECK(Has(factor, "Reset of the second factor"));
+  CHECK(Has(factor, "action=\"/second-factors/" + person + "/reset\""));
   table.row().state = ApprovalState::kUsed;
   CHECK_FALSE(Has(table.Page(), "<form class=\"card"));
+}
+
+TEST_CASE("the reset of a second factor that needs a second person leads to its approval") {
+  Table table;
+  const std::string address = "/second-factors/" + table.row().account.Hex() + "/reset";
+  table.factors.reset_error =
+      Error{ErrorCode::kConflict, "A second person has to approve this first.",
+            std::string(kApprovalDetail) + ": " + table.row().id.Hex(), 0};
+  const Response asked = table.Send(table.Post(address, Table::Csrf()));
+  CHECK(asked.status == 303);
+  bool leads = false;
+  for (const auto& [name, value] : asked.headers) leads = leads || value == table.At();
+  CHECK(leads);
+  // Any other refusal is a page of its own.
+  table.factors.reset_error =
+      Error{ErrorCode::kNotFound, "This person has no second factor.", {}, 0};
+  CHECK(table.Send(table.Post(address, Table::Csrf())).status == 404);
 }
 
 TEST_CASE("a password that needs a second person leads to its approval") {
@@ -128,7 +150,7 @@ TEST_CASE("every state, action, fact and value has its words in each language") 
     wanted.insert(std::string("approval_state.") + Name(static_cast<ApprovalState>(i)));
     wanted.insert(std::string("approval_text.") + Name(static_cast<ApprovalState>(i)));
   }
-  for (int i = 0; i <= static_cast<int>(GuardedAction::kMustChange); ++i) {
+  for (int i = 0; i <= static_cast<int>(kLastGuardedAction); ++i) {
     wanted.insert(std::string("approval_action.") + Name(static_cast<GuardedAction>(i)));
   }
   for (const char* fact :

@@ -109,6 +109,7 @@ Result<std::vector<SecureBytes>> FakeSecondFactor::NewRecovery(const Session&) {
 
 Result<void> FakeSecondFactor::Reset(const Actor& actor, const AccountId& account) {
   calls.push_back("reset " + account.Hex() + " by " + actor.login);
+  if (reset_error) return tl::unexpected(*reset_error);
   return {};
 }
 

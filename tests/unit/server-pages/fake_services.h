@@ -76,6 +76,7 @@ struct FakeSecondFactor final : SecondFactor {
   static constexpr char kRecovery[] = "abcd-efgh-ijkl-mnop";
   FakeSessions& sessions;
   bool stale = false, on = true;
+  std::optional<Error> reset_error;
   std::vector<FactorView> factors;
   std::vector<std::string> calls;
 };
