@@ -31,9 +31,10 @@ class LeasedDirectory final : public Directory {
     if (target) target->tenure = tenure;
     return target;
   }
-  Result<Candidate> Consider(const AccountId& id, const AccountId& actor) override {
+  Result<Candidate> Consider(const AccountId& id, const AccountId& actor,
+                             const std::function<void()>& meanwhile) override {
     const std::uint64_t tenure = tenure_();
-    auto candidate = directory_->Consider(id, actor);
+    auto candidate = directory_->Consider(id, actor, meanwhile);
     if (!candidate || !candidate->target) return candidate;
     if (tenure == 0) {
       candidate->target = NotHeld();

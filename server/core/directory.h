@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -238,7 +239,12 @@ class Directory {
     PersonDetail detail;
     Result<ChangeTarget> target;
   };
-  virtual Result<Candidate> Consider(const AccountId& id, const AccountId& actor) {
+  // `meanwhile` runs on this thread, at most once, while the directory works on the answer; not at
+  // all where it cannot be asked. The state lacks `locked`, `password_expired` and
+  // `password_expires`.
+  virtual Result<Candidate> Consider(const AccountId& id, const AccountId& actor,
+                                     const std::function<void()>& meanwhile = {}) {
+    if (meanwhile) meanwhile();
     auto detail = Get(id);
     if (!detail) return tl::unexpected<Error>(detail.error());
     return Candidate{*std::move(detail), Pin(id, actor)};

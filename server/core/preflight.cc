@@ -83,10 +83,25 @@ Result<bool> IsDelivered(const CorePorts& ports, const AccountId& account,
   });
 }
 
+// What the store alone says of a change.
+struct Local {
+  Result<void> quiet;
+  Result<bool> frozen;
+  Result<std::vector<KeyRecord>> keys;
+  KeyChoice choice;
+};
+
+Local AskStore(const CorePorts& ports, const AccountId& account) {
+  Local local{
+      CheckNoAlarm(ports.store), ports.store.IsFrozen(account), ports.store.KeysOf(account), {}};
+  if (local.keys) local.choice = ChooseKeys(*local.keys, ports.presence);
+  return local;
+}
+
 }  // namespace
 
 Result<Clearance> Clear(const CorePorts& ports, const Actor& actor, const AccountId& account,
-                        bool respect_min_age, Purpose purpose) {
+                        bool respect_min_age, Purpose purpose, const Ahead& ahead) {
   Clearance clearance;
   const bool own = actor.id == account;
   if (!own && !May(actor.roles, Right::kChangesWrite)) {
@@ -97,8 +112,12 @@ Result<Clearance> Clear(const CorePorts& ports, const Actor& actor, const Accoun
     return Refuse(std::move(clearance), ErrorCode::kPermissionDenied,
                   "You cannot change your own password here; ask a colleague.");
   }
+  std::optional<Local> local;
   if (purpose == Purpose::kChange) {
-    auto candidate = ports.directory.Consider(account, AskerOf(actor.id, account));
+    auto candidate = ports.directory.Consider(account, AskerOf(actor.id, account), [&] {
+      local = AskStore(ports, account);
+      if (ahead && local->keys && local->choice.refusal.empty()) ahead(local->choice.keys);
+    });
     if (!candidate) return tl::unexpected(std::move(candidate.error()));
     clearance.person = std::move(candidate->detail);
     clearance.target = std::move(candidate->target);
@@ -107,29 +126,28 @@ Result<Clearance> Clear(const CorePorts& ports, const Actor& actor, const Accoun
     if (!person) return tl::unexpected(std::move(person.error()));
     clearance.person = *std::move(person);
   }
+  if (!local) local = AskStore(ports, account);
   const PersonDetail person = *clearance.person;
   const std::string& login = person.person.login;
   if (const auto good = CheckState(person.state); !good) {
     return Refuse(std::move(clearance), good.error().code, good.error().message);
   }
-  if (auto quiet = CheckNoAlarm(ports.store); !quiet) {
+  if (Result<void>& quiet = local->quiet; !quiet) {
     if (quiet.error().code != ErrorCode::kConflict) return tl::unexpected(std::move(quiet.error()));
     return Refuse(std::move(clearance), ErrorCode::kConflict, std::move(quiet.error().message));
   }
-  const auto frozen = ports.store.IsFrozen(account);
-  if (!frozen) return tl::unexpected(frozen.error());
-  if (*frozen) return Refuse(std::move(clearance), ErrorCode::kConflict, kFrozenAccount);
+  if (!local->frozen) return tl::unexpected(local->frozen.error());
+  if (*local->frozen) return Refuse(std::move(clearance), ErrorCode::kConflict, kFrozenAccount);
   if (login.empty() || login.size() > protocol::kMaxLogin) {
     return Refuse(std::move(clearance), ErrorCode::kConflict,
                   "This account's login name does not fit on a key.");
   }
-  auto keys = ports.store.KeysOf(account);
-  if (!keys) return tl::unexpected(std::move(keys.error()));
+  if (!local->keys) return tl::unexpected(std::move(local->keys.error()));
   if (const std::string young = TooYoung(person, ports.clock.UnixSeconds()); !young.empty()) {
     if (person.policy.min_age_holds_resets) {
       return Refuse(std::move(clearance), ErrorCode::kPolicyRefused, young + kHeldByAge);
     }
-    auto delivered = IsDelivered(ports, account, *keys);
+    auto delivered = IsDelivered(ports, account, *local->keys);
     if (!delivered) return tl::unexpected(std::move(delivered.error()));
     if ((respect_min_age || own) && *delivered) {
       return Refuse(std::move(clearance), ErrorCode::kPolicyRefused,
@@ -137,7 +155,7 @@ Result<Clearance> Clear(const CorePorts& ports, const Actor& actor, const Accoun
     }
     clearance.note = young + "; a new one can be set here all the same.";
   }
-  KeyChoice choice = ChooseKeys(*std::move(keys), ports.presence);
+  KeyChoice& choice = local->choice;
   if (!choice.refusal.empty()) {
     return Refuse(std::move(clearance), ErrorCode::kConflict, std::move(choice.refusal));
   }

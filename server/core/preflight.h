@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -40,7 +41,11 @@ enum class Purpose {
 // there the policy's minimum age always counts. An error means that they could not be asked.
 // `respect_min_age`: a password younger than the policy's minimum age is refused, unless a key does
 // not have it yet.
+// `ahead`, with Purpose::kChange: what can be prepared for `keys` while the directory works on its
+// answer. It runs at most once, after the roles allow the change and before anything else is
+// cleared; of a clearance without a refusal the keys are the same.
+using Ahead = std::function<void(const std::vector<KeyRecord>& keys)>;
 Result<Clearance> Clear(const CorePorts& ports, const Actor& actor, const AccountId& account,
-                        bool respect_min_age, Purpose purpose);
+                        bool respect_min_age, Purpose purpose, const Ahead& ahead = {});
 
 }  // namespace keyferry::server

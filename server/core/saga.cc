@@ -146,8 +146,13 @@ Result<ChangeView> Saga::Run(const Actor& actor, ChangeRequest request) {
         AuditRefusal(actor, person ? person->person.login : request.account.Hex(), may.error());
     return tl::unexpected(audited ? may.error() : std::move(audited.error()));
   }
-  auto clearance = Clear(ports_, actor, request.account, config_.respect_min_age,
-                         request.mode == ChangeMode::kNow ? Purpose::kChange : Purpose::kLook);
+  auto draft = Draft(actor, request, request_hash);
+  if (!draft) return tl::unexpected(std::move(draft.error()));
+  std::optional<Sealed> sealed;
+  auto clearance =
+      Clear(ports_, actor, request.account, config_.respect_min_age,
+            request.mode == ChangeMode::kNow ? Purpose::kChange : Purpose::kLook,
+            [&](const std::vector<KeyRecord>& keys) { sealed = SealAhead(*draft, request, keys); });
   if (!clearance) return tl::unexpected(std::move(clearance.error()));
   if (!clearance->refusal.empty()) {
     const Error refusal{clearance->code, clearance->refusal, {}, 0};
@@ -171,12 +176,31 @@ Result<ChangeView> Saga::Run(const Actor& actor, ChangeRequest request) {
   if (!only_if) return tl::unexpected(only_if.error());
   KEYFERRY_FAILPOINT("server.change.cleared");
 
+  draft->login = clearance->person->person.login;
+  draft->device = clearance->keys.front().device;
+  for (const Chosen& one : *chosen) draft->sources.push_back(one.record);
+  if (sealed && sealed->login != draft->login) sealed.reset();
+  auto view = request.mode == ChangeMode::kAtDelivery
+                  ? RunAtDelivery(actor, *draft, *only_if)
+                  : RunNow(actor, std::move(request), *draft, *std::move(clearance),
+                           std::move(sealed), *chosen, *only_if);
+  if (view || view.error().detail != kAgentLimitDetail) return view;
+  if (actor.id == draft->account) {
+    auto audited = AuditRefusal(actor, draft->login, OwnLimit());
+    return tl::unexpected(audited ? OwnLimit() : std::move(audited.error()));
+  }
+  ports_.four_eyes->Limited(actor, draft->login);
+  return view;
+}
+
+Result<ChangeRecord> Saga::Draft(const Actor& actor, const ChangeRequest& request,
+                                 const Hash32& request_hash) {
   ChangeRecord draft;
-  if (!ports_.random.Fill(draft.id.bytes) || !ports_.random.Fill(draft.job.bytes)) {
+  const bool waits = request.mode == ChangeMode::kAtDelivery;
+  if (!ports_.random.Fill(draft.id.bytes) || (!waits && !ports_.random.Fill(draft.job.bytes))) {
     return Fail(ErrorCode::kInternal, "The system gave no random numbers.");
   }
   draft.account = request.account;
-  draft.login = clearance->person->person.login;
   draft.actor = actor.id;
   draft.actor_login = actor.login;
   draft.address = actor.address;
@@ -187,22 +211,20 @@ Result<ChangeView> Saga::Run(const Actor& actor, ChangeRequest request) {
   draft.must_change = request.must_change;
   draft.unlock = request.unlock;
   draft.mode = request.mode;
-  draft.device = clearance->keys.front().device;
-  for (const Chosen& one : *chosen) draft.sources.push_back(one.record);
-  if (request.mode == ChangeMode::kAtDelivery) {
-    draft.job = {};
-  }
-  auto view =
-      request.mode == ChangeMode::kAtDelivery
-          ? RunAtDelivery(actor, draft, *only_if)
-          : RunNow(actor, std::move(request), draft, *std::move(clearance), *chosen, *only_if);
-  if (view || view.error().detail != kAgentLimitDetail) return view;
-  if (actor.id == draft.account) {
-    auto audited = AuditRefusal(actor, draft.login, OwnLimit());
-    return tl::unexpected(audited ? OwnLimit() : std::move(audited.error()));
-  }
-  ports_.four_eyes->Limited(actor, draft.login);
-  return view;
+  return draft;
+}
+
+std::optional<Saga::Sealed> Saga::SealAhead(ChangeRecord draft, const ChangeRequest& request,
+                                            const std::vector<KeyRecord>& keys) {
+  Sealed ahead;
+  draft.login = ahead.login = keys.front().login;
+  auto password = request.generate ? MakePassword({}) : request.typed.Clone();
+  if (!password) return std::nullopt;
+  ahead.password = *std::move(password);
+  auto jobs = SealSets(draft, keys, draft.job, ahead.password);
+  if (!jobs) return std::nullopt;  // it fails once more where it is told
+  ahead.jobs = *std::move(jobs);
+  return ahead;
 }
 
 Result<Precondition> Saga::Guard(const Actor& actor, const ChangeRequest& request,
@@ -231,8 +253,8 @@ Result<Precondition> Saga::Guard(const Actor& actor, const ChangeRequest& reques
 }
 
 Result<ChangeView> Saga::RunNow(const Actor& actor, ChangeRequest request, ChangeRecord draft,
-                                Clearance clearance, const std::vector<Chosen>& chosen,
-                                const Precondition& only_if) {
+                                Clearance clearance, std::optional<Sealed> sealed,
+                                const std::vector<Chosen>& chosen, const Precondition& only_if) {
   const PersonDetail& person = *clearance.person;
   const Result<ChangeTarget>& target = clearance.target;
   if (!target) {
@@ -248,9 +270,15 @@ Result<ChangeView> Saga::RunNow(const Actor& actor, ChangeRequest request, Chang
     fits = CheckAgainstSources(password, chosen);
     if (!fits) return tl::unexpected(std::move(fits.error()));
   } else {
-    auto made = MakePassword(Strictest(person.policy, chosen));
-    if (!made) return tl::unexpected(std::move(made.error()));
-    password = *std::move(made);
+    const PasswordPolicy policy = Strictest(person.policy, chosen);
+    if (sealed && sealed->password.size() == LengthFor(policy)) {
+      password = std::move(sealed->password);
+    } else {
+      sealed.reset();
+      auto made = MakePassword(policy);
+      if (!made) return tl::unexpected(std::move(made.error()));
+      password = *std::move(made);
+    }
   }
   draft.server = target->server;
   draft.password_last_set = target->before.last_set;
@@ -258,7 +286,8 @@ Result<ChangeView> Saga::RunNow(const Actor& actor, ChangeRequest request, Chang
   draft.server_time = target->before.now;
 
   const Driving driving(*this, draft.id, Driving::kTry);
-  auto begun = Begin(actor, draft, std::move(clearance.keys), password, only_if);
+  auto begun = Begin(actor, draft, std::move(clearance.keys), password, only_if,
+                     sealed ? std::move(sealed->jobs) : std::vector<JobRecord>());
   if (begun && begun->claim == ChangeStore::Claim::kAccountBusy) {
     MakeWay(begun->row);
     auto fresh = FreshKeys(draft.account, {});
@@ -323,10 +352,12 @@ Result<ChangeView> Saga::Busy(const ChangeRow& row) {
                   : "Another change for this employee is running; look again in a moment.");
 }
 
+std::size_t Saga::LengthFor(const PasswordPolicy& policy) const {
+  return std::clamp<std::size_t>(policy.min_length, config_.password_length, kMaxPasswordLength);
+}
+
 Result<SecureBytes> Saga::MakePassword(const PasswordPolicy& policy) {
-  const std::size_t length =
-      std::clamp<std::size_t>(policy.min_length, config_.password_length, kMaxPasswordLength);
-  return GeneratePassword(length, ports_.random);
+  return GeneratePassword(LengthFor(policy), ports_.random);
 }
 
 Result<void> Saga::CheckAgainstPolicy(const SecureBytes& password, const AccountId& account,
@@ -364,7 +395,7 @@ Result<void> Saga::CheckAgainstPolicy(const SecureBytes& password, const Account
 
 Result<ChangeStore::Begun> Saga::Begin(const Actor& actor, ChangeRecord draft,
                                        std::vector<KeyRecord> keys, const SecureBytes& password,
-                                       const Precondition& only_if) {
+                                       const Precondition& only_if, std::vector<JobRecord> ahead) {
   constexpr int kTries = 5;
   ChangeStore::Begun begun;
   std::vector<DeviceId> behind;
@@ -374,7 +405,8 @@ Result<ChangeStore::Begun> Saga::Begin(const Actor& actor, ChangeRecord draft,
       return Fail(ErrorCode::kConflict, "The employee's key is no longer active; look again.");
     }
     draft.device = keys.front().device;
-    auto jobs = SealSets(draft, keys, draft.job, password);
+    auto jobs = ahead.empty() ? SealSets(draft, keys, draft.job, password)
+                              : Result<std::vector<JobRecord>>(std::exchange(ahead, {}));
     if (!jobs) return tl::unexpected(std::move(jobs.error()));
     KEYFERRY_FAILPOINT("server.change.sealed");
     // Intent, held jobs and attempt become durable together: between them the server does nothing

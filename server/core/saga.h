@@ -74,6 +74,14 @@ class Saga final : public ChangeService {
     std::chrono::steady_clock::time_point until;
   };
 
+  // What was made for a change while the directory was still being asked about it: a password, and
+  // its jobs for the keys, sealed for a login that the directory has to confirm.
+  struct Sealed {
+    SecureBytes password;
+    std::string login;
+    std::vector<JobRecord> jobs;
+  };
+
   // A linked source that a change goes to, as it was when that was decided.
   struct Chosen {
     SourceRecord record;
@@ -83,8 +91,8 @@ class Saga final : public ChangeService {
   // Requests.
   Result<ChangeView> Run(const Actor& actor, ChangeRequest request);
   Result<ChangeView> RunNow(const Actor& actor, ChangeRequest request, ChangeRecord draft,
-                            Clearance clearance, const std::vector<Chosen>& chosen,
-                            const Precondition& only_if);
+                            Clearance clearance, std::optional<Sealed> sealed,
+                            const std::vector<Chosen>& chosen, const Precondition& only_if);
   Result<ChangeView> RunAtDelivery(const Actor& actor, const ChangeRecord& draft,
                                    const Precondition& only_if);
   // Whether the actor reaches the account, or may set their own now (saga_own.cc). Roles alone are
@@ -92,6 +100,12 @@ class Saga final : public ChangeService {
   Result<void> Authorise(const Actor& actor, const AccountId& account);
   AgentQuota OwnQuota(const AccountId& account) const;
   Error OwnLimit() const;
+  // The record of a request as far as the request tells.
+  Result<ChangeRecord> Draft(const Actor& actor, const ChangeRequest& request,
+                             const Hash32& request_hash);
+  // Nothing when it cannot be made, or not for these keys.
+  std::optional<Sealed> SealAhead(ChangeRecord draft, const ChangeRequest& request,
+                                  const std::vector<KeyRecord>& keys);
   // What has to stand when this request is begun (four_eyes.h).
   Result<Precondition> Guard(const Actor& actor, const ChangeRequest& request,
                              const PersonDetail& person, const std::vector<Chosen>& chosen);
@@ -117,13 +131,14 @@ class Saga final : public ChangeService {
                                           const std::vector<Chosen>& chosen);
   // What a password that is made has to fit everywhere.
   static PasswordPolicy Strictest(PasswordPolicy policy, const std::vector<Chosen>& chosen);
+  std::size_t LengthFor(const PasswordPolicy& policy) const;
   Result<SecureBytes> MakePassword(const PasswordPolicy& policy);
   // Claims the change durably; seals again when a key's row moved meanwhile, and leaves out those
   // that are behind as long as another one is active. One that is here and may answer at any moment
-  // is not left out: kKeyBehind.
+  // is not left out: kKeyBehind. `ahead`: what has been sealed of this password for these keys.
   Result<ChangeStore::Begun> Begin(const Actor& actor, ChangeRecord draft,
                                    std::vector<KeyRecord> keys, const SecureBytes& password,
-                                   const Precondition& only_if);
+                                   const Precondition& only_if, std::vector<JobRecord> ahead = {});
   // One SET a key, held; the first is `first`.
   Result<std::vector<JobRecord>> SealSets(const ChangeRecord& change,
                                           const std::vector<KeyRecord>& keys, const JobId& first,

@@ -18,6 +18,7 @@ constexpr std::string_view kInChain = ":1.2.840.113556.1.4.1941:=";  // nested m
 constexpr std::string_view kPolicyHints = "1.2.840.113556.1.4.2239";
 constexpr std::string_view kPolicyHintsOld = "1.2.840.113556.1.4.2066";
 constexpr std::size_t kMaxPolicies = 256;             // kept at a time
+constexpr std::size_t kMaxActors = 1024;              // … whose SIDs are kept
 constexpr std::int64_t kSecurityGroup = -2147483648;  // groupType's highest bit
 
 Error NotFound() {
@@ -56,8 +57,8 @@ LdapSearch Itself(std::string base, std::vector<std::string> attributes) {
 }
 
 // Of the account; tokenGroups is only given to searches of one entry.
-LdapSearch ItsState(const AccountId& id) {
-  LdapSearch search = Itself(GuidDn(id), StateAttributes());
+LdapSearch ItsState(const AccountId& id, const std::vector<std::string>& attributes) {
+  LdapSearch search = Itself(GuidDn(id), attributes);
   search.attributes.emplace_back("objectClass");
   return search;
 }
@@ -65,8 +66,8 @@ LdapSearch ItsState(const AccountId& id) {
 // Of the controller.
 LdapSearch ItsClock() { return Itself({}, {"currentTime"}); }
 
-// Whether the actor is the account under another name: a SID that both have or had.
-Result<bool> SamePerson(const PersonDetail& account, const Result<std::vector<LdapEntry>>& actor) {
+// The SIDs that the actor has or had.
+Result<std::vector<std::string>> SidsOf(const Result<std::vector<LdapEntry>>& actor) {
   const bool missing = (!actor && actor.error().code == ErrorCode::kNotFound) ||
                        (actor && (actor->empty() || actor->front().Get("objectsid").empty()));
   if (missing) {
@@ -77,6 +78,11 @@ Result<bool> SamePerson(const PersonDetail& account, const Result<std::vector<Ld
   if (!actor) return tl::unexpected<Error>(actor.error());
   auto mine = ReadSids(actor->front(), "objectsid");
   for (std::string& sid : ReadSids(actor->front(), "sidhistory")) mine.push_back(std::move(sid));
+  return mine;
+}
+
+// Whether they are those of the account under another name.
+bool SamePerson(const PersonDetail& account, const std::vector<std::string>& mine) {
   std::vector<std::string> theirs = account.state.sid_history;
   theirs.push_back(account.person.sid);
   return std::find_first_of(mine.begin(), mine.end(), theirs.begin(), theirs.end()) != mine.end();
@@ -217,7 +223,7 @@ bool AccountReader::HasServiceName(const Person& person) const {
 }
 
 Result<PersonDetail> AccountReader::Detail(const Session& session, const AccountId& id) {
-  return ReadDetail(session, id, Entries(session, ItsState(id)));
+  return ReadDetail(session, id, Entries(session, ItsState(id, StateAttributes())));
 }
 
 Result<void> AccountReader::CheckScope(const Session& session, const AccountId& id,
@@ -440,13 +446,25 @@ Result<PasswordStamp> AccountReader::ReadStampOf(const Session& session, const L
   return stamp;
 }
 
+std::optional<std::vector<std::string>> AccountReader::KeptSids(const AccountId& actor) {
+  const std::lock_guard lock(mutex_);
+  const auto kept = actors_.find(actor);
+  if (kept == actors_.end() || std::chrono::steady_clock::now() >= kept->second.until) {
+    return std::nullopt;
+  }
+  return kept->second.value;
+}
+
 Result<AccountLook> AccountReader::Look(const Session& session, const AccountId& id,
-                                        const AccountId& actor, std::optional<Error>* refused) {
-  std::vector<LdapSearch> searches{ItsState(id), ItsClock()};
+                                        const AccountId& actor, std::optional<Error>* refused,
+                                        const std::function<void()>& meanwhile) {
+  std::vector<LdapSearch> searches{ItsState(id, ChangeAttributes()), ItsClock()};
   searches[0].attributes.insert(searches[0].attributes.end(), {kMetaData, kKeyVersion});
   const bool somebody = actor != AccountId{} && actor != id;
-  if (somebody) searches.push_back(Itself(GuidDn(actor), {"objectSid", "sIDHistory"}));
-  const auto asked = EntriesTogether(session, searches);
+  const auto kept = somebody ? KeptSids(actor) : std::nullopt;
+  if (somebody && !kept) searches.push_back(Itself(GuidDn(actor), {"objectSid", "sIDHistory"}));
+  const auto now = std::chrono::steady_clock::now();
+  const auto asked = EntriesTogether(session, searches, meanwhile);
   auto detail = ReadDetail(session, id, asked[0]);
   if (!detail) return tl::unexpected<Error>(detail.error());
   auto stamp = ReadStampOf(session, asked[0]->front(), asked[1]);
@@ -458,14 +476,19 @@ Result<AccountLook> AccountReader::Look(const Session& session, const AccountId&
   } else if (detail->state.is_protected) {
     *refused = Refuse({detail->state.protected_reason, detail->state.protected_advice}, dn);
   } else if (somebody) {
-    const auto same = SamePerson(*detail, asked[2]);
-    if (!same && same.error().code != ErrorCode::kPermissionDenied) {
-      return tl::unexpected<Error>(same.error());
+    const auto sids = kept ? Result<std::vector<std::string>>(*kept) : SidsOf(asked[2]);
+    if (!sids && sids.error().code != ErrorCode::kPermissionDenied) {
+      return tl::unexpected<Error>(sids.error());
     }
-    if (!same) {
-      *refused = same.error();
-    } else if (*same) {
+    if (!sids) {
+      *refused = sids.error();
+    } else if (SamePerson(*detail, *sids)) {
       *refused = Refuse(OwnAccount(), dn);
+    }
+    if (sids && !kept) {
+      const std::lock_guard lock(mutex_);
+      if (actors_.size() >= kMaxActors) actors_.clear();
+      actors_[actor] = {*sids, now + config_.context_life};
     }
   }
   return AccountLook{*std::move(detail), *stamp};

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <chrono>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -46,8 +47,11 @@ class AccountReader {
   // The same with its stamp, and in `refused` why `actor` (zero = this server) may not change it:
   // kPermissionDenied with rule and next step for a protected one, for the actor's own, and
   // whenever that cannot be told. Everything is asked at once.
+  // `meanwhile` runs while the server works on them. The detail's state lacks what no change asks
+  // for: `locked`, `password_expired` and `password_expires`.
   Result<AccountLook> Look(const Session& session, const AccountId& id, const AccountId& actor,
-                           std::optional<Error>* refused);
+                           std::optional<Error>* refused,
+                           const std::function<void()>& meanwhile = {});
   // Nothing, or why that is.
   Result<void> Changeable(const Session& session, const AccountId& id, const AccountId& actor);
   // The account's stamp on this controller.
@@ -77,6 +81,8 @@ class AccountReader {
                                   const Result<std::vector<LdapEntry>>& entries);
   Result<PasswordStamp> ReadStampOf(const Session& session, const LdapEntry& account,
                                     const Result<std::vector<LdapEntry>>& clock);
+  // The SIDs that the actor has or had, where they were read within LdapConfig::context_life.
+  std::optional<std::vector<std::string>> KeptSids(const AccountId& actor);
   bool HasServiceName(const Person& person) const;
   Result<PasswordPolicy> Policy(const Session& session, const LdapEntry& account);
   Result<PasswordPolicy> ReadPolicy(const Session& session, const std::string& dn) const;
@@ -93,6 +99,7 @@ class AccountReader {
   };
   std::map<std::string, Kept<PasswordPolicy>> policies_;  // by DN, empty = the domain's
   std::map<std::string, Kept<ControllerFacts>> facts_;    // by URI
+  std::map<AccountId, Kept<std::vector<std::string>>> actors_;
 };
 
 }  // namespace keyferry::server

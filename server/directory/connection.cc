@@ -12,6 +12,7 @@
 #include <cctype>
 #include <cerrno>
 #include <cstring>
+#include <exception>
 #include <utility>
 
 #include "protocol/failpoint.h"
@@ -414,7 +415,8 @@ int LdapConnection::SendSearch(const LdapSearch& search, struct ldapcontrol* pag
 }
 
 std::vector<LdapConnection::Found> LdapConnection::SearchTogether(
-    const std::vector<LdapSearch>& searches, Deadline deadline) {
+    const std::vector<LdapSearch>& searches, Deadline deadline,
+    const std::function<void()>& meanwhile) {
   std::vector<Found> found(searches.size());
   std::vector<int> ids(searches.size());
   io_.Set(deadline);
@@ -428,6 +430,13 @@ std::vector<LdapConnection::Found> LdapConnection::SearchTogether(
     const LdapAnswer failure = SendFailure(rc);
     for (std::size_t i = sent; i < found.size(); ++i) found[i].answer = failure;
   }
+  std::exception_ptr
+      thrown;  // what was asked is read all the same: the next one finds no leftovers
+  try {
+    if (meanwhile) meanwhile();
+  } catch (...) {
+    thrown = std::current_exception();
+  }
   for (std::size_t i = 0; i < sent; ++i) {
     std::vector<LdapEntry>& entries = found[i].entries;
     found[i].answer = Await(ids[i], deadline, nullptr, [&](struct ldap* handle, void* message) {
@@ -436,6 +445,7 @@ std::vector<LdapConnection::Found> LdapConnection::SearchTogether(
       }
     });
   }
+  if (thrown) std::rethrow_exception(thrown);
   return found;
 }
 

@@ -80,7 +80,8 @@ class LdapConnection {
     LdapAnswer answer;
     std::vector<LdapEntry> entries;
   };
-  std::vector<Found> SearchTogether(const std::vector<LdapSearch>& searches, Deadline deadline);
+  std::vector<Found> SearchTogether(const std::vector<LdapSearch>& searches, Deadline deadline,
+                                    const std::function<void()>& meanwhile = {});
   // `policy_hints`: OID of the control that holds a password reset to the history, or empty. It is
   // sent as critical: a server that does not know it refuses.
   LdapAnswer Modify(const std::string& dn, const std::vector<LdapReplace>& replacements,

@@ -86,7 +86,8 @@ class LdapDirectory final : public Directory {
   }
   Result<SignInFacts> SignIn(std::string_view name, const SecureBytes& password) override;
   Result<SignInFacts> Recognise(std::string_view sid) override;
-  Result<Candidate> Consider(const AccountId& id, const AccountId& actor) override;
+  Result<Candidate> Consider(const AccountId& id, const AccountId& actor,
+                             const std::function<void()>& meanwhile) override;
   Result<std::vector<std::string>> GroupsOf(const AccountId& id) override;
   Result<std::optional<bool>> TokenHolds(const PersonDetail& person,
                                          const std::vector<std::string>& groups) override;
@@ -242,12 +243,17 @@ Result<SignInFacts> LdapDirectory::SignIn(std::string_view name, const SecureByt
   });
 }
 
-Result<Directory::Candidate> LdapDirectory::Consider(const AccountId& id, const AccountId& actor) {
+Result<Directory::Candidate> LdapDirectory::Consider(const AccountId& id, const AccountId& actor,
+                                                     const std::function<void()>& meanwhile) {
   PreferPdc();
+  bool over = !meanwhile;
+  const auto once = [&] {  // a step may be repeated, on another connection or controller
+    if (!std::exchange(over, true)) meanwhile();
+  };
   return servers_.Read(Turn::kChange, [&](const Session& session) -> Result<Candidate> {
     const auto asked = std::chrono::steady_clock::now();
     std::optional<Error> refused;
-    auto look = accounts_.Look(session, id, actor, &refused);
+    auto look = accounts_.Look(session, id, actor, &refused, once);
     if (!look) return tl::unexpected<Error>(look.error());
     if (refused) {
       checked_.Forget(session.endpoint.uri, id, actor);
@@ -290,7 +296,7 @@ Result<std::optional<bool>> LdapDirectory::TokenHolds(const PersonDetail& person
 }
 
 Result<ChangeTarget> LdapDirectory::Pin(const AccountId& id, const AccountId& actor) {
-  auto candidate = Consider(id, actor);
+  auto candidate = Consider(id, actor, {});
   if (!candidate) return tl::unexpected<Error>(candidate.error());
   return std::move(candidate->target);
 }

@@ -44,10 +44,18 @@ const std::vector<std::string>& PersonAttributes() {
 
 const std::vector<std::string>& StateAttributes() {
   static const std::vector<std::string> kNames = [] {
+    std::vector<std::string> names = ChangeAttributes();
+    names.emplace_back("msDS-User-Account-Control-Computed");
+    names.emplace_back("msDS-UserPasswordExpiryTimeComputed");
+    return names;
+  }();
+  return kNames;
+}
+
+const std::vector<std::string>& ChangeAttributes() {
+  static const std::vector<std::string> kNames = [] {
     std::vector<std::string> names = PersonAttributes();
-    for (const char* name :
-         {"msDS-User-Account-Control-Computed", "msDS-UserPasswordExpiryTimeComputed",
-          "msDS-ResultantPSO", "pwdLastSet", "accountExpires"}) {
+    for (const char* name : {"msDS-ResultantPSO", "pwdLastSet", "accountExpires"}) {
       names.emplace_back(name);
     }
     for (const std::string& name : ProtectionAttributes()) {

@@ -12,7 +12,11 @@ namespace keyferry::server {
 
 // Attributes that the readers below want.
 const std::vector<std::string>& PersonAttributes();
-const std::vector<std::string>& StateAttributes();  // includes PersonAttributes; base searches only
+// Both include PersonAttributes, and are for base searches only: of an account's page, and of one
+// that is about to be changed, which leaves out what a controller has to look far for and no change
+// asks: whether the account is locked and when its password expires.
+const std::vector<std::string>& StateAttributes();
+const std::vector<std::string>& ChangeAttributes();
 
 // Ordinary user accounts in a search: no computers, managed service accounts or trusts
 // (sAMAccountType SAM_NORMAL_USER_ACCOUNT, [MS-SAMR] section 2.2.1.9).

@@ -11,10 +11,11 @@ Result<std::vector<LdapEntry>> Entries(const Session& session, const LdapSearch&
 }
 
 std::vector<Result<std::vector<LdapEntry>>> EntriesTogether(
-    const Session& session, const std::vector<LdapSearch>& searches) {
+    const Session& session, const std::vector<LdapSearch>& searches,
+    const std::function<void()>& meanwhile) {
   std::vector<Result<std::vector<LdapEntry>>> out;
   for (LdapConnection::Found& found :
-       session.connection.SearchTogether(searches, session.deadline)) {
+       session.connection.SearchTogether(searches, session.deadline, meanwhile)) {
     if (found.answer.ok()) {
       out.emplace_back(std::move(found.entries));
     } else {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -26,9 +27,11 @@ struct Session {
 // All entries of a search; the error says what to do about it.
 Result<std::vector<LdapEntry>> Entries(const Session& session, const LdapSearch& search);
 
-// Several searches of a few entries each in one wait; one result a search, in order.
+// Several searches of a few entries each in one wait; one result a search, in order. `meanwhile`
+// runs while the server works on them.
 std::vector<Result<std::vector<LdapEntry>>> EntriesTogether(
-    const Session& session, const std::vector<LdapSearch>& searches);
+    const Session& session, const std::vector<LdapSearch>& searches,
+    const std::function<void()>& meanwhile = {});
 
 // The servers of one directory, which hold the same data: who is asked first, and who takes over.
 // Thread-safe. The configuration outlives it.

@@ -4,15 +4,21 @@
 //     CONNECTIONS kept LDAPS connections. Prints "<changes a second> <median ms of one>".
 //   bench_saga asked URI CA_FILE BIND_NAME PASSWORD_FILE ACTOR ROUNDS <"ACCOUNT DN" lines
 //     bare libldap: what a change must ask before it may write (the account's state and stamp, the
-//     clock, the actor), all sent at once on one connection, and then the replacement. Accounts and
-//     actor are objectGUIDs, 32 hex digits. Prints "<median ms of the questions> <… of questions
-//     and replacement>".
+//     clock, once the actor), all sent at once on one connection, and then the replacement.
+//     Accounts and actor are objectGUIDs, 32 hex digits. Prints "<median ms of the questions> <… of
+//     questions and replacement>".
+//   bench_saga send HOST PORT CA_FILE <"SIZE" lines, each with a request of that many bytes after
+//   it
+//     each HTTP/1.1 request over one kept TLS connection, as lean as the bare loop is. Prints a
+//     line for each as soon as it is answered: "<ms from its first byte to the answer's last>
+//     <status>".
 //   bench_saga sync DIRECTORY ROUNDS
 //     one 4 KiB append and its fdatasync. Prints the median in ms.
 //   bench_saga queue DIRECTORY JOBS
 //     a database of JOBS waiting jobs, one a key; prints the median µs to pick and hand out one.
 #include <fcntl.h>
 #include <ldap.h>
+#include <openssl/ssl.h>
 #include <sqlite3.h>
 #include <unistd.h>
 
@@ -153,19 +159,19 @@ void Asked(char** argv) {
   }
   if (!actor) Give("no identifier of the actor");
   LDAP* ldap = Connect(argv);
-  std::vector<std::string> state = keyferry::server::StateAttributes();
+  std::vector<std::string> state = keyferry::server::ChangeAttributes();
   state.insert(state.end(), {"objectClass", "replPropertyMetaData", "msDS-KeyVersionNumber"});
   const std::string any = "(objectClass=*)";
   std::vector<double> questions, both;
   unsigned number = static_cast<unsigned>(::getpid()) * 1000;
+  Read(ldap, Ask(ldap, keyferry::server::GuidDn(*actor), LDAP_SCOPE_BASE, any,
+                 {"objectSid", "sIDHistory"}));  // kept by the server, too
   for (int round = 0; round < std::atoi(argv[5]); ++round) {
     for (const auto& [id, dn] : accounts) {
       const auto began = Clock::now();
-      const std::array<int, 3> asked{
+      const std::array<int, 2> asked{
           Ask(ldap, keyferry::server::GuidDn(id), LDAP_SCOPE_BASE, any, state),
-          Ask(ldap, "", LDAP_SCOPE_BASE, any, {"currentTime"}),
-          Ask(ldap, keyferry::server::GuidDn(*actor), LDAP_SCOPE_BASE, any,
-              {"objectSid", "sIDHistory"})};
+          Ask(ldap, "", LDAP_SCOPE_BASE, any, {"currentTime"})};
       for (const int each : asked) Read(ldap, each);
       questions.push_back(MsSince(began));
       Replace(ldap, dn, ++number);
@@ -253,6 +259,53 @@ void Queue(const std::filesystem::path& directory, long jobs) {
   for (const char* suffix : {"", "-wal", "-shm"}) std::filesystem::remove(file.string() + suffix);
 }
 
+// The status of one whole answer with a Content-Length; the connection stays.
+int ReadAnswer(SSL* tls) {
+  std::string text;
+  std::size_t end = std::string::npos, whole = 0;
+  while (end == std::string::npos || text.size() < whole) {
+    std::array<char, 16384> part;
+    const int count = SSL_read(tls, part.data(), static_cast<int>(part.size()));
+    if (count <= 0) Give("the server closed the connection");
+    text.append(part.data(), static_cast<std::size_t>(count));
+    if (end != std::string::npos) continue;
+    end = text.find("\r\n\r\n");
+    if (end == std::string::npos) continue;
+    const std::size_t length = text.find("Content-Length: ");
+    if (length > end) Give("an answer without a length: " + text.substr(0, end));
+    whole = end + 4 + std::strtoul(text.c_str() + length + 16, nullptr, 10);
+  }
+  return std::atoi(text.c_str() + sizeof "HTTP/1.1 " - 1);
+}
+
+void Send(char** argv) {
+  SSL_CTX* context = SSL_CTX_new(TLS_client_method());
+  if (SSL_CTX_load_verify_locations(context, argv[2], nullptr) != 1) Give("no CA");
+  SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
+  BIO* bio = BIO_new_ssl_connect(context);
+  SSL* tls = nullptr;
+  BIO_get_ssl(bio, &tls);
+  SSL_set_mode(tls, SSL_MODE_AUTO_RETRY);
+  SSL_set1_host(tls, argv[0]);
+  SSL_set_tlsext_host_name(tls, argv[0]);
+  const std::string where = std::string(argv[0]) + ":" + argv[1];
+  BIO_set_conn_hostname(bio, where.c_str());
+  if (BIO_do_connect(bio) != 1 || BIO_do_handshake(bio) != 1) Give("no connection to " + where);
+  for (std::string line; std::getline(std::cin, line);) {
+    std::string request(std::strtoul(line.c_str(), nullptr, 10), '\0');
+    if (!std::cin.read(request.data(), static_cast<std::streamsize>(request.size()))) {
+      Give("a request broke off");
+    }
+    const auto began = Clock::now();
+    if (SSL_write(tls, request.data(), static_cast<int>(request.size())) <= 0) Give("not sent");
+    const int status = ReadAnswer(tls);
+    std::printf("%.3f %d\n", MsSince(began), status);
+    std::fflush(stdout);
+  }
+  BIO_free_all(bio);
+  SSL_CTX_free(context);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -261,6 +314,8 @@ int main(int argc, char** argv) {
     Ldap(argv + 2);
   } else if (what == "asked" && argc == 8) {
     Asked(argv + 2);
+  } else if (what == "send" && argc == 5) {
+    Send(argv + 2);
   } else if (what == "sync" && argc == 4) {
     Sync(argv[2], std::atoi(argv[3]));
   } else if (what == "queue" && argc == 4) {

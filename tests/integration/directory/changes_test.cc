@@ -273,6 +273,26 @@ TEST_CASE("where an account lies is told by its name only where that is plain") 
   }
 }
 
+TEST_CASE("what is done while the directory works is done once, and may fail") {
+  TestDomain& domain = TestDomain::Shared();
+  auto config = ConfigFor(domain);
+  config.connections = 1;
+  const auto directory = Open(std::move(config));
+  const auto found = directory->Search("", 2, "");
+  REQUIRE_OK(found);
+  REQUIRE(found->people.size() == 2);
+  const AccountId one = found->people[0].id, other = found->people[1].id;
+  int runs = 0;
+  const auto considered = directory->Consider(one, {}, [&] { ++runs; });
+  REQUIRE_OK(considered);
+  CHECK(considered->detail.person.id == one);
+  CHECK(runs == 1);
+  CHECK_THROWS_AS(directory->Consider(one, {}, [] { throw std::bad_alloc(); }), std::bad_alloc);
+  const auto next = directory->Consider(other, {});  // over the same connection
+  REQUIRE_OK(next);
+  CHECK(next->detail.person.id == other);
+}
+
 TEST_CASE("who is moved out of the configured part of the tree is gone at once") {
   TestDomain& domain = TestDomain::Shared();
   const std::string box = "OU=Departing," + domain.base_dn;

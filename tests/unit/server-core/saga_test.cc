@@ -56,6 +56,15 @@ TEST_CASE("a generated password has every class and no look-alikes, a typed one 
   CHECK(office.key.password == "Grüße, neues Passwort 7");
 }
 
+TEST_CASE("the login that the directory tells now travels, not the one of the enrolment") {
+  Office office;
+  office.directory.At(office.alice).detail.person.login = "alice.married";
+  REQUIRE(office.Change(office.alice, "request-0001"));
+  REQUIRE(office.Deliver(*office.desk, office.key));
+  CHECK(office.key.login == "alice.married");
+  CHECK(office.key.password == office.AdPassword());
+}
+
 TEST_CASE("requests that are wrong are refused before anything happens") {
   Office office;
   const auto refused = [&](ChangeRequest request, ErrorCode code) {
