@@ -10,9 +10,9 @@ function assert(condition, message) { if (!condition) throw new Error(message); 
 const TYPED = 'Stepped-Up-2026!';
 
 /** As if hours had gone by since the last proofs. */
-export async function ageProofs(stack) {
+export async function ageProofs(stack, login = '%') {
   await stack.services.server.stop();
-  await must('sqlite3', [stack.path('server', 'state', 'keyferry.db'), 'UPDATE sessions SET proven = proven - 10000']);
+  await must('sqlite3', [stack.path('server', 'state', 'keyferry.db'), `UPDATE sessions SET proven = proven - 10000 WHERE login LIKE '${login}'`]);
   await must('chown', ['-R', '64101:64101', stack.path('server', 'state')]);
   await stack.services.server.start();
 }

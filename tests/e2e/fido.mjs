@@ -81,7 +81,7 @@ export function fidoTests({ stack, test, signIn, axe, picture, admin }) {
       await devtools.send('WebAuthn.addCredential', { authenticatorId: first, credential: kept });
     }),
     () => test('FIDO2: a guarded form goes on after the key was touched', async () => {
-      await ageProofs(stack);
+      await ageProofs(stack, person.login);
       await page.goto(`${stack.pageUrl}sessions`);
       await page.getByRole('button', { name: 'Add a security key' }).click();
       await page.getByRole('heading', { name: 'Your code, once more' }).waitFor();
