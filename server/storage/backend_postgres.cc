@@ -40,6 +40,11 @@ bool In(const std::string& state, std::initializer_list<const char*> known) {
   return false;
 }
 
+// libpq gives a connection that broke no SQLSTATE, and SOCI one of blanks or none.
+bool IsBlank(const std::string& state) {
+  return state.find_first_not_of(std::string(" \0", 2)) == std::string::npos;
+}
+
 class PostgresBackend final : public Backend {
  public:
   explicit PostgresBackend(const PostgresUrl& url) : url_(url) {}
@@ -95,7 +100,8 @@ class PostgresBackend final : public Backend {
   bool Lost(soci::session& session, const std::exception& error) const override {
     if (PQstatus(ConnectionOf(session)) != CONNECTION_OK) return true;
     const auto* known = dynamic_cast<const soci::postgresql_soci_error*>(&error);
-    return known != nullptr && In(known->sqlstate(), {"08", "57P0", "25006"});
+    return known != nullptr &&
+           (IsBlank(known->sqlstate()) || In(known->sqlstate(), {"08", "57P0", "25006"}));
   }
 
   std::optional<bool> Stored(soci::session& fresh) override {
@@ -157,9 +163,7 @@ class PostgresBackend final : public Backend {
                   " is damaged; stop the server and restore the last backup.",
               detail, 0};
     }
-    // libpq gives a connection that broke no SQLSTATE, and SOCI one of blanks or none.
-    const bool stateless = state.find_first_not_of(std::string(" \0", 2)) == std::string::npos;
-    if (In(state, {"08", "57P", "58"}) || (any != nullptr && stateless)) {
+    if (In(state, {"08", "57P", "58"}) || (any != nullptr && IsBlank(state))) {
       return Unavailable(
           "cannot be reached or refuses the server: nothing was stored; Keyferry connects again by "
           "itself.",

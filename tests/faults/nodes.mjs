@@ -14,6 +14,12 @@ const SHARED = ['root.pub', 'issuer.key', 'issuer.cert', 'ca.pem', 'ca.key', 'au
 const DEATHS = ['server.change.begun', 'server.change.set', 'server.confirm.before_commit', 'server.change.confirmed', 'server.events.before', 'server.events.told'];
 
 class TwoServers extends Company {
+  /** And the last that the database says. */
+  troubles(began, most) {
+    const said = fs.readFileSync(path.join(this.database, 'data', 'log'), 'utf8').trimEnd().split('\n').slice(-20).map((line) => `    postgresql: ${line.slice(0, 300)}`);
+    return `${super.troubles(began, most)}\n${said.join('\n')}`;
+  }
+
   async startServer() {
     this.database = this.path('pg');
     this.url = (await must(path.join(ROOT, 'scripts/pg'), ['start', this.database])).trim();
