@@ -14,13 +14,13 @@ using namespace keyferry::server::testing;
 namespace {
 
 constexpr const char* kVips = "CN=Board,OU=Groups,DC=corp,DC=example";
-constexpr const char* kAdmins = "CN=Keyferry Admins,OU=Groups,DC=corp,DC=example";
+constexpr const char* kAdministrators = "CN=Keyferry Admins,OU=Groups,DC=corp,DC=example";
 constexpr const char* kAuditors = "CN=Auditors,OU=Groups,DC=corp,DC=example";
 constexpr const char* kUrl = "https://keyferry.example";
 
 Roles RolesIn(const std::vector<std::string>& groups) {
   Roles roles;
-  if (MemberOf(groups, {kAdmins})) roles |= Role::kAdministrator;
+  if (MemberOf(groups, {kAdministrators})) roles |= Role::kAdministrator;
   if (MemberOf(groups, {kAuditors})) roles |= Role::kAuditor;
   return roles;
 }
@@ -46,9 +46,9 @@ struct Waiting : Desk {
     eyes_like.roles_of = RolesIn;
     eyes_config = std::move(eyes_like);
     directory.At(alice).groups = {kVips};
-    Add(admin.id, "boss@corp.example", kAdmins);
+    Add(admin.id, "boss@corp.example", kAdministrators);
     second = Agent("second").id;
-    Add(second, "Second@corp.example", kAdmins);
+    Add(second, "Second@corp.example", kAdministrators);
     StartAgain();
     templates.approval_waits = *MailTemplate::Parse(
         "Subject: {{asker}} waits\n\n{{name}}|{{person}}|{{login}}|{{reason}}|{{until}}|{{link}}\n",
@@ -68,7 +68,7 @@ struct Waiting : Desk {
     ports.four_eyes = eyes.get();
     mail = std::make_unique<ApprovalMail>(
         ApprovalMailPorts{ports, *eyes, members, *outbox, templates.approval_waits},
-        ApprovalMailConfig{{kAdmins, kAuditors}, RolesIn, most});
+        ApprovalMailConfig{{kAdministrators, kAuditors}, RolesIn, most});
   }
   ApprovalId Ask(const std::string& reason) {
     ChangeRequest request = Request(alice, "request-0001");
@@ -125,33 +125,33 @@ TEST_CASE("told is nobody who could not decide it") {
   }
   SECTION("in the group's list, but no longer in the group") {
     other = office.Agent("former").id;
-    office.Add(other, "former@corp.example", kAdmins);
+    office.Add(other, "former@corp.example", kAdministrators);
     office.directory.At(other).groups.clear();
   }
   SECTION("disabled") {
     other = office.Agent("gone").id;
-    office.Add(other, "gone@corp.example", kAdmins);
+    office.Add(other, "gone@corp.example", kAdministrators);
     office.directory.At(other).detail.state.disabled = true;
   }
   SECTION("another account of who asked") {
     other = office.Agent("boss.two").id;
     office.directory.At(office.admin.id).detail.person.employee_id = "E-1";
     office.directory.At(other).detail.person.employee_id = "E-1";
-    office.Add(other, "boss.two@corp.example", kAdmins);
+    office.Add(other, "boss.two@corp.example", kAdministrators);
   }
   SECTION("another account of whom it is about") {
     other = office.Agent("alice.admin").id;
     office.directory.At(office.alice).detail.person.employee_id = "E-2";
     office.directory.At(other).detail.person.employee_id = "E-2";
-    office.Add(other, "alice.admin@corp.example", kAdmins);
+    office.Add(other, "alice.admin@corp.example", kAdministrators);
   }
   SECTION("whom it is about") {
-    office.Add(office.alice, "alice@corp.example", kAdmins);
+    office.Add(office.alice, "alice@corp.example", kAdministrators);
     office.directory.At(office.alice).groups.push_back(kVips);
   }
   SECTION("no address that can be used") {
     other = office.Agent("mute").id;
-    office.Add(other, "not an address", kAdmins);
+    office.Add(other, "not an address", kAdministrators);
   }
   office.Ask("reason");
   CHECK(office.Tick() == Addresses{"second@corp.example"});
@@ -169,7 +169,7 @@ TEST_CASE("a directory that is away only delays it, and the number of mails is b
   Waiting office;
   for (int i = 0; i < 30; ++i) {
     const std::string login = "many" + std::to_string(i);
-    office.Add(office.Agent(login).id, login + "@corp.example", kAdmins);
+    office.Add(office.Agent(login).id, login + "@corp.example", kAdministrators);
   }
   office.Open(5);
   office.Ask("reason");

@@ -4,6 +4,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "fakes.h"
@@ -14,6 +15,8 @@
 #include "test_key.h"
 
 namespace keyferry::server::testing {
+
+inline SecureBytes Text(std::string_view text) { return SecureBytes::CopyOf(text); }
 
 // An approved workstation with its event stream.
 struct TestWorkstation {

@@ -17,8 +17,6 @@ using namespace keyferry::server::testing;
 
 namespace {
 
-SecureBytes Text(std::string_view text) { return SecureBytes::CopyOf(text); }
-
 constexpr ErrorCode kYes = ErrorCode::kInternal;  // what Code() says of a success
 constexpr ErrorCode kNo = ErrorCode::kUnauthenticated;
 

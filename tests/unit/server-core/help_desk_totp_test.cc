@@ -13,8 +13,6 @@ using State = HelpDeskState;
 
 namespace {
 
-SecureBytes Text(std::string_view text) { return SecureBytes::CopyOf(text); }
-
 // The desk, and Alice, who signs in as an employee and sets an app up.
 struct AppDesk : Desk {
   explicit AppDesk(HelpDeskConfig wanted = {}) : Desk(std::move(wanted)) {

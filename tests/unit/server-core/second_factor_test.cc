@@ -16,8 +16,6 @@ using namespace keyferry::server::testing;
 
 namespace {
 
-SecureBytes Text(std::string_view text) { return SecureBytes::CopyOf(text); }
-
 Bytes FromBase32(std::string_view text) {
   Bytes out;
   std::uint32_t bits = 0;

@@ -18,8 +18,6 @@ namespace {
 
 constexpr std::size_t kPlace = static_cast<std::size_t>(HelpDeskMethod::kQuestions);
 
-SecureBytes Text(std::string_view text) { return SecureBytes::CopyOf(text); }
-
 std::string Plain(std::string_view typed) {
   const auto plain = PlainAnswer(typed);
   return plain ? std::string(plain->view()) : "refused";

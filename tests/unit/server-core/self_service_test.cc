@@ -11,8 +11,6 @@ namespace {
 
 constexpr char kHelpDesk[] = "CN=Help Desk,OU=Groups,DC=corp,DC=example";
 
-SecureBytes Text(std::string_view text) { return SecureBytes::CopyOf(text); }
-
 // A company where a second factor is required, and whose Alice has no role.
 struct Lobby : Company {
   explicit Lobby(bool open = true) {

@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 
 #include "fake_services.h"
+#include "response_text.h"
 
 using namespace keyferry;
 using namespace keyferry::server;
@@ -11,7 +12,7 @@ using fake::World;
 namespace {
 
 constexpr std::int64_t kNoon = 1'800'000'000'000;
-const std::string kForm = std::string("csrf=") + World::kCsrf;
+const std::string kAlarmForm = std::string("csrf=") + World::kCsrf;
 
 struct Watch : World {
   Watch() : World(KEYFERRY_WEB_DIR) { fake::Populate(*this); }
@@ -36,10 +37,6 @@ struct Watch : World {
   }
 };
 
-bool Has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 const std::string kBanner =
     "role=\"alert\"><svg class=\"icon\" aria-hidden=\"true\"><use "
     "href=\"#i-alert\"/></svg><div><h2>The alarm has been raised</h2>";
@@ -53,71 +50,71 @@ TEST_CASE("the alarm's banner stands on every page of who is signed in, and on n
                                           "/sessions",  "/alarm",    "/nothing-here"};
   for (const std::string& page : pages) {
     INFO(page);
-    CHECK_FALSE(Has(world.Page(page), kBanner));
+    CHECK_FALSE(Contains(world.Page(page), kBanner));
   }
   world.Stand();
   for (const std::string& page : pages) {
     INFO(page);
     // What is not found is said to nobody in particular.
-    CHECK(Has(world.Page(page), kBanner) == (page != "/nothing-here"));
+    CHECK(Contains(world.Page(page), kBanner) == (page != "/nothing-here"));
   }
-  CHECK(Has(world.Page("/employees", World::kHelpDeskToken), kBanner));
-  CHECK_FALSE(Has(world.Page("/sign-in", "nobody"), kBanner));
+  CHECK(Contains(world.Page("/employees", World::kHelpDeskToken), kBanner));
+  CHECK_FALSE(Contains(world.Page("/sign-in", "nobody"), kBanner));
 }
 
 TEST_CASE("the alarm's page: one action raises it") {
   Watch world;
   const std::string quiet = world.Page("/alarm");
-  CHECK(Has(quiet, "action=\"/alarm/raise\""));
-  CHECK_FALSE(Has(quiet, "action=\"/alarm/end\""));
-  CHECK_FALSE(Has(world.Page("/alarm", World::kHelpDeskToken), "action=\"/alarm/raise\""));
+  CHECK(Contains(quiet, "action=\"/alarm/raise\""));
+  CHECK_FALSE(Contains(quiet, "action=\"/alarm/end\""));
+  CHECK_FALSE(Contains(world.Page("/alarm", World::kHelpDeskToken), "action=\"/alarm/raise\""));
   // No proof is asked for: what stops things is not slowed down.
   world.factors.stale = true;
-  CHECK(world.Send(world.Post("/alarm/raise", kForm + "&reason=theft")).status == 303);
+  CHECK(world.Send(world.Post("/alarm/raise", kAlarmForm + "&reason=theft")).status == 303);
   CHECK(world.alarm.calls == std::vector<std::string>{"raise theft by alice.admin"});
   world.alarm.error = Error{ErrorCode::kInvalidArgument, "No such reason.", {}, 0};
-  const Response refused = world.Send(world.Post("/alarm/raise", kForm + "&reason=theft"));
+  const Response refused = world.Send(world.Post("/alarm/raise", kAlarmForm + "&reason=theft"));
   CHECK(refused.status == 400);
-  CHECK(Has(refused.body, "No such reason."));
-  CHECK(Has(refused.body, "value=\"theft\""));
+  CHECK(Contains(refused.body, "No such reason."));
+  CHECK(Contains(refused.body, "value=\"theft\""));
 }
 
 TEST_CASE("the alarm's page: its end wants a fresh proof and says what was seen") {
   Watch world;
   world.Stand();
   std::string page = world.Page("/alarm");
-  CHECK(Has(page, "Agree that it may end"));
-  CHECK(Has(page, "A key &lt;b&gt;was&lt;/b&gt; stolen."));
-  CHECK(Has(page, "name=\"number\" value=\"7\""));
-  CHECK(Has(page, "name=\"step\" value=\"3\""));
-  CHECK_FALSE(Has(page, "action=\"/alarm/raise\""));
-  CHECK_FALSE(Has(page, "action=\"/alarm/keep\""));
-  CHECK_FALSE(Has(world.Page("/alarm", World::kHelpDeskToken), "action=\"/alarm/end\""));
+  CHECK(Contains(page, "Agree that it may end"));
+  CHECK(Contains(page, "A key &lt;b&gt;was&lt;/b&gt; stolen."));
+  CHECK(Contains(page, "name=\"number\" value=\"7\""));
+  CHECK(Contains(page, "name=\"step\" value=\"3\""));
+  CHECK_FALSE(Contains(page, "action=\"/alarm/raise\""));
+  CHECK_FALSE(Contains(page, "action=\"/alarm/keep\""));
+  CHECK_FALSE(Contains(world.Page("/alarm", World::kHelpDeskToken), "action=\"/alarm/end\""));
 
   world.factors.stale = true;
-  CHECK(world.Send(world.Post("/alarm/end", kForm + "&number=7&step=3")).status == 403);
-  CHECK(world.Send(world.Post("/alarm/keep", kForm + "&number=7&step=3")).status == 403);
+  CHECK(world.Send(world.Post("/alarm/end", kAlarmForm + "&number=7&step=3")).status == 403);
+  CHECK(world.Send(world.Post("/alarm/keep", kAlarmForm + "&number=7&step=3")).status == 403);
   CHECK(world.alarm.calls.empty());
   world.factors.stale = false;
-  CHECK(world.Send(world.Post("/alarm/end", kForm + "&number=7&step=3")).status == 303);
-  CHECK(world.Send(world.Post("/alarm/keep", kForm + "&number=-7&step=3x")).status == 303);
+  CHECK(world.Send(world.Post("/alarm/end", kAlarmForm + "&number=7&step=3")).status == 303);
+  CHECK(world.Send(world.Post("/alarm/keep", kAlarmForm + "&number=-7&step=3x")).status == 303);
   CHECK(world.alarm.calls ==
         std::vector<std::string>{"end 7/3 by alice.admin", "keep 0/0 by alice.admin"});
 
   // Somebody else agreed: this person may end it; who agreed may only take that back.
   world.AgreedBy(MakeId<AccountId>(0x77), "dora.deputy");
   page = world.Page("/alarm");
-  CHECK(Has(page, "Agree and end the alarm"));
-  CHECK(Has(page, "dora.deputy agrees."));
-  CHECK(Has(page, "action=\"/alarm/keep\""));
+  CHECK(Contains(page, "Agree and end the alarm"));
+  CHECK(Contains(page, "dora.deputy agrees."));
+  CHECK(Contains(page, "action=\"/alarm/keep\""));
   world.AgreedBy(MakeId<AccountId>(0xAA), "alice.admin");
   page = world.Page("/alarm");
-  CHECK_FALSE(Has(page, "action=\"/alarm/end\""));
-  CHECK(Has(page, "This is your own agreement"));
+  CHECK_FALSE(Contains(page, "action=\"/alarm/end\""));
+  CHECK(Contains(page, "This is your own agreement"));
   world.alarm.error = Error{ErrorCode::kConflict, "It has moved on.", {}, 0};
-  const Response late = world.Send(world.Post("/alarm/end", kForm + "&number=7&step=3"));
+  const Response late = world.Send(world.Post("/alarm/end", kAlarmForm + "&number=7&step=3"));
   CHECK(late.status == 409);
-  CHECK(Has(late.body, "It has moved on."));
+  CHECK(Contains(late.body, "It has moved on."));
 }
 
 TEST_CASE("the alarm's page says whom it did not reach") {
@@ -140,7 +137,7 @@ TEST_CASE("the alarm's page says whom it did not reach") {
   set(3, false, 0, "never-here");
   set(4, true, 2, "old-1");
   const std::string page = world.Page("/alarm");
-  CHECK(Has(page, "Connected workstations that were told: 2."));
-  CHECK(Has(page, "Not connected now: 2."));
-  CHECK(Has(page, "go on releasing what they hold: old-1."));
+  CHECK(Contains(page, "Connected workstations that were told: 2."));
+  CHECK(Contains(page, "Not connected now: 2."));
+  CHECK(Contains(page, "go on releasing what they hold: old-1."));
 }

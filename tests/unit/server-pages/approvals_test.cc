@@ -4,6 +4,7 @@
 #include <string>
 
 #include "fake_services.h"
+#include "response_text.h"
 #include "server/core/encoding.h"
 
 using namespace keyferry;
@@ -11,10 +12,6 @@ using namespace keyferry::server;
 using fake::World;
 
 namespace {
-
-bool Has(const Response& response, const std::string& part) {
-  return response.body.find(part) != std::string::npos;
-}
 
 struct Table : World {
   Table() : World(KEYFERRY_WEB_DIR) { fake::Populate(*this); }
@@ -31,20 +28,20 @@ TEST_CASE("what waits is listed, and who may decide is shown exactly what is ask
   Table table;
   const Response list = table.Send(table.Get("/approvals"));
   CHECK(list.status == 200);
-  CHECK(Has(list, table.At()));
-  CHECK(Has(list, "You may decide."));
+  CHECK(Contains(list, table.At()));
+  CHECK(Contains(list, "You may decide."));
   const Response page = table.Page();
   for (const char* part :
        {"olga.officer", "INC-7: forgot it", "This is a privileged person.", "at once",
         "Unlocks the account", "value=\"approve\"", "value=\"refuse\""}) {
     INFO(part);
-    CHECK(Has(page, part));
+    CHECK(Contains(page, part));
   }
-  CHECK(Has(page, table.Hash()));
-  CHECK_FALSE(Has(page, "Withdraw"));
-  CHECK_FALSE(Has(page, "{{"));
+  CHECK(Contains(page, table.Hash()));
+  CHECK_FALSE(Contains(page, "Withdraw"));
+  CHECK_FALSE(Contains(page, "{{"));
   table.four_eyes.approvals.clear();
-  CHECK(Has(table.Send(table.Get("/approvals")), "Nothing waits for a second person"));
+  CHECK(Contains(table.Send(table.Get("/approvals")), "Nothing waits for a second person"));
 }
 
 TEST_CASE("the decision carries the hash of what was on the page, and a refusal comes back to it") {
@@ -66,16 +63,16 @@ TEST_CASE("the decision carries the hash of what was on the page, and a refusal 
       ErrorCode::kPermissionDenied, "You asked for this yourself; somebody else decides.", {}, 0};
   const Response refused = table.Send(table.Post(table.At(), form + "&do=approve"));
   CHECK(refused.status == 403);
-  CHECK(Has(refused, "You asked for this yourself; somebody else decides."));
-  CHECK(Has(refused, ">she called</textarea>"));
+  CHECK(Contains(refused, "You asked for this yourself; somebody else decides."));
+  CHECK(Contains(refused, ">she called</textarea>"));
 }
 
 TEST_CASE("who asked waits, withdraws, and carries out what was approved, as it was asked") {
   Table table;
   table.row().asker = fake::MakeId<AccountId>(0xAA);
-  CHECK_FALSE(Has(table.Page(), "value=\"approve\""));
-  CHECK(Has(table.Page(), "Withdraw"));
-  CHECK_FALSE(Has(table.Page(), "Carry it out"));
+  CHECK_FALSE(Contains(table.Page(), "value=\"approve\""));
+  CHECK(Contains(table.Page(), "Withdraw"));
+  CHECK_FALSE(Contains(table.Page(), "Carry it out"));
   CHECK(table.Send(table.Post(table.At() + "/withdraw", Table::Csrf())).status == 303);
   CHECK(table.four_eyes.calls.back() == "withdraw alice.admin");
 
@@ -89,24 +86,24 @@ TEST_CASE("who asked waits, withdraws, and carries out what was approved, as it 
                                   std::string("name=\"when\" value=\"now\""),
                                   std::string("name=\"source0\" value=\"Lab\"")}) {
     INFO(part);
-    CHECK(Has(page, part));
+    CHECK(Contains(page, part));
   }
   // What a form of the page cannot ask for, or what began at the help desk, is done where it began.
   table.row().facts[1].second = "true";
-  CHECK_FALSE(Has(table.Page(), "Carry it out"));
-  CHECK(Has(table.Page(), "Go back to where you asked for it"));
+  CHECK_FALSE(Contains(table.Page(), "Carry it out"));
+  CHECK(Contains(table.Page(), "Go back to where you asked for it"));
   table.row().action = GuardedAction::kKey;
   table.row().facts = {{"device", "d1"}, {"workstation", "b0"}, {"replaces", "d2"}};
   const Response key = table.Page();
-  CHECK(Has(key, "action=\"/employees/" + person + "/key\""));
-  CHECK(Has(key, "name=\"replace\" value=\"d2\""));
+  CHECK(Contains(key, "action=\"/employees/" + person + "/key\""));
+  CHECK(Contains(key, "name=\"replace\" value=\"d2\""));
   table.row().action = GuardedAction::kFactorReset;
   table.row().facts.clear();
   const Response factor = table.Page();
-  CHECK(Has(factor, "Reset of the second factor"));
-  CHECK(Has(factor, "action=\"/second-factors/" + person + "/reset\""));
+  CHECK(Contains(factor, "Reset of the second factor"));
+  CHECK(Contains(factor, "action=\"/second-factors/" + person + "/reset\""));
   table.row().state = ApprovalState::kUsed;
-  CHECK_FALSE(Has(table.Page(), "<form class=\"card"));
+  CHECK_FALSE(Contains(table.Page(), "<form class=\"card"));
 }
 
 TEST_CASE("the reset of a second factor that needs a second person leads to its approval") {
@@ -130,8 +127,8 @@ TEST_CASE("a password that needs a second person leads to its approval") {
   Table table;
   table.changes.preflight.second_person = "This is a privileged person.";
   const std::string person = table.row().account.Hex();
-  CHECK(Has(table.Send(table.Get("/employees/" + person + "/password")),
-            "A second person has to approve this"));
+  CHECK(Contains(table.Send(table.Get("/employees/" + person + "/password")),
+                 "A second person has to approve this"));
   table.changes.start_error =
       Error{ErrorCode::kConflict, "A second person has to approve this first.",
             std::string(kApprovalDetail) + ": " + table.row().id.Hex(), 0};

@@ -2,20 +2,13 @@
 #include <catch2/catch.hpp>
 
 #include "fake_services.h"
+#include "response_text.h"
 #include "server/http/target.h"
 
 using namespace keyferry;
 using namespace keyferry::server;
 using fake::MakeId;
 using fake::World;
-
-namespace {
-
-bool Contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-}  // namespace
 
 TEST_CASE("the audit page asks for what its address says, and keeps it on the way") {
   World world(KEYFERRY_WEB_DIR);

@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "fake_services.h"
+#include "response_text.h"
 
 using namespace keyferry;
 using namespace keyferry::server;
@@ -20,10 +21,6 @@ std::string ReadFile(const fs::path& path) {
   std::ostringstream text;
   text << in.rdbuf();
   return text.str();
-}
-
-bool Contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 // A copy of the pages' files that a test may spoil.

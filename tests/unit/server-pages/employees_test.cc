@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 
 #include "fake_services.h"
+#include "response_text.h"
 
 using namespace keyferry;
 using namespace keyferry::server;
@@ -9,10 +10,6 @@ using fake::MakeId;
 using fake::World;
 
 namespace {
-
-bool Contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 std::size_t Rows(const std::string& page) {
   std::size_t count = 0;

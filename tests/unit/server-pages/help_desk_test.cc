@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "fake_services.h"
+#include "response_text.h"
 
 using namespace keyferry;
 using namespace keyferry::server;
@@ -14,10 +15,6 @@ using fake::World;
 namespace {
 
 using State = HelpDeskState;
-
-bool Has(const Response& response, const std::string& part) {
-  return response.body.find(part) != std::string::npos;
-}
 
 struct Counter : World {
   Counter() : World(KEYFERRY_WEB_DIR) { fake::Populate(*this); }
@@ -58,25 +55,25 @@ TEST_CASE("each state of a request has its page: what is done, what is next, not
     const Response page = counter.Page();
     CHECK(page.status == 200);
     CHECK(page.body.size() < 100 * 1024);
-    CHECK_FALSE(Has(page, "{{"));
+    CHECK_FALSE(Contains(page, "{{"));
     CHECK_FALSE(std::regex_search(page.body, kInline));
-    CHECK(Has(page, "INC-1"));
-    CHECK(Has(page, "forgot it on holiday"));
-    CHECK_FALSE(Has(page, "help_desk_"));  // a text that is missing shows its key
+    CHECK(Contains(page, "INC-1"));
+    CHECK(Contains(page, "forgot it on holiday"));
+    CHECK_FALSE(Contains(page, "help_desk_"));  // a text that is missing shows its key
     std::set<std::string> found;
     for (std::sregex_iterator it(page.body.begin(), page.body.end(), kForm), end; it != end; ++it) {
       found.insert((*it)[1]);
     }
     const auto expected = forms.find(state);
     CHECK(found == (expected == forms.end() ? std::set<std::string>{} : expected->second));
-    CHECK(Has(page, "aria-current=\"step\"") == IsOpen(state));
-    CHECK(Has(page, "data-stream=\"/events/accounts/") == true);
+    CHECK(Contains(page, "aria-current=\"step\"") == IsOpen(state));
+    CHECK(Contains(page, "data-stream=\"/events/accounts/") == true);
     if (!IsOpen(state)) {
-      CHECK(Has(page, "The cause, in a sentence.") == (state != State::kDone));
-      CHECK(Has(page, "href=\"/help-desk\""));
+      CHECK(Contains(page, "The cause, in a sentence.") == (state != State::kDone));
+      CHECK(Contains(page, "href=\"/help-desk\""));
     }
     // Time left is there while time counts, also without script.
-    CHECK(Has(page, "10 minutes") == (state < State::kActing));
+    CHECK(Contains(page, "10 minutes") == (state < State::kActing));
   }
 }
 
@@ -84,7 +81,7 @@ TEST_CASE("what is not possible stands apart from what is, with the reason and w
   Counter counter;
   std::vector<HelpDeskOffer>& offers = counter.help_desk.view.offers;
   Response page = counter.Page();
-  CHECK_FALSE(Has(page, "data-impossible"));
+  CHECK_FALSE(Contains(page, "data-impossible"));
   const std::string kNoNumber =
       "The directory has no telephone number of this person; have it entered there, and never take "
       "one from the caller.";
@@ -108,16 +105,16 @@ TEST_CASE("what is not possible stands apart from what is, with the reason and w
     INFO(part);
     CHECK(impossible.find(part) == std::string::npos);
   }
-  CHECK_FALSE(Has(page, "Not asked for any more"));
+  CHECK_FALSE(Contains(page, "Not asked for any more"));
 }
 
 TEST_CASE("while the directory is away no way to verify is offered, and the page says so once") {
   Counter counter;
   counter.help_desk.view.directory_problem = "The directory does not answer.";
   const Response page = counter.Page();
-  CHECK(Has(page, "The directory does not answer."));
-  CHECK_FALSE(Has(page, "data-method"));
-  CHECK(Has(page, "/cancel\""));
+  CHECK(Contains(page, "The directory does not answer."));
+  CHECK_FALSE(Contains(page, "data-method"));
+  CHECK(Contains(page, "/cancel\""));
 }
 
 TEST_CASE("the touch of the key: where it is asked, what the agent reads out, and a denial") {
@@ -126,24 +123,24 @@ TEST_CASE("the touch of the key: where it is asked, what the agent reads out, an
   REQUIRE(offer.method == HelpDeskMethod::kKeyTouch);
   counter.help_desk.view.offers.at(5).sent = 0;  // another method has a number as well
   Response page = counter.Page();
-  CHECK(Has(page, "front-desk-2"));
-  CHECK(Has(page, "data-number>047<"));
-  CHECK(Has(page, "Ask once more"));
-  CHECK_FALSE(Has(page, "this is not me"));
+  CHECK(Contains(page, "front-desk-2"));
+  CHECK(Contains(page, "data-number>047<"));
+  CHECK(Contains(page, "Ask once more"));
+  CHECK_FALSE(Contains(page, "this is not me"));
   offer.denied = true;
   offer.sent = 0;
   offer.read_out.clear();
   page = counter.Page();
-  CHECK(Has(page, "The person at the workstation said: this is not me"));
-  CHECK_FALSE(Has(page, "data-number"));
+  CHECK(Contains(page, "The person at the workstation said: this is not me"));
+  CHECK_FALSE(Contains(page, "data-number"));
   // Also when the key is gone by now.
   offer.unavailable = "No workstation sees a key of this person now; have the caller plug it in.";
   page = counter.Page();
-  CHECK(Has(page, "this is not me"));
-  CHECK(Has(page, "have the caller plug it in"));
-  CHECK_FALSE(Has(page, "/touch\""));
+  CHECK(Contains(page, "this is not me"));
+  CHECK(Contains(page, "have the caller plug it in"));
+  CHECK_FALSE(Contains(page, "/touch\""));
   offer.passed = true;
-  CHECK_FALSE(Has(counter.Page(), "this is not me"));
+  CHECK_FALSE(Contains(counter.Page(), "this is not me"));
 }
 
 TEST_CASE("the manager's word: who is asked, and the number for the caller, in two groups") {
@@ -151,20 +148,20 @@ TEST_CASE("the manager's word: who is asked, and the number for the caller, in t
   HelpDeskOffer& offer = counter.help_desk.view.offers.at(5);
   REQUIRE(offer.method == HelpDeskMethod::kManager);
   Response page = counter.Page();
-  CHECK(Has(page, "Maria Manager (maria.manager)"));
-  CHECK(Has(page, "data-number>048 213<"));
-  CHECK(Has(page, "Mail another link"));
+  CHECK(Contains(page, "Maria Manager (maria.manager)"));
+  CHECK(Contains(page, "data-number>048 213<"));
+  CHECK(Contains(page, "Mail another link"));
   offer.sent = 0;
   offer.read_out.clear();
   page = counter.Page();
-  CHECK(Has(page, "Ask the manager by mail"));
-  CHECK_FALSE(Has(page, "048"));
+  CHECK(Contains(page, "Ask the manager by mail"));
+  CHECK_FALSE(Contains(page, "048"));
   offer.unavailable =
       "The directory names no manager of this person; have one entered there, or verify the caller "
       "in another way.";
   page = counter.Page();
-  CHECK(Has(page, "names no manager"));
-  CHECK_FALSE(Has(page, "/manager\""));
+  CHECK(Contains(page, "names no manager"));
+  CHECK_FALSE(Contains(page, "/manager\""));
 }
 
 TEST_CASE("a code by SMS looks like one by mail, with the end of the number alone") {
@@ -172,16 +169,16 @@ TEST_CASE("a code by SMS looks like one by mail, with the end of the number alon
   HelpDeskOffer& offer = counter.help_desk.view.offers.at(6);
   REQUIRE(offer.method == HelpDeskMethod::kSmsCode);
   Response page = counter.Page();
-  CHECK(Has(page, "••• 42"));
+  CHECK(Contains(page, "••• 42"));
   for (const char* part : {"id=\"code-mail_code\"", "id=\"code-sms_code\"", "for=\"code-sms_code\"",
                            "id=\"code-hint-sms_code\""}) {
     INFO(part);
-    CHECK(Has(page, part));
+    CHECK(Contains(page, part));
   }
   offer.unavailable = "No SMS gateway is configured here; an administrator sets one up ([sms]).";
   page = counter.Page();
-  CHECK(Has(page, "No SMS gateway"));
-  CHECK_FALSE(Has(page, "/sms\""));
+  CHECK(Contains(page, "No SMS gateway"));
+  CHECK_FALSE(Contains(page, "/sms\""));
 }
 
 TEST_CASE("every text that is made from a name is there, and no other") {
@@ -237,26 +234,26 @@ TEST_CASE("every text that is made from a name is there, and no other") {
 TEST_CASE("a password that is read out is on the answer to the click, and on no other page") {
   Counter counter;
   counter.request().state = State::kIdentified;
-  CHECK_FALSE(Has(counter.Page(), "value=\"read_out\""));
+  CHECK_FALSE(Contains(counter.Page(), "value=\"read_out\""));
   counter.help_desk.view.processes.push_back(HelpDeskProcess::kReadOut);
-  CHECK(Has(counter.Page(), "value=\"read_out\""));
+  CHECK(Contains(counter.Page(), "value=\"read_out\""));
   counter.request().process = HelpDeskProcess::kReadOut;
   counter.request().state = State::kVerified;
-  CHECK(Has(counter.Page(), "You see it once on the page that follows"));
+  CHECK(Contains(counter.Page(), "You see it once on the page that follows"));
   counter.help_desk.read_out = "Ab<3&x-Only-Once";
   const Response shown = counter.Step("act", "");
   CHECK(shown.status == 200);
-  CHECK(Has(shown, "data-password data-once>Ab&lt;3&amp;x-Only-Once</p>"));
+  CHECK(Contains(shown, "data-password data-once>Ab&lt;3&amp;x-Only-Once</p>"));
   // Nothing renews that page, no cache keeps it, and what leads on has no trace of it.
-  CHECK_FALSE(Has(shown, "data-stream"));
-  CHECK_FALSE(Has(shown, "data-refresh"));
+  CHECK_FALSE(Contains(shown, "data-stream"));
+  CHECK_FALSE(Contains(shown, "data-refresh"));
   CHECK_FALSE(shown.cacheable);
   for (const auto& [name, value] : shown.headers) {
     CHECK(value.find("Only-Once") == std::string::npos);
   }
   counter.request().state = State::kActed;
-  CHECK_FALSE(Has(counter.Page(), "Only-Once"));
-  CHECK_FALSE(Has(counter.Page(), "You never see a password here"));
+  CHECK_FALSE(Contains(counter.Page(), "Only-Once"));
+  CHECK_FALSE(Contains(counter.Page(), "You never see a password here"));
   counter.help_desk.read_out.clear();
   CHECK(counter.Step("act", "").status == 303);
   Request again = counter.Get(counter.At() + "/act");  // the page's address
@@ -266,14 +263,14 @@ TEST_CASE("a password that is read out is on the answer to the click, and on no 
 TEST_CASE("what to do is mailed by a button, once") {
   Counter counter;
   counter.request().state = State::kActed;
-  CHECK_FALSE(Has(counter.Page(), "/instructions\""));
+  CHECK_FALSE(Contains(counter.Page(), "/instructions\""));
   counter.help_desk.view.can_mail = true;
-  CHECK(Has(counter.Page(), "/instructions\""));
+  CHECK(Contains(counter.Page(), "/instructions\""));
   counter.help_desk.view.can_mail = false;
   counter.request().mailed = 1'795'243'680'000;
   const Response page = counter.Page();
-  CHECK(Has(page, "What to do was mailed <time"));
-  CHECK_FALSE(Has(page, "/instructions\""));
+  CHECK(Contains(page, "What to do was mailed <time"));
+  CHECK_FALSE(Contains(page, "/instructions\""));
 }
 
 TEST_CASE("the steps of the forms reach the service as they were sent") {
@@ -350,41 +347,41 @@ TEST_CASE(
   counter.help_desk.right = false;
   Response page = counter.Step("verify", "&method=personal_data&employee_id=1&department=x");
   CHECK(page.status == 422);
-  CHECK(Has(page, "id=\"problem-personal_data\""));
-  CHECK_FALSE(Has(page, "id=\"problem-in_person\""));
+  CHECK(Contains(page, "id=\"problem-personal_data\""));
+  CHECK_FALSE(Contains(page, "id=\"problem-in_person\""));
   // What was typed does not come back, and what is right is nowhere.
-  CHECK_FALSE(Has(page, "value=\"x\""));
-  CHECK_FALSE(Has(page, counter.directory.people[0].person.employee_id));
+  CHECK_FALSE(Contains(page, "value=\"x\""));
+  CHECK_FALSE(Contains(page, counter.directory.people[0].person.employee_id));
 
   counter.help_desk.error = Error{ErrorCode::kConflict, "Gone on meanwhile.", kMovedDetail, 0};
   page = counter.Step("act", "");
   CHECK(page.status == 409);
-  CHECK(Has(page, "Gone on meanwhile."));
-  CHECK(Has(page, "INC-1"));
+  CHECK(Contains(page, "Gone on meanwhile."));
+  CHECK(Contains(page, "INC-1"));
   // Also where the method's place on the page is gone.
   counter.request().state = State::kVerified;
   page = counter.Step("verify", "&method=in_person&seen=badge");
   CHECK(page.status == 409);
-  CHECK(Has(page, "Gone on meanwhile."));
+  CHECK(Contains(page, "Gone on meanwhile."));
   counter.request().state = State::kVerifying;
   counter.help_desk.error = Error{ErrorCode::kUnavailable, "The directory is away.", {}, 0};
   page = counter.Step("act", "");
   CHECK(page.status == 503);
-  CHECK(Has(page, "The directory is away."));
-  CHECK(Has(page, "INC-1"));
+  CHECK(Contains(page, "The directory is away."));
+  CHECK(Contains(page, "INC-1"));
   counter.help_desk.error = Error{ErrorCode::kPermissionDenied, "It belongs to liam.", {}, 0};
   page = counter.Step("act", "");
   CHECK(page.status == 403);
-  CHECK(Has(page, "It belongs to liam."));
-  CHECK_FALSE(Has(page, "INC-1"));
+  CHECK(Contains(page, "It belongs to liam."));
+  CHECK_FALSE(Contains(page, "INC-1"));
   counter.help_desk.error = Error{ErrorCode::kConflict, "Liam is serving this person.", {}, 0};
   page = counter.Send(
       counter.Post("/help-desk/requests", std::string("csrf=") + World::kCsrf +
                                               "&account=01010101010101010101010101010101&reason="
                                               "forgot+it&ticket=INC-7"));
   CHECK(page.status == 409);
-  CHECK(Has(page, "Liam is serving this person."));
-  CHECK(Has(page, "value=\"INC-7\""));  // kept
+  CHECK(Contains(page, "Liam is serving this person."));
+  CHECK(Contains(page, "value=\"INC-7\""));  // kept
 }
 
 TEST_CASE("a link out of a ticket fills in and does nothing") {
@@ -392,20 +389,20 @@ TEST_CASE("a link out of a ticket fills in and does nothing") {
   const std::string id = counter.directory.people[0].person.id.Hex();
   Response page = counter.Send(counter.Get("/help-desk/new?ticket=INC-9&user=" + id));
   CHECK(page.status == 200);
-  CHECK(Has(page, "value=\"INC-9\""));
-  CHECK(Has(page, "action=\"/help-desk/requests\""));
+  CHECK(Contains(page, "value=\"INC-9\""));
+  CHECK(Contains(page, "action=\"/help-desk/requests\""));
   page = counter.Send(counter.Get("/help-desk/new?ticket=INC-9&user=nobody"));
   CHECK(page.status == 404);
-  CHECK(Has(page, "value=\"INC-9\""));
+  CHECK(Contains(page, "value=\"INC-9\""));
   CHECK(counter.Send(counter.Get("/help-desk/new")).status == 200);
   // What a caller may be asked for is not on the way there.
   const std::string number = counter.directory.people[0].person.employee_id;
-  CHECK_FALSE(Has(counter.Send(counter.Get("/help-desk/new?user=" + id)), number));
-  CHECK_FALSE(Has(counter.Send(counter.Get("/help-desk?query=a")), number));
+  CHECK_FALSE(Contains(counter.Send(counter.Get("/help-desk/new?user=" + id)), number));
+  CHECK_FALSE(Contains(counter.Send(counter.Get("/help-desk?query=a")), number));
   CHECK(counter.Send(counter.Get("/help-desk/new?reason=x")).status == 400);
   page = counter.Send(counter.Get("/help-desk?query=a&ticket=%22%3E%3Cb%3E%26user%3Dx"));
-  CHECK_FALSE(Has(page, "<b>"));
-  CHECK(Has(page, "&amp;ticket=%22%3E%3Cb%3E%26user%3Dx"));
+  CHECK_FALSE(Contains(page, "<b>"));
+  CHECK(Contains(page, "&amp;ticket=%22%3E%3Cb%3E%26user%3Dx"));
   CHECK(counter.help_desk.calls.empty());
 }
 
@@ -424,9 +421,9 @@ TEST_CASE("hostile names, reasons and tickets stay text") {
       for (const std::string& address : {counter.At(), std::string("/help-desk")}) {
         const Response page = counter.Send(counter.Get(address));
         CHECK(page.status == 200);
-        CHECK_FALSE(Has(page, hostile));
-        CHECK_FALSE(Has(page, "<img"));
-        CHECK_FALSE(Has(page, "alert(1)>"));
+        CHECK_FALSE(Contains(page, hostile));
+        CHECK_FALSE(Contains(page, "<img"));
+        CHECK_FALSE(Contains(page, "alert(1)>"));
       }
     }
   }
@@ -436,17 +433,17 @@ TEST_CASE(
     "security questions and app: what the caller says goes on, in order, and comes back never") {
   Counter counter;
   const Response page = counter.Page();
-  CHECK(Has(page, "Which friend?"));
-  CHECK(Has(page, "Which school?"));
-  CHECK_FALSE(Has(page, "Which street?"));
+  CHECK(Contains(page, "Which friend?"));
+  CHECK(Contains(page, "Which school?"));
+  CHECK_FALSE(Contains(page, "Which street?"));
   counter.help_desk.right = false;
   const Response wrong =
       counter.Step("verify", "&method=questions&answer_1=told-one&answer_2=told-two");
   CHECK(wrong.status == 422);
-  CHECK_FALSE(Has(wrong, "told-"));
+  CHECK_FALSE(Contains(wrong, "told-"));
   const Response code = counter.Step("verify", "&method=totp&code=135%20790");
   CHECK(code.status == 422);
-  CHECK_FALSE(Has(code, "135"));
+  CHECK_FALSE(Contains(code, "135"));
   REQUIRE(counter.help_desk.calls.size() >= 2);
   CHECK(counter.help_desk.calls[counter.help_desk.calls.size() - 2].find(
             "questions told-one told-two") != std::string::npos);

@@ -8,6 +8,7 @@
 #include <tuple>
 
 #include "fake_services.h"
+#include "response_text.h"
 #include "server/pages/language.h"
 #include "server/pages/texts.h"
 
@@ -17,10 +18,6 @@ using fake::World;
 namespace fs = std::filesystem;
 
 namespace {
-
-bool Contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 Texts Shipped(const std::string& tag) {
   auto texts = ReadTexts(fs::path(KEYFERRY_WEB_DIR) / "strings" / (tag + ".toml"), "AD");

@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 
 #include "fake_services.h"
+#include "response_text.h"
 #include "server/core/four_eyes.h"
 #include "server/pages/frame.h"
 
@@ -11,10 +12,6 @@ using fake::MakeId;
 using fake::World;
 
 namespace {
-
-bool Contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 std::string HeaderOf(const Response& response, std::string_view name) {
   for (const auto& [key, value] : response.headers) {

@@ -3,6 +3,7 @@
 #include <regex>
 
 #include "fake_services.h"
+#include "response_text.h"
 #include "server/pages/models.h"
 
 using namespace keyferry;
@@ -10,10 +11,6 @@ using namespace keyferry::server;
 using fake::World;
 
 namespace {
-
-bool Contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 std::string PageOf(std::uint8_t number) {
   return "/employees/" + fake::MakeId<AccountId>(number).Hex();

@@ -3,26 +3,13 @@
 #include <regex>
 
 #include "fake_services.h"
+#include "response_text.h"
 #include "server/pages/models.h"
 
 using namespace keyferry;
 using namespace keyferry::server;
 using fake::MakeId;
 using fake::World;
-
-namespace {
-
-bool Contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-std::size_t Count(const std::string& text, const std::string& part) {
-  std::size_t count = 0;
-  for (std::size_t at = 0; (at = text.find(part, at)) != std::string::npos; ++at) ++count;
-  return count;
-}
-
-}  // namespace
 
 TEST_CASE("each number of the reports leads to a page that there is") {
   World world(KEYFERRY_WEB_DIR);

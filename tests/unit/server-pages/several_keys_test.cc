@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 
 #include "fake_services.h"
+#include "response_text.h"
 #include "server/pages/models.h"
 
 using namespace keyferry;
@@ -9,18 +10,6 @@ using namespace keyferry::server;
 using fake::World;
 
 namespace {
-
-bool Contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-std::size_t Count(const std::string& text, const std::string& part) {
-  std::size_t count = 0;
-  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) {
-    ++count;
-  }
-  return count;
-}
 
 // The person with number 2, whose change is on its way to three keys.
 struct Keyholder {

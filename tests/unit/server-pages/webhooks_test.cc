@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 
 #include "fake_services.h"
+#include "response_text.h"
 
 using namespace keyferry;
 using namespace keyferry::server;
@@ -9,16 +10,12 @@ using fake::World;
 
 namespace {
 
-const std::string kForm = std::string("csrf=") + World::kCsrf;
+const std::string kWebhookForm = std::string("csrf=") + World::kCsrf;
 
 struct Hooks : World {
   Hooks() : World(KEYFERRY_WEB_DIR) { fake::Populate(*this); }
   std::string Page(const std::string& target = "/webhooks") { return Send(Get(target)).body; }
 };
-
-bool Holds(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 }  // namespace
 
@@ -29,28 +26,28 @@ TEST_CASE("the page of webhooks says what was taken, what waits and what was giv
                            "https://itsm.corp.example", "The receiver does not answer.",
                            "The receiver answered with status 503.", "Tries: 51"}) {
     INFO(text);
-    CHECK(Holds(page, text));
+    CHECK(Contains(page, text));
   }
   // What was taken is not sent again.
-  CHECK(Holds(page, "/webhooks/" + world.webhooks.rows[0].id.Hex() + "/retry"));
-  CHECK(Holds(page, "/webhooks/" + world.webhooks.rows[1].id.Hex() + "/retry"));
-  CHECK_FALSE(Holds(page, "/webhooks/" + world.webhooks.rows[2].id.Hex() + "/retry"));
-  CHECK(Holds(world.Page("/check-up"), "href=\"/webhooks\""));
+  CHECK(Contains(page, "/webhooks/" + world.webhooks.rows[0].id.Hex() + "/retry"));
+  CHECK(Contains(page, "/webhooks/" + world.webhooks.rows[1].id.Hex() + "/retry"));
+  CHECK_FALSE(Contains(page, "/webhooks/" + world.webhooks.rows[2].id.Hex() + "/retry"));
+  CHECK(Contains(world.Page("/check-up"), "href=\"/webhooks\""));
   world.webhooks.rows.clear();
-  CHECK(Holds(world.Page(), "Nothing yet"));
+  CHECK(Contains(world.Page(), "Nothing yet"));
 }
 
 TEST_CASE("the page of webhooks: one is sent at once; what cannot be is said") {
   Hooks world;
   const std::string address = "/webhooks/" + world.webhooks.rows[0].id.Hex() + "/retry";
-  const Response done = world.Send(world.Post(address, kForm));
+  const Response done = world.Send(world.Post(address, kWebhookForm));
   CHECK(done.status == 303);
   CHECK(world.webhooks.calls == std::vector<std::string>{"retry by alice.admin"});
   world.webhooks.error =
       Error{ErrorCode::kConflict, "The receiver has this message already.", {}, 0};
-  const Response late = world.Send(world.Post(address, kForm));
+  const Response late = world.Send(world.Post(address, kWebhookForm));
   CHECK(late.status == 409);
-  CHECK(Holds(late.body, "The receiver has this message already."));
+  CHECK(Contains(late.body, "The receiver has this message already."));
 }
 
 TEST_CASE("what receivers and tickets are called stays text on the page of webhooks") {
@@ -59,6 +56,6 @@ TEST_CASE("what receivers and tickets are called stays text on the page of webho
   world.webhooks.rows[0].place = world.webhooks.rows[0].ticket = world.webhooks.rows[0].last_error =
       hostile;
   const std::string page = world.Page();
-  CHECK_FALSE(Holds(page, "<script>alert"));
-  CHECK(Holds(page, "&lt;script&gt;alert(1)&lt;/script&gt;{{csrf}}"));
+  CHECK_FALSE(Contains(page, "<script>alert"));
+  CHECK(Contains(page, "&lt;script&gt;alert(1)&lt;/script&gt;{{csrf}}"));
 }
