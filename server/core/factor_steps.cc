@@ -16,6 +16,12 @@ SessionSwap FactorSteps::SwapOf(std::string_view token, const SignedIn& renewed)
   return {Sha256(token), {Sha256(renewed.token), renewed.session}};
 }
 
+AuditEntry FactorSteps::WithNotice(NoticeKind kind, const Actor& actor, const AccountId& account,
+                                   const std::string& login, AuditEntry entry) {
+  entry.notice = NoticeDraft{kind, account, login, actor.id, actor.login, actor.address, {}, {}};
+  return entry;
+}
+
 Result<SignedIn> FactorSteps::Renew(const Session& session) {
   std::array<std::uint8_t, 32> token{}, csrf{};
   if (!ports_.random.Fill(token) || !ports_.random.Fill(csrf)) return NoRandom();

@@ -22,6 +22,10 @@ class FactorSteps {
   static std::string CounterOf(const AccountId& account) { return "factor/" + account.Hex(); }
   static SessionSwap SwapOf(std::string_view token, const SignedIn& renewed);
 
+  // The entry, and the person with this account is told what `actor` did.
+  static AuditEntry WithNotice(NoticeKind kind, const Actor& actor, const AccountId& account,
+                               const std::string& login, AuditEntry entry);
+
   // The same session, complete and proven now, under a new cookie.
   Result<SignedIn> Renew(const Session& session);
   // Writes the failure down and counts it; `message` is what the person reads, `why` is for the

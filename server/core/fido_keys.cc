@@ -134,8 +134,8 @@ class DefaultFidoKeys final : public FidoKeys {
     if (found == keys->end()) return NoSuchKey();
     const auto removed = ports_.store.RemoveFidoKey(
         actor.id, id,
-        WithNotice(
-            NoticeKind::kFidoKeyRemoved, actor,
+        FactorSteps::WithNotice(
+            NoticeKind::kFidoKeyRemoved, actor, actor.id, actor.login,
             AuditOf(ports_.clock, actor, "factor.key_remove", actor.login, "ok", found->name)));
     if (!removed) return tl::unexpected(removed.error());
     if (*removed == FactorStore::FidoKeyRemoved::kNone) return NoSuchKey();
@@ -148,12 +148,6 @@ class DefaultFidoKeys final : public FidoKeys {
   }
 
  private:
-  // The entry, and the person is told of it.
-  static AuditEntry WithNotice(NoticeKind kind, const Actor& actor, AuditEntry entry) {
-    entry.notice =
-        NoticeDraft{kind, actor.id, actor.login, actor.id, actor.login, actor.address, {}, {}};
-    return entry;
-  }
   static tl::unexpected<Error> NoSuchKey() {
     return Fail(ErrorCode::kNotFound, "You have no such security key.");
   }
@@ -283,8 +277,9 @@ class DefaultFidoKeys final : public FidoKeys {
       }
     }
     const auto done = ports_.store.AddFidoKey(
-        added, WithNotice(NoticeKind::kFidoKeyAdded, actor,
-                          AuditOf(ports_.clock, actor, kAction, actor.login, "ok", key.name)));
+        added, FactorSteps::WithNotice(
+                   NoticeKind::kFidoKeyAdded, actor, actor.id, actor.login,
+                   AuditOf(ports_.clock, actor, kAction, actor.login, "ok", key.name)));
     if (!done) return tl::unexpected(done.error());
     switch (*done) {
       case FactorStore::FidoKeyAdded::kYes:

@@ -116,9 +116,10 @@ class DefaultSecondFactor final : public SecondFactor {
     if (!set) return tl::unexpected(std::move(set.error()));
     const auto replaced = ports_.store.ReplaceRecovery(
         session.actor.id, set->salt, set->hashes,
-        WithNotice(NoticeKind::kRecoveryCodes, session.actor, session.actor.id, session.actor.login,
-                   AuditOf(ports_.clock, session.actor, "factor.recovery", session.actor.login,
-                           "ok", "New recovery codes; the former ones are void.")));
+        FactorSteps::WithNotice(
+            NoticeKind::kRecoveryCodes, session.actor, session.actor.id, session.actor.login,
+            AuditOf(ports_.clock, session.actor, "factor.recovery", session.actor.login, "ok",
+                    "New recovery codes; the former ones are void.")));
     if (!replaced) return tl::unexpected(replaced.error());
     if (!*replaced) return Fail(ErrorCode::kConflict, "Set up the second factor first.");
     return std::move(set->shown);
@@ -139,8 +140,8 @@ class DefaultSecondFactor final : public SecondFactor {
     if (!only_if) return tl::unexpected(only_if.error());
     const auto reset = ports_.store.ResetFactor(
         account, FactorSteps::CounterOf(account),
-        WithNotice(NoticeKind::kFactorReset, actor, account, login,
-                   AuditOf(ports_.clock, actor, "factor.reset", login, "ok", {})),
+        FactorSteps::WithNotice(NoticeKind::kFactorReset, actor, account, login,
+                                AuditOf(ports_.clock, actor, "factor.reset", login, "ok", {})),
         *only_if);
     if (!reset) return tl::unexpected(reset.error());
     if (!*reset) return Fail(ErrorCode::kNotFound, "This person has no second factor.");
@@ -171,12 +172,6 @@ class DefaultSecondFactor final : public SecondFactor {
             factor.recovery_left, factor.app != 0, factor.fido_keys};
   }
   // The entry, and the person is told of it.
-  static AuditEntry WithNotice(NoticeKind kind, const Actor& actor, const AccountId& account,
-                               const std::string& login, AuditEntry entry) {
-    entry.notice = NoticeDraft{kind, account, login, actor.id, actor.login, actor.address, {}, {}};
-    return entry;
-  }
-
   Result<FactorConfirmed> TryConfirm(std::string_view token, const Session& session,
                                      const SecureBytes& first, const SecureBytes& second) {
     const AccountId& account = session.actor.id;
@@ -209,7 +204,7 @@ class DefaultSecondFactor final : public SecondFactor {
     (*factor)->recovery_salt = set->salt;
     const auto confirmed = ports_.store.ConfirmFactor(
         **factor, set->hashes, FactorSteps::SwapOf(token, *renewed),
-        WithNotice(
+        FactorSteps::WithNotice(
             NoticeKind::kFactorSetUp, session.actor, account, session.actor.login,
             AuditOf(ports_.clock, session.actor, "factor.set_up", session.actor.login, "ok", {})));
     if (!confirmed) return tl::unexpected(confirmed.error());

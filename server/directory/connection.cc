@@ -430,8 +430,8 @@ std::vector<LdapConnection::Found> LdapConnection::SearchTogether(
     const LdapAnswer failure = SendFailure(rc);
     for (std::size_t i = sent; i < found.size(); ++i) found[i].answer = failure;
   }
-  std::exception_ptr
-      thrown;  // what was asked is read all the same: the next one finds no leftovers
+  // What was asked is read all the same: the next one finds no leftovers.
+  std::exception_ptr thrown;
   try {
     if (meanwhile) meanwhile();
   } catch (...) {
