@@ -430,7 +430,8 @@ std::vector<LdapConnection::Found> LdapConnection::SearchTogether(
     const LdapAnswer failure = SendFailure(rc);
     for (std::size_t i = sent; i < found.size(); ++i) found[i].answer = failure;
   }
-  // What was asked is read all the same: the next one finds no leftovers.
+  // What was asked is read all the same, or its answers would stay in the handle until it is
+  // closed.
   std::exception_ptr thrown;
   try {
     if (meanwhile) meanwhile();
