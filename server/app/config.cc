@@ -4,25 +4,19 @@
 #include <sstream>
 
 #include "server/app/config_reader.h"
+#include "server/app/directory_config.h"
 #include "server/app/fido_config.h"
 #include "server/app/files.h"
+#include "server/app/help_desk_config.h"
 #include "server/app/host_names.h"
 #include "server/app/outbound_config.h"
 #include "server/app/spnego_config.h"
-#include "server/core/attributes.h"
-#include "server/core/dn.h"
-#include "server/core/encoding.h"
 #include "server/core/mail.h"
 
 namespace keyferry::server {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::size_t kMaxSources = 4;
-constexpr std::size_t kMaxScopes = 32;
-constexpr std::size_t kMaxNames = 200;      // in one list of a scope
-constexpr std::size_t kMaxSourceName = 64;  // bytes
 
 // Of all tables but [[source]].
 const std::vector<std::string>& FirstKeys() {
@@ -142,35 +136,6 @@ const std::vector<std::string>& FirstKeys() {
   return with_outbound;
 }
 
-const std::vector<std::string>& SourceKeys() {
-  static const std::vector<std::string> keys = {
-      "source.name",
-      "source.kind",
-      "source.uris",
-      "source.ca_file",
-      "source.base_dn",
-      "source.people_dn",
-      "source.bind_name",
-      "source.password_file",
-      "source.match",
-      "source.default",
-      "source.timeout_ms",
-      "source.connections",
-      "source.protected_groups",
-      "source.prefer_pdc",
-      "source.default_policy",
-  };
-  return keys;
-}
-
-const std::vector<std::string>& ScopeKeys() {
-  static const std::vector<std::string> keys = {
-      "scope.role",          "scope.include_users",  "scope.include_groups", "scope.include_ous",
-      "scope.exclude_users", "scope.exclude_groups", "scope.exclude_ous",
-  };
-  return keys;
-}
-
 class Parser {
  public:
   Parser(toml::table& document, const std::string& file_name, fs::path directory)
@@ -183,13 +148,13 @@ class Parser {
     sources_ = TakeBlocks("source");
     scopes_ = TakeBlocks("scope");
     ReadServer();
-    ReadDirectory();
+    ReadDirectory(reader_, directory_, config_);
     ReadRest();
     if (auto done = reader_.Finish(FirstKeys()); !done) return tl::unexpected(done.error());
-    if (auto done = ReadBlocks("source", sources_, kMaxSources, &Parser::ReadSource); !done) {
+    if (auto done = ReadBlocks("source", sources_, kMaxSources, ReadSource); !done) {
       return tl::unexpected(done.error());
     }
-    if (auto done = ReadBlocks("scope", scopes_, kMaxScopes, &Parser::ReadScope); !done) {
+    if (auto done = ReadBlocks("scope", scopes_, kMaxScopes, ReadScope); !done) {
       return tl::unexpected(done.error());
     }
     return config_;
@@ -268,135 +233,6 @@ class Parser {
         "server.max_connections_per_address", config_.max_connections_per_address, 4, 100000);
   }
 
-  // The keys that every directory has, from [directory] or one [[source]].
-  void ReadLdap(ConfigReader& reader, const std::string& table, ServerConfig::Ldap& ldap) {
-    const auto key = [&table](const char* name) { return table + "." + name; };
-    ldap.kind = reader.OneOf(key("kind").c_str(), ldap.kind, {"active-directory", "openldap"});
-    ldap.uris = reader.Texts(key("uris").c_str(), true);
-    for (const std::string& uri : ldap.uris) {
-      if (uri.compare(0, 8, "ldaps://") == 0 && uri.size() > 8) continue;
-      reader.Complain(key("uris").c_str(), "holds \"" + uri +
-                                               "\"; only ldaps:// is spoken, with a verified "
-                                               "certificate.");
-    }
-    const auto path = [&](const char* name) {
-      const std::string text = reader.Text(key(name).c_str(), true);
-      return text.empty() ? fs::path() : Absolute(text);
-    };
-    ldap.ca_file = path("ca_file");
-    ldap.base_dn = reader.Text(key("base_dn").c_str(), true);
-    ldap.people_dn = reader.Text(key("people_dn").c_str(), false);
-    ldap.bind_name = reader.Text(key("bind_name").c_str(), true);
-    ldap.password_file = path("password_file");
-    ldap.timeout_ms = reader.Number(key("timeout_ms").c_str(), ldap.timeout_ms, 500, 60000);
-    ldap.connections = reader.Number(key("connections").c_str(), ldap.connections, 1, 64);
-    ldap.protected_groups = reader.Texts(key("protected_groups").c_str(), false);
-    ldap.prefer_pdc = reader.Flag(key("prefer_pdc").c_str(), ldap.prefer_pdc);
-    ldap.default_policy = reader.Text(key("default_policy").c_str(), false);
-    if (ldap.kind == "openldap" && ldap.prefer_pdc) {
-      reader.Complain(key("prefer_pdc").c_str(), "has no meaning for OpenLDAP; remove it.");
-    }
-    if (ldap.kind != "openldap" && !ldap.default_policy.empty()) {
-      reader.Complain(key("default_policy").c_str(),
-                      "is only for " + table + ".kind = \"openldap\".");
-    }
-  }
-
-  void ReadDirectory() {
-    auto& directory = config_.directory;
-    ReadLdap(reader_, "directory", directory);
-    auto& shown = config_.directory.shown_attributes;
-    shown = reader_.Texts("directory.shown_attributes", false);
-    if (shown.size() > 30) reader_.Complain("directory.shown_attributes", "holds more than 30.");
-    for (const std::string& name : shown) {
-      if (MayBeShown(name)) continue;
-      reader_.Complain(
-          "directory.shown_attributes",
-          "holds \"" + name + "\", which is no name of an attribute that may be shown.");
-    }
-    directory.settle_seconds =
-        reader_.Number("directory.settle_seconds", directory.settle_seconds, 2, 3600);
-    directory.administrator_groups = reader_.Texts("directory.administrator_groups", true);
-    directory.help_desk_groups = reader_.Texts("directory.help_desk_groups", false);
-    directory.key_officer_groups = reader_.Texts("directory.key_officer_groups", false);
-    directory.auditor_groups = reader_.Texts("directory.auditor_groups", false);
-  }
-
-  Result<void> ReadSource(ConfigReader& reader) {
-    ServerConfig::Source source;
-    source.name = reader.Text("source.name", true);
-    if (source.name.size() > kMaxSourceName || !IsPrintableUtf8(source.name)) {
-      reader.Complain("source.name", "must have at most 64 bytes of text on one line.");
-    }
-    for (const ServerConfig::Source& other : config_.sources) {
-      if (other.name != source.name) continue;
-      reader.Complain("source.name", "\"" + source.name + "\" is the name of another [[source]].");
-    }
-    ReadLdap(reader, "source", source);
-    const auto people = [](const ServerConfig::Ldap& ldap) {
-      return ldap.people_dn.empty() ? ldap.base_dn : ldap.people_dn;
-    };
-    if (source.uris == config_.directory.uris && people(source) == people(config_.directory)) {
-      reader.Complain("source.uris",
-                      "and its people are those of [directory]: that is the first source already.");
-    }
-    source.match = reader.OneOf("source.match", source.match, {"login", "mail", "employee_id"});
-    source.preset = reader.Flag("source.default", source.preset);
-    config_.sources.push_back(std::move(source));
-    return reader.Finish(SourceKeys());
-  }
-
-  PeopleList ReadList(ConfigReader& reader, const std::string& which) {
-    PeopleList list;
-    const auto names = [&](const char* kind, bool is_dn, const std::vector<std::string>& base) {
-      const std::string key = "scope." + which + "_" + kind;
-      std::vector<std::string> texts = reader.Texts(key.c_str(), false);
-      if (texts.size() > kMaxNames) {
-        reader.Complain(key.c_str(),
-                        "names more than " + std::to_string(kMaxNames) + "; use a group instead.");
-      }
-      for (const std::string& text : texts) {
-        const std::vector<std::string> parts = PartsOfDn(text);
-        if (text.empty() || text.size() > 1024 || !IsPrintableUtf8(text) ||
-            (is_dn && parts.empty())) {
-          reader.Complain(key.c_str(),
-                          is_dn ? "must hold distinguished names." : "must hold sign-in names.");
-        } else if (!base.empty() && !IsBelow(parts, base) && parts != base) {
-          reader.Complain(key.c_str(), "names \"" + text + "\", which is not below " +
-                                           "directory.base_dn, so nobody could be in it.");
-        }
-      }
-      return texts;
-    };
-    const std::vector<std::string> base = PartsOfDn(config_.directory.base_dn);
-    list.users = names("users", false, {});
-    list.groups = names("groups", true, base);
-    list.ous = names("ous", true, base);
-    return list;
-  }
-
-  Result<void> ReadScope(ConfigReader& reader) {
-    PeopleScope scope;
-    std::vector<std::string> roles;
-    for (const Role role : kAllRoles) roles.emplace_back(Name(role));
-    const std::string name = reader.Text("scope.role", true);
-    for (const Role role : kAllRoles) {
-      if (name == Name(role)) scope.role = role;
-    }
-    if (scope.role == Role::kNone) {
-      std::string all;
-      for (const std::string& role : roles) all += (all.empty() ? "" : ", ") + role;
-      reader.Complain("scope.role", "must be one of " + all + ".");
-    }
-    scope.include = ReadList(reader, "include");
-    scope.exclude = ReadList(reader, "exclude");
-    if (scope.include.empty() && scope.exclude.empty()) {
-      reader.Complain("scope.role", "stands alone: name whom to include or to exclude.");
-    }
-    config_.scopes.push_back(std::move(scope));
-    return reader.Finish(ScopeKeys());
-  }
-
   // What begins with [[name]] is read by rules of its own: takes it out of the document.
   toml::array TakeBlocks(const char* name) {
     toml::node* const node = document_.get(name);
@@ -413,7 +249,7 @@ class Parser {
   }
 
   Result<void> ReadBlocks(const char* name, toml::array& blocks, std::size_t most,
-                          Result<void> (Parser::*read)(ConfigReader&)) {
+                          Result<void> (*read)(ConfigReader&, const fs::path&, ServerConfig&)) {
     if (blocks.size() > most) {
       return Fail(ErrorCode::kInvalidArgument,
                   file_name_ + ":" + std::to_string(blocks.get(most)->source().begin.line) +
@@ -425,7 +261,7 @@ class Parser {
       toml::table document;
       document.insert(name, std::move(*block.as_table()));
       ConfigReader reader(document, file_name_);
-      if (auto done = (this->*read)(reader); !done) return done;
+      if (auto done = read(reader, directory_, config_); !done) return done;
     }
     return {};
   }
@@ -500,7 +336,7 @@ class Parser {
     ReadAudit();
     ReadMail();
     ReadOutbound(reader_, directory_, config_);
-    ReadHelpDesk();
+    ReadHelpDesk(reader_, config_);
 
     config_.log.level = reader_.OneOf("log.level", config_.log.level,
                                       {"trace", "debug", "info", "warning", "error"});
@@ -542,63 +378,6 @@ class Parser {
     if (mail.tls == "none" && !mail.user.empty()) {
       reader_.Complain("mail.user", "is not sent without TLS: set mail.tls.");
     }
-  }
-
-  void ReadHelpDesk() {
-    auto& desk = config_.help_desk;
-    desk.required = reader_.Flag("help_desk.required", desk.required);
-    desk.request_minutes = reader_.Number("help_desk.request_minutes", desk.request_minutes, 2, 60);
-    desk.attempts = reader_.Number("help_desk.attempts", desk.attempts, 1, 10);
-    desk.resets_per_day = reader_.Number("help_desk.resets_per_day", desk.resets_per_day, 1, 100);
-    desk.verification_points =
-        reader_.Number("help_desk.verification_points", desk.verification_points, 1, 20);
-    desk.verification_methods =
-        reader_.Number("help_desk.verification_methods", desk.verification_methods, 1, 9);
-    std::int64_t points = 0, methods = 0, *one = desk.points.data();
-    for (const char* key :
-         {"help_desk.points_in_person", "help_desk.points_call_back", "help_desk.points_mail_code",
-          "help_desk.points_personal_data", "help_desk.points_key_touch",
-          "help_desk.points_manager", "help_desk.points_sms_code", "help_desk.points_totp",
-          "help_desk.points_questions"}) {
-      *one = ReadPoints(reader_, key, *one, config_.self_service);
-      points += *one;
-      if (*one++ != 0) ++methods;
-    }
-    if (points < desk.verification_points || methods < desk.verification_methods) {
-      reader_.Complain("help_desk.verification_points",
-                       "cannot be reached: the allowed verifications (help_desk.points_…) together "
-                       "do not suffice, so nobody could be served.");
-    }
-    if (config_.sms.url.empty() &&
-        desk.points[static_cast<std::size_t>(HelpDeskMethod::kSmsCode)] != 0) {
-      reader_.Complain("help_desk.points_sms_code",
-                       "needs sms.url: codes go by no SMS without it.");
-    }
-    const auto fields = reader_.Texts("help_desk.personal_data", false);
-    if (!fields.empty()) desk.personal_data = fields;
-    for (const std::string& field : desk.personal_data) {
-      if (field == "employee_id" || field == "mail" || field == "title" || field == "department") {
-        continue;
-      }
-      reader_.Complain(
-          "help_desk.personal_data",
-          "holds \"" + field + "\"; it may hold employee_id, mail, title and department.");
-    }
-    desk.privileged_groups = reader_.Texts("help_desk.privileged_groups", false);
-    desk.resets_per_agent_hour =
-        reader_.Number("help_desk.resets_per_agent_hour", desk.resets_per_agent_hour, 0, 10000);
-    desk.read_out = reader_.Flag("help_desk.read_out", desk.read_out);
-    auto& eyes = config_.four_eyes;
-    eyes.enabled = reader_.Flag("four_eyes.enabled", eyes.enabled);
-    eyes.new_key_hours = reader_.Number("four_eyes.new_key_hours", eyes.new_key_hours, 0, 720);
-    eyes.approval_minutes =
-        reader_.Number("four_eyes.approval_minutes", eyes.approval_minutes, 5, 1440);
-    eyes.mail = reader_.Flag("four_eyes.mail", eyes.mail);
-    auto& notice = config_.notice;
-    notice.enabled = reader_.Flag("notice.enabled", notice.enabled);
-    notice.managers = reader_.Flag("notice.managers", notice.managers);
-    notice.link_hours = reader_.Number("notice.link_hours", notice.link_hours, 1, 168);
-    notice.language = reader_.OneOf("notice.language", notice.language, {"en", "uk"});
   }
 
   void ReadAudit() {

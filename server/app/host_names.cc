@@ -40,4 +40,9 @@ bool IsHttpsOrigin(const std::string& text) {
          port.find_first_not_of("0123456789") == std::string::npos && std::stoi(port) <= 65535;
 }
 
+std::string UrlOf(const std::string& name, std::uint16_t port) {
+  const bool v6 = name.find(':') != std::string::npos;
+  return "https://" + (v6 ? "[" + name + "]" : name) + ":" + std::to_string(port);
+}
+
 }  // namespace keyferry::server

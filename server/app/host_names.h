@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 namespace keyferry::server {
@@ -10,5 +11,7 @@ bool IsHostName(const std::string& text);   // in lower case
 bool IsAtOrBelow(const std::string& host, const std::string& parent);
 // "https://HOST", with a port that is not 443, as browsers write it. HOST is a name.
 bool IsHttpsOrigin(const std::string& text);
+// "https://NAME:PORT"; `name` is a host's name or address.
+std::string UrlOf(const std::string& name, std::uint16_t port);
 
 }  // namespace keyferry::server

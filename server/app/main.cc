@@ -12,6 +12,7 @@
 #include "server/app/alarm_desk.h"
 #include "server/app/audit.h"
 #include "server/app/backup.h"
+#include "server/app/check_config.h"
 #include "server/app/config.h"
 #include "server/app/doctor.h"
 #include "server/app/factor_desk.h"

@@ -4,9 +4,10 @@
 
 #include "server/app/files.h"
 #include "server/app/state.h"
-#include "server/core/roles.h"
+#include "server/app/web_folder.h"
 #include "server/directory/ldap_directory.h"
 #include "server/directory/openldap_directory.h"
+#include "server/pages/catalog.h"
 #include "server/storage/postgres_store.h"
 #include "server/storage/sqlite_store.h"
 
@@ -81,45 +82,10 @@ Result<std::unique_ptr<Store>> MakeStore(const ServerConfig& config, const std::
   return OpenPostgresStore(*config.postgres, node);
 }
 
-SessionConfig SessionsOf(const ServerConfig& config) {
-  SessionConfig out;
-  out.administrator_groups = config.directory.administrator_groups;
-  out.help_desk_groups = config.directory.help_desk_groups;
-  out.key_officer_groups = config.directory.key_officer_groups;
-  out.auditor_groups = config.directory.auditor_groups;
-  out.idle_seconds = config.sessions.idle_minutes * 60;
-  out.absolute_seconds = config.sessions.absolute_hours * 3600;
-  out.failures_per_account = static_cast<std::uint32_t>(config.sessions.failures_per_account);
-  out.failures_per_address = static_cast<std::uint32_t>(config.sessions.failures_per_address);
-  out.employees = config.self_service.enabled;
-  out.grace_seconds = config.sessions.grace_minutes * 60;
-  out.step_up_seconds = config.sign_in.step_up_minutes * 60;
-  out.second_factor = config.sign_in.second_factor == "off"        ? FactorPolicy::kOff
-                      : config.sign_in.second_factor == "optional" ? FactorPolicy::kOptional
-                                                                   : FactorPolicy::kRequired;
-  out.failure_window_seconds = out.block_seconds = config.sessions.block_minutes * 60;
-  return out;
-}
-
-PeopleConfig PeopleOf(const ServerConfig& config) {
-  PeopleConfig out;
-  out.scopes = config.scopes;
-  const auto& directory = config.directory;
-  for (const auto* groups : {&directory.administrator_groups, &directory.help_desk_groups,
-                             &directory.key_officer_groups, &directory.auditor_groups}) {
-    out.role_groups.insert(out.role_groups.end(), groups->begin(), groups->end());
-  }
-  out.roles_of = [sessions = SessionsOf(config)](const std::vector<std::string>& groups) {
-    return RolesOf(groups, sessions);
-  };
-  return out;
-}
-
-TokenConfig TokensOf(const ServerConfig& config) {
-  TokenConfig out;
-  out.max_days = config.api.max_token_days;
-  out.requests_per_minute = static_cast<std::uint32_t>(config.api.requests_per_minute);
-  return out;
+Result<std::unique_ptr<Catalog>> LoadCatalog(const ServerConfig& config) {
+  const bool open_ldap = config.directory.kind == "openldap";
+  return Catalog::Load(WebFolder(config), open_ldap ? "OpenLDAP" : "Active Directory",
+                       config.own_web_dir);
 }
 
 }  // namespace keyferry::server

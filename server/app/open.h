@@ -12,10 +12,7 @@
 
 namespace keyferry::server {
 
-// The services' settings as the configuration wants them.
-SessionConfig SessionsOf(const ServerConfig& config);
-TokenConfig TokensOf(const ServerConfig& config);
-PeopleConfig PeopleOf(const ServerConfig& config);
+class Catalog;
 
 // The adapters as the configuration wants them, for whoever puts a program together.
 // Reads the password file. `section`: the table in which the settings are.
@@ -33,5 +30,7 @@ Result<std::unique_ptr<Store>> OpenStore(const ServerConfig& config, const std::
 Result<std::unique_ptr<Store>> ReadStore(const ServerConfig& config);
 // The same, but makes the database when it is new.
 Result<std::unique_ptr<Store>> MakeStore(const ServerConfig& config, const std::string& node = {});
+// What pages and mails say.
+Result<std::unique_ptr<Catalog>> LoadCatalog(const ServerConfig& config);
 
 }  // namespace keyferry::server

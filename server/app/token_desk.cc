@@ -4,6 +4,7 @@
 
 #include "protocol/secure/system_random.h"
 #include "server/app/open.h"
+#include "server/app/settings.h"
 #include "server/core/services.h"
 
 namespace keyferry::server {

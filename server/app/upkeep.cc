@@ -13,6 +13,7 @@
 #include "server/app/background.h"
 #include "server/app/files.h"
 #include "server/app/open.h"
+#include "server/app/settings.h"
 #include "server/app/web_folder.h"
 #include "server/core/approval_mail.h"
 #include "server/core/encoding.h"

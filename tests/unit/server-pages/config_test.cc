@@ -1,68 +1,15 @@
-// The configuration file, secret files, and lines of the log.
-#include "server/app/config.h"
-
-#include <sys/stat.h>
-
+// The configuration file.
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
 #include <regex>
 #include <sstream>
 
-#include "server/app/fido_config.h"
-#include "server/app/files.h"
-#include "server/app/log.h"
+#include "config_text.h"
 
 using namespace keyferry;
 using namespace keyferry::server;
 namespace fs = std::filesystem;
-
-namespace {
-
-const char* const kGood = R"([server]
-state_dir = "state"
-listen = "127.0.0.1:8443"
-workstation_listen = "[::1]:8444"
-names = ["keyferry.corp.example", "10.0.0.1"]
-[directory]
-uris = ["ldaps://dc1.corp.example"]
-ca_file = "ca.pem"
-base_dn = "DC=corp,DC=example"
-bind_name = "svc@corp.example"
-password_file = "/etc/keyferry/password"
-administrator_groups = ["CN=Admins,DC=corp,DC=example"]
-[keys]
-vendor_ca = ["vendor.pem"]
-)";
-
-Result<ServerConfig> Parse(const std::string& text) {
-  return ServerConfig::Parse(text, "server.toml", "/etc/keyferry");
-}
-
-std::string With(const std::string& from, const std::string& to) {
-  std::string text = kGood;
-  const std::size_t at = text.find(from);
-  REQUIRE(at != std::string::npos);
-  return text.replace(at, from.size(), to);
-}
-
-struct Folder {
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "keyferry-config-XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    path = name;
-  }
-  ~Folder() { fs::remove_all(path); }
-  fs::path Write(const char* name, const std::string& text, unsigned mode) const {
-    const fs::path file = path / name;
-    std::ofstream(file) << text;
-    ::chmod(file.c_str(), mode);
-    return file;
-  }
-  fs::path path;
-};
-
-}  // namespace
 
 TEST_CASE("a good configuration, its defaults and relative paths") {
   const auto config = Parse(kGood);
@@ -130,56 +77,6 @@ TEST_CASE("OpenLDAP is configured by one key, and keys of the other kind are ref
   REQUIRE_FALSE(config);
   CHECK_THAT(config.error().message,
              Catch::Matchers::Contains("one of: active-directory, openldap"));
-}
-
-TEST_CASE("employees themselves: off by default, their questions read and bounded") {
-  const auto with = [](const std::string& lines) {
-    return Parse(kGood + ("[self_service]\n" + lines));
-  };
-  auto config = with("enabled = true\n");
-  REQUIRE(config);
-  CHECK(config->self_service.enabled);
-  CHECK(config->self_service.questions.empty());
-  CHECK(config->self_service.passwords_per_day == 0);
-  CHECK(with("enabled = true\npasswords_per_day = 3\n")->self_service.passwords_per_day == 3);
-  CHECK(config->help_desk.points.back() == 1);
-  config = with(
-      "questions = [\"One?\", \"Two? | Два?\", \"Three?\", \"Four?\", \"Five?\"]\n"
-      "answers = 5\nasked = 4\nanswer_length = 6\n");
-  REQUIRE(config);
-  const auto& questions = config->self_service.questions;
-  REQUIRE(questions.size() == 5);
-  CHECK(questions[0].english == "One?");
-  CHECK(questions[0].ukrainian.empty());
-  CHECK(questions[1].english == "Two?");
-  CHECK(questions[1].ukrainian == "Два?");
-  CHECK(questions[0].id.size() == 20);
-  CHECK(questions[0].id != questions[1].id);
-  for (const auto& [lines, complaint] : std::vector<std::pair<std::string, std::string>>{
-           {"questions = [\"One?\"]", "5 to 40"},
-           {"questions = [\"A?\", \"B?\", \"C?\", \"D?\", \"A?\"]", "twice"},
-           {"questions = [\"A?\", \"B?\", \"C?\", \"D?\", \" | E?\"]", "write a question"},
-           {"questions = [\"A?\", \"B?\", \"C?\", \"D?\", \"E | F | G\"]", "write a question"},
-           {"questions = [\"A?\", \"B?\", \"C?\", \"D?\", \"E\\u0001\"]", "write a question"},
-           {"questions = [\"A?\", \"B?\", \"C?\", \"D?\", \"" + std::string(201, 'x') + "\"]",
-            "write a question"},
-           {"passwords_per_day = 21", "self_service.passwords_per_day"},
-           {"answers = 2", "self_service.answers"},
-           {"answers = 6", "self_service.answers"},
-           {"asked = 1", "self_service.asked"},
-           {"asked = 4", "self_service.asked"},
-           {"answer_length = 2", "self_service.answer_length"}}) {
-    INFO(lines);
-    const auto refused = with(lines + "\n");
-    REQUIRE_FALSE(refused);
-    CHECK_THAT(refused.error().message, Catch::Matchers::Contains(complaint));
-  }
-  // Points of what nobody can do do not make a policy that can be met.
-  const std::string only =
-      "[help_desk]\npoints_in_person = 0\npoints_call_back = 0\npoints_mail_code = 0\n"
-      "points_personal_data = 0\npoints_key_touch = 0\npoints_totp = 0\npoints_questions = 9\n";
-  CHECK_FALSE(Parse(kGood + only));
-  CHECK(with("enabled = true\n" + only));
 }
 
 TEST_CASE("addresses of webhooks, which no complaint shows") {
@@ -471,44 +368,6 @@ TEST_CASE("docs/configuration.md explains exactly the keys that there are") {
   CHECK(Parse(page.substr(begin, page.find("```", begin) - begin)));
 }
 
-TEST_CASE("files: modes, owners, one line of secret, never over an old one") {
-  const Folder folder;
-  const auto secret = ReadSecretLine(folder.Write("secret", "hush\r\n", 0600));
-  REQUIRE(secret);
-  CHECK(secret->view() == "hush");
-  for (const unsigned mode : {0640u, 0604u, 0660u, 0666u, 0610u}) {
-    const auto wide = ReadSecretFile(folder.Write("wide", "hush", mode));
-    REQUIRE_FALSE(wide);
-    CHECK(wide.error().message.find("chmod 600") != std::string::npos);
-    ::unlink((folder.path / "wide").c_str());
-  }
-  CHECK_FALSE(ReadSecretLine(folder.Write("empty", "\n", 0600)));
-  CHECK_FALSE(ReadSecretFile(folder.path));
-  CHECK_FALSE(ReadSecretFile(folder.path / "missing"));
-  CHECK(ReadTextFile(folder.Write("text", "x", 0644), Sharing::kOthersMayRead));
-  const auto writable = ServerConfig::Load(folder.Write("server.toml", kGood, 0664));
-  REQUIRE_FALSE(writable);
-  CHECK(writable.error().message.find("chmod go-w") != std::string::npos);
-  CHECK(ServerConfig::Load(folder.Write("good.toml", kGood, 0644)));
-
-  const fs::path made = folder.path / "made";
-  CHECK(CreateFile(made, "one", 0600));
-  const auto again = CreateFile(made, "two", 0600);
-  REQUIRE_FALSE(again);
-  CHECK(again.error().code == ErrorCode::kConflict);
-  CHECK(ReplaceFile(made, "three", 0600));
-  CHECK(*ReadTextFile(made, Sharing::kSecret) == "three");
-  fs::create_symlink(made, folder.path / "link");
-  CHECK_FALSE(CreateFile(folder.path / "link", "four", 0600));
-
-  ::chmod(folder.path.c_str(), 0755);
-  const auto open_folder = CheckPrivateFolder(folder.path);
-  REQUIRE_FALSE(open_folder);
-  CHECK(open_folder.error().message.find("chmod 700") != std::string::npos);
-  ::chmod(folder.path.c_str(), 0700);
-  CHECK(CheckPrivateFolder(folder.path));
-}
-
 TEST_CASE("scopes are read into rules of their role") {
   const auto config = Parse(kGood + Scope("include_ous = [\"ou=Sales, DC=corp,DC=example\"]\n") +
                             Scope("exclude_users = [\"anna\", \"boris\"]\n", "auditor"));
@@ -519,86 +378,4 @@ TEST_CASE("scopes are read into rules of their role") {
   std::string many = kGood;
   for (int i = 0; i < 33; ++i) many += Scope("include_users = [\"a\"]\n");
   CHECK_FALSE(Parse(many));
-}
-
-TEST_CASE("a log line stays one line and deceives nobody") {
-  CHECK(OneLine("plain \xC3\xA9 \xF0\x9F\x98\x80") == "plain \xC3\xA9 \xF0\x9F\x98\x80");
-  CHECK(OneLine("a\r\nb\tc") == "a\\u{d}\\u{a}b\\u{9}c");
-  CHECK(OneLine("\x1b[31mred") == "\\u{1b}[31mred");
-  CHECK(OneLine(std::string("nul\0x", 5)) == "nul\\u{0}x");
-  CHECK(OneLine("\xE2\x80\xAE"
-                "evil\xE2\x80\xA8line") == "\\u{202e}evil\\u{2028}line");
-  CHECK(OneLine("\xC2\x85\x7f") == "\\u{85}\\u{7f}");
-  CHECK(OneLine("\xFF\xC0\xAF\xED") == "\\xff\\xc0\\xaf\\xed");
-  CHECK(OneLine(std::string(5000, 'a')).size() < 2010);
-}
-
-TEST_CASE("FIDO2 keys know the first name of the server, or what the configuration says") {
-  const auto fido = [](const std::string& sign_in, const std::string& names = {}) {
-    std::string text = kGood + ("[sign_in]\n" + sign_in);
-    if (!names.empty()) {
-      const std::string now = "names = [\"keyferry.corp.example\", \"10.0.0.1\"]";
-      text.replace(text.find(now), now.size(), "names = [" + names + "]");
-    }
-    return FidoOf(Parse(text).value());
-  };
-  const auto plain = fido("");
-  REQUIRE(plain);
-  CHECK(plain->relying_party == "keyferry.corp.example");
-  CHECK(plain->origins == std::vector<std::string>{"https://keyferry.corp.example:8443"});
-  CHECK(plain->user_verification == "preferred");
-  const auto above = fido("relying_party = \"corp.example\"\nuser_verification = \"required\"\n",
-                          "\"10.0.0.1\", \"a.corp.example\", \"b.other\", \"corp.example\"");
-  REQUIRE(above);
-  CHECK(above->relying_party == "corp.example");
-  CHECK(above->origins ==
-        std::vector<std::string>{"https://a.corp.example:8443", "https://corp.example:8443"});
-  CHECK(above->user_verification == "required");
-  CHECK(fido("origins = [\"https://keyferry.corp.example\"]\n")->origins ==
-        std::vector<std::string>{"https://keyferry.corp.example"});
-  CHECK_FALSE(fido("fido_keys = false\n"));
-  CHECK_FALSE(fido("second_factor = \"off\"\n"));
-  CHECK_FALSE(fido("", "\"10.0.0.1\", \"::1\""));
-  for (const char* bad :
-       {"relying_party = \"other.example\"", "relying_party = \"eyferry.corp.example\"",
-        "relying_party = \"10.0.0.1\"", "relying_party = \"Corp.example\"",
-        "relying_party = \"https://corp.example\"", "origins = [\"http://keyferry.corp.example\"]",
-        "origins = [\"https://keyferry.corp.example/\"]", "origins = [\"https://10.0.0.1\"]",
-        "origins = [\"https://keyferry.corp.example:443\"]",
-        "origins = [\"https://keyferry.corp.example:99999\"]",
-        "origins = [\"https://keyferry.corp.example:\"]", "user_verification = \"always\""}) {
-    INFO(bad);
-    CHECK_FALSE(Parse(kGood + ("[sign_in]\n" + std::string(bad) + "\n")));
-  }
-}
-
-TEST_CASE("sign-in with Windows wants a keytab and the principal of a name that browsers know") {
-  const auto with = [](const std::string& text) {
-    return Parse(kGood + ("[single_sign_on]\n" + text + "\n"));
-  };
-  const std::string keytab = "keytab = \"http.keytab\"\n", service = "service = ";
-  CHECK(Parse(kGood)->single_sign_on.keytab.empty());
-  const auto good = with(keytab + service + "\"HTTP/keyferry.corp.example@CORP.EXAMPLE\"");
-  REQUIRE(good);
-  CHECK(good->single_sign_on.keytab == "/etc/keyferry/http.keytab");
-  CHECK(good->single_sign_on.service == "HTTP/keyferry.corp.example@CORP.EXAMPLE");
-  CHECK_THAT(with(keytab).error().message, Catch::Contains("give both or none"));
-  CHECK_THAT(with(service + "\"HTTP/keyferry.corp.example@CORP.EXAMPLE\"").error().message,
-             Catch::Contains("give both or none"));
-  for (const char* bad :
-       {"HTTP/keyferry.corp.example", "http/keyferry.corp.example@CORP.EXAMPLE",
-        "HTTP/keyferry.corp.example@corp.example", "HTTP/keyferry.corp.example@",
-        "HTTP/other.corp.example@CORP.EXAMPLE", "HTTP/10.0.0.1@CORP.EXAMPLE", "HTTP/@CORP.EXAMPLE",
-        "HTTP/keyferry.corp.example@A@CORP.EXAMPLE", "host/keyferry.corp.example@CORP.EXAMPLE"}) {
-    INFO(bad);
-    const auto refused = with(keytab + service + "\"" + bad + "\"");
-    REQUIRE_FALSE(refused);
-    CHECK_THAT(refused.error().message, Catch::Contains("single_sign_on.service"));
-  }
-  const std::string openldap = With("[directory]\n", "[directory]\nkind = \"openldap\"\n");
-  CHECK_THAT(Parse(openldap + "[single_sign_on]\n" + keytab + service +
-                   "\"HTTP/keyferry.corp.example@CORP.EXAMPLE\"\n")
-                 .error()
-                 .message,
-             Catch::Contains("active-directory"));
 }
