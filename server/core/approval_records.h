@@ -19,11 +19,12 @@ using ApprovalId = Id16<struct ApprovalTag>;
 enum class GuardedAction {
   kPassword,     // a new password
   kKey,          // a new key
-  kUnlock,       // at the help desk: the account's lock-out ends
-  kMustChange,   // at the help desk: the password must be changed at the next sign-in
+  kUnlock,       // the account's lock-out ends
+  kMustChange,   // the password must be changed at the next sign-in
   kFactorReset,  // the second factor for signing in to Keyferry is taken away
+  kKeyResume,    // a suspended key may be used again
 };
-inline constexpr GuardedAction kLastGuardedAction = GuardedAction::kFactorReset;
+inline constexpr GuardedAction kLastGuardedAction = GuardedAction::kKeyResume;
 
 // Open: kOpen. What is approved waits to be carried out, once, by who asked for it.
 enum class ApprovalState {
@@ -124,9 +125,13 @@ class ApprovalStore {
   // Open or approved ones whose time was over at `now`, some of them.
   virtual Result<std::vector<Approval>> OverdueApprovals(std::int64_t now) = 0;
 
+  // Uses up what must stand, and writes the entry of what begins now, in one transaction: for what
+  // has no row of its own. The errors are those of a Precondition that does not stand.
+  virtual Result<void> BeginGuarded(const Precondition& only_if, const AuditEntry& audit) = 0;
+
   // Whether the person has a key that began after `since` and is not their first one.
   virtual Result<bool> GotNewKey(const AccountId& account, std::int64_t since) = 0;
-  // Whether a password of the person was set, or is being set, after `since`.
+  // Whether a password of the person was set after `since`, or one is under way, since whenever.
   virtual Result<bool> GotPassword(const AccountId& account, std::int64_t since) = 0;
   // Passwords, unlocks and must-changes of one agent since then.
   virtual Result<std::uint32_t> CountResets(const AccountId& agent, std::int64_t since) = 0;

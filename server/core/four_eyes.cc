@@ -24,6 +24,15 @@ constexpr std::size_t kLeastAnswer = 3, kMostAnswer = 300;
 
 constexpr const char* kNoApproval = "There is no such approval.";
 
+// Whether it counts among an agent's resets.
+bool IsReset(GuardedAction action) {
+  return action == GuardedAction::kPassword || action == GuardedAction::kUnlock ||
+         action == GuardedAction::kMustChange;
+}
+
+// Rotation, and tokens that were made on the server's console: nobody could be told from nobody.
+bool IsNobody(const Actor& actor) { return actor.id == AccountId{}; }
+
 const char* WordsOf(GuardedAction action) {
   switch (action) {
     case GuardedAction::kPassword:
@@ -34,6 +43,8 @@ const char* WordsOf(GuardedAction action) {
       return "an unlock";
     case GuardedAction::kFactorReset:
       return "a reset of the second factor";
+    case GuardedAction::kKeyResume:
+      return "the resuming of a suspended key";
     case GuardedAction::kMustChange:
       break;
   }
@@ -59,13 +70,10 @@ class DefaultFourEyes final : public FourEyes {
 
   Result<Precondition> Clear(const Actor& actor, const GuardedAsk& ask) override {
     Precondition out;
-    // The server's own rotation, and what was made on its console.
-    if (actor.id == AccountId{}) return out;
     // Who sets their own is no agent, and has a limit of their own.
     const bool own = actor.id == ask.person.person.id;
-    const bool counts =
-        ask.action != GuardedAction::kKey && ask.action != GuardedAction::kFactorReset;
-    if (!own && counts && config_.resets_per_hour != 0 && !actor.roles.Has(Role::kAdministrator)) {
+    if (!own && IsReset(ask.action) && config_.resets_per_hour != 0 &&
+        !actor.roles.Has(Role::kAdministrator)) {
       out.quota = {actor.id, config_.resets_per_hour, ports_.clock.UnixMillis() - kHour};
       const auto so_far = ports_.store.CountResets(actor.id, out.quota->since);
       if (!so_far) return tl::unexpected(so_far.error());
@@ -77,6 +85,13 @@ class DefaultFourEyes final : public FourEyes {
     auto why = Why(actor, ask.action, ask.person);
     if (!why) return tl::unexpected(std::move(why.error()));
     if (why->empty()) return out;
+    if (IsNobody(actor)) {
+      return Fail(ErrorCode::kPermissionDenied,
+                  *why +
+                      " Two people have to do this, so neither a rotation policy nor a token of "
+                      "the server's console does it; let somebody ask for it on the pages. "
+                      "Nothing was changed.");
+    }
     if (!ask.complete) {
       return Fail(ErrorCode::kConflict,
                   "A second person has to approve this, and nobody can approve a typed password; "
@@ -88,9 +103,8 @@ class DefaultFourEyes final : public FourEyes {
     return out;
   }
 
-  Result<std::string> Why(const Actor& actor, GuardedAction action,
-                          const PersonDetail& person) override {
-    if (!config_.on || actor.id == AccountId{}) return std::string();
+  Result<std::string> Why(const Actor&, GuardedAction action, const PersonDetail& person) override {
+    if (!config_.on) return std::string();
     const AccountId& account = person.person.id;
     const auto privileged = IsPrivileged(ports_.directory, person, config_.privileged_groups);
     if (!privileged) return tl::unexpected(privileged.error());
@@ -343,7 +357,7 @@ class DefaultFourEyes final : public FourEyes {
     const auto deny = [](const char* why) { return Fail(ErrorCode::kPermissionDenied, why); };
     if (actor.id == row.asker) return deny("You asked for this yourself; somebody else decides.");
     if (actor.id == row.account) return deny("This is about your own account.");
-    if (actor.id == AccountId{}) return deny("Approving is for people.");
+    if (IsNobody(actor)) return deny("Approving is for people.");
     if (auto reach = CheckReach(ports_, actor, RightOf(row.action), row.account); !reach) {
       return reach;
     }
@@ -427,6 +441,8 @@ const char* Name(GuardedAction action) {
       return "must_change";
     case GuardedAction::kFactorReset:
       return "factor_reset";
+    case GuardedAction::kKeyResume:
+      return "key_resume";
   }
   return "invalid";
 }
@@ -461,6 +477,7 @@ std::optional<ApprovalId> ApprovalNeeded(const Error& error) {
 Right RightOf(GuardedAction action) {
   switch (action) {
     case GuardedAction::kKey:
+    case GuardedAction::kKeyResume:
       return Right::kKeysWrite;
     case GuardedAction::kFactorReset:
       return Right::kSignInsWrite;

@@ -12,11 +12,13 @@
 #include "server/core/approval_records.h"
 #include "server/core/services.h"
 
-// Four eyes: what one person may not do alone. A new password, a new key, an unlock, "must change"
-// or the reset of the second factor of a privileged person, and a new password together with a new
-// key within a day, is first only asked for; a second person looks at exactly what is asked and
-// approves it; then who asked asks again, and it is carried out, once, by the same road as
-// everything else.
+// Four eyes: what one person may not do alone. A new password, a new key, an unlock, "must change",
+// the reset of the second factor or the resuming of a key of a privileged person, and a new
+// password together with a new key within a day, is first only asked for; a second person looks at
+// exactly what is asked and approves it; then who asked asks again, and it is carried out, once, by
+// the same road as everything else. A token of the API asks in its maker's name and approves
+// nothing. Who is nobody of the directory (rotation, tokens of the server's console) cannot ask,
+// and is refused.
 namespace keyferry::server {
 
 struct FourEyesConfig {
@@ -68,8 +70,8 @@ class FourEyes {
 
   // What has to stand when it is begun, for the transaction that begins it; empty where nobody else
   // is needed. Errors: kConflict with kApprovalDetail: it is now asked for, or waits; kRateLimited
-  // with kAgentLimitDetail; those of the ports. Without an approval where one is needed nothing is
-  // ever returned: what cannot be told is refused.
+  // with kAgentLimitDetail; kPermissionDenied: the actor is nobody; those of the ports. Without an
+  // approval where one is needed nothing is ever returned: what cannot be told is refused.
   virtual Result<Precondition> Clear(const Actor& actor, const GuardedAsk& ask) = 0;
   // Why a second person is needed, a sentence; empty: nobody is.
   virtual Result<std::string> Why(const Actor& actor, GuardedAction action,

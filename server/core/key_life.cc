@@ -6,6 +6,7 @@
 #include "server/core/audit_entry.h"
 #include "server/core/dispatch.h"
 #include "server/core/encoding.h"
+#include "server/core/four_eyes.h"
 #include "server/core/sealing.h"
 
 namespace keyferry::server {
@@ -54,6 +55,25 @@ std::string Objection(const KeyRecord& key, KeyStep step) {
 
 constexpr const char* kNoKey = "This key is not enrolled here.";
 
+// What has to stand when the key of a privileged person may be used again (four_eyes.h).
+Result<Precondition> GuardResume(const CorePorts& ports, const Actor& actor, const KeyRecord& key,
+                                 const std::string& reason) {
+  if (ports.four_eyes == nullptr) return Precondition();
+  GuardedAsk ask;
+  ask.action = GuardedAction::kKeyResume;
+  auto person = ports.directory.Get(key.account);
+  if (!person) return tl::unexpected(std::move(person.error()));
+  ask.person = *std::move(person);
+  ask.reason = reason;
+  ask.facts = {{"device", key.device.Hex()}};
+  auto cleared = ports.four_eyes->Clear(actor, ask);
+  if (cleared || ApprovalNeeded(cleared.error())) return cleared;
+  auto audited =
+      ports.store.AppendAudit(AuditOf(ports.clock, actor, "key.resume", key.device.Hex(),
+                                      OutcomeName(cleared.error().code), cleared.error().message));
+  return audited ? cleared : Result<Precondition>(tl::unexpected(std::move(audited.error())));
+}
+
 Result<KeyRecord> Find(const CorePorts& ports, const DeviceId& device) {
   auto found = ports.store.FindKey(device);
   if (!found) return tl::unexpected(std::move(found.error()));
@@ -85,6 +105,11 @@ Result<void> StepKey(const CorePorts& ports, const Actor& actor, const DeviceId&
   const Rule rule = RuleOf(step);
   KeyStore::KeyMove move{device,  key->enrolment,           key->state,
                          rule.to, Presentable(reason, 200), rule.job_reason};
+  if (step == KeyStep::kResume) {
+    auto only_if = GuardResume(ports, actor, *key, move.reason);
+    if (!only_if) return tl::unexpected(std::move(only_if.error()));
+    move.only_if = *std::move(only_if);
+  }
   AuditEntry audit = AuditOf(ports.clock, actor, rule.action, device.Hex(), "ok",
                              "Key of " + key->login + ": " + move.reason);
   audit.notice =

@@ -19,6 +19,8 @@ constexpr std::size_t kShown = 500;                         // members of a prev
 constexpr std::size_t kMembers = 20'000;                    // of a run
 constexpr std::size_t kStarted = 200;                       // changes of one run; the next goes on
 
+constexpr const char* kTwoPeople = " Two people have to set the password; no policy does it.";
+
 Result<void> CheckPolicy(const RotationPolicy& policy) {
   const auto bad = [](const char* what) { return Fail(ErrorCode::kInvalidArgument, what); };
   if (policy.name.empty() || policy.name.size() > 64 || !IsPrintableUtf8(policy.name)) {
@@ -210,6 +212,8 @@ class DefaultRotationService final : public RotationService {
       candidate.reason = check.error().message;
     } else if (!check->allowed) {
       candidate.reason = check->reason;
+    } else if (!check->second_person.empty()) {
+      candidate.reason = check->second_person + kTwoPeople;
     } else {
       candidate.verdict = Verdict::kDue;
       for (const SourceChoice& source : check->sources) {

@@ -167,6 +167,7 @@ class KeyStore {
     KeyState to = KeyState::kActive;
     std::string reason;      // of the key
     std::string job_reason;  // of its cancelled jobs
+    Precondition only_if{};
   };
   virtual Result<std::optional<std::vector<JobRecord>>> MoveKey(const KeyMove& move,
                                                                 const AuditEntry& audit) = 0;

@@ -100,6 +100,11 @@ bool PutCarryOut(const Request& request, const Approval& row, Data& data) {
     for (const auto& [name, value] : row.facts) {
       fields << Hidden(name == "replaces" ? "replace" : name, value);
     }
+  } else if (row.action == GuardedAction::kKeyResume) {
+    for (const auto& [name, value] : row.facts) {
+      if (name == "device") action = "/keys/" + value + "/step";
+    }
+    fields << Hidden("step", "resume") << Hidden("reason", row.reason);
   } else if (row.action == GuardedAction::kFactorReset) {
     action = "/second-factors/" + row.account.Hex() + "/reset";
   } else {

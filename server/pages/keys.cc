@@ -177,6 +177,9 @@ Response StepKeyPage(const PageContext& context, Request& request, const DeviceI
   if (done) return Response::SeeOther("/keys/" + device.Hex());
   context.services.report(request, done.error());
   if (done.error().code == ErrorCode::kNotFound) return ShowNotFound(context, request);
+  if (const auto needed = ApprovalNeeded(done.error())) {
+    return Response::SeeOther("/approvals/" + needed->Hex());
+  }
   entered.problem = context.catalog.Say(done.error().message);
   return ShowKey(context, request, device, entered, HttpStatus(done.error().code));
 }

@@ -191,6 +191,14 @@ Result<std::vector<Approval>> SqlStore::OverdueApprovals(std::int64_t now) {
   });
 }
 
+Result<void> SqlStore::BeginGuarded(const Precondition& only_if, const AuditEntry& audit) {
+  return database_.Write([&](Transaction& t) -> Result<void> {
+    if (auto stands = Require(t.sql, only_if); !stands) return stands;
+    AppendChained(t.sql, audit);
+    return {};
+  });
+}
+
 Result<bool> SqlStore::GotNewKey(const AccountId& account, std::int64_t since) {
   return database_.Read([&](soci::session& sql) -> Result<bool> {
     const std::string id = account.Hex();
@@ -214,7 +222,8 @@ Result<bool> SqlStore::GotPassword(const AccountId& account, std::int64_t since)
     return SelectNumber(
                sql,
                "SELECT COUNT(*) FROM changes WHERE account_id = :account AND (confirmed > :since "
-               "OR (created > :same AND state NOT IN ('failed', 'superseded')))",
+               "OR (created > :same AND state NOT IN ('failed', 'superseded')) OR state IN "
+               "('intent', 'held', 'attempt', 'unknown'))",
                account.Hex(), moment, moment) != 0;
   });
 }

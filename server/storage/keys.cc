@@ -1,6 +1,7 @@
 #include <string>
 
 #include "protocol/failpoint.h"
+#include "server/storage/approval_rows.h"
 #include "server/storage/job_rows.h"
 #include "server/storage/key_rows.h"
 #include "server/storage/sql_store.h"
@@ -209,6 +210,7 @@ Result<std::optional<std::vector<JobRecord>>> SqlStore::MoveKey(const KeyMove& m
     if (move.to == KeyState::kActive && AccountIsFrozen(t.sql, AccountOf(t.sql, device))) {
       return Fail(ErrorCode::kConflict, kFrozenAccount);
     }
+    if (auto stands = Require(t.sql, move.only_if); !stands) return tl::unexpected(stands.error());
     if (Execute(t.sql,
                 "UPDATE device_keys SET state = :to, state_reason = :reason WHERE device_id = "
                 ":device AND enrolment_id = :enrolment AND state = :from",

@@ -240,6 +240,7 @@ class SqlStore final : public Store {
   Result<std::vector<Approval>> Approvals(std::int64_t since, std::size_t limit) override;
   Result<bool> StepApproval(const ApprovalStep& step) override;
   Result<std::vector<Approval>> OverdueApprovals(std::int64_t now) override;
+  Result<void> BeginGuarded(const Precondition& only_if, const AuditEntry& audit) override;
   Result<bool> GotNewKey(const AccountId& account, std::int64_t since) override;
   Result<bool> GotPassword(const AccountId& account, std::int64_t since) override;
   Result<std::uint32_t> CountResets(const AccountId& agent, std::int64_t since) override;

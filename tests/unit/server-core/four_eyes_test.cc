@@ -43,15 +43,11 @@ TEST_CASE("a privileged person's password: asked, approved, set, each in the aud
   CHECK_FALSE(check->second_person.empty());
 }
 
-TEST_CASE("others need nobody else, and neither does the server itself") {
+TEST_CASE("others need nobody else") {
   Board board(Eyes(), false);
   REQUIRE(board.Set("plain"));
   CHECK(board.eyes->List(board.second)->empty());
   CHECK(board.changes->Check(board.admin, board.alice)->second_person.empty());
-  Board other;
-  Actor system;
-  system.roles = Role::kAdministrator;
-  REQUIRE(other.changes->Start(system, other.Request(other.alice, "by-the-server")));
   Board off([] {
     FourEyesConfig config = Eyes();
     config.on = false;

@@ -102,8 +102,27 @@ TEST_CASE("who asked waits, withdraws, and carries out what was approved, as it 
   const Response factor = table.Page();
   CHECK(Contains(factor, "Reset of the second factor"));
   CHECK(Contains(factor, "action=\"/second-factors/" + person + "/reset\""));
+  table.row().action = GuardedAction::kKeyResume;
+  table.row().facts = {{"device", "d1"}};
+  const Response resume = table.Page();
+  CHECK(Contains(resume, "Resuming of a suspended key"));
+  CHECK(Contains(resume, "action=\"/keys/d1/step\""));
+  CHECK(Contains(resume, "name=\"step\" value=\"resume\""));
+  CHECK(Contains(resume, "name=\"reason\" value=\"INC-7: forgot it\""));
   table.row().state = ApprovalState::kUsed;
   CHECK_FALSE(Contains(table.Page(), "<form class=\"card"));
+}
+
+TEST_CASE("the resuming of a key that needs a second person leads to its approval") {
+  Table table;
+  table.keys.step_error = Error{ErrorCode::kConflict, "A second person has to approve this first.",
+                                std::string(kApprovalDetail) + ": " + table.row().id.Hex(), 0};
+  const Response asked = table.Send(table.Post("/keys/" + table.keys.keys[0].device.Hex() + "/step",
+                                               Table::Csrf() + "&step=resume&reason=found"));
+  CHECK(asked.status == 303);
+  bool leads = false;
+  for (const auto& [name, value] : asked.headers) leads = leads || value == table.At();
+  CHECK(leads);
 }
 
 TEST_CASE("the reset of a second factor that needs a second person leads to its approval") {

@@ -21,6 +21,7 @@ Result<KeyView> FakeKeys::Step(const Actor& actor, const DeviceId& device, KeySt
                                std::string_view reason) {
   calls.push_back("step " + actor.login + " " + device.Hex() + " " +
                   std::to_string(static_cast<int>(step)) + " " + std::string(reason));
+  if (step_error) return tl::unexpected(*step_error);
   return Get(device);
 }
 

@@ -175,7 +175,7 @@ struct FakeKeys final : KeyService {
   std::vector<KeyView> keys;
   std::vector<NewKeyView> unassigned;
   EnrolmentView enrolment;
-  std::optional<Error> clear_error;
+  std::optional<Error> clear_error, step_error;
   std::vector<std::string> calls;
 };
 
