@@ -22,6 +22,8 @@ namespace keyferry::conformance {
 using namespace protocol;  // NOLINT: the driver is written in the protocol's words
 using Blob = std::vector<std::uint8_t>;
 
+inline constexpr auto kError = static_cast<std::uint8_t>(FrameCommand::kError);
+
 // keyferry-sim as a process of its own with a fresh state file; killed and removed when it goes.
 class Simulator {
  public:

@@ -7,8 +7,6 @@
 namespace keyferry::conformance {
 namespace {
 
-constexpr auto kError = static_cast<std::uint8_t>(FrameCommand::kError);
-
 Report First(std::uint32_t cid, std::uint8_t command, std::uint16_t length, std::uint8_t fill = 0) {
   Report report{};
   Writer(report).U32(cid).U8(static_cast<std::uint8_t>(0x80 | command)).U16(length);
@@ -40,13 +38,14 @@ void ExpectPing(Wire& wire, std::uint32_t cid) {
   CHECK(echo.data == data);
 }
 
-struct Fixture {
+struct OpenChannel {
   Simulator simulator;
   Wire wire{simulator.socket()};
   std::uint32_t cid = wire.Open();
 };
 
-TEST_CASE_METHOD(Fixture, "framing: INIT gives four different channels, none broadcast or zero") {
+TEST_CASE_METHOD(OpenChannel,
+                 "framing: INIT gives four different channels, none broadcast or zero") {
   std::set<std::uint32_t> cids = {cid};
   for (int i = 0; i < 3; ++i) cids.insert(wire.Open());
   CHECK(cids.size() == 4);
@@ -55,7 +54,7 @@ TEST_CASE_METHOD(Fixture, "framing: INIT gives four different channels, none bro
   for (const std::uint32_t one : cids) ExpectPing(wire, one);
 }
 
-TEST_CASE_METHOD(Fixture, "framing: a fifth channel evicts the least recently used") {
+TEST_CASE_METHOD(OpenChannel, "framing: a fifth channel evicts the least recently used") {
   const std::uint32_t second = wire.Open();
   wire.Open();
   wire.Open();
@@ -66,7 +65,7 @@ TEST_CASE_METHOD(Fixture, "framing: a fifth channel evicts the least recently us
   ExpectError(wire, second, FrameError::kInvalidChannel);
 }
 
-TEST_CASE_METHOD(Fixture, "framing: PING of every boundary length is echoed") {
+TEST_CASE_METHOD(OpenChannel, "framing: PING of every boundary length is echoed") {
   for (const std::size_t size : {0u, 1u, 57u, 58u, 116u, 117u, 1023u, 1024u}) {
     Blob data(size);
     Random().Fill(data);
@@ -74,7 +73,7 @@ TEST_CASE_METHOD(Fixture, "framing: PING of every boundary length is echoed") {
   }
 }
 
-TEST_CASE_METHOD(Fixture, "framing: padding in requests is ignored, in answers zero") {
+TEST_CASE_METHOD(OpenChannel, "framing: padding in requests is ignored, in answers zero") {
   wire.Send(First(cid, 0x01, 3, 0x5A));
   const auto report = wire.Receive();
   REQUIRE(report);
@@ -82,7 +81,7 @@ TEST_CASE_METHOD(Fixture, "framing: padding in requests is ignored, in answers z
   CHECK(IsAllZero(ByteView(*report).subspan(10)));
 }
 
-TEST_CASE_METHOD(Fixture, "framing: a message over 1024 bytes is INVALID_LEN") {
+TEST_CASE_METHOD(OpenChannel, "framing: a message over 1024 bytes is INVALID_LEN") {
   for (const std::uint16_t length : {std::uint16_t{1025}, std::uint16_t{65535}}) {
     wire.Send(First(cid, 0x01, length));
     ExpectError(wire, cid, FrameError::kInvalidLength);
@@ -90,7 +89,7 @@ TEST_CASE_METHOD(Fixture, "framing: a message over 1024 bytes is INVALID_LEN") {
   ExpectPing(wire, cid);
 }
 
-TEST_CASE_METHOD(Fixture, "framing: lengths that a command does not have are INVALID_LEN") {
+TEST_CASE_METHOD(OpenChannel, "framing: lengths that a command does not have are INVALID_LEN") {
   for (const auto& [command, length] :
        {std::pair<int, int>{0x06, 7}, {0x06, 9}, {0x08, 1}, {0x09, 1}, {0x11, 1}, {0x30, 1}}) {
     wire.Send(First(cid, static_cast<std::uint8_t>(command), static_cast<std::uint16_t>(length)));
@@ -98,19 +97,19 @@ TEST_CASE_METHOD(Fixture, "framing: lengths that a command does not have are INV
   }
 }
 
-TEST_CASE_METHOD(Fixture, "framing: unknown commands and the key's own are INVALID_CMD") {
+TEST_CASE_METHOD(OpenChannel, "framing: unknown commands and the key's own are INVALID_CMD") {
   for (const int command : {0x00, 0x02, 0x07, 0x21, 0x23, 0x25, 0x3B, 0x3F, 0x7F}) {
     wire.Send(First(cid, static_cast<std::uint8_t>(command), 0));
     ExpectError(wire, cid, FrameError::kInvalidCommand);
   }
 }
 
-TEST_CASE_METHOD(Fixture, "framing: the command is looked at before the length") {
+TEST_CASE_METHOD(OpenChannel, "framing: the command is looked at before the length") {
   wire.Send(First(cid, 0x7E, 1025));
   ExpectError(wire, cid, FrameError::kInvalidCommand);
 }
 
-TEST_CASE_METHOD(Fixture,
+TEST_CASE_METHOD(OpenChannel,
                  "framing: a channel that was never given is INVALID_CID, whatever else is wrong") {
   const std::uint32_t wrong = cid ^ 0x00010000;
   for (const int command : {0x01, 0x06, 0x7E}) {
@@ -119,14 +118,15 @@ TEST_CASE_METHOD(Fixture,
   }
 }
 
-TEST_CASE_METHOD(Fixture, "framing: only INIT may use the broadcast channel") {
+TEST_CASE_METHOD(OpenChannel, "framing: only INIT may use the broadcast channel") {
   for (const int command : {0x01, 0x09, 0x30}) {
     wire.Send(First(kBroadcastCid, static_cast<std::uint8_t>(command), 0));
     ExpectError(wire, kBroadcastCid, FrameError::kInvalidChannel);
   }
 }
 
-TEST_CASE_METHOD(Fixture, "framing: a wrong sequence number is INVALID_SEQ and frees the buffer") {
+TEST_CASE_METHOD(OpenChannel,
+                 "framing: a wrong sequence number is INVALID_SEQ and frees the buffer") {
   wire.Send(First(cid, 0x01, 200));
   wire.Send(Continuation(cid, 1));
   ExpectError(wire, cid, FrameError::kInvalidSequence);
@@ -134,14 +134,14 @@ TEST_CASE_METHOD(Fixture, "framing: a wrong sequence number is INVALID_SEQ and f
   ExpectPing(wire, cid);
 }
 
-TEST_CASE_METHOD(Fixture, "framing: a first frame in mid-message is INVALID_SEQ") {
+TEST_CASE_METHOD(OpenChannel, "framing: a first frame in mid-message is INVALID_SEQ") {
   wire.Send(First(cid, 0x01, 200));
   wire.Send(First(cid, 0x01, 3));
   ExpectError(wire, cid, FrameError::kInvalidSequence);
   ExpectPing(wire, cid);
 }
 
-TEST_CASE_METHOD(Fixture,
+TEST_CASE_METHOD(OpenChannel,
                  "framing: another channel in mid-message is BUSY, and the first one completes") {
   const std::uint32_t other = wire.Open();
   wire.Send(First(cid, 0x01, 60));
@@ -153,14 +153,14 @@ TEST_CASE_METHOD(Fixture,
   CHECK(wire.ReceiveMessage(cid).data.size() == 60);
 }
 
-TEST_CASE_METHOD(Fixture, "framing: no continuation for 500 ms is TIMEOUT") {
+TEST_CASE_METHOD(OpenChannel, "framing: no continuation for 500 ms is TIMEOUT") {
   wire.Send(First(cid, 0x01, 200));
   ExpectError(wire, cid, FrameError::kTimeout);
   ExpectPing(wire, cid);
 }
 
 TEST_CASE_METHOD(
-    Fixture,
+    OpenChannel,
     "framing: INIT on an own channel in mid-message aborts it and answers the same channel") {
   wire.Send(First(cid, 0x01, 200));
   const Message answer = wire.Exchange(cid, FrameCommand::kInit, Blob(8, 7));
@@ -172,14 +172,15 @@ TEST_CASE_METHOD(
 }
 
 TEST_CASE_METHOD(
-    Fixture,
+    OpenChannel,
     "framing: a continuation without a message and CANCEL without a command are not answered") {
   wire.Send(Continuation(cid, 0));
   wire.SendMessage(cid, 0x11, {});
   ExpectPing(wire, cid);
 }
 
-TEST_CASE_METHOD(Fixture, "framing: WINK answers in kind, INFO gives the same as another channel") {
+TEST_CASE_METHOD(OpenChannel,
+                 "framing: WINK answers in kind, INFO gives the same as another channel") {
   CHECK(wire.Exchange(cid, FrameCommand::kWink, {}).command == 0x08);
   const Info info = wire.ReadInfo(cid);
   CHECK(info.simulator);
@@ -190,13 +191,13 @@ TEST_CASE_METHOD(Fixture, "framing: WINK answers in kind, INFO gives the same as
   CHECK(wire.ReadInfo(wire.Open()).Encode() == info.Encode());
 }
 
-TEST_CASE_METHOD(Fixture, "framing: MSG without a session is NO_SESSION") {
+TEST_CASE_METHOD(OpenChannel, "framing: MSG without a session is NO_SESSION") {
   const Message answer = wire.Exchange(cid, FrameCommand::kMsg, Blob(20, 1));
   CHECK(answer.command == kError);
   CHECK(answer.data == Blob{static_cast<std::uint8_t>(FrameError::kNoSession)});
 }
 
-TEST_CASE_METHOD(Fixture, "framing: two connections have channels of their own") {
+TEST_CASE_METHOD(OpenChannel, "framing: two connections have channels of their own") {
   Wire other(simulator.socket());
   const std::uint32_t theirs = other.Open();
   CHECK(theirs != cid);
@@ -204,7 +205,7 @@ TEST_CASE_METHOD(Fixture, "framing: two connections have channels of their own")
   ExpectPing(other, theirs);
 }
 
-TEST_CASE_METHOD(Fixture,
+TEST_CASE_METHOD(OpenChannel,
                  "framing: RESET of a key that is not enrolled changes nothing and answers OK") {
   const Message answer = wire.Exchange(cid, FrameCommand::kReset, {});
   CHECK(answer.command == static_cast<std::uint8_t>(FrameCommand::kReset));

@@ -6,7 +6,7 @@
 namespace keyferry::conformance {
 namespace {
 
-struct Fixture {
+struct Delivery {
   Simulator simulator;
   Wire wire{simulator.socket()};
   Enrolled key = Enrol(wire);
@@ -40,7 +40,7 @@ struct Fixture {
   }
 };
 
-TEST_CASE_METHOD(Fixture, "job: a password is stored, the receipt proves it, the epoch rolls") {
+TEST_CASE_METHOD(Delivery, "job: a password is stored, the receipt proves it, the epoch rolls") {
   const Receipt receipt = key.Deliver(deliver, key.SealPassword("taras", "Kobzar-1840"));
   CHECK(receipt.seq == 1);
   CHECK(receipt.epoch == 2);
@@ -50,7 +50,7 @@ TEST_CASE_METHOD(Fixture, "job: a password is stored, the receipt proves it, the
 }
 
 TEST_CASE_METHOD(
-    Fixture,
+    Delivery,
     "job: the same job again answers the same receipt, byte for byte, after a power cut too") {
   const Blob job = key.SealPassword("taras", "Kobzar-1840");
   const Response first = deliver.Request(Op::kPutJob, job);
@@ -64,14 +64,15 @@ TEST_CASE_METHOD(
   CHECK(session.Refresh().last_seq == 1);
 }
 
-TEST_CASE_METHOD(Fixture, "job: an older one after a newer one is REPLAY") {
+TEST_CASE_METHOD(Delivery, "job: an older one after a newer one is REPLAY") {
   const Blob first = key.SealPassword("taras", "One-1840");
   key.Deliver(deliver, first);
   key.Deliver(deliver, key.SealPassword("taras", "Two-1840"));
   CHECK(Refused(first) == Status::kReplay);
 }
 
-TEST_CASE_METHOD(Fixture, "job: a newer one sealed before delivery supersedes the older for ever") {
+TEST_CASE_METHOD(Delivery,
+                 "job: a newer one sealed before delivery supersedes the older for ever") {
   const Blob older = key.SealPassword("taras", "One-1840");
   key.seq += 1;
   const Blob newer = key.SealPassword("taras", "Two-1840");
@@ -81,7 +82,7 @@ TEST_CASE_METHOD(Fixture, "job: a newer one sealed before delivery supersedes th
   CHECK(Refused(older) == Status::kReplay);
 }
 
-TEST_CASE_METHOD(Fixture, "job: another device, account, issuer") {
+TEST_CASE_METHOD(Delivery, "job: another device, account, issuer") {
   CHECK(RefusedWith([](JobHeader& h) { h.device_id[3] ^= 1; }) == Status::kWrongDevice);
   CHECK(RefusedWith([](JobHeader& h) { h.account_id[3] ^= 1; }) == Status::kWrongAccount);
   const Organisation own = key.organisation;
@@ -91,7 +92,7 @@ TEST_CASE_METHOD(Fixture, "job: another device, account, issuer") {
   CHECK(Refused(foreign) == Status::kUnknownIssuer);
 }
 
-TEST_CASE_METHOD(Fixture,
+TEST_CASE_METHOD(Delivery,
                  "job: sequence zero, replayed, beyond the window, base ahead of the key") {
   CHECK(RefusedWith([](JobHeader& h) { h.seq = 0; }) == Status::kBadFormat);
   CHECK(RefusedWith([](JobHeader& h) { h.seq = kMaxSequence + 1; }) == Status::kBadFormat);
@@ -101,7 +102,7 @@ TEST_CASE_METHOD(Fixture,
   CHECK(RefusedWith([](JobHeader& h) { h.seq = 1; }) == Status::kReplay);
 }
 
-TEST_CASE_METHOD(Fixture, "job: epochs e and e-1 pass, others are WRONG_EPOCH") {
+TEST_CASE_METHOD(Delivery, "job: epochs e and e-1 pass, others are WRONG_EPOCH") {
   CHECK(RefusedWith([](JobHeader& h) { h.recipient_epoch = 0; }) != Status::kOk);
   CHECK(RefusedWith([](JobHeader& h) { h.recipient_epoch = 2; }) == Status::kWrongEpoch);
   const Receipt old = key.receipt;
@@ -118,7 +119,7 @@ TEST_CASE_METHOD(Fixture, "job: epochs e and e-1 pass, others are WRONG_EPOCH") 
 }
 
 TEST_CASE_METHOD(
-    Fixture, "job: any changed byte is refused, with the status of the first check that fails") {
+    Delivery, "job: any changed byte is refused, with the status of the first check that fails") {
   const Blob job = key.SealPassword("taras", "Kobzar-1840");
   const std::pair<std::size_t, Status> rows[] = {
       {0, Status::kBadFormat},        {4, Status::kUnsupportedVersion},
@@ -136,7 +137,7 @@ TEST_CASE_METHOD(
   }
 }
 
-TEST_CASE_METHOD(Fixture, "job: truncated, extended, empty are BAD_FORMAT without a body") {
+TEST_CASE_METHOD(Delivery, "job: truncated, extended, empty are BAD_FORMAT without a body") {
   const Blob job = key.SealPassword("taras", "Kobzar-1840");
   CHECK(Refused({}) == Status::kBadFormat);
   CHECK(Refused(Blob(job.begin(), job.end() - 1)) == Status::kBadFormat);
@@ -145,7 +146,7 @@ TEST_CASE_METHOD(Fixture, "job: truncated, extended, empty are BAD_FORMAT withou
   CHECK(Refused(longer) == Status::kBadFormat);
 }
 
-TEST_CASE_METHOD(Fixture, "job: bodies that break the rule of their type are BAD_PLAINTEXT") {
+TEST_CASE_METHOD(Delivery, "job: bodies that break the rule of their type are BAD_PLAINTEXT") {
   CHECK(Refused(key.Seal(JobType::kSetPassword, Bytes<1>{0})) == Status::kBadPlaintext);
   CHECK(Refused(key.Seal(JobType::kSetPassword, Bytes<2>{1, 'l'})) == Status::kBadPlaintext);
   CHECK(Refused(key.Seal(JobType::kSetPassword, Blob(2, 200))) == Status::kBadPlaintext);
@@ -155,14 +156,14 @@ TEST_CASE_METHOD(Fixture, "job: bodies that break the rule of their type are BAD
   CHECK(Refused(key.Seal(JobType::kCommit, Bytes<16>{1})) == Status::kBadPlaintext);
 }
 
-TEST_CASE_METHOD(Fixture, "job: flags that a type does not have are BAD_FORMAT") {
+TEST_CASE_METHOD(Delivery, "job: flags that a type does not have are BAD_FORMAT") {
   CHECK(Refused(key.SealPassword("taras", "x", kFlagHold | kFlagDropPrevious)) ==
         Status::kBadFormat);
   CHECK(Refused(key.SealPassword("taras", "x", 4)) == Status::kBadFormat);
   CHECK(Refused(key.Seal(JobType::kWipe, Bytes<1>{0}, kFlagHold)) == Status::kBadFormat);
 }
 
-TEST_CASE_METHOD(Fixture, "job: HOLD waits in pending until COMMIT") {
+TEST_CASE_METHOD(Delivery, "job: HOLD waits in pending until COMMIT") {
   key.Deliver(deliver, key.SealPassword("taras", "One-1840"));
   Id held{};
   Bytes<kMaxJobBody> body{};
@@ -176,7 +177,7 @@ TEST_CASE_METHOD(Fixture, "job: HOLD waits in pending until COMMIT") {
   CHECK(deliver.Refresh().slots == 0b011);
 }
 
-TEST_CASE_METHOD(Fixture, "job: DROP erases pending; an immediate password erases it too") {
+TEST_CASE_METHOD(Delivery, "job: DROP erases pending; an immediate password erases it too") {
   for (const bool drop : {true, false}) {
     Id held{};
     Bytes<kMaxJobBody> body{};
@@ -190,7 +191,7 @@ TEST_CASE_METHOD(Fixture, "job: DROP erases pending; an immediate password erase
   }
 }
 
-TEST_CASE_METHOD(Fixture,
+TEST_CASE_METHOD(Delivery,
                  "job: previous is kept, and dropped where the job or the policy says so") {
   key.Deliver(deliver, key.SealPassword("taras", "One-1840"));
   key.Deliver(deliver, key.SealPassword("taras", "Two-1840"));
@@ -204,7 +205,7 @@ TEST_CASE_METHOD(Fixture,
   CHECK(deliver.Refresh().slots == 0b001);
 }
 
-TEST_CASE_METHOD(Fixture,
+TEST_CASE_METHOD(Delivery,
                  "job: ISSUER_ROTATE by the root changes the issuer and revokes the former") {
   const Organisation former = key.organisation;
   Organisation next = former;
@@ -222,7 +223,7 @@ TEST_CASE_METHOD(Fixture,
   CHECK(key.Deliver(session, key.SealPassword("taras", "New-issuer-1")).positive());
 }
 
-TEST_CASE_METHOD(Fixture, "job: the issuer cannot rotate itself, the root cannot set passwords") {
+TEST_CASE_METHOD(Delivery, "job: the issuer cannot rotate itself, the root cannot set passwords") {
   Organisation next = key.organisation;
   next.issuer_cert.issuer_epoch = 2;
   next.issuer_cert.Sign(key.organisation.root);
@@ -236,7 +237,7 @@ TEST_CASE_METHOD(Fixture, "job: the issuer cannot rotate itself, the root cannot
   CHECK(Refused(password) == Status::kUnknownIssuer);
 }
 
-TEST_CASE_METHOD(Fixture,
+TEST_CASE_METHOD(Delivery,
                  "receipt: the journal gives the last sixteen, chained, and no older one") {
   std::vector<Blob> receipts;
   for (int i = 0; i < 18; ++i) {
@@ -257,7 +258,7 @@ TEST_CASE_METHOD(Fixture,
   CHECK(get(key.receipt.receipt_ctr + 1).status == Status::kNoPassword);
 }
 
-TEST_CASE_METHOD(Fixture,
+TEST_CASE_METHOD(Delivery,
                  "job: WIPE erases; its receipt can be had; the key can be enrolled anew") {
   key.Deliver(deliver, key.SealPassword("taras", "Kobzar-1840"));
   const Blob wipe = key.Seal(JobType::kWipe, Bytes<1>{0});
@@ -281,7 +282,7 @@ TEST_CASE_METHOD(Fixture,
   CHECK(again.receipt.receipt_ctr == 1);
 }
 
-TEST_CASE_METHOD(Fixture, "job: what was stored survives SIGKILL and unplugging") {
+TEST_CASE_METHOD(Delivery, "job: what was stored survives SIGKILL and unplugging") {
   key.Deliver(deliver, key.SealPassword("taras", "Kobzar-1840"));
   simulator.KillAndRestart();
   simulator.Control("unplug");

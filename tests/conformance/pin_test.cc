@@ -6,9 +6,8 @@
 namespace keyferry::conformance {
 namespace {
 
-struct Fixture {
-  explicit Fixture(const std::string& touch = "auto")
-      : simulator(touch), wire(simulator.socket()) {}
+struct Vault {
+  explicit Vault(const std::string& touch = "auto") : simulator(touch), wire(simulator.socket()) {}
   Simulator simulator;
   Wire wire;
   Enrolled key = Enrol(wire);
@@ -35,7 +34,7 @@ std::string PasswordOf(const Response& response) {
   return released ? std::string(released->password.begin(), released->password.end()) : "";
 }
 
-TEST_CASE_METHOD(Fixture, "pin: the activation code sets it, once") {
+TEST_CASE_METHOD(Vault, "pin: the activation code sets it, once") {
   Session login = Login();
   CHECK(Verify(login, kPin).status == Status::kPinRequired);
   CHECK(SetPinWith(login, kCode, kPin).status == Status::kOk);
@@ -44,7 +43,7 @@ TEST_CASE_METHOD(Fixture, "pin: the activation code sets it, once") {
   CHECK(wire.ReadInfo(wire.Open()).state == KeyState::kReady);
 }
 
-TEST_CASE_METHOD(Fixture, "pin: three wrong activation codes lock the key, across power cycles") {
+TEST_CASE_METHOD(Vault, "pin: three wrong activation codes lock the key, across power cycles") {
   {
     Session login = Login();
     CHECK(SetPinWith(login, "WRONG-CODE", kPin).body == Blob{2});
@@ -63,8 +62,7 @@ TEST_CASE_METHOD(Fixture, "pin: three wrong activation codes lock the key, acros
 }
 
 TEST_CASE_METHOD(
-    Fixture,
-    "pin: too short for the policy, too long, bad padding are BAD_FORMAT and cost no try") {
+    Vault, "pin: too short for the policy, too long, bad padding are BAD_FORMAT and cost no try") {
   Session login = Login();
   CHECK(SetPinWith(login, kCode, "12345").status == Status::kBadFormat);
   Blob padded = Concat({CodeField(kCode), PinField(kPin)});
@@ -75,7 +73,7 @@ TEST_CASE_METHOD(
   CHECK(Verify(login, "123").status == Status::kBadFormat);
 }
 
-TEST_CASE_METHOD(Fixture, "pin: a wrong one counts down, the right one restores") {
+TEST_CASE_METHOD(Vault, "pin: a wrong one counts down, the right one restores") {
   SetPin(wire, key);
   Session login = Login();
   const Response wrong = Verify(login, "999999");
@@ -86,7 +84,7 @@ TEST_CASE_METHOD(Fixture, "pin: a wrong one counts down, the right one restores"
   CHECK(right.body == Blob{8});
 }
 
-TEST_CASE_METHOD(Fixture,
+TEST_CASE_METHOD(Vault,
                  "pin: three wrong in a power cycle block until the next, eight in all lock") {
   SetPin(wire, key);
   {
@@ -112,7 +110,7 @@ TEST_CASE_METHOD(Fixture,
   }
 }
 
-TEST_CASE_METHOD(Fixture, "pin: change needs the old one") {
+TEST_CASE_METHOD(Vault, "pin: change needs the old one") {
   SetPin(wire, key);
   Session login = Login();
   CHECK(login.Request(Op::kPinChange, Concat({PinField("999999"), PinField("135791")})).status ==
@@ -123,8 +121,7 @@ TEST_CASE_METHOD(Fixture, "pin: change needs the old one") {
   CHECK(Verify(login, "135791").status == Status::kOk);
 }
 
-TEST_CASE_METHOD(Fixture,
-                 "release: PIN and touch give login and password; each PIN releases once") {
+TEST_CASE_METHOD(Vault, "release: PIN and touch give login and password; each PIN releases once") {
   SetPin(wire, key);
   Store("Kobzar-1840");
   Session login = Login();
@@ -138,8 +135,7 @@ TEST_CASE_METHOD(Fixture,
   CHECK(login.Request(Op::kRelease, ReleaseBody(key.account_id, 0)).status == Status::kPinRequired);
 }
 
-TEST_CASE_METHOD(Fixture,
-                 "release: a password stored before the PIN was set, and after a restart") {
+TEST_CASE_METHOD(Vault, "release: a password stored before the PIN was set, and after a restart") {
   Store("Before-PIN-1840");
   SetPin(wire, key);
   simulator.KillAndRestart();
@@ -150,7 +146,7 @@ TEST_CASE_METHOD(Fixture,
         "Before-PIN-1840");
 }
 
-TEST_CASE_METHOD(Fixture, "release: empty slots, another account, a slot that does not exist") {
+TEST_CASE_METHOD(Vault, "release: empty slots, another account, a slot that does not exist") {
   SetPin(wire, key);
   Session login = Login();
   REQUIRE(Verify(login, kPin).status == Status::kOk);
@@ -161,7 +157,7 @@ TEST_CASE_METHOD(Fixture, "release: empty slots, another account, a slot that do
   CHECK(login.Request(Op::kRelease, ReleaseBody(key.account_id, 0)).status == Status::kNoPassword);
 }
 
-TEST_CASE_METHOD(Fixture, "release: previous stays until the new one is confirmed") {
+TEST_CASE_METHOD(Vault, "release: previous stays until the new one is confirmed") {
   SetPin(wire, key);
   Store("One-1840");
   Store("Two-1840");
@@ -177,7 +173,7 @@ TEST_CASE_METHOD(Fixture, "release: previous stays until the new one is confirme
   CHECK(login.Refresh().slots == 0b001);
 }
 
-TEST_CASE_METHOD(Fixture, "release: a held password cannot be released") {
+TEST_CASE_METHOD(Vault, "release: a held password cannot be released") {
   SetPin(wire, key);
   Session deliver = Deliverer();
   key.Deliver(deliver, key.SealPassword("taras", "Held-1840", kFlagHold));
@@ -186,7 +182,7 @@ TEST_CASE_METHOD(Fixture, "release: a held password cannot be released") {
   CHECK(login.Request(Op::kRelease, ReleaseBody(key.account_id, 0)).status == Status::kNoPassword);
 }
 
-TEST_CASE_METHOD(Fixture, "pin: PIN_UNBLOCK forgets PIN and passwords and takes a new code") {
+TEST_CASE_METHOD(Vault, "pin: PIN_UNBLOCK forgets PIN and passwords and takes a new code") {
   SetPin(wire, key);
   Store("Kobzar-1840");
   const std::string code = "NEWC-ODE2-NEWC-ODE3";
@@ -201,7 +197,7 @@ TEST_CASE_METHOD(Fixture, "pin: PIN_UNBLOCK forgets PIN and passwords and takes 
   CHECK(SetPinWith(login, code, "654321").status == Status::kOk);
 }
 
-TEST_CASE_METHOD(Fixture,
+TEST_CASE_METHOD(Vault,
                  "assert: signed, with what was really done, and only what the role may say") {
   SetPin(wire, key);
   AssertRequest request;
@@ -291,7 +287,7 @@ TEST_CASE("touch: a key that nobody touches answers TOUCH_TIMEOUT after fifteen 
   CHECK(answer.keepalives > 10);
 }
 
-TEST_CASE_METHOD(Fixture, "wipe: WIPE_LOCAL erases and leaves its receipt") {
+TEST_CASE_METHOD(Vault, "wipe: WIPE_LOCAL erases and leaves its receipt") {
   SetPin(wire, key);
   Store("Kobzar-1840");
   Session login = Login();

@@ -6,8 +6,6 @@
 namespace keyferry::conformance {
 namespace {
 
-constexpr auto kError = static_cast<std::uint8_t>(FrameCommand::kError);
-
 bool IsError(const Message& message, FrameError error) {
   return message.command == kError && message.data == Blob{static_cast<std::uint8_t>(error)};
 }

@@ -14,10 +14,6 @@ namespace {
 using namespace keyferry::sim;
 using namespace keyferry::sim::test;
 
-class NoProgress : public Progress {
-  void OnProgress() override {}
-};
-
 const FlashImage& Enrolled() {
   static const FlashImage image = [] {
     Bench bench;

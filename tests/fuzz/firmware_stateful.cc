@@ -15,7 +15,6 @@ using namespace keyferry::sim;
 using namespace keyferry::sim::test;
 using keyferry::protocol::JobType;
 
-constexpr char kPin[] = "482916";
 constexpr std::size_t kMaxCommands = 8;
 
 void Must(bool ok, int line = __builtin_LINE()) {

@@ -39,7 +39,7 @@ FakeAgent::Script InsteadOfReady(Datagram answer) {
   };
 }
 
-FakeAgent::Script AfterPin(std::vector<Datagram> answers, bool stay = true) {
+FakeAgent::Script AnswersAfterPin(std::vector<Datagram> answers, bool stay = true) {
   return [answers, stay](FakeAgent::Peer& peer) {
     peer.Receive();
     peer.Send(ReadyMessage());
@@ -70,27 +70,29 @@ std::vector<Fault> Faults() {
        InsteadOfReady(Damaged(RefusalMessage(Problem::kLocked, "\x41\x42"), 6, 0x1B)), false},
       {"ERROR of an unknown kind",
        InsteadOfReady(Damaged(RefusalMessage(Problem::kLocked, "no"), 2, 99)), false},
-      {"closes after the PIN", AfterPin({}, false)},
-      {"never answers the PIN", AfterPin({})},
-      {"closes while it waits for touch", AfterPin({Bare(Type::kTouch)}, false)},
-      {"garbage for the password", AfterPin({{0xFF, 0xFF}})},
-      {"password of length 0", AfterPin({Damaged(Damaged(released, 10, 0), 11, 0)})},
-      {"password longer than its field", AfterPin({Damaged(Damaged(released, 10, 1), 11, 1)})},
-      {"password of a wrong length", AfterPin({Damaged(released, 11, 3)})},
-      {"NUL inside the password", AfterPin({Damaged(released, 14, 0)})},
-      {"RELEASED cut short", AfterPin({Resized(released, released.size() - 1)})},
-      {"RELEASED too long", AfterPin({Resized(released, released.size() + 1)})},
-      {"RELEASED with seq 0", AfterPin({Damaged(released, 9, 0)})},
-      {"RELEASED with a negative seq", AfterPin({Damaged(released, 2, 0x80)})},
-      {"DONE for a login", AfterPin({Bare(Type::kDone)})},
-      {"READY again", AfterPin({ready})},
-      {"TOUCH twice", AfterPin({Bare(Type::kTouch), Bare(Type::kTouch)})},
-      {"a message for agents", AfterPin({Bare(Type::kCancel)})},
-      {"the other caller's answer", AfterPin({geteuid() == 0 ? Bare(Type::kYes) : released})},
+      {"closes after the PIN", AnswersAfterPin({}, false)},
+      {"never answers the PIN", AnswersAfterPin({})},
+      {"closes while it waits for touch", AnswersAfterPin({Bare(Type::kTouch)}, false)},
+      {"garbage for the password", AnswersAfterPin({{0xFF, 0xFF}})},
+      {"password of length 0", AnswersAfterPin({Damaged(Damaged(released, 10, 0), 11, 0)})},
+      {"password longer than its field",
+       AnswersAfterPin({Damaged(Damaged(released, 10, 1), 11, 1)})},
+      {"password of a wrong length", AnswersAfterPin({Damaged(released, 11, 3)})},
+      {"NUL inside the password", AnswersAfterPin({Damaged(released, 14, 0)})},
+      {"RELEASED cut short", AnswersAfterPin({Resized(released, released.size() - 1)})},
+      {"RELEASED too long", AnswersAfterPin({Resized(released, released.size() + 1)})},
+      {"RELEASED with seq 0", AnswersAfterPin({Damaged(released, 9, 0)})},
+      {"RELEASED with a negative seq", AnswersAfterPin({Damaged(released, 2, 0x80)})},
+      {"DONE for a login", AnswersAfterPin({Bare(Type::kDone)})},
+      {"READY again", AnswersAfterPin({ready})},
+      {"TOUCH twice", AnswersAfterPin({Bare(Type::kTouch), Bare(Type::kTouch)})},
+      {"a message for agents", AnswersAfterPin({Bare(Type::kCancel)})},
+      {"the other caller's answer",
+       AnswersAfterPin({geteuid() == 0 ? Bare(Type::kYes) : released})},
   };
   for (int problem = 1; problem <= static_cast<int>(Problem::kFailed); ++problem) {
-    faults.push_back(
-        {"an honest refusal", AfterPin({RefusalMessage(static_cast<Problem>(problem), "No.")})});
+    faults.push_back({"an honest refusal",
+                      AnswersAfterPin({RefusalMessage(static_cast<Problem>(problem), "No.")})});
     faults.push_back({"an early refusal",
                       InsteadOfReady(RefusalMessage(static_cast<Problem>(problem), "No.")), false});
   }

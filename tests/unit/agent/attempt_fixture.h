@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -14,6 +16,8 @@ namespace keyferry::test {
 
 namespace login = daemon::login;
 using Datagram = std::vector<std::uint8_t>;
+inline constexpr uid_t kAlice = 1000;
+inline constexpr uid_t kBob = 1001;
 
 // A folder of its own, gone at the end.
 class TemporaryDirectory {

@@ -15,9 +15,6 @@ using protocol::Op;
 
 namespace {
 
-constexpr uid_t kAlice = 1000;
-constexpr uid_t kBob = 1001;
-
 struct CallerWorld : AgentWorld {
   CallerWorld() {
     daemon.question = login::QuestionAtHand{{5}, {6, 7}, "Anna Agent (anna)", "INC-1", "forgot it"};

@@ -14,8 +14,6 @@ using protocol::Status;
 
 namespace {
 
-constexpr uid_t kAlice = 1000;
-constexpr uid_t kBob = 1001;
 constexpr uid_t kNobody = 4242;
 
 // HELLO, PIN, and everything that came afterwards.

@@ -10,14 +10,14 @@
 using namespace keyferry;
 using namespace keyferry::daemon;
 using test::FakeKey;
+using test::kAsker;
+using test::kInfo;
 using test::WorkstationRig;
 
 namespace {
 
-const std::string kA = "/key/a";
-const Asker kAsker{"tester", 42};
+const std::string kPlace = "/key/a";
 constexpr auto kMessage = static_cast<std::uint8_t>(protocol::FrameCommand::kMsg);
-constexpr auto kInfo = static_cast<std::uint8_t>(protocol::FrameCommand::kInfo);
 const device::Patience kLong{std::chrono::seconds(20), std::chrono::seconds(20)};
 
 struct HasKey {
@@ -28,8 +28,8 @@ struct HasKey {
 struct Desk : HasKey, WorkstationRig {
   Desk() {
     workstation->OnKey(KeyEventOf(key));
-    Attach(kA, key);
-    REQUIRE(Until(kA, [](const KeyReport& report) { return report.standing == "active"; }));
+    Attach(kPlace, key);
+    REQUIRE(Until(kPlace, [](const KeyReport& report) { return report.standing == "active"; }));
   }
   void Raise() { workstation->OnAlarm({2, true, 1'800'000'000}); }
   void End() { workstation->OnAlarm({3, false, 1'800'000'000}); }
@@ -46,9 +46,9 @@ TEST_CASE("alarm: a job stays in the spool while it stands, and goes to the key 
   desk.workstation->OnKey(desk.KeyEventOf(desk.key));
   desk.workstation->OnConnected({});
   desk.workstation->OnAlarm({2, true, 1'800'000'000});
-  desk.Remove(kA);
-  desk.Attach(kA, desk.key);
-  REQUIRE(desk.Until(kA, [](const KeyReport& report) { return report.standing == "active"; }));
+  desk.Remove(kPlace);
+  desk.Attach(kPlace, desk.key);
+  REQUIRE(desk.Until(kPlace, [](const KeyReport& report) { return report.standing == "active"; }));
   CHECK(desk.key.stored.empty());
   CHECK(desk.spool->Counts().jobs == 1);
   desk.End();
@@ -106,7 +106,7 @@ TEST_CASE("alarm: relays that are open are ended, and carry nothing any more") {
   desk.Raise();
   {
     const std::scoped_lock lock(mutex);
-    CHECK(ended == std::vector<std::string>{kA});
+    CHECK(ended == std::vector<std::string>{kPlace});
   }
   // Nothing passes through it even where its program keeps it.
   const int handshakes = desk.key.handshakes;

@@ -12,7 +12,8 @@ using daemon::cli::CallerWatch;
 
 namespace {
 
-CallerEvent Asks(std::uint8_t request, std::uint8_t challenge, const std::string& login = "alice") {
+CallerEvent TouchAsked(std::uint8_t request, std::uint8_t challenge,
+                       const std::string& login = "alice") {
   CallerEvent event;
   event.request[0] = request;
   event.challenge[0] = challenge;
@@ -61,7 +62,7 @@ TEST_CASE("asked: each question of the help desk is shown once, and once more wh
   CallerWatch watch = daemon.Watch(shown);
   REQUIRE(watch.Look());
   CHECK(shown.texts.empty());
-  daemon.questions.Put(Asks(1, 1), daemon.now);
+  daemon.questions.Put(TouchAsked(1, 1), daemon.now);
   for (int i = 0; i < 3; ++i) REQUIRE(watch.Look());
   REQUIRE(shown.texts.size() == 1);
   for (const char* part : {"Anna Agent (anna)", "alice", "INC-1", "forgot it",
@@ -70,13 +71,13 @@ TEST_CASE("asked: each question of the help desk is shown once, and once more wh
     CHECK(shown.texts[0].find(part) != std::string::npos);
   }
   CHECK(shown.limits[0] == 180s);
-  daemon.questions.Put(Asks(1, 1), daemon.now);  // the server sent it again
+  daemon.questions.Put(TouchAsked(1, 1), daemon.now);  // the server sent it again
   REQUIRE(watch.Look());
   CHECK(shown.texts.size() == 1);
-  daemon.questions.Put(Asks(1, 2), daemon.now);  // the agent asked again
+  daemon.questions.Put(TouchAsked(1, 2), daemon.now);  // the agent asked again
   REQUIRE(watch.Look());
   CHECK(shown.texts.size() == 2);
-  daemon.questions.Put(Asks(2, 3, "bob"), daemon.now);
+  daemon.questions.Put(TouchAsked(2, 3, "bob"), daemon.now);
   daemon.now += 100s;
   REQUIRE(watch.Look());
   REQUIRE(shown.texts.size() == 3);
@@ -88,15 +89,15 @@ TEST_CASE("asked: what is over is not shown") {
   Daemon daemon;
   Shown shown;
   CallerWatch watch = daemon.Watch(shown);
-  daemon.questions.Put(Asks(1, 1), daemon.now);
-  daemon.questions.Put(Asks(2, 2), daemon.now);
+  daemon.questions.Put(TouchAsked(1, 1), daemon.now);
+  daemon.questions.Put(TouchAsked(2, 2), daemon.now);
   REQUIRE(watch.Look());
   CHECK(shown.texts.size() == 2);
-  daemon.questions.Put(Asks(3, 3), daemon.now);
-  daemon.questions.Remove(Asks(3, 3).request);
+  daemon.questions.Put(TouchAsked(3, 3), daemon.now);
+  daemon.questions.Remove(TouchAsked(3, 3).request);
   REQUIRE(watch.Look());
   daemon.now += 180s;
-  daemon.questions.Put(Asks(4, 4), daemon.now - 180s);
+  daemon.questions.Put(TouchAsked(4, 4), daemon.now - 180s);
   REQUIRE(watch.Look());
   CHECK(shown.texts.size() == 2);
 }
@@ -106,20 +107,20 @@ TEST_CASE("asked: an older question is not shown again, a new daemon's first one
   Daemon* there = &daemon;
   Shown shown;
   CallerWatch watch([&](const std::string& request) { return there->Ask(request); }, shown);
-  daemon.questions.Put(Asks(1, 1), daemon.now);
-  daemon.questions.Put(Asks(2, 2), daemon.now);
+  daemon.questions.Put(TouchAsked(1, 1), daemon.now);
+  daemon.questions.Put(TouchAsked(2, 2), daemon.now);
   REQUIRE(watch.Look());
   CHECK(shown.texts.size() == 2);
-  daemon.questions.Remove(Asks(2, 2).request);
+  daemon.questions.Remove(TouchAsked(2, 2).request);
   REQUIRE(watch.Look());
   CHECK(shown.texts.size() == 2);
-  again.questions.Put(Asks(1, 1), again.now);
+  again.questions.Put(TouchAsked(1, 1), again.now);
   there = &again;
   REQUIRE(watch.Look());
   CHECK(shown.texts.size() == 3);
   // Without being told, a daemon counts from the time.
   CallerQuestions usual;
-  usual.Put(Asks(1, 1), again.now);
+  usual.Put(TouchAsked(1, 1), again.now);
   CHECK(usual.All(again.now).front().number > 1'000'000'000'000'000u);
   again.down = true;
   CHECK(watch.Look().error().code == ErrorCode::kUnavailable);
@@ -127,7 +128,7 @@ TEST_CASE("asked: an older question is not shown again, a new daemon's first one
 
 TEST_CASE("asked: what an answer is made of is not told, and what is told disturbs no terminal") {
   Daemon daemon;
-  CallerEvent event = Asks(1, 0xAB);
+  CallerEvent event = TouchAsked(1, 0xAB);
   event.reason = "a\nb\x1b";
   daemon.questions.Put(event, daemon.now);
   const std::string answer = FormatAsked(daemon.questions.All(daemon.now));

@@ -12,12 +12,12 @@ using namespace keyferry::daemon;
 
 namespace {
 
-struct Rig {
+struct ConfigRig {
   test::TempDir dir;
   std::string good = "server_url = \"https://keys.example:8443\"\nserver_ca = \"" +
                      (dir / "ca.pem") +
                      "\"\nstate_dir = \"/var/lib/k\"\nsocket = \"/run/k/daemon.sock\"\n";
-  Rig() {
+  ConfigRig() {
     std::ofstream(dir / "ca.pem") << "x";
     chmod((dir / "ca.pem").c_str(), 0644);
   }
@@ -31,7 +31,7 @@ struct Rig {
 }  // namespace
 
 TEST_CASE("a whole configuration is read") {
-  Rig rig;
+  ConfigRig rig;
   const auto config = rig.Load(rig.good +
                                "allow_users = [0, \"root\", 1234]\nallow_seat = true\n"
                                "name = \"Büro 7\"\nlog_level = \"debug\"\nagent_wait = 0\n"
@@ -59,7 +59,7 @@ TEST_CASE("a whole configuration is read") {
 }
 
 TEST_CASE("each mistake is refused with its line") {
-  Rig rig;
+  ConfigRig rig;
   const auto refused = [&](const std::string& line, const std::string& words) {
     const auto config = rig.Load(rig.good + line + "\n");
     REQUIRE_FALSE(config);
@@ -103,7 +103,7 @@ TEST_CASE("each mistake is refused with its line") {
 }
 
 TEST_CASE("missing keys, wrong addresses and open files are refused") {
-  Rig rig;
+  ConfigRig rig;
   CHECK(rig.Load("").error().message.find("`server_url` is missing") != std::string::npos);
   for (const char* url : {"http://keys", "https://", "https://a/b", "https://a?b", "https://u@a"}) {
     CHECK(rig.Load("server_url = \"" + std::string(url) + "\"\n" +

@@ -8,12 +8,12 @@
 using namespace keyferry;
 using namespace keyferry::daemon;
 using test::FakeKey;
+using test::kInfo;
 using test::WorkstationRig;
 
 namespace {
 
-const std::string kKey = "/dev/hidraw0";
-constexpr auto kInfo = static_cast<std::uint8_t>(protocol::FrameCommand::kInfo);
+const std::string kNode = "/dev/hidraw0";
 
 std::size_t Entries(const char* folder) {
   std::size_t count = 0;
@@ -31,8 +31,8 @@ TEST_CASE("deliveries and local programs share the key: neither waits for the ot
   FakeKey key;
   WorkstationRig rig;
   rig.workstation->OnKey(rig.KeyEventOf(key));
-  rig.Attach(kKey, key);
-  REQUIRE(rig.Until(kKey, Active));
+  rig.Attach(kNode, key);
+  REQUIRE(rig.Until(kNode, Active));
   std::atomic<bool> ended = false;
   std::atomic<int> served[kPrograms] = {};
   std::vector<std::thread> programs;
@@ -61,8 +61,8 @@ TEST_CASE("who asks while all channels are in use waits a moment for one that co
   FakeKey key;
   WorkstationRig rig;
   rig.workstation->OnKey(rig.KeyEventOf(key));
-  rig.Attach(kKey, key);
-  REQUIRE(rig.Until(kKey, Active));
+  rig.Attach(kNode, key);
+  REQUIRE(rig.Until(kNode, Active));
   std::vector<RelayGrant> grants;
   for (int i = 0; i < 3; ++i) {
     auto grant = rig.workstation->OpenRelayFor("alice", {"tester", i});
@@ -121,8 +121,8 @@ TEST_CASE("a device that floods is given up again and again, and another one is 
   rig.workstation->OnKey(rig.KeyEventOf(bad));
   rig.Attach("/bad", bad);
   REQUIRE(rig.Until("/bad", Active));
-  rig.Attach(kKey, good);
-  REQUIRE(rig.Until(kKey, Active));
+  rig.Attach(kNode, good);
+  REQUIRE(rig.Until(kNode, Active));
   protocol::Report noise{};
   noise.fill(0xEE);
   for (std::uint64_t seq = 1; seq <= 3; ++seq) {

@@ -51,15 +51,15 @@ class Peer {
   const int fd_;
 };
 
-struct Rig : test::WorkstationRig {
-  Rig() {
+struct IpcRig : test::WorkstationRig {
+  IpcRig() {
     REQUIRE(server.Start());
     key_gone = [this](const std::string& place) { server.KeyGone(place); };
     workstation->OnKey(KeyEventOf(key));
     Attach("/key/a", key);
     NextPost(Post::kKeys);
   }
-  ~Rig() { workstation->Stop(); }
+  ~IpcRig() { workstation->Stop(); }
 
   std::string Ask(const std::string& request) {
     return *AskDaemon(path, request, std::chrono::seconds(10));
@@ -81,7 +81,7 @@ const Bytes kInvalidCommand = Datagram(FrameCommand::kError, {1});
 }  // namespace
 
 TEST_CASE("status, and what is no request") {
-  Rig rig;
+  IpcRig rig;
   CHECK(rig.Ask(R"({"op":"status"})").find("\"known\":true") != std::string::npos);
   CHECK(rig.Ask("hello").find("invalid_request") != std::string::npos);
   Peer peer(rig.path);
@@ -91,7 +91,7 @@ TEST_CASE("status, and what is no request") {
 }
 
 TEST_CASE("the login agent learns what the help desk asks, and carries the answer") {
-  Rig rig;
+  IpcRig rig;
   CHECK_THAT(rig.Ask(R"({"op":"caller","login":"alice"})"), Catch::Contains("not_found"));
   CallerEvent event;
   event.request = {5};
@@ -116,7 +116,7 @@ TEST_CASE("the login agent learns what the help desk asks, and carries the answe
 }
 
 TEST_CASE("a relay ferries what it may and nothing else") {
-  Rig rig;
+  IpcRig rig;
   Peer peer(rig.path);
   peer.Send(R"({"op":"relay","login":"alice"})");
   const std::string answer = peer.ReadText();
@@ -146,7 +146,7 @@ TEST_CASE("a relay ferries what it may and nothing else") {
 }
 
 TEST_CASE("a relay to a key that is not there is refused, and one ends with its key") {
-  Rig rig;
+  IpcRig rig;
   CHECK(rig.Ask(R"({"op":"relay","login":"nobody"})").find("not_found") != std::string::npos);
   CHECK(rig.Ask(R"({"op":"relay","device_id":")" + Hex(Id{9}) + "\"}").find("not_found") !=
         std::string::npos);
@@ -158,7 +158,7 @@ TEST_CASE("a relay to a key that is not there is refused, and one ends with its 
 }
 
 TEST_CASE("a key that does not answer a relay is told as a time-out") {
-  Rig rig;
+  IpcRig rig;
   Peer peer(rig.path);
   peer.Send(R"({"op":"relay","login":"alice"})");
   REQUIRE_FALSE(peer.Read().empty());
@@ -171,7 +171,7 @@ TEST_CASE("a key that does not answer a relay is told as a time-out") {
 }
 
 TEST_CASE("relays and deliveries share the key") {
-  Rig rig;
+  IpcRig rig;
   auto relays = std::async(std::launch::async, [&] {
     Peer peer(rig.path);
     peer.Send(R"({"op":"relay","login":"alice"})");
@@ -191,7 +191,7 @@ TEST_CASE("relays and deliveries share the key") {
 }
 
 TEST_CASE("a key takes a bounded number of relays; closing one makes room") {
-  Rig rig;
+  IpcRig rig;
   std::vector<std::unique_ptr<Peer>> peers;
   std::string answer;
   for (int i = 0; i < 4; ++i) {
@@ -212,7 +212,7 @@ TEST_CASE("a key takes a bounded number of relays; closing one makes room") {
 
 TEST_CASE("another user gets the status, notices of their own, and nothing else") {
   if (geteuid() != 0) return;  // needs a second user
-  Rig rig;
+  IpcRig rig;
   std::filesystem::permissions(rig.dir.path, static_cast<std::filesystem::perms>(0755));
   const auto as_nobody = [&](const std::string& request) {
     int fds[2];
@@ -262,7 +262,7 @@ TEST_CASE("another user gets the status, notices of their own, and nothing else"
 }
 
 TEST_CASE("a second server at the path is refused; a dead one's socket is replaced") {
-  Rig rig;
+  IpcRig rig;
   IpcServer second({rig.path, {}}, *rig.workstation);
   const auto refused = second.Start();
   REQUIRE_FALSE(refused);
@@ -282,7 +282,7 @@ TEST_CASE("a second server at the path is refused; a dead one's socket is replac
 
 TEST_CASE("a user who is neither trusted nor at the seat gets nothing; one at the seat a relay") {
   if (geteuid() != 0) return;  // only root can become others
-  Rig rig;
+  IpcRig rig;
   const auto ask_as_nobody = [&](const std::string& socket_path, const std::string& request) {
     int answer[2];
     REQUIRE(pipe(answer) == 0);
@@ -314,7 +314,7 @@ TEST_CASE("a user who is neither trusted nor at the seat gets nothing; one at th
 }
 
 TEST_CASE("a program that dies while the key waits for its touch frees the key") {
-  Rig rig;
+  IpcRig rig;
   {
     Peer peer(rig.path);
     peer.Send(R"({"op":"relay","login":"alice"})");

@@ -12,7 +12,7 @@ using namespace keyferry::daemon;
 
 namespace {
 
-struct Rig {
+struct SpoolRig {
   test::TempDir dir;
   std::vector<std::string> warnings;
   std::unique_ptr<Spool> spool = Open();
@@ -39,7 +39,7 @@ struct Rig {
 }  // namespace
 
 TEST_CASE("jobs come back by seq, also after a restart") {
-  Rig rig;
+  SpoolRig rig;
   REQUIRE(rig.spool->PutJob(rig.Job(3, 30)));
   REQUIRE(rig.spool->PutJob(rig.Job(1, 20)));
   REQUIRE(rig.spool->PutJob(rig.Job(2, 10, {7})));
@@ -54,7 +54,7 @@ TEST_CASE("jobs come back by seq, also after a restart") {
 }
 
 TEST_CASE("a job must be what it is said to be, and stay so") {
-  Rig rig;
+  SpoolRig rig;
   auto job = rig.Job(1, 5);
   SECTION("another seq") { job.seq = 6; }
   SECTION("another key") { job.device = {8}; }
@@ -65,7 +65,7 @@ TEST_CASE("a job must be what it is said to be, and stay so") {
 }
 
 TEST_CASE("the same job twice is one; another under its id is refused") {
-  Rig rig;
+  SpoolRig rig;
   const auto job = rig.Job(1, 5);
   REQUIRE(rig.spool->PutJob(job));
   CHECK(rig.spool->PutJob(job));
@@ -74,7 +74,7 @@ TEST_CASE("the same job twice is one; another under its id is refused") {
 }
 
 TEST_CASE("a finished job leaves its receipt until the server has it") {
-  Rig rig;
+  SpoolRig rig;
   const auto job = rig.Job(1, 5);
   REQUIRE(rig.spool->PutJob(job));
   REQUIRE(rig.spool->FinishJob(job.job, job.device, rig.Receipt(2)));
@@ -95,7 +95,7 @@ TEST_CASE("a finished job leaves its receipt until the server has it") {
 }
 
 TEST_CASE("of logins the highest is kept until it was told") {
-  Rig rig;
+  SpoolRig rig;
   REQUIRE(rig.spool->PutUsed({1}, 5));
   REQUIRE(rig.spool->PutUsed({1}, 4));
   CHECK(rig.spool->Used().at({1}) == 5);
@@ -107,7 +107,7 @@ TEST_CASE("of logins the highest is kept until it was told") {
 }
 
 TEST_CASE("damaged and foreign files are set aside, the rest goes on") {
-  Rig rig;
+  SpoolRig rig;
   REQUIRE(rig.spool->PutJob(rig.Job(1, 5)));
   REQUIRE(rig.spool->PutJob(rig.Job(2, 6)));
   std::ofstream(rig.dir / ("spool/jobs/" + Hex(Id{1}) + ".job"), std::ios::app) << "x";
@@ -121,7 +121,7 @@ TEST_CASE("damaged and foreign files are set aside, the rest goes on") {
 }
 
 TEST_CASE("the remains of an interrupted write are not seen") {
-  Rig rig;
+  SpoolRig rig;
   std::ofstream(rig.dir / ("spool/jobs/." + Hex(Id{1}) + ".job.tmp")) << "half";
   rig.spool = rig.Open();
   CHECK(rig.spool->Counts().jobs == 0);
@@ -130,7 +130,7 @@ TEST_CASE("the remains of an interrupted write are not seen") {
 }
 
 TEST_CASE("the spool is bounded") {
-  Rig rig;
+  SpoolRig rig;
   for (std::size_t i = 0; i < Spool::kMaxJobs; ++i) {
     const Id id{static_cast<std::uint8_t>(i), static_cast<std::uint8_t>(i >> 8), 1};
     REQUIRE(rig.spool->PutJob(

@@ -15,6 +15,9 @@
 
 namespace keyferry::test {
 
+inline const daemon::Asker kAsker{"tester", 42};
+inline constexpr auto kInfo = static_cast<std::uint8_t>(protocol::FrameCommand::kInfo);
+
 // Tells of keys when the test says so.
 class ScriptedDiscovery final : public device::Discovery {
  public:

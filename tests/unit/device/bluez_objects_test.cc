@@ -20,7 +20,7 @@ const std::string kKey = kHci + "/dev_AA_BB_CC_DD_EE_01";
 const std::string kService = kKey + "/service0010";
 using Texts = std::vector<std::string>;
 
-struct Rig {
+struct ObjectsRig {
   std::vector<std::string> notes;
   BluezObjects objects{[this](const std::string& line) { notes.push_back(line); }};
 
@@ -64,7 +64,7 @@ struct Rig {
 }  // namespace
 
 TEST_CASE("a key is present when everything about it is", "[ble]") {
-  Rig rig;
+  ObjectsRig rig;
   rig.Adapter();
   rig.Key();
   CHECK_FALSE(rig.objects.IsPresent(kKey));
@@ -83,7 +83,7 @@ TEST_CASE("a key is present when everything about it is", "[ble]") {
 }
 
 TEST_CASE("paired without a bond is no key", "[ble]") {
-  Rig rig;
+  ObjectsRig rig;
   rig.Adapter();
   rig.Gatt();
   rig.Key("Bonded", false);
@@ -108,7 +108,7 @@ TEST_CASE("what has the wrong type or does not fit is refused by name", "[ble]")
   };
   for (const auto& [name, value] : wrong) {
     CAPTURE(name);
-    Rig rig;
+    ObjectsRig rig;
     rig.Adapter();
     rig.Gatt();
     rig.Key(name, value);
@@ -127,7 +127,7 @@ TEST_CASE("what has the wrong type or does not fit is refused by name", "[ble]")
 }
 
 TEST_CASE("missing properties and impossible paths are refused", "[ble]") {
-  Rig rig;
+  ObjectsRig rig;
   for (const char* name : {"Adapter", "Paired", "Connected", "ServicesResolved"}) {
     auto properties = rig.Device();
     properties.erase(name);
@@ -146,7 +146,7 @@ TEST_CASE("missing properties and impossible paths are refused", "[ble]") {
 }
 
 TEST_CASE("a device's name is made printable", "[ble]") {
-  Rig rig;
+  ObjectsRig rig;
   rig.Key("Alias", "a\nb\x1b[31m" + std::string(200, 'c'));
   const std::string name = rig.objects.devices().at(kKey).name;
   CHECK(name.size() == 64);
@@ -155,7 +155,7 @@ TEST_CASE("a device's name is made printable", "[ble]") {
 
 TEST_CASE("two key services, or a characteristic that cannot do its part, are no endpoint",
           "[ble]") {
-  Rig rig;
+  ObjectsRig rig;
   rig.Adapter();
   rig.Key();
   rig.Gatt();
@@ -165,13 +165,13 @@ TEST_CASE("two key services, or a characteristic that cannot do its part, are no
   CHECK(rig.objects.IsPresent(kKey));
   rig.Characteristic(kService, "char0030", device::kKeyWrite, "write-without-response");
   CHECK_FALSE(rig.objects.IsPresent(kKey));
-  Rig weak;
+  ObjectsRig weak;
   weak.Characteristic(kService, "char0011", device::kKeyWrite, "write");
   REQUIRE(weak.notes.size() == 1);
 }
 
 TEST_CASE("objects without end are bounded", "[ble]") {
-  Rig rig;
+  ObjectsRig rig;
   for (std::size_t i = 0; i < 3 * BluezObjects::kMaxObjects; ++i) {
     rig.objects.Added(kHci + "/dev_" + std::to_string(i), {{"org.bluez.Device1", rig.Device()}});
   }
@@ -180,7 +180,7 @@ TEST_CASE("objects without end are bounded", "[ble]") {
 }
 
 TEST_CASE("RSSI goes when BlueZ takes it back", "[ble]") {
-  Rig rig;
+  ObjectsRig rig;
   rig.Key("RSSI", std::int16_t{-60});
   CHECK(rig.objects.devices().at(kKey).rssi == -60);
   rig.objects.Changed(kKey, "org.bluez.Device1", {}, {"RSSI"});
@@ -201,7 +201,7 @@ TEST_CASE("what keeps Bluetooth from working is named with its cure", "[ble]") {
     const auto state = device::BluetoothState({}, objects, rfkill);
     return !state && state.error().message.find(words) != std::string::npos;
   };
-  Rig rig;
+  ObjectsRig rig;
   set("wlan", "1", "1");
   CHECK(says(rig.objects, "no Bluetooth adapter"));
   rig.objects.Added(kHci, {{"org.bluez.Adapter1", {{"Powered", false}}}});

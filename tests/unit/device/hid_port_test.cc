@@ -16,7 +16,7 @@ namespace {
 constexpr Patience kShort{milliseconds(200), milliseconds(600), milliseconds(2000)};
 constexpr auto kInfo = static_cast<std::uint8_t>(protocol::FrameCommand::kInfo);
 
-struct Rig {
+struct PortRig {
   test::FakeKey key;
   std::promise<Error> gone;
   std::shared_ptr<HidPort> port =
@@ -26,7 +26,7 @@ struct Rig {
 }  // namespace
 
 TEST_CASE("several links share one key") {
-  Rig rig;
+  PortRig rig;
   auto a = rig.port->OpenLink(kShort);
   auto b = rig.port->OpenLink(kShort);
   REQUIRE(a);
@@ -39,7 +39,7 @@ TEST_CASE("several links share one key") {
 }
 
 TEST_CASE("links used at once get their own answers") {
-  Rig rig;
+  PortRig rig;
   std::vector<std::future<int>> users;
   for (int i = 0; i < 4; ++i) {
     users.push_back(std::async(std::launch::async, [&rig] {
@@ -53,7 +53,7 @@ TEST_CASE("links used at once get their own answers") {
 }
 
 TEST_CASE("a fifth link is refused and a cid is used again") {
-  Rig rig;
+  PortRig rig;
   std::vector<std::unique_ptr<device::MessageLink>> links;
   for (std::size_t i = 0; i < protocol::kMaxChannels; ++i) {
     links.push_back(*rig.port->OpenLink(kShort));
@@ -66,7 +66,7 @@ TEST_CASE("a fifth link is refused and a cid is used again") {
 }
 
 TEST_CASE("frames of other channels are dropped") {
-  Rig rig;
+  PortRig rig;
   rig.key.faults.other_cid_first = true;
   auto link = rig.port->OpenLink(kShort);
   REQUIRE(link);
@@ -74,7 +74,7 @@ TEST_CASE("frames of other channels are dropped") {
 }
 
 TEST_CASE("a command without answer ends in time, and the link is good again afterwards") {
-  Rig rig;
+  PortRig rig;
   auto link = rig.port->OpenLink(kShort);
   rig.key.faults.never_answer_times = 1;
   const auto lost = (*link)->Transact(kInfo, {}, kShort, {});
@@ -84,7 +84,7 @@ TEST_CASE("a command without answer ends in time, and the link is good again aft
 }
 
 TEST_CASE("KEEPALIVE without end does not stretch the wait") {
-  Rig rig;
+  PortRig rig;
   auto link = rig.port->OpenLink(kShort);
   rig.key.faults.keepalive_for_ever = true;
   int seen = 0;
@@ -95,7 +95,7 @@ TEST_CASE("KEEPALIVE without end does not stretch the wait") {
 }
 
 TEST_CASE("a channel that the key gave away is told as an error and then replaced") {
-  Rig rig;
+  PortRig rig;
   auto link = rig.port->OpenLink(kShort);
   rig.key.Unplug();
   rig.key.PlugIn();  // channels are forgotten; the transport's reader may have seen it or not
@@ -111,7 +111,7 @@ TEST_CASE("a channel that the key gave away is told as an error and then replace
 }
 
 TEST_CASE("unplugging ends a waiting transaction and is told once") {
-  Rig rig;
+  PortRig rig;
   auto link = rig.port->OpenLink(kShort);
   rig.key.faults.never_answer = true;
   auto waiting = std::async(std::launch::async, [&] {
@@ -127,7 +127,7 @@ TEST_CASE("unplugging ends a waiting transaction and is told once") {
 }
 
 TEST_CASE("a key that floods is given up") {
-  Rig rig;
+  PortRig rig;
   protocol::Report noise{};
   noise.fill(0xEE);
   for (std::size_t i = 0; i < HidPort::kMaxStray; ++i) rig.key.Spill(noise);
@@ -135,7 +135,7 @@ TEST_CASE("a key that floods is given up") {
 }
 
 TEST_CASE("what waits for its turn gives up at its deadline") {
-  Rig rig;
+  PortRig rig;
   auto first = rig.port->OpenLink(kShort);
   auto second = rig.port->OpenLink(kShort);
   rig.key.faults.never_answer = true;
@@ -154,7 +154,7 @@ TEST_CASE("what waits for its turn gives up at its deadline") {
 }
 
 TEST_CASE("a message that does not fit is not sent") {
-  Rig rig;
+  PortRig rig;
   auto link = rig.port->OpenLink(kShort);
   const std::vector<std::uint8_t> huge(1025);
   const int before = rig.key.messages;

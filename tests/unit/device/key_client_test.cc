@@ -42,7 +42,7 @@ class Impatient final : public device::MessageLink {
   test::FakeKey& key_;
 };
 
-struct Rig {
+struct ClientRig {
   test::Organisation organisation;
   test::FakeKey key;
   std::shared_ptr<device::HidPort> port = device::HidPort::Start(key.Connect(), {});
@@ -59,7 +59,7 @@ struct Rig {
 }  // namespace
 
 TEST_CASE("INFO, handshake and status") {
-  Rig rig;
+  ClientRig rig;
   const auto info = rig.client.ReadInfo();
   REQUIRE(info);
   CHECK(info->device_id == rig.key.info.device_id);
@@ -73,7 +73,7 @@ TEST_CASE("INFO, handshake and status") {
 }
 
 TEST_CASE("another key than the expected one gets no certificate") {
-  Rig rig;
+  ClientRig rig;
   const test::FakeKey other;
   const auto status = rig.client.Handshake(rig.host, other.noise_public);
   REQUIRE_FALSE(status);
@@ -82,7 +82,7 @@ TEST_CASE("another key than the expected one gets no certificate") {
 }
 
 TEST_CASE("INFO that moved is read again, once") {
-  Rig rig;
+  ClientRig rig;
   REQUIRE(rig.client.ReadInfo());
   rig.key.info.state = protocol::KeyState::kEnrolledNoPin;
   CHECK(rig.client.Handshake(rig.host, {}));
@@ -95,7 +95,7 @@ TEST_CASE("INFO that moved is read again, once") {
 }
 
 TEST_CASE("a job is answered by a receipt, and a repeated one by the same") {
-  Rig rig;
+  ClientRig rig;
   REQUIRE(rig.client.Handshake(rig.host, rig.key.noise_public));
   const auto job = rig.Job(1);
   const auto receipt = rig.client.PutJob(job);
@@ -111,7 +111,7 @@ TEST_CASE("a job is answered by a receipt, and a repeated one by the same") {
 }
 
 TEST_CASE("a signed refusal is a receipt, an unsigned one an error") {
-  Rig rig;
+  ClientRig rig;
   REQUIRE(rig.client.Handshake(rig.host, {}));
   REQUIRE(rig.client.PutJob(rig.Job(5)));
   const auto replay = rig.client.PutJob(rig.Job(4));
@@ -125,7 +125,7 @@ TEST_CASE("a signed refusal is a receipt, an unsigned one an error") {
 }
 
 TEST_CASE("a session that another program pushed out is opened again without loss") {
-  Rig rig;
+  ClientRig rig;
   REQUIRE(rig.client.Handshake(rig.host, rig.key.noise_public));
   rig.key.faults.drop_session_times = 1;
   CHECK(rig.client.PutJob(rig.Job(1)));
@@ -137,7 +137,7 @@ TEST_CASE("a session that another program pushed out is opened again without los
 }
 
 TEST_CASE("what hangs on the PIN is not repeated in another session") {
-  Rig rig;
+  ClientRig rig;
   REQUIRE(rig.client.Handshake(rig.organisation.Host(protocol::kRoleLogin), {}));
   REQUIRE(rig.client.PinVerify(rig.Pin("123456"))->accepted());
   rig.key.faults.drop_session_times = 1;
@@ -148,7 +148,7 @@ TEST_CASE("what hangs on the PIN is not repeated in another session") {
 }
 
 TEST_CASE("PIN, touch and password") {
-  Rig rig;
+  ClientRig rig;
   REQUIRE(rig.client.Handshake(rig.organisation.Host(protocol::kRoleLogin), {}));
   const auto wrong = rig.client.PinVerify(rig.Pin("654321"));
   REQUIRE(wrong);
@@ -170,7 +170,7 @@ TEST_CASE("PIN, touch and password") {
 }
 
 TEST_CASE("enrolment: statement, grant, receipt number 1") {
-  Rig rig;
+  ClientRig rig;
   rig.key.info.state = rig.key.status.state = protocol::KeyState::kProvisioned;
   REQUIRE(rig.client.Handshake(rig.organisation.Host(protocol::kRoleEnroll), {}));
   const auto begin = rig.organisation.Begin();
@@ -186,7 +186,7 @@ TEST_CASE("enrolment: statement, grant, receipt number 1") {
 }
 
 TEST_CASE("a lost answer is a deadline; the same job afterwards brings the same receipt") {
-  Rig rig;
+  ClientRig rig;
   REQUIRE(rig.client.Handshake(rig.host, rig.key.noise_public));
   rig.key.faults.swallow_receipt_once = true;
   const auto lost = rig.client.PutJob(rig.Job(1));
@@ -200,7 +200,7 @@ TEST_CASE("a lost answer is a deadline; the same job afterwards brings the same 
 }
 
 TEST_CASE("answers that no key may give end the session") {
-  Rig rig;
+  ClientRig rig;
   REQUIRE(rig.client.Handshake(rig.host, rig.key.noise_public));
   SECTION("request id") { rig.key.faults.wrong_req_id = true; }
   SECTION("receipt of another job") { rig.key.faults.wrong_receipt = true; }
@@ -224,7 +224,7 @@ TEST_CASE("answers that no key may give end the session") {
 }
 
 TEST_CASE("random bytes from a key never hang or crash the client") {
-  Rig rig;
+  ClientRig rig;
   std::mt19937 random(20240607);
   for (int round = 0; round < 200; ++round) {
     if (round % 4 == 0) {

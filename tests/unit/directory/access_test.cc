@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include "server/directory/person.h"
+#include "tests/unit/directory/values.h"
 
 namespace keyferry::server {
 namespace {
@@ -11,12 +12,6 @@ constexpr const char* kMe = "S-1-5-21-1-2-3-1105";
 constexpr const char* kOther = "S-1-5-21-1-2-3-1106";
 const std::string kReset("\x70\x95\x29\x00\x6d\x24\xd0\x11\xa7\x68\x00\xaa\x00\x6e\x05\x29", 16);
 const std::set<std::string, std::less<>> kToken{kMe, "S-1-5-11"};
-
-std::string Little(std::uint64_t value, int size) {
-  std::string out;
-  for (int i = 0; i < size; ++i) out += static_cast<char>(value >> (8 * i) & 0xFF);
-  return out;
-}
 
 std::string Ace(int type, int flags, std::uint32_t mask, const std::string& sid,
                 const std::string& object = {}) {

@@ -3,14 +3,10 @@
 #include <catch2/catch.hpp>
 #include <string>
 
+#include "tests/unit/directory/values.h"
+
 namespace keyferry::server {
 namespace {
-
-std::string Little(std::uint64_t value, int size) {
-  std::string out;
-  for (int i = 0; i < size; ++i) out += static_cast<char>(value >> (8 * i) & 0xFF);
-  return out;
-}
 
 std::string Entry(std::uint32_t attribute, std::uint32_t version, std::uint64_t time) {
   return Little(attribute, 4) + Little(version, 4) + Little(time, 8) + std::string(16, '\x5A') +

@@ -3,12 +3,12 @@
 #include <catch2/catch.hpp>
 
 #include "server/directory/text.h"
+#include "tests/unit/directory/values.h"
 
 namespace keyferry::server {
 namespace {
 
 const std::string kGuid(16, '\x11');
-constexpr const char* kDomain = "S-1-5-21-1111-2222-3333-";
 
 LdapEntry User(const std::string& rid = "1105") {
   LdapEntry entry;

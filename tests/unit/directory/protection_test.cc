@@ -4,13 +4,12 @@
 
 #include "server/directory/person.h"
 #include "server/directory/text.h"
+#include "tests/unit/directory/values.h"
 
 namespace keyferry::server {
 namespace {
 
-constexpr const char* kDomain = "S-1-5-21-1111-2222-3333-";
-
-LdapEntry User(const std::string& rid = "1105") {
+LdapEntry Employee(const std::string& rid = "1105") {
   LdapEntry entry;
   entry.dn = "CN=Anna,OU=People,DC=x";
   entry.attributes["objectclass"] = {"top", "person", "organizationalPerson", "user"};
@@ -53,20 +52,21 @@ TEST_CASE("the protected set is known by SID, in any domain, and nothing else is
 }
 
 TEST_CASE("every way into the protected set is seen") {
-  CHECK(Reason(User()).empty());
-  CHECK(Reason(User("500")) == "the built-in account Administrator");
-  LdapEntry nested = User();
+  CHECK(Reason(Employee()).empty());
+  CHECK(Reason(Employee("500")) == "the built-in account Administrator");
+  LdapEntry nested = Employee();
   nested.attributes["tokengroups"].push_back(SidBinary(std::string(kDomain) + "519"));
   CHECK(Reason(nested) == "member of Enterprise Admins");
-  LdapEntry primary = User();
+  LdapEntry primary = Employee();
   primary.attributes["primarygroupid"] = {"512"};
   CHECK(Reason(primary) == "member of Domain Admins");
-  LdapEntry history = User();
+  LdapEntry history = Employee();
   history.attributes["sidhistory"] = {SidBinary("S-1-5-21-7-7-7-1000"),
                                       SidBinary("S-1-5-21-7-7-7-512")};
   CHECK(Reason(history) == "SID history of Domain Admins");
-  CHECK(Reason(User(), {}, {"S-1-5-32-551"}) == "member of Backup Operators by its SID history");
-  LdapEntry marked = User();
+  CHECK(Reason(Employee(), {}, {"S-1-5-32-551"}) ==
+        "member of Backup Operators by its SID history");
+  LdapEntry marked = Employee();
   marked.attributes["admincount"] = {"1"};
   CHECK_FALSE(Reason(marked).empty());
   marked.attributes["admincount"] = {"0"};
@@ -74,14 +74,14 @@ TEST_CASE("every way into the protected set is seen") {
 
   ProtectionContext context;
   context.own_token = {std::string(kDomain) + "1105", std::string(kDomain) + "513"};
-  CHECK(Reason(User(), context) == "Keyferry's own service account");
-  CHECK(Reason(User("1106"), context).empty());  // a group in common is no reason
+  CHECK(Reason(Employee(), context) == "Keyferry's own service account");
+  CHECK(Reason(Employee("1106"), context).empty());  // a group in common is no reason
   context.own_token.clear();
   context.configured = {{std::string(kDomain) + "513", "CN=Staff,DC=x"}};
-  CHECK(Reason(User(), context) == "member of CN=Staff,DC=x, which this server protects");
+  CHECK(Reason(Employee(), context) == "member of CN=Staff,DC=x, which this server protects");
   context.configured.clear();
   context.everyones = {"S-1-5-32-545", "S-1-5-32-544"};
-  CHECK(Reason(User(), context) == "everybody is a member of Administrators");
+  CHECK(Reason(Employee(), context) == "everybody is a member of Administrators");
 }
 
 TEST_CASE("machines and trusts are told by class, type and flags") {
@@ -101,7 +101,7 @@ TEST_CASE("machines and trusts are told by class, type and flags") {
            {"msds-secondarykrbtgtnumber", "1", "krbtgt"},
            {"iscriticalsystemobject", "TRUE", "isCriticalSystemObject"}}) {
     INFO(name << ": " << value);
-    LdapEntry entry = User();
+    LdapEntry entry = Employee();
     entry.attributes[name] = {value};
     CHECK_THAT(Reason(entry), Catch::Matchers::Contains(words));
   }
@@ -111,7 +111,7 @@ TEST_CASE("a fact that is missing or malformed counts as protected") {
   for (const char* name : {"objectclass", "objectsid", "samaccounttype", "useraccountcontrol",
                            "primarygroupid", "tokengroups"}) {
     INFO(name);
-    LdapEntry entry = User();
+    LdapEntry entry = Employee();
     entry.attributes.erase(name);
     CHECK_THAT(Reason(entry), Catch::Matchers::Contains("cannot be read"));
     entry.attributes[name] = {};
@@ -126,7 +126,7 @@ TEST_CASE("a fact that is missing or malformed counts as protected") {
                                                         {"sidhistory", std::string(28, '\0')},
                                                         {"admincount", "yes"}}) {
     INFO(name);
-    LdapEntry entry = User();
+    LdapEntry entry = Employee();
     entry.attributes[name] = {value};
     CHECK_THAT(Reason(entry), Catch::Matchers::Contains("cannot be read"));
   }

@@ -22,6 +22,12 @@ using protocol::Op;
 using protocol::Status;
 using Blob = std::vector<std::uint8_t>;
 
+inline constexpr char kPin[] = "482916";
+
+class NoProgress : public Progress {
+  void OnProgress() override {}
+};
+
 // Throws std::logic_error, after saying why on stderr: the bench serves unit tests and fuzzers
 // alike.
 void Demand(bool ok, const char* what, int line);

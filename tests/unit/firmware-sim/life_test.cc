@@ -9,15 +9,13 @@ namespace {
 
 using protocol::KeyState;
 
-constexpr char kPin[] = "482916";
-
 protocol::Receipt Parse(const Blob& bytes) {
   const auto receipt = protocol::Receipt::Parse(bytes);
   REQUIRE(receipt.has_value());
   return *receipt;
 }
 
-void Ready(Owner& owner) {
+void MakeReady(Owner& owner) {
   owner.Enrol();
   Host daemon = owner.Daemon();
   REQUIRE(daemon.Connect());
@@ -42,7 +40,7 @@ TEST_CASE("a first entry of the tries log that was torn, or words after it, do n
   bench.PowerOn();
   CHECK(bench.flash().violations() == 0);
   Owner owner(bench);
-  Ready(owner);
+  MakeReady(owner);
   bench.PowerOff();
   bench.PowerOn();
   Host login = Connected(owner.Login());
@@ -103,7 +101,7 @@ TEST_CASE("WIPE erases all but the device and its receipt") {
   Bench bench;
   bench.PowerOn();
   Owner owner(bench);
-  Ready(owner);
+  MakeReady(owner);
   Host daemon = Connected(owner.Daemon());
   const Blob job = owner.Seal(protocol::JobType::kWipe, Blob(1));
   const Reply wiped = daemon.Request(Op::kPutJob, job);
@@ -149,7 +147,7 @@ TEST_CASE("WIPE_LOCAL takes a touch of ten seconds within thirty") {
   Bench bench;
   bench.PowerOn();
   Owner owner(bench);
-  Ready(owner);
+  MakeReady(owner);
   bench.touching = Touching::kManual;
   Host login = Connected(owner.Login());
   login.Ask(Op::kWipeLocal);
@@ -201,7 +199,7 @@ TEST_CASE("RESET clears a key whose organisation is lost, soon after power-on on
   const FlashImage fresh = bench.flash().image();
   CHECK(reset() == Status::kOk);
   CHECK(bench.flash().image() == fresh);  // nothing enrolled: nothing changes
-  Ready(owner);
+  MakeReady(owner);
   bench.Pass(10'001);
   CHECK(reset() == Status::kNotAuthorised);
   CHECK(bench.key().View().state == KeyState::kReady);
@@ -232,7 +230,7 @@ TEST_CASE("a flash image put back is found out: no release, counters kept, wipe 
   Bench bench;
   bench.PowerOn();
   Owner owner(bench);
-  Ready(owner);
+  MakeReady(owner);
   const FlashImage old = bench.flash().image();
   Host daemon = Connected(owner.Daemon());
   REQUIRE(owner.Put(daemon, owner.SealPassword("newer")).ok());
@@ -262,7 +260,7 @@ TEST_CASE("a key that lost its record can be reset") {
   Bench bench;
   bench.PowerOn();
   Owner owner(bench);
-  Ready(owner);
+  MakeReady(owner);
   FlashImage image = bench.flash().image();
   for (std::size_t i = kSecretPage * kPageSize; i < image.bytes.size(); ++i)
     image.bytes[i] = kFlashBlank;
@@ -434,7 +432,7 @@ TEST_CASE("a flash that fails costs the command, not the key") {
   Bench bench;
   bench.PowerOn();
   Owner owner(bench);
-  Ready(owner);
+  MakeReady(owner);
   Host daemon = Connected(owner.Daemon());
   const Blob job = owner.SealPassword("later");
   const FlashImage before = bench.flash().image();
@@ -481,11 +479,9 @@ TEST_CASE("a signature that does not verify is not sent, and nothing changes") {
   Bench bench;
   bench.PowerOn();
   Owner owner(bench);
-  Ready(owner);
+  MakeReady(owner);
   bench.PowerOff();
-  class NoProgress : public Progress {
-    void OnProgress() override {}
-  } progress;
+  NoProgress progress;
   {
     Hal hal{bench.flash(), bench.flash(), bench.random(), bench, bench, bench};
     Storage storage(hal, progress);
@@ -510,11 +506,9 @@ TEST_CASE("a key whose epochs are used up says so") {
   Bench bench;
   bench.PowerOn();
   Owner owner(bench);
-  Ready(owner);
+  MakeReady(owner);
   bench.PowerOff();
-  class NoProgress : public Progress {
-    void OnProgress() override {}
-  } progress;
+  NoProgress progress;
   {
     Hal hal{bench.flash(), bench.flash(), bench.random(), bench, bench, bench};
     Storage storage(hal, progress);

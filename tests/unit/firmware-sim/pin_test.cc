@@ -7,7 +7,6 @@
 namespace keyferry::sim::test {
 namespace {
 
-constexpr char kPin[] = "482916";
 constexpr char kWrong[] = "000000";
 
 struct Ready {

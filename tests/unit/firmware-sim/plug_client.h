@@ -40,4 +40,11 @@ struct PlugClient : EndpointClient {
   std::optional<protocol::Bytes<protocol::kInfoSize>> info;
 };
 
+inline Identity SomeIdentity(DescriptorLie lie = DescriptorLie::kNone) {
+  Identity identity;
+  identity.device_id = "00112233445566778899aabbccddeeff";
+  identity.lie = lie;
+  return identity;
+}
+
 }  // namespace keyferry::sim::test

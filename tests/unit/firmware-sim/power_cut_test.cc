@@ -19,14 +19,9 @@
 namespace keyferry::sim::test {
 namespace {
 
-constexpr char kPin[] = "482916";
 constexpr char kWrongPin[] = "111111";
 constexpr char kOldPassword[] = "Old-Pa55word-of-the-key";
 constexpr char kNewPassword[] = "New-Pa55word-of-the-key";
-
-class NoProgress : public Progress {
-  void OnProgress() override {}
-};
 
 // A storage on an image, without the key around it.
 class Mounted {

@@ -8,8 +8,6 @@
 namespace keyferry::sim::test {
 namespace {
 
-constexpr char kPin[] = "482916";
-
 TEST_CASE("a fresh key enrols, stores, and gives the password against PIN and touch") {
   Bench bench;
   bench.PowerOn();

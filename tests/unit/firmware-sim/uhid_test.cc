@@ -53,13 +53,6 @@ struct Kernel {
   UhidEndpoint endpoint;
 };
 
-Identity SomeIdentity(DescriptorLie lie = DescriptorLie::kNone) {
-  Identity identity;
-  identity.device_id = "00112233445566778899aabbccddeeff";
-  identity.lie = lie;
-  return identity;
-}
-
 TEST_CASE("uhid: the device is created as what it is, and destroyed when it is pulled") {
   Kernel kernel;
   CHECK_FALSE(kernel.endpoint.Present());

@@ -16,13 +16,6 @@ namespace {
 
 constexpr std::size_t kHead = 48;
 
-Identity SomeIdentity(DescriptorLie lie = DescriptorLie::kNone) {
-  Identity identity;
-  identity.device_id = "00112233445566778899aabbccddeeff";
-  identity.lie = lie;
-  return identity;
-}
-
 void Put32(Blob& out, std::uint32_t value) {
   for (int shift = 24; shift >= 0; shift -= 8)
     out.push_back(static_cast<std::uint8_t>(value >> shift));

@@ -31,10 +31,6 @@ protocol::Bytes<N> Array(const json::value& value) {
 
 Blob Bytes(const json::value& value) { return FromHex(std::string_view(value.as_string())); }
 
-class NoProgress : public Progress {
-  void OnProgress() override {}
-};
-
 // Writes the state of negative_jobs.json into a flash, through the same storage that the key uses.
 FlashImage Install(const json::object& state) {
   NoProgress progress;

@@ -80,11 +80,11 @@ TEST_CASE("no damaged, cut or extended certificate is verified") {
 struct X509Free {
   void operator()(X509* p) const { X509_free(p); }
 };
-struct PkeyFree {
+struct KeyPairFree {
   void operator()(EVP_PKEY* p) const { EVP_PKEY_free(p); }
 };
 using Cert = std::unique_ptr<X509, X509Free>;
-using Pkey = std::unique_ptr<EVP_PKEY, PkeyFree>;
+using KeyPair = std::unique_ptr<EVP_PKEY, KeyPairFree>;
 
 Cert Sign(EVP_PKEY* subject_key, const std::vector<std::string>& names, EVP_PKEY* ca_key,
           X509_NAME* ca_name, bool is_ca) {
@@ -123,8 +123,8 @@ std::string PemOf(X509* cert) {
 }
 
 TEST_CASE("a vendor's certificate needs one CN, the device's, and a P-256 key") {
-  const Pkey ca_key(EVP_EC_gen("P-256"));
-  const Pkey key(EVP_EC_gen("P-256"));
+  const KeyPair ca_key(EVP_EC_gen("P-256"));
+  const KeyPair key(EVP_EC_gen("P-256"));
   const Cert ca = Sign(ca_key.get(), {"Other vendor"}, ca_key.get(), nullptr, true);
   const std::string pem = PemOf(ca.get());
   X509_NAME* name = X509_get_subject_name(ca.get());
@@ -139,21 +139,21 @@ TEST_CASE("a vendor's certificate needs one CN, the device's, and a P-256 key") 
   CHECK_FALSE(verified(key.get(), {"36AA69C8B435B56D87E1AE05D4DEDDE1"}));
   CHECK_FALSE(verified(key.get(), {"36aa69c8b435b56d87e1ae05d4dedde"}));
   CHECK_FALSE(verified(key.get(), {"36aa69c8b435b56d87e1ae05d4deddeg"}));
-  const Pkey p384(EVP_EC_gen("P-384"));
-  const Pkey k1(EVP_EC_gen("secp256k1"));
-  const Pkey rsa(EVP_RSA_gen(2048));
+  const KeyPair p384(EVP_EC_gen("P-384"));
+  const KeyPair k1(EVP_EC_gen("secp256k1"));
+  const KeyPair rsa(EVP_RSA_gen(2048));
   CHECK_FALSE(verified(p384.get(), {kDevice}));
   CHECK_FALSE(verified(k1.get(), {kDevice}));
   CHECK_FALSE(verified(rsa.get(), {kDevice}));
 }
 
 TEST_CASE("a device's certificate signs no other certificate") {
-  const Pkey ca_key(EVP_EC_gen("P-256"));
-  const Pkey key(EVP_EC_gen("P-256"));
+  const KeyPair ca_key(EVP_EC_gen("P-256"));
+  const KeyPair key(EVP_EC_gen("P-256"));
   const Cert ca = Sign(ca_key.get(), {"Other vendor"}, ca_key.get(), nullptr, true);
   const Cert device = Sign(key.get(), {"4e036ee27d62b1284196278158eb4e76"}, ca_key.get(),
                            X509_get_subject_name(ca.get()), false);
-  const Pkey forged_key(EVP_EC_gen("P-256"));
+  const KeyPair forged_key(EVP_EC_gen("P-256"));
   const Cert forged =
       Sign(forged_key.get(), {kDevice}, key.get(), X509_get_subject_name(device.get()), false);
   CHECK(VerifyAttestation(DerOf(device.get()), PemOf(ca.get())));

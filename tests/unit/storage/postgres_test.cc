@@ -15,16 +15,13 @@
 #include "server/core/services.h"
 #include "server/storage/node_link.h"
 #include "server/storage/postgres_store.h"
+#include "tests/unit/storage/audit_line.h"
 
 using namespace keyferry;
 using namespace keyferry::server;
 using namespace keyferry::server::testing;
 
 namespace {
-
-AuditEntry Line(int number) {
-  return {number, "test", "line", std::to_string(number), "ok", "", ""};
-}
 
 void Script(const std::string& arguments) {
   const std::string command = std::string(KEYFERRY_SCRIPTS) + "/pg " + arguments + " >/dev/null";

@@ -15,16 +15,13 @@
 #include "server/core/services.h"
 #include "server/storage/sqlite_store.h"
 #include "test_database.h"
+#include "tests/unit/storage/audit_line.h"
 
 using namespace keyferry;
 using namespace keyferry::server;
 using namespace keyferry::server::testing;
 
 namespace {
-
-AuditEntry Line(int number) {
-  return {number, "test", "line", std::to_string(number), "ok", "", ""};
-}
 
 std::filesystem::path FileIn(const TempFolder& folder) { return folder.path / "server.db"; }
 

@@ -9,18 +9,11 @@
 
 #include "company.h"
 #include "server/core/services.h"
+#include "tests/unit/storage/audit_line.h"
 
 using namespace keyferry;
 using namespace keyferry::server;
 using namespace keyferry::server::testing;
-
-namespace {
-
-AuditEntry Line(int number) {
-  return {number, "test", "line", std::to_string(number), "ok", "", ""};
-}
-
-}  // namespace
 
 TEST_CASE("what is noticed is kept, and each change of it has its audit row") {
   Company c;
