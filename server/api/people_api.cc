@@ -5,6 +5,7 @@
 #include "server/api/json_reader.h"
 #include "server/api/once.h"
 #include "server/api/theirs.h"
+#include "server/core/account_steps.h"
 #include "server/core/encoding.h"
 
 namespace keyferry::server {
@@ -168,6 +169,24 @@ Response ChangePassword(Services& services, Request& request, const AccountId& a
   return Refusal(services, request, view.error());
 }
 
+void AddAccountStep(Router& router, Services& services, AccountStep step, const char* pattern) {
+  Route route = Writing(
+      pattern, Right::kAccountsWrite, Body::kJson,
+      Once(services, WithId<AccountId>(
+                         services, [step](Services& all, Request& request, const AccountId& id) {
+                           JsonReader in(request.body.span());
+                           const std::string reason = in.Text("reason", 1, 200);
+                           if (const auto bad = in.Finish(); !bad)
+                             return Problem(request, bad.error());
+                           const Actor& actor = request.session->actor;
+                           const auto done = all.account_steps->Do(actor, id, step, reason);
+                           if (!done) return Refusal(all, request, done.error());
+                           return One(all, request, all.people.Get(actor, id));
+                         })));
+  route.slow = true;
+  router.Add(std::move(route));
+}
+
 }  // namespace
 
 void AddPeopleRoutes(Router& router, Services& services) {
@@ -197,6 +216,10 @@ void AddPeopleRoutes(Router& router, Services& services) {
                  {"csrf", 128}};
   change.slow = true;
   router.Add(std::move(change));
+  if (services.account_steps != nullptr) {
+    AddAccountStep(router, services, AccountStep::kUnlock, "/employees/{id}/unlock");
+    AddAccountStep(router, services, AccountStep::kMustChange, "/employees/{id}/must-change");
+  }
   router.Add(Reading("/employees/{id}/changes", Right::kChangesRead,
                      WithId<AccountId>(services,
                                        [](Services& all, Request& request, const AccountId& id) {

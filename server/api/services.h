@@ -26,6 +26,7 @@
 
 namespace keyferry::server {
 
+class AccountSteps;
 class AlarmService;
 class FidoKeys;
 class FourEyes;
@@ -71,6 +72,7 @@ struct Services {
   bool self_service = false;                    // whether there is the page /me
   SecurityQuestions* questions = nullptr;       // null: none are asked here
   bool own_passwords = false;                   // whether employees change their own there
+  AccountSteps* account_steps = nullptr;        // null where nobody does them
 };
 
 }  // namespace keyferry::server

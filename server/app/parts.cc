@@ -18,6 +18,7 @@
 #include "server/app/settings.h"
 #include "server/app/single_sign_on.h"
 #include "server/app/sms.h"
+#include "server/core/account_steps.h"
 #include "server/core/agent_alarm.h"
 #include "server/core/audit_entry.h"
 #include "server/core/desk_bound_changes.h"
@@ -100,7 +101,8 @@ class OpenParts : public Parts {
                     &upkeep_->notices(),
                     config.self_service.enabled,
                     questions_.get(),
-                    config.self_service.enabled && config.self_service.passwords_per_day != 0};
+                    config.self_service.enabled && config.self_service.passwords_per_day != 0,
+                    account_steps_.get()};
   }
 
   // Once, first.
@@ -214,6 +216,7 @@ class OpenParts : public Parts {
     reports_ = MakeReportService(*store_, clock_);
     if (!config.directory.shown_attributes.empty()) attributes_ = MakeAttributeService(ports);
     audit_filters_ = MakeAuditFilterService(*store_, clock_, OsRandom());
+    account_steps_ = MakeAccountSteps(ports);
     alarm_ = MakeAlarmService(ports);
     check_up_ = MakeCheckUp(config);
     auto upkeep = Upkeep::Make(config, ports, *changes_, log_);
@@ -278,6 +281,7 @@ class OpenParts : public Parts {
   std::unique_ptr<ReportService> reports_;
   std::unique_ptr<AttributeService> attributes_;  // null: none are configured
   std::unique_ptr<AuditFilterService> audit_filters_;
+  std::unique_ptr<AccountSteps> account_steps_;
   std::unique_ptr<AlarmService> alarm_;
   std::unique_ptr<CheckUp> check_up_;
   std::unique_ptr<Upkeep> upkeep_;

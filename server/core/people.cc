@@ -340,8 +340,8 @@ std::string Describe(const PeopleScope& scope) {
 }
 
 bool ActsOnPeople(Right right) {
-  return right == Right::kChangesWrite || right == Right::kKeysSuspend ||
-         right == Right::kKeysWrite;
+  return right == Right::kChangesWrite || right == Right::kAccountsWrite ||
+         right == Right::kKeysSuspend || right == Right::kKeysWrite;
 }
 
 std::unique_ptr<PeopleService> MakePeopleService(Directory& directory, GroupReader& groups,

@@ -22,6 +22,8 @@ constexpr RightInfo kRights[] = {
     {Right::kChangesRead, "changes:read", "changes:read", kEach,
      "Read password changes and where they are on their way."},
     {Right::kChangesWrite, "changes:write", "changes:write", kDesk, "Set new passwords."},
+    {Right::kAccountsWrite, "accounts:write", "changes:write", kAdmin,
+     "Unlock accounts, and have passwords changed at the next sign-in, without a verified caller."},
     {Right::kKeysRead, "keys:read", "keys:read", kEach, "Read keys and where they are seen."},
     {Right::kKeysSuspend, "keys:suspend", "keys:write", kKeys | Role::kHelpDesk, "Suspend keys."},
     {Right::kKeysWrite, "keys:write", "keys:write", kKeys,
@@ -116,6 +118,7 @@ std::span<const RightInfo> AllRights() { return kRights; }
 bool WantsProof(Right right) {
   switch (right) {
     case Right::kChangesWrite:
+    case Right::kAccountsWrite:
     case Right::kKeysSuspend:
     case Right::kKeysWrite:
     case Right::kAuditExport:

@@ -59,6 +59,7 @@ enum class Right : std::uint8_t {
   kPeopleRead,
   kChangesRead,
   kChangesWrite,
+  kAccountsWrite,
   kKeysRead,
   kKeysSuspend,
   kKeysWrite,

@@ -1,6 +1,7 @@
 // What waits for a second person.
 #include "server/api/once.h"
 #include "server/api/problem.h"
+#include "server/core/account_steps.h"
 #include "server/core/encoding.h"
 #include "server/core/four_eyes.h"
 #include "server/pages/frame.h"
@@ -64,7 +65,7 @@ Response ListApprovals(const PageContext& context, Request& request) {
 
 std::string ValueWords(const Catalog& catalog, const std::string& name, const std::string& value) {
   if (value == "true" || value == "false") return Word(catalog, "approval_value", value);
-  if (name == "mode") return Word(catalog, "approval_value", value);
+  if (name == "mode" || name == "place") return Word(catalog, "approval_value", value);
   return value;
 }
 
@@ -105,6 +106,11 @@ bool PutCarryOut(const Request& request, const Approval& row, Data& data) {
       if (name == "device") action = "/keys/" + value + "/step";
     }
     fields << Hidden("step", "resume") << Hidden("reason", row.reason);
+  } else if (row.facts == kOnEmployeePage) {
+    action = AddressOf(
+        row.action == GuardedAction::kUnlock ? AccountStep::kUnlock : AccountStep::kMustChange,
+        row.account);
+    fields << Hidden("reason", row.reason);
   } else if (row.action == GuardedAction::kFactorReset) {
     action = "/second-factors/" + row.account.Hex() + "/reset";
   } else {

@@ -4,6 +4,7 @@
 #include "server/api/paging.h"
 #include "server/api/problem.h"
 #include "server/api/theirs.h"
+#include "server/core/account_steps.h"
 #include "server/http/target.h"
 #include "server/pages/frame.h"
 #include "server/pages/models.h"
@@ -283,6 +284,20 @@ Result<void> PutSignIns(const PageContext& context, const Request& request, cons
   return {};
 }
 
+// What may be done to the account now, where the person is allowed to.
+void PutSteps(const PageContext& context, const Request& request, const PersonDetail& detail,
+              Data& data) {
+  const AccountState& state = detail.state;
+  const bool may =
+      context.services.account_steps != nullptr && !state.is_protected && !state.disabled &&
+      context.services.people.Check(request.session->actor, Right::kAccountsWrite, detail.person.id)
+          .has_value();
+  PutMaybe(data, "unlock",
+           may && state.locked ? AddressOf(AccountStep::kUnlock, detail.person.id) : "");
+  PutMaybe(data, "must_change",
+           may && !state.must_change ? AddressOf(AccountStep::kMustChange, detail.person.id) : "");
+}
+
 // `shown`: the configured attributes, where somebody has asked for them.
 Response ShowPerson(const PageContext& context, Request& request, const AccountId& id,
                     const std::vector<DirectoryAttribute>* shown) {
@@ -320,6 +335,7 @@ Response ShowPerson(const PageContext& context, Request& request, const AccountI
   data["history"] = std::move(history);
 
   data["account_badges"] = AccountBadges(catalog, detail->state);
+  PutSteps(context, request, *detail, data);
   std::string why = detail->state.is_protected ? detail->state.protected_reason : std::string();
   if (!detail->state.protected_advice.empty()) why += ". " + detail->state.protected_advice;
   PutMaybe(data, "protected_reason", catalog.Say(why));

@@ -240,6 +240,7 @@ void AddPageRoutes(Router& all, Services& services, const Catalog& catalog,
   if (services.self_service && services.questions != nullptr) AddQuestionPages(router, context);
   AddEmployeePages(router, context);
   AddPasswordPages(router, context);
+  if (services.account_steps != nullptr) AddAccountStepPages(router, context);
   AddKeyPages(router, context);
   AddCheckUpPage(router, context);
   if (services.rotation != nullptr) AddPolicyPages(router, context);

@@ -9,6 +9,7 @@
 namespace keyferry::server {
 
 struct SecurityQuestion;
+enum class AccountStep;
 
 // What every page handler needs.
 struct PageContext {
@@ -57,6 +58,9 @@ Data SessionRow(const Catalog& catalog, const Session& session, const SessionId&
 Response ShowRecoveryCodes(const PageContext& context, const Request& request,
                            const std::vector<SecureBytes>& codes, const std::string& next);
 
+// Where a step is asked for, on the employee's page: "must-change" (account_steps.cc).
+std::string AddressOf(AccountStep step, const AccountId& account);
+
 // 32 random hex digits: the idempotency key of one form.
 std::string RandomToken();
 
@@ -69,6 +73,7 @@ void AddOwnPages(Router& router, const PageContext& context);
 void AddQuestionPages(Router& router, const PageContext& context);
 void AddEmployeePages(Router& router, const PageContext& context);
 void AddPasswordPages(Router& router, const PageContext& context);
+void AddAccountStepPages(Router& router, const PageContext& context);
 void AddKeyPages(Router& router, const PageContext& context);
 void AddOperationPages(Router& router, const PageContext& context,
                        std::function<void(const WorkstationId&)> end_stream);

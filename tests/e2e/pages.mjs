@@ -91,6 +91,37 @@ export function pageTests({ stack, test, signIn, axe, picture, admin, send }) {
       assert(answer.status === 409, `the API answered ${answer.status}`);
     }),
 
+    () => test('an account is unlocked and made to change its password on the employee\'s page, with a reason', async (page) => {
+      const locked = stack.account('locked');
+      const state = async () => (await stack.api.must('GET', `/api/v1/employees/${locked.id}`)).state;
+      assert((await state()).locked, 'nobody is locked');
+      await signIn(page, admin);
+      await page.goto(employeePage(locked));
+      await page.getByRole('link', { name: 'Unlock the account' }).click();
+      await page.getByRole('heading', { name: 'Unlock the account' }).waitFor();
+      await axe(page, 'unlock');
+      await picture(page, 'unlock');
+      const { status } = await send('POST', `${employeePage(locked)}/unlock`, { form: { csrf: await page.locator('input[name=csrf]').first().inputValue(), reason: '' } });
+      assert(status === 422 && (await state()).locked, `without a reason: ${status}`);
+      await page.getByLabel('Reason').fill('e2e: stands before me');
+      await page.getByRole('button', { name: 'Unlock it' }).click();
+      await page.waitForURL(employeePage(locked));
+      assert(!(await state()).locked, 'the account is still locked');
+      assert(await page.getByRole('link', { name: 'Unlock the account' }).count() === 0, 'an account that is not locked can be unlocked');
+      await page.getByRole('link', { name: 'Must change at next sign-in' }).click();
+      await axe(page, 'must change');
+      await picture(page, 'must-change');
+      await page.getByLabel('Reason').fill('e2e: stands before me');
+      await page.getByRole('button', { name: 'Have it changed' }).click();
+      await page.waitForURL(employeePage(locked));
+      assert((await state()).must_change, 'the password need not be changed');
+      const again = await stack.api.request('POST', `/api/v1/employees/${locked.id}/unlock`, { json: { reason: 'e2e: again' } });
+      assert(again.status === 409, `unlocked twice: ${again.status}`);
+      const { rows } = await stack.api.must('GET', `/api/v1/audit?action=account.*&target=${locked.login}`);
+      const told = rows.map(({ action, outcome }) => `${action} ${outcome}`).reverse().join(', ');
+      assert(told === 'account.unlock begun, account.unlock ok, account.must_change begun, account.must_change ok, account.unlock conflict', told);
+    }),
+
     () => test('a state-changing request without the token, or from elsewhere, is refused', async (page) => {
       await signIn(page, admin);
       for (const [headers, form] of [[{ Origin: new URL(stack.pageUrl).origin }, {}], [{ Origin: 'https://evil.example' }, { csrf: 'x' }]]) {

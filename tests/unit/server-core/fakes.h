@@ -124,14 +124,22 @@ class FakeDirectory final : public Directory {
                                   const SecureBytes& password) override;
   // Somebody sets this password with another tool.
   void OtherTool(const AccountId& id, const std::string& password, bool elsewhere = false);
-  Result<void> Unlock(const AccountId&, const AccountId&) override {
+  Result<void> Unlock(const AccountId& id, const AccountId&) override {
     ++unlocks;
+    if (on_step) on_step();
+    if (step_error) return tl::unexpected(*step_error);
+    const std::lock_guard lock(mutex_);
+    people_.at(id).detail.state.locked = false;
     return {};
   }
   Result<void> RequireChange(const AccountId&, const AccountId&, bool) override {
     ++requires_change;
+    if (on_step) on_step();
+    if (step_error) return tl::unexpected(*step_error);
     return {};
   }
+  std::function<void()> on_step;  // inside Unlock and RequireChange, before they answer
+  std::optional<Error> step_error;
   std::atomic<int> unlocks{0}, requires_change{0};
   Result<void> Ping() override { return {}; }
   Result<std::vector<Computer>> FindComputers(std::span<const std::string> names) override;

@@ -67,6 +67,14 @@ Result<std::vector<DirectoryAttribute>> FakeAttributes::Show(const Actor& actor,
   return attributes;
 }
 
+Result<void> FakeAccountSteps::Do(const Actor& actor, const AccountId& account, AccountStep step,
+                                  std::string_view reason) {
+  if (const auto detail = directory->Get(account); !detail) return tl::unexpected(detail.error());
+  if (error) return tl::unexpected(*error);
+  calls.push_back(actor.login + " " + Name(step) + " " + account.Hex() + " " + std::string(reason));
+  return {};
+}
+
 Result<PersonPage> FakeDirectory::List(const PeopleQuery& query) {
   state = query.state;
   order = query.order;

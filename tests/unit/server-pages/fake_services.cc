@@ -243,7 +243,8 @@ World::World(const std::string& web_directory, PeopleConfig people_config)
                &notices,
                /*self_service=*/true,
                &questions,
-               /*own_passwords=*/true} {
+               /*own_passwords=*/true,
+               &account_steps} {
   auto loaded = Catalog::Load(web_directory);
   if (!loaded) throw std::runtime_error(loaded.error().message);
   catalog = std::move(*loaded);
@@ -260,6 +261,7 @@ World::World(const std::string& web_directory, PeopleConfig people_config)
   changes.preflight.device = MakeId<DeviceId>(0xD1);
   keys.enrolment.id = MakeId<EnrolmentId>(0xE1);
   attributes.directory = &directory;
+  account_steps.directory = &directory;
 
   for (const auto& router : {browser, workstation}) {
     const auto page = MakeErrorPage(services, *catalog);

@@ -10,6 +10,7 @@
 #include "server/api/guard.h"
 #include "server/api/services.h"
 #include "server/api/workstation_api.h"
+#include "server/core/account_steps.h"
 #include "server/core/alarm.h"
 #include "server/core/fido_keys.h"
 #include "server/core/four_eyes.h"
@@ -387,6 +388,14 @@ struct FakeAuditFilters final : AuditFilterService {
   std::vector<std::string> calls;
 };
 
+struct FakeAccountSteps final : AccountSteps {
+  Result<void> Do(const Actor& actor, const AccountId& account, AccountStep step,
+                  std::string_view reason) override;
+  FakeDirectory* directory = nullptr;
+  std::optional<Error> error;
+  std::vector<std::string> calls;
+};
+
 struct FakeAttributes final : AttributeService {
   Result<std::vector<DirectoryAttribute>> Show(const Actor& actor, const AccountId& id) override;
   FakeDirectory* directory = nullptr;
@@ -509,6 +518,7 @@ struct World {
   FakeReports reports;
   FakeAuditFilters audit_filters;
   FakeAttributes attributes;
+  FakeAccountSteps account_steps;
   FakeWarnings warnings;
   FakeAlarm alarm;
   FakeWebhooks webhooks;

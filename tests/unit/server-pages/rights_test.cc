@@ -154,9 +154,9 @@ struct Floor : World {
     return changes.started.size() + keys.calls.size() + workstations.calls.size() +
            rotation.calls.size() + help_desk.calls.size() + activation_mail.calls.size() +
            alarm.calls.size() + audit_filters.calls.size() + attributes.calls.size() +
-           four_eyes.calls.size() + webhooks.calls.size() + warnings.calls.size() +
-           notices.calls.size() + questions.calls.size() + tokens.calls.size() - judged +
-           static_cast<std::size_t>(check_up.runs);
+           account_steps.calls.size() + four_eyes.calls.size() + webhooks.calls.size() +
+           warnings.calls.size() + notices.calls.size() + questions.calls.size() +
+           tokens.calls.size() - judged + static_cast<std::size_t>(check_up.runs);
   }
 
   mutable int asked = 1000;

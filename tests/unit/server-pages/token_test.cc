@@ -247,7 +247,7 @@ TEST_CASE("every POST of the API that changes something demands an idempotency k
     }
     CHECK(Code(robot.Send(std::move(request))) == "idempotency_key_missing");
   }
-  CHECK(seen == 25);
+  CHECK(seen == 27);
 }
 
 TEST_CASE("an answer that tells a secret once is repeated to its asker and lies sealed") {
