@@ -167,9 +167,7 @@ class Saga final : public ChangeService {
   void NoteSeen(const ChangeId& id);
   Result<ChangeRow> Confirm(const ChangeRow& row, AuditEntry audit);
   // In the store; at delivery with the COMMIT, sealed again when the key's row moved meanwhile.
-  Result<ChangeStore::Confirmed> ConfirmInStore(const ChangeRow& row,
-                                                const std::vector<DeviceId>& seen,
-                                                const AuditEntry& audit);
+  Result<ChangeStore::Confirmed> ConfirmInStore(const ChangeRow& row, const AuditEntry& audit);
   Result<ChangeRow> Close(const ChangeRow& row, ChangeState final, const Error& reason,
                           const AuditEntry& audit,
                           ChangeStore::From from = ChangeStore::From::kAny);

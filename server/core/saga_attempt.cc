@@ -120,12 +120,13 @@ Evidence Saga::Look(Directory& directory, const ChangeRecord& change, const Chan
   return evidence;
 }
 
-Result<ChangeStore::Confirmed> Saga::ConfirmInStore(const ChangeRow& row,
-                                                    const std::vector<DeviceId>& seen,
-                                                    const AuditEntry& audit) {
+Result<ChangeStore::Confirmed> Saga::ConfirmInStore(const ChangeRow& row, const AuditEntry& audit) {
+  const auto seen = [&](const DeviceId& device) {
+    return !ports_.presence.Sightings(device).empty();
+  };
   const auto confirm = [&](const JobRecord* commit) {
-    return ports_.store.ConfirmChange(row.change.id, commit, ports_.clock.UnixMillis(), seen,
-                                      audit);
+    return ports_.store.ConfirmChange(row.change.id, row.change.account, commit,
+                                      ports_.clock.UnixMillis(), seen, audit);
   };
   if (row.change.mode == ChangeMode::kNow) return confirm(nullptr);
   constexpr int kTries = 5;
@@ -166,21 +167,14 @@ void Saga::Spread(const std::vector<JobRecord>& superseded, const std::vector<Jo
 
 Result<ChangeRow> Saga::Confirm(const ChangeRow& row, AuditEntry audit) {
   audit.notice = NoticeOf(row.change, NoticeKind::kPasswordSet);
-  const auto keys = ports_.store.KeysOf(row.change.account);
-  if (!keys) return tl::unexpected(keys.error());
-  std::vector<DeviceId> devices, seen;
-  for (const KeyRecord& key : *keys) {
-    devices.push_back(key.device);
-    if (!ports_.presence.Sightings(key.device).empty()) seen.push_back(key.device);
-  }
-  auto confirmed = ConfirmInStore(row, seen, audit);
+  auto confirmed = ConfirmInStore(row, audit);
   if (!confirmed) return tl::unexpected(std::move(confirmed.error()));
   {
     const std::lock_guard lock(mutex_);
     first_seen_.erase(row.change.id);
   }
   KEYFERRY_FAILPOINT("server.change.confirmed");
-  Spread(confirmed->superseded, confirmed->hand_out, devices);
+  Spread(confirmed->superseded, confirmed->hand_out, confirmed->devices);
   KEYFERRY_FAILPOINT("server.change.handed_out");
   AnnounceAccount(ports_, row.change.account);
   return std::move(confirmed->row);

@@ -62,6 +62,7 @@ class ChangeStore {
     ChangeRow row;
     std::vector<JobRecord> superseded;  // undelivered jobs that the new ones replace
     std::vector<JobRecord> hand_out;    // new jobs that are marked as handed out
+    std::vector<DeviceId> devices;      // all keys of the person
   };
   struct Queued {
     Claim claim = Claim::kBegun;
@@ -100,11 +101,13 @@ class ChangeStore {
                                     const AuditEntry& audit) = 0;
   // kAttempt, kUnknown → kConfirmed; its jobs kHeld → kReady, but for those whose keys are out of
   // use by now, which are cancelled. Older undelivered passwords for the account's keys, and its
-  // older changes that are not done → superseded. `seen`: keys whose job is handed out at once if
-  // the epochs allow it. `commit`: at delivery, the job that takes the HOLD's place; without it the
-  // HOLD's key is gone. kConflict when the change is in another state.
-  virtual Result<Confirmed> ConfirmChange(const ChangeId& id, const JobRecord* commit,
-                                          std::int64_t time, const std::vector<DeviceId>& seen,
+  // older changes that are not done → superseded. `seen`, asked within the transaction: whether a
+  // key's job is handed out at once if the epochs allow it. `commit`: at delivery, the job that
+  // takes the HOLD's place; without it the HOLD's key is gone. kConflict when the change is in
+  // another state, or not of this account.
+  virtual Result<Confirmed> ConfirmChange(const ChangeId& id, const AccountId& account,
+                                          const JobRecord* commit, std::int64_t time,
+                                          const std::function<bool(const DeviceId&)>& seen,
                                           const AuditEntry& audit) = 0;
   // An open state → `final` (kFailed, kSuperseded) with the reason; its jobs, unless they were
   // handed out, are cancelled and erased. (A HOLD that was stays on offer: its fate must become

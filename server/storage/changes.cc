@@ -311,10 +311,9 @@ Result<ChangeStore::Begun> SqlStore::AttemptHeld(const ChangeRecord& change,
   });
 }
 
-Result<ChangeStore::Confirmed> SqlStore::ConfirmChange(const ChangeId& id, const JobRecord* commit,
-                                                       std::int64_t time,
-                                                       const std::vector<DeviceId>& seen,
-                                                       const AuditEntry& audit) {
+Result<ChangeStore::Confirmed> SqlStore::ConfirmChange(
+    const ChangeId& id, const AccountId& account, const JobRecord* commit, std::int64_t time,
+    const std::function<bool(const DeviceId&)>& seen, const AuditEntry& audit) {
   return database_.Write([&](Transaction& t) -> Result<Confirmed> {
     const long long now = time;
     const std::string change = id.Hex();
@@ -322,9 +321,10 @@ Result<ChangeStore::Confirmed> SqlStore::ConfirmChange(const ChangeId& id, const
             t.sql,
             std::string(
                 "UPDATE changes SET state = 'confirmed', confirmed = :now, error = '', doubt = 0 "
-                "WHERE change_id = :id AND state IN ('attempt', 'unknown') AND ") +
+                "WHERE change_id = :id AND account_id = :account AND state IN ('attempt', "
+                "'unknown') AND ") +
                 Mine("changes"),
-            now, change, node_) == 0) {
+            now, change, account.Hex(), node_) == 0) {
       return AlreadySettled();
     }
     Confirmed confirmed;
@@ -339,17 +339,16 @@ Result<ChangeStore::Confirmed> SqlStore::ConfirmChange(const ChangeId& id, const
               change);
       KEYFERRY_FAILPOINT("server.commit.inserted");
     }
-    auto row = ChangeById(t.sql, id);
-    if (!row) return NoRow();
     KEYFERRY_FAILPOINT("server.confirm.marked");
-    ReleaseJobs(t.sql, *row, time, confirmed.superseded);
-    for (const DeviceId& device : seen) {
+    confirmed.devices = ReleaseJobs(t.sql, id, account, time, confirmed.superseded);
+    for (const DeviceId& device : confirmed.devices) {
+      if (!seen(device)) continue;
       bool wrote = false;
       auto job = TakeReadyJob(t.sql, device, time, wrote);
       if (job && job->change == id) confirmed.hand_out.push_back(*std::move(job));
     }
     AppendChained(t.sql, audit);
-    row = ChangeById(t.sql, id);
+    auto row = ChangeById(t.sql, id);
     if (!row) return NoRow();
     KEYFERRY_FAILPOINT("server.confirm.before_commit");
     confirmed.row = *std::move(row);

@@ -45,14 +45,22 @@ void Take(KeyJob next, std::vector<KeyJob>& keys) {
   }
 }
 
+std::vector<KeyJob> KeysIn(soci::session& sql, const ChangeId& change) {
+  std::vector<KeyJob> keys;
+  for (KeyJob& next : Select<KeyJobColumns>(sql, SelectKeyJobs("= :id"), change.Hex())) {
+    Take(std::move(next), keys);
+  }
+  return keys;
+}
+
+bool HasJobFor(const std::vector<KeyJob>& keys, const KeyRecord& key) {
+  return std::any_of(keys.begin(), keys.end(),
+                     [&](const KeyJob& of) { return of.job.enrolment == key.enrolment; });
+}
+
 }  // namespace
 
-void AddKeys(soci::session& sql, ChangeRow& row) {
-  row.keys.clear();
-  for (KeyJob& next : Select<KeyJobColumns>(sql, SelectKeyJobs("= :id"), row.change.id.Hex())) {
-    Take(std::move(next), row.keys);
-  }
-}
+void AddKeys(soci::session& sql, ChangeRow& row) { row.keys = KeysIn(sql, row.change.id); }
 
 void AddKeys(soci::session& sql, const AccountId& account, long long count,
              std::vector<ChangeRow>& rows) {
@@ -66,11 +74,6 @@ void AddKeys(soci::session& sql, const AccountId& account, long long count,
     const auto found = keys_of.find(next.job.change);
     if (found != keys_of.end()) Take(std::move(next), *found->second);
   }
-}
-
-bool HasJobFor(const ChangeRow& row, const KeyRecord& key) {
-  return std::any_of(row.keys.begin(), row.keys.end(),
-                     [&](const KeyJob& of) { return of.job.enrolment == key.enrolment; });
 }
 
 ChangeStore::Begun ClaimKeys(soci::session& sql, const std::vector<JobRecord>& jobs) {
@@ -99,18 +102,22 @@ ChangeStore::Begun ClaimKeys(soci::session& sql, const std::vector<JobRecord>& j
   return begun;
 }
 
-void ReleaseJobs(soci::session& sql, const ChangeRow& row, std::int64_t time,
-                 std::vector<JobRecord>& superseded) {
-  const std::string account = row.change.account.Hex(), change = row.change.id.Hex();
+std::vector<DeviceId> ReleaseJobs(soci::session& sql, const ChangeId& id,
+                                  const AccountId& account_id, std::int64_t time,
+                                  std::vector<JobRecord>& superseded) {
+  const std::string account = account_id.Hex(), change = id.Hex();
+  const std::vector<KeyJob> keys = KeysIn(sql, id);
+  std::vector<DeviceId> devices;
   Execute(sql,
           "UPDATE changes SET state = 'superseded' WHERE account_id = :account AND state = "
           "'confirmed' AND change_id <> :id",
           account, change);
-  for (const KeyJob& key : row.keys) SupersedeBelow(sql, key.job, true, superseded);
+  for (const KeyJob& key : keys) SupersedeBelow(sql, key.job, true, superseded);
   // A key that the new password could not be sealed for must not get a dead one either.
   for (const KeyRecord& key :
        Select<KeyColumns>(sql, SelectKeys("WHERE account_id = :account"), account)) {
-    if (IsOutOfUse(key.state) || HasJobFor(row, key)) continue;
+    devices.push_back(key.device);
+    if (IsOutOfUse(key.state) || HasJobFor(keys, key)) continue;
     SupersedeWhere(sql, "j.type IN ('set', 'commit') AND j.device_id = :device", key.device.Hex(),
                    superseded);
   }
@@ -127,6 +134,7 @@ void ReleaseJobs(soci::session& sql, const ChangeRow& row, std::int64_t time,
           "(SELECT 1 FROM device_keys k WHERE k.device_id = jobs.device_id AND k.enrolment_id = "
           "jobs.enrolment_id AND k.state IN ('active', 'suspended'))",
           gone, change);
+  return devices;
 }
 
 }  // namespace keyferry::server

@@ -62,8 +62,9 @@ class SqlStore final : public Store {
                             bool key_seen, const AuditEntry& audit) override;
   Result<Begun> AttemptHeld(const ChangeRecord& change, const std::vector<JobRecord>& others,
                             const AuditEntry& audit) override;
-  Result<Confirmed> ConfirmChange(const ChangeId& id, const JobRecord* commit, std::int64_t time,
-                                  const std::vector<DeviceId>& seen,
+  Result<Confirmed> ConfirmChange(const ChangeId& id, const AccountId& account,
+                                  const JobRecord* commit, std::int64_t time,
+                                  const std::function<bool(const DeviceId&)>& seen,
                                   const AuditEntry& audit) override;
   Result<ChangeRow> CloseChange(const ChangeId& id, From from, ChangeState final,
                                 const Error& reason, const AuditEntry& audit) override;

@@ -2,11 +2,11 @@
 //   bench_saga ldap URI CA_FILE BIND_NAME PASSWORD_FILE CONNECTIONS ROUNDS <DN lines
 //     bare libldap: ROUNDS password replacements (unicodePwd) of each DN of standard input over
 //     CONNECTIONS kept LDAPS connections. Prints "<changes a second> <median ms of one>".
-//   bench_saga asked URI CA_FILE BIND_NAME PASSWORD_FILE ACTOR ROUNDS <"ACCOUNT DN" lines
-//     bare libldap: what a change must ask before it may write (the account's state and stamp, the
-//     clock, once the actor), all sent at once on one connection, and then the replacement.
-//     Accounts and actor are objectGUIDs, 32 hex digits. Prints "<median ms of the questions> <… of
-//     questions and replacement>".
+//   bench_saga alone URI CA_FILE BIND_NAME PASSWORD_FILE <lines, each answered at once
+//     bare libldap on one kept connection. "write DN": one replacement; prints its ms. "ask ACCOUNT
+//     DN" (objectGUID, 32 hex digits): what a change must ask before it may write (the account's
+//     state and stamp, the clock), sent at once, and then the replacement; prints "<ms of the
+//     questions> <ms of questions and replacement>".
 //   bench_saga send HOST PORT CA_FILE <"SIZE" lines, each with a request of that many bytes after
 //   it
 //     each HTTP/1.1 request over one kept TLS connection, as lean as the bare loop is. Prints a
@@ -148,37 +148,32 @@ void Read(LDAP* ldap, int id) {
   if (rc != LDAP_SUCCESS) Give(std::string("search: ") + ldap_err2string(rc));
 }
 
-void Asked(char** argv) {
+void Alone(char** argv) {
   using keyferry::server::AccountId;
-  const auto actor = AccountId::Parse(argv[4]);
-  std::vector<std::pair<AccountId, std::string>> accounts;  // and DN
-  for (std::string line; std::getline(std::cin, line);) {
-    const auto id = AccountId::Parse(line.substr(0, 32));
-    if (!id) Give("no identifier: " + line);
-    accounts.emplace_back(*id, line.substr(33));
-  }
-  if (!actor) Give("no identifier of the actor");
   LDAP* ldap = Connect(argv);
   std::vector<std::string> state = keyferry::server::ChangeAttributes();
   state.insert(state.end(), {"objectClass", "replPropertyMetaData", "msDS-KeyVersionNumber"});
   const std::string any = "(objectClass=*)";
-  std::vector<double> questions, both;
   unsigned number = static_cast<unsigned>(::getpid()) * 1000;
-  Read(ldap, Ask(ldap, keyferry::server::GuidDn(*actor), LDAP_SCOPE_BASE, any,
-                 {"objectSid", "sIDHistory"}));  // kept by the server, too
-  for (int round = 0; round < std::atoi(argv[5]); ++round) {
-    for (const auto& [id, dn] : accounts) {
+  for (std::string line; std::getline(std::cin, line);) {
+    if (line.rfind("write ", 0) == 0) {
+      const auto began = Clock::now();
+      Replace(ldap, line.substr(6), ++number);
+      std::printf("%.3f\n", MsSince(began));
+    } else {
+      const auto id = line.size() > 37 ? AccountId::Parse(line.substr(4, 32)) : std::nullopt;
+      if (line.rfind("ask ", 0) != 0 || !id) Give("no such order: " + line);
       const auto began = Clock::now();
       const std::array<int, 2> asked{
-          Ask(ldap, keyferry::server::GuidDn(id), LDAP_SCOPE_BASE, any, state),
+          Ask(ldap, keyferry::server::GuidDn(*id), LDAP_SCOPE_BASE, any, state),
           Ask(ldap, "", LDAP_SCOPE_BASE, any, {"currentTime"})};
       for (const int each : asked) Read(ldap, each);
-      questions.push_back(MsSince(began));
-      Replace(ldap, dn, ++number);
-      both.push_back(MsSince(began));
+      const double questions = MsSince(began);
+      Replace(ldap, line.substr(37), ++number);
+      std::printf("%.3f %.3f\n", questions, MsSince(began));
     }
+    std::fflush(stdout);
   }
-  std::printf("%.3f %.3f\n", Median(questions), Median(both));
 }
 
 void Sync(const std::filesystem::path& directory, int rounds) {
@@ -312,8 +307,8 @@ int main(int argc, char** argv) {
   const std::string what = argc > 1 ? argv[1] : "";
   if (what == "ldap" && argc == 8) {
     Ldap(argv + 2);
-  } else if (what == "asked" && argc == 8) {
-    Asked(argv + 2);
+  } else if (what == "alone" && argc == 6) {
+    Alone(argv + 2);
   } else if (what == "send" && argc == 5) {
     Send(argv + 2);
   } else if (what == "sync" && argc == 4) {

@@ -240,8 +240,13 @@ TEST_CASE("two changes can never be open for one account, whoever inserts") {
   const ChangeId id = first.row.change.id;
   REQUIRE(c.store->MarkUnknown(id, "?", {}, {}));
   CHECK(c.store->MarkUnknown(id, "?", {}, {}).error().code == ErrorCode::kConflict);
-  REQUIRE(c.store->ConfirmChange(id, nullptr, 5, {}, {}));
-  CHECK(c.store->ConfirmChange(id, nullptr, 5, {}, {}).error().code == ErrorCode::kConflict);
+  const auto confirm = [&](const AccountId& account) {
+    return c.store->ConfirmChange(id, account, nullptr, 5, [](const DeviceId&) { return false; },
+                                  {});
+  };
+  CHECK(confirm(AccountId{}).error().code == ErrorCode::kConflict);
+  REQUIRE(confirm(first.row.change.account));
+  CHECK(confirm(first.row.change.account).error().code == ErrorCode::kConflict);
   CHECK(c.store->CloseChange(id, ChangeStore::From::kAny, ChangeState::kFailed, {}, {})
             .error()
             .code == ErrorCode::kConflict);
