@@ -7,6 +7,7 @@
 #include "server/app/open.h"
 #include "server/app/single_sign_on.h"
 #include "server/app/state.h"
+#include "server/app/upkeep.h"
 #include "server/core/clock.h"
 #include "server/pages/catalog.h"
 
@@ -40,6 +41,8 @@ bool CheckConfig(const ServerConfig& config) {
   const auto catalog = LoadCatalog(config);
   const Error* own = catalog && (*catalog)->problem() ? &*(*catalog)->problem() : nullptr;
   say("pages", catalog ? own : &catalog.error());
+  const auto mails = LoadMailTexts(config);
+  say("mails", !mails ? &mails.error() : mails->problem ? &*mails->problem : nullptr);
   const auto ask = [&say](const ServerConfig::Ldap& settings, const char* section,
                           const std::string& what) {
     auto directory = OpenDirectory(settings, section);

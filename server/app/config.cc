@@ -97,6 +97,7 @@ const std::vector<std::string>& FirstKeys() {
       "mail.user",
       "mail.password_file",
       "mail.administrators",
+      "mail.language",
       "help_desk.required",
       "help_desk.request_minutes",
       "help_desk.attempts",
@@ -123,7 +124,6 @@ const std::vector<std::string>& FirstKeys() {
       "notice.enabled",
       "notice.managers",
       "notice.link_hours",
-      "notice.language",
       "log.level",
       "log.file",
   });
@@ -361,6 +361,16 @@ class Parser {
         reader_.Complain("mail.administrators", "needs mail.host.");
         break;
       }
+    }
+    if (std::string language = reader_.Text("mail.language", false); !language.empty()) {
+      const auto is_letter = [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+      };
+      if (language.size() > 35 || !std::all_of(language.begin(), language.end(),
+                                               [&](char c) { return is_letter(c) || c == '-'; })) {
+        reader_.Complain("mail.language", "must be the tag of a language, like \"en\" or \"uk\".");
+      }
+      mail.language = std::move(language);
     }
     if (mail.host.empty()) return;
     if (!IsIpAddress(mail.host) && !IsHostName(mail.host)) {

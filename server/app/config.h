@@ -145,6 +145,7 @@ struct ServerConfig {
     std::string user;
     std::filesystem::path password_file;
     std::vector<std::string> administrators;  // addresses of who is told of warnings
+    std::string language = "en";              // of all mails
   } mail;
 
   struct {
@@ -193,7 +194,6 @@ struct ServerConfig {
     bool enabled = true;
     bool managers = true;
     std::int64_t link_hours = 72;
-    std::string language = "en";  // or "uk"
   } notice;
 
   struct {

@@ -60,7 +60,6 @@ void ReadHelpDesk(ConfigReader& reader, ServerConfig& config) {
   notice.enabled = reader.Flag("notice.enabled", notice.enabled);
   notice.managers = reader.Flag("notice.managers", notice.managers);
   notice.link_hours = reader.Number("notice.link_hours", notice.link_hours, 1, 168);
-  notice.language = reader.OneOf("notice.language", notice.language, {"en", "uk"});
 }
 
 }  // namespace keyferry::server

@@ -6,7 +6,6 @@
 #include <chrono>
 #include <mutex>
 #include <optional>
-#include <tuple>
 #include <utility>
 
 #include "protocol/secure/system_random.h"
@@ -28,102 +27,6 @@ constexpr std::chrono::seconds kUpkeepEvery{5};
 constexpr std::chrono::minutes kRotateEvery{5};
 constexpr std::chrono::milliseconds kUpkeepLease{60'000};
 constexpr const char* kUpkeepTask = "upkeep";
-
-Result<MailTemplate> ReadTemplate(const std::filesystem::path& file,
-                                  const std::vector<std::string_view>& names) {
-  const auto text = ReadTextFile(file, Sharing::kOthersMayRead);
-  if (!text) return tl::unexpected(text.error());
-  auto parsed = MailTemplate::Parse(*text, names);
-  if (!parsed) {
-    Error error = parsed.error();
-    error.message = file.string() + " " + error.message + ".";
-    return tl::unexpected(std::move(error));
-  }
-  return parsed;
-}
-
-Result<MailTemplates> ReadTemplates(const std::filesystem::path& folder) {
-  MailTemplates out;
-  auto expires = ReadTemplate(folder / "password_expires.txt", {"name", "login", "days", "date"});
-  if (!expires) return tl::unexpected(expires.error());
-  auto code = ReadTemplate(folder / "activation_code.txt", {"name", "login", "code"});
-  if (!code) return tl::unexpected(code.error());
-  auto help =
-      ReadTemplate(folder / "help_desk_code.txt", {"name", "login", "agent", "minutes", "code"});
-  if (!help) return tl::unexpected(help.error());
-  for (const auto& [name, place] : {std::pair("help_desk_reset", &out.help_desk_reset),
-                                    std::pair("help_desk_unlock", &out.help_desk_unlock),
-                                    std::pair("help_desk_must_change", &out.help_desk_must_change),
-                                    std::pair("help_desk_read_out", &out.help_desk_read_out)}) {
-    auto text =
-        ReadTemplate(folder / (std::string(name) + ".txt"), {"name", "login", "agent", "ticket"});
-    if (!text) return tl::unexpected(text.error());
-    *place = *std::move(text);
-  }
-  auto blocked = ReadTemplate(folder / "people_blocked.txt", {"people"});
-  if (!blocked) return tl::unexpected(blocked.error());
-  out.people_blocked = *std::move(blocked);
-  auto limit = ReadTemplate(folder / "agent_limit.txt", {"name", "agent", "login", "resets"});
-  if (!limit) return tl::unexpected(limit.error());
-  out.agent_limit = *std::move(limit);
-  const auto asked = folder / "manager_asked.txt";
-  auto manager = ReadTemplate(asked, {"name", "person", "login", "agent", "ticket", "reason",
-                                      "process", "minutes", "link"});
-  if (!manager) return tl::unexpected(manager.error());
-  // Without it there would be nothing to answer by.
-  if (manager->body.find("{{link}}") == std::string::npos) {
-    return Fail(ErrorCode::kInvalidArgument, asked.string() + " lacks {{link}}.");
-  }
-  out.manager_asked = *std::move(manager);
-  auto denied = ReadTemplate(folder / "manager_denied.txt",
-                             {"name", "person", "login", "manager", "agent", "ticket", "reason"});
-  if (!denied) return tl::unexpected(denied.error());
-  out.manager_denied = *std::move(denied);
-  out.password_expires = *std::move(expires);
-  out.help_desk_code = *std::move(help);
-  out.activation_code = *std::move(code);
-  return out;
-}
-
-// A text in one language: NAME.txt in English, NAME.TAG.txt in others.
-std::filesystem::path LanguageFile(const std::filesystem::path& folder, const char* name,
-                                   const std::string& tag) {
-  return folder / (name + (tag == "en" ? std::string() : "." + tag) + ".txt");
-}
-
-Result<NoticeTexts> ReadNoticeTexts(const std::filesystem::path& folder, const std::string& tag) {
-  const auto file = [&](const char* name) { return LanguageFile(folder, name, tag); };
-  NoticeTexts out;
-  const std::tuple<const char*, MailTemplate*, std::vector<std::string_view>> mails[] = {
-      {"notice",
-       &out.person,
-       {"name", "login", "what", "when", "by", "address", "key", "reason", "hours", "link"}},
-      {"notice_manager",
-       &out.manager,
-       {"name", "person", "login", "what", "when", "by", "address", "key", "reason"}},
-      {"objection",
-       &out.objection,
-       {"name", "person", "login", "what", "when", "by", "address", "said", "from", "link"}},
-  };
-  for (const auto& [name, mail, names] : mails) {
-    auto read = ReadTemplate(file(name), names);
-    if (!read) return tl::unexpected(read.error());
-    *mail = *std::move(read);
-  }
-  // Without it there would be nothing to object by.
-  if (out.person.body.find("{{link}}") == std::string::npos) {
-    return Fail(ErrorCode::kInvalidArgument, file("notice").string() + " lacks {{link}}.");
-  }
-  const std::filesystem::path acts = file("notice_acts");
-  const auto text = ReadTextFile(acts, Sharing::kOthersMayRead);
-  if (!text) return tl::unexpected(text.error());
-  auto parsed = NoticeTexts::ParseActs(*text);
-  if (!parsed) {
-    return Fail(parsed.error().code, acts.string() + " " + parsed.error().message + ".");
-  }
-  out.acts = *std::move(parsed);
-  return out;
-}
 
 NoticeConfig NoticesOf(const ServerConfig& config) {
   NoticeConfig out;
@@ -251,6 +154,12 @@ Result<std::unique_ptr<Mailer>> OpenMailer(const ServerConfig& config) {
   return MakeSmtpMailer(std::move(smtp));
 }
 
+Result<MailTexts> LoadMailTexts(const ServerConfig& config) {
+  const std::filesystem::path& own = config.own_web_dir;
+  return ReadMailTexts(WebFolder(config) / "mail", own.empty() ? own : own / "mail",
+                       config.mail.language);
+}
+
 Result<std::unique_ptr<Upkeep>> Upkeep::Make(const ServerConfig& config, const CorePorts& ports,
                                              ChangeService& changes, Log& log) {
   auto mailer = OpenMailer(config);
@@ -260,18 +169,11 @@ Result<std::unique_ptr<Upkeep>> Upkeep::Make(const ServerConfig& config, const C
   ldap->connections = 1;
   auto groups = MakeGroupReader(std::move(*ldap));
   if (!groups) return tl::unexpected(groups.error());
-  auto templates = ReadTemplates(WebFolder(config) / "mail");
-  if (!templates) return tl::unexpected(templates.error());
-  auto notices = ReadNoticeTexts(WebFolder(config) / "mail", config.notice.language);
-  if (!notices) return tl::unexpected(notices.error());
-  templates->notices = *std::move(notices);
-  auto waits = ReadTemplate(
-      LanguageFile(WebFolder(config) / "mail", "approval_waits", config.notice.language),
-      {"name", "asker", "person", "login", "reason", "until", "link"});
-  if (!waits) return tl::unexpected(waits.error());
-  templates->approval_waits = *std::move(waits);
+  auto texts = LoadMailTexts(config);
+  if (!texts) return tl::unexpected(texts.error());
+  if (texts->problem) log.Problem("Mails say what is shipped: " + texts->problem->message);
   return std::make_unique<DefaultUpkeep>(config, ports, changes, log, *std::move(mailer),
-                                         *std::move(groups), *std::move(templates));
+                                         *std::move(groups), std::move(texts->templates));
 }
 
 }  // namespace keyferry::server

@@ -4,6 +4,7 @@
 
 #include "server/app/config.h"
 #include "server/app/log.h"
+#include "server/app/mail_texts.h"
 #include "server/core/activation_mail.h"
 #include "server/core/notices.h"
 #include "server/core/rotation.h"
@@ -15,7 +16,8 @@ namespace keyferry::server {
 // servers on one database one of them does it; another takes over when it dies.
 class Upkeep {
  public:
-  // Everything outlives it. kInvalidArgument names what is wrong with a mail's text.
+  // Everything outlives it. kInvalidArgument names what is wrong with a
+  // shipped mail's text; with one of the organisation's own the log does.
   static Result<std::unique_ptr<Upkeep>> Make(const ServerConfig& config, const CorePorts& ports,
                                               ChangeService& changes, Log& log);
   virtual ~Upkeep() = default;  // ends its threads
@@ -28,6 +30,8 @@ class Upkeep {
   virtual void Start(std::string url) = 0;
 };
 
+// What is mailed: the shipped texts and the organisation's own, in the configured language.
+Result<MailTexts> LoadMailTexts(const ServerConfig& config);
 // The mail server as the configuration wants it; null when there is none. Reads the password file.
 Result<std::unique_ptr<Mailer>> OpenMailer(const ServerConfig& config);
 

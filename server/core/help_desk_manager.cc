@@ -252,14 +252,13 @@ Result<void> HelpDeskFlow::AskManager(const Actor& actor, const HelpDeskId& id,
                     person = Presentable(prepared.person.person.display_name, 128),
                     minutes = begun->minutes();
   const MailTemplate& text = ports_.templates.manager_asked;
-  const MailValues values = {{"name", name},
-                             {"person", person},
-                             {"login", row.login},
-                             {"agent", question->asked_by},
-                             {"ticket", row.ticket},
-                             {"reason", row.reason},
-                             {"process", WordsOf(row.process)},
-                             {"minutes", minutes},
+  const auto& processes = ports_.templates.processes;
+  const auto named = processes.find(Name(row.process));
+  const std::string process = named == processes.end() ? WordsOf(row.process) : named->second;
+  const MailValues values = {{"name", name},         {"person", person},
+                             {"login", row.login},   {"agent", question->asked_by},
+                             {"ticket", row.ticket}, {"reason", row.reason},
+                             {"process", process},   {"minutes", minutes},
                              {"link", link}};
   auto sent = ports_.outbox.SendNow(
       {manager->person.mail, FillSubject(text, values), FillBody(text, values)});

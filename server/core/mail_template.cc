@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "server/core/encoding.h"
+#include "server/core/help_desk_records.h"
 #include "server/core/notice_records.h"
 
 namespace keyferry::server {
@@ -58,13 +59,15 @@ Result<MailTemplate> MailTemplate::Parse(std::string_view text,
   return out;
 }
 
-Result<std::map<std::string, std::string, std::less<>>> NoticeTexts::ParseActs(
-    std::string_view text) {
+namespace {
+
+// A line for each of `names`, all of them, and no others.
+Result<MailSentences> ParseSentences(std::string_view text, const std::vector<const char*>& names) {
   const auto bad = [](std::string what) {
     return Fail(ErrorCode::kInvalidArgument, std::move(what));
   };
   if (text.size() > kMaxTemplate) return bad("has more than 16 KiB");
-  std::map<std::string, std::string, std::less<>> acts;
+  MailSentences out;
   while (!text.empty()) {
     const std::size_t end = std::min(text.find('\n'), text.size());
     const std::string_view line = text.substr(0, end);
@@ -74,18 +77,31 @@ Result<std::map<std::string, std::string, std::less<>>> NoticeTexts::ParseActs(
     if (colon == std::string_view::npos || !IsPrintableUtf8(line)) {
       return bad("has a line that is not \"name: sentence\" in UTF-8");
     }
-    if (!acts.emplace(line.substr(0, colon), line.substr(colon + 2)).second) {
+    if (!out.emplace(line.substr(0, colon), line.substr(colon + 2)).second) {
       return bad("says twice what " + Presentable(line.substr(0, colon), 40) + " is");
     }
   }
-  std::size_t known = 0;
-  for (int i = 0; i <= static_cast<int>(kLastNoticeKind); ++i) {
-    const std::string name = Name(static_cast<NoticeKind>(i));
-    if (acts.count(name) == 0) return bad("does not say what " + name + " is");
-    ++known;
+  for (const char* name : names) {
+    if (out.count(name) == 0) return bad(std::string("does not say what ") + name + " is");
   }
-  if (acts.size() != known) return bad("has a name that there is not");
-  return acts;
+  if (out.size() != names.size()) return bad("has a name that there is not");
+  return out;
+}
+
+}  // namespace
+
+Result<MailSentences> NoticeTexts::ParseActs(std::string_view text) {
+  std::vector<const char*> names;
+  for (int i = 0; i <= static_cast<int>(kLastNoticeKind); ++i) {
+    names.push_back(Name(static_cast<NoticeKind>(i)));
+  }
+  return ParseSentences(text, names);
+}
+
+Result<MailSentences> MailTemplates::ParseProcesses(std::string_view text) {
+  return ParseSentences(text,
+                        {Name(HelpDeskProcess::kReset), Name(HelpDeskProcess::kUnlock),
+                         Name(HelpDeskProcess::kMustChange), Name(HelpDeskProcess::kReadOut)});
 }
 
 SecureBytes FillBody(const MailTemplate& mail, const MailValues& values) {

@@ -29,18 +29,20 @@ SecureBytes FillBody(const MailTemplate& mail, const MailValues& values);
 // Never with a secret.
 std::string FillSubject(const MailTemplate& mail, const MailValues& values);
 
+// Sentences by their names: one a line, "password_set: A new password was set."
+using MailSentences = std::map<std::string, std::string, std::less<>>;
+
 // What people are told when something was done to them (notices.h), in one language.
 struct NoticeTexts {
-  // A sentence for each NoticeKind, by its name: "password_set: A new password was set." A line
-  // each, all of them, and no others.
-  static Result<std::map<std::string, std::string, std::less<>>> ParseActs(std::string_view text);
+  // One for each NoticeKind, and no others.
+  static Result<MailSentences> ParseActs(std::string_view text);
   // To the person: name, login, what, when, by, address, key, reason, hours, link.
   MailTemplate person;
   // To the manager: name, person, login, what, when, by, address, key, reason.
   MailTemplate manager;
   // To administrators: name, person, login, what, when, by, address, said, from, link.
   MailTemplate objection;
-  std::map<std::string, std::string, std::less<>> acts;
+  MailSentences acts;
 };
 
 struct MailTemplates {
@@ -53,6 +55,9 @@ struct MailTemplates {
   MailTemplate agent_limit;     // name, agent, login, resets
   // To the manager: name, person, login, agent, ticket, reason, process, minutes, link.
   MailTemplate manager_asked;
+  // What `process` is there: one for each HelpDeskProcess that can be chosen, and no others.
+  static Result<MailSentences> ParseProcesses(std::string_view text);
+  MailSentences processes;
   // To administrators: name, person, login, manager, agent, ticket, reason.
   MailTemplate manager_denied;
   // To who may approve what somebody else asks: name, asker, person, login, reason, until, link.
