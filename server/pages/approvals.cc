@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::size_t kAnswerBytes = 300;
 constexpr std::size_t kMostSources = 4;
+constexpr std::size_t kMostApprovals = 100;  // open ones come first; the page stays below 100 kB
 
 // "approval_state.open", "approval_fact.must_change"
 std::string Word(const Catalog& catalog, const char* table, std::string_view name) {
@@ -47,7 +48,9 @@ Response ListApprovals(const PageContext& context, Request& request) {
   Data data =
       Frame(context, request, catalog.Text("approvals.title"), "approvals", "/events/approvals");
   Data list = List();
+  std::size_t shown = 0;
   for (const ApprovalView& view : *views) {
+    if (++shown > kMostApprovals) break;
     Data row;
     Put(row, "id", view.row.id.Hex());
     Put(row, "what", Word(catalog, "approval_action", Name(view.row.action)));
@@ -59,6 +62,7 @@ Response ListApprovals(const PageContext& context, Request& request) {
     list << row;
   }
   PutFlag(data, "any", !views->empty());
+  PutFlag(data, "more", views->size() > kMostApprovals);
   data["approvals"] = std::move(list);
   return Show(context, request, "approvals", data);
 }

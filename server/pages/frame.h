@@ -54,6 +54,10 @@ std::string AnswerField(std::size_t place);
 // One row of a list of sessions; `current` is the one that asks (sessions.cc).
 Data SessionRow(const Catalog& catalog, const Session& session, const SessionId& current);
 
+// The rows of one's own among `sessions`, the one that asks first.
+void PutOwnSessions(const Catalog& catalog, const std::vector<Session>& sessions,
+                    const Session& own, Data& data);
+
 // Fresh recovery codes, on this one page; `next` is where it goes on.
 Response ShowRecoveryCodes(const PageContext& context, const Request& request,
                            const std::vector<SecureBytes>& codes, const std::string& next);

@@ -3,6 +3,7 @@
 #include "server/api/problem.h"
 #include "server/api/theirs.h"
 #include "server/core/four_eyes.h"
+#include "server/http/target.h"
 #include "server/pages/frame.h"
 #include "server/pages/models.h"
 
@@ -326,6 +327,7 @@ Response ShowClear(const PageContext& context, const Request& request, const Enr
                                 : Result<std::optional<FactorView>>(std::nullopt);
   if (!factor) return ShowFailure(context, request, factor.error());
   PutFlag(data, "has_factor", factor->has_value());
+  Put(data, "login_query", QueryText(factor->has_value() ? (*factor)->login : std::string()));
   return Show(context, request, "clear_enrolment", data, status);
 }
 

@@ -117,10 +117,7 @@ Response ShowMe(const PageContext& context, const Request& request) {
   if (const auto put = PutOwnProofs(context, request, data); !put) {
     return ShowFailure(context, request, put.error());
   }
-  Data mine = List();
-  for (const Session& session : *sessions) mine << SessionRow(catalog, session, own.id);
-  data["mine"] = std::move(mine);
-  PutFlag(data, "several", sessions->size() > 1);
+  PutOwnSessions(catalog, *sessions, own, data);
   return Show(context, request, "me", data);
 }
 

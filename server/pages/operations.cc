@@ -8,6 +8,7 @@ namespace keyferry::server {
 namespace {
 
 constexpr std::size_t kWorkstationsOnAPage = 30;
+constexpr std::size_t kMostMatches = 60;    // of each kind; the page stays below 100 kB
 constexpr std::size_t kMaxIds = 33 * 1000;  // of one form
 
 Response ListWorkstations(const PageContext& context, const Request& request,
@@ -66,20 +67,22 @@ Response ShowMatches(const PageContext& context, const Request& request, std::st
   Data data = Frame(context, request, catalog.Text("matches.title"), "workstations");
   Data good = List(), others = List();
   std::string ids;
-  std::size_t count = 0;
+  std::size_t count = 0, other_count = 0;
   for (const WorkstationMatch& match : *matches) {
     Data row = WorkstationData(catalog, match.workstation);
     Put(row, "computer_dn", match.computer_dn);
     Put(row, "why_not", match.why_not);
     if (match.computer_dn.empty()) {
-      others << row;
+      if (++other_count <= kMostMatches) others << row;
       continue;
     }
+    // What is not shown is not approved.
+    if (count == kMostMatches) continue;
     good << row;
     ids += (ids.empty() ? "" : ",") + match.workstation.id.Hex();
     ++count;
   }
-  PutFlag(data, "any_other", count < matches->size());
+  PutFlag(data, "any_other", other_count != 0);
   PutMaybe(data, "ids", ids);
   Put(data, "approve_all", catalog.Text("matches.approve", {std::to_string(count)}));
   data["matching"] = std::move(good);

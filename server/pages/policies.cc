@@ -10,6 +10,8 @@
 namespace keyferry::server {
 namespace {
 
+constexpr std::size_t kMostMembers = 100;  // of a preview; the page stays below 100 kB
+
 using Verdict = RotationCandidate::Verdict;
 
 Response ListPolicies(const PageContext& context, const Request& request) {
@@ -110,10 +112,11 @@ Response ShowPolicy(const PageContext& context, const Request& request,
                           [&](const RotationCandidate& one) { return one.verdict == verdict; }));
       };
       Data list = List();
-      for (const RotationCandidate& one : members) list << CandidateData(catalog, one);
+      const std::size_t shown = std::min(members.size(), kMostMembers);
+      for (std::size_t i = 0; i < shown; ++i) list << CandidateData(catalog, members[i]);
       PutFlag(data, "preview", true);
       PutFlag(data, "any", !members.empty());
-      PutFlag(data, "incomplete", !looked->complete);
+      PutFlag(data, "incomplete", !looked->complete || shown < members.size());
       Put(data, "summary",
           catalog.Text("policy.summary", {count(Verdict::kDue), count(Verdict::kWaiting),
                                           count(Verdict::kSkipped), count(Verdict::kNotYet)}));

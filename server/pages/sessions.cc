@@ -10,7 +10,9 @@
 namespace keyferry::server {
 namespace {
 
-constexpr std::size_t kMostRows = 200;
+// Of each table: the page stays below 100 kB. Others are found by name.
+constexpr std::size_t kMostMine = 15, kMostOthers = 25;
+constexpr std::size_t kMostName = 128;  // bytes of the name that is looked for
 
 // "Firefox on Linux" out of a User-Agent header. Only a hint: the browser says what it likes.
 std::string BrowserName(const Catalog& catalog, std::string_view agent) {
@@ -50,6 +52,43 @@ Result<std::vector<AccountId>> Theirs(const PageContext& context, const Actor& a
   return theirs;
 }
 
+std::string Lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return out;
+}
+
+Data FactorRow(const Catalog& catalog, const FactorView& factor) {
+  Data row;
+  Put(row, "account", factor.account.Hex());
+  Put(row, "login", factor.login);
+  row["since"] = Time(factor.since);
+  Put(row, "left", catalog.Text("sessions.recovery_left", {std::to_string(factor.recovery_left)}));
+  PutFlag(row, "app", factor.app);
+  Put(row, "keys", catalog.Text("fido.count", {std::to_string(factor.fido_keys)}));
+  PutFlag(row, "has_keys", factor.fido_keys != 0);
+  return row;
+}
+
+// Those whose sign-in name has the text in it, the name itself first.
+class Wanted {
+ public:
+  explicit Wanted(std::string_view text) : text_(Lower(text)) {}
+  bool Fits(const std::string& login) const {
+    return Lower(login).find(text_) != std::string::npos;
+  }
+  template <typename Row, typename LoginOf>
+  void Order(std::vector<const Row*>& rows, LoginOf login) const {
+    std::stable_partition(rows.begin(), rows.end(),
+                          [&](const Row* row) { return Lower(login(*row)) == text_; });
+  }
+
+ private:
+  const std::string text_;
+};
+
 Response ShowSessions(const PageContext& context, const Request& request) {
   const Catalog& catalog = context.catalog;
   const Session& own = *request.session;
@@ -63,45 +102,48 @@ Response ShowSessions(const PageContext& context, const Request& request) {
     return std::binary_search(theirs->begin(), theirs->end(), account);
   };
 
+  const std::string_view name = request.Query("person");
+  if (name.size() > kMostName) return ShowNotFound(context, request);
+  const Wanted wanted(name);
+
   Data data = Frame(context, request, catalog.Text("sessions.title"), "");
-  Data mine = List(), others = List(), people = List();
-  std::size_t others_count = 0, mine_count = 0;
-  bool has_people = false;
+  Put(data, "wanted", name);
+  std::vector<const Session*> others;
+  std::vector<const FactorView*> people;
+  bool any_other = false;
   for (const Session& session : *sessions) {
-    if (session.actor.id == own.actor.id) {
-      if (++mine_count <= kMostRows) mine << SessionRow(catalog, session, own.id);
-    } else if (reached(session.actor.id) && ++others_count <= kMostRows) {
-      others << SessionRow(catalog, session, own.id);
-    }
+    if (session.actor.id == own.actor.id || !reached(session.actor.id)) continue;
+    any_other = true;
+    if (wanted.Fits(session.actor.login)) others.push_back(&session);
   }
+  PutOwnSessions(catalog, *sessions, own, data);
   if (auto put = PutFidoKeys(context, request, data); !put) {
     return ShowFailure(context, request, put.error());
   }
   data["factor"] = Data(false);
   for (const FactorView& factor : *factors) {
-    Data row;
-    Put(row, "account", factor.account.Hex());
-    Put(row, "login", factor.login);
-    row["since"] = Time(factor.since);
-    Put(row, "left",
-        catalog.Text("sessions.recovery_left", {std::to_string(factor.recovery_left)}));
-    PutFlag(row, "app", factor.app);
-    Put(row, "keys", catalog.Text("fido.count", {std::to_string(factor.fido_keys)}));
-    PutFlag(row, "has_keys", factor.fido_keys != 0);
     if (factor.account == own.actor.id) {
-      data["factor"] = std::move(row);
+      data["factor"] = FactorRow(catalog, factor);
     } else if (reached(factor.account)) {
-      people << row;
-      has_people = true;
+      any_other = true;
+      if (wanted.Fits(factor.login)) people.push_back(&factor);
     }
   }
-  data["mine"] = std::move(mine);
-  PutFlag(data, "several", mine_count > 1);
-  PutFlag(data, "has_others", others_count > 0);
-  data["others"] = std::move(others);
-  PutFlag(data, "more", others_count > kMostRows || mine_count > kMostRows);
-  PutFlag(data, "has_people", has_people);
-  data["people"] = std::move(people);
+  wanted.Order(others, [](const Session& session) { return session.actor.login; });
+  wanted.Order(people, [](const FactorView& factor) { return factor.login; });
+  PutFlag(data, "has_others", !others.empty());
+  PutFlag(data, "has_people", !people.empty());
+  PutFlag(data, "any_other", any_other);
+  PutFlag(data, "nobody", any_other && others.empty() && people.empty());
+  PutFlag(data, "more_others", others.size() > kMostOthers);
+  PutFlag(data, "more_people", people.size() > kMostOthers);
+  others.resize(std::min(others.size(), kMostOthers));
+  people.resize(std::min(people.size(), kMostOthers));
+  Data other_rows = List(), people_rows = List();
+  for (const Session* session : others) other_rows << SessionRow(catalog, *session, own.id);
+  for (const FactorView* factor : people) people_rows << FactorRow(catalog, *factor);
+  data["others"] = std::move(other_rows);
+  data["people"] = std::move(people_rows);
   return Show(context, request, "sessions", data);
 }
 
@@ -150,9 +192,28 @@ Data SessionRow(const Catalog& catalog, const Session& session, const SessionId&
   return row;
 }
 
+void PutOwnSessions(const Catalog& catalog, const std::vector<Session>& sessions,
+                    const Session& own, Data& data) {
+  // The one that asks is always among those that are shown.
+  Data rows = List();
+  std::size_t count = 0;
+  for (const bool asks : {true, false}) {
+    for (const Session& session : sessions) {
+      if (session.actor.id != own.actor.id || (session.id == own.id) != asks) continue;
+      if (++count <= kMostMine) rows << SessionRow(catalog, session, own.id);
+    }
+  }
+  data["mine"] = std::move(rows);
+  PutFlag(data, "several", count > 1);
+  PutFlag(data, "more_mine", count > kMostMine);
+}
+
 void AddSessionPages(Router& router, const PageContext& context) {
-  router.Add({Method::kGet, "/sessions", Right::kSession,
-              [context](Request& request) { return ShowSessions(context, request); }});
+  router.Add({Method::kGet,
+              "/sessions",
+              Right::kSession,
+              [context](Request& request) { return ShowSessions(context, request); },
+              {"person"}});
   const auto post = [&router](const char* pattern, Needs needs, bool step_up, Handler handler) {
     Route route;
     route.method = Method::kPost;

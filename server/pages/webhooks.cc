@@ -7,7 +7,7 @@
 namespace keyferry::server {
 namespace {
 
-constexpr std::size_t kWebhooksOnAPage = 100;
+constexpr std::size_t kWebhooksOnAPage = 50;
 
 Data WebhookBadge(const Catalog& catalog, const WebhookRecord& one) {
   switch (one.state) {

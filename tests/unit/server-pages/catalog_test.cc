@@ -149,3 +149,23 @@ TEST_CASE("every text that the code or a template asks for is there, and every t
     CHECK((Contains(sources, "\"" + key + "\"") || Contains(templates, "{{t." + key + "}}")));
   }
 }
+
+TEST_CASE("what is wrong with a field stands before the field, which names it") {
+  const std::regex problem("class=\"problem\"[^>]* id=\"([a-z-]+)\"");
+  std::size_t seen = 0;
+  const fs::path templates = fs::path(KEYFERRY_SOURCE_DIR) / "server/web/templates";
+  for (const fs::directory_entry& entry : fs::directory_iterator(templates)) {
+    std::ifstream in(entry.path());
+    const std::string text{std::istreambuf_iterator<char>(in), {}};
+    for (std::sregex_iterator it(text.begin(), text.end(), problem), end; it != end; ++it) {
+      const std::string id = (*it)[1];
+      const std::regex field("aria-describedby=\"[^\"]*\\b" + id + "[ \"{]");
+      std::smatch found;
+      if (!std::regex_search(text, found, field)) continue;  // of a choice, or of the whole page
+      INFO(entry.path().filename() << " " << id);
+      ++seen;
+      CHECK(it->position() < found.position());
+    }
+  }
+  CHECK(seen > 15);
+}

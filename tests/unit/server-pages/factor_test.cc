@@ -325,6 +325,51 @@ TEST_CASE("the API speaks with FIDO2 keys as the pages do") {
   CHECK(proven.status == 201);
 }
 
+TEST_CASE("sessions and second factors of many are found by name, the very name first") {
+  World world(KEYFERRY_WEB_DIR);
+  fake::Populate(world);
+  const AccountId account = world.directory.people[1].person.id;
+  world.factors.factors.clear();
+  const auto add = [&](const std::string& login) {
+    Session session;
+    session.id.bytes[0] = static_cast<std::uint8_t>(world.factors.factors.size());
+    session.id.bytes[1] = 0x77;
+    session.actor.id = account;
+    session.actor.login = login;
+    world.sessions.sessions["of " + login] = session;
+    world.factors.factors.push_back({account, login, 1'700'000'000'000, 8, true, 0});
+  };
+  for (int i = 0; i < 60; ++i) add("anna" + std::to_string(i) + ".x");
+  add("Anna");
+  add("bob");
+  const auto count = [](const std::string& text, const std::string& part) {
+    std::size_t found = 0;
+    for (std::size_t at = 0; (at = text.find(part, at)) != std::string::npos; ++at) ++found;
+    return found;
+  };
+  const std::string all = world.Send(world.Get("/sessions")).body;
+  // The agent's session is among them.
+  CHECK(count(all, "<strong>anna") + count(all, "<strong>Anna") +
+            count(all, "<strong>henry.desk") ==
+        50);
+  CHECK(count(all, "There are more than are shown; look for a name.") == 2);
+  const std::string some = world.Send(world.Get("/sessions?person=ANNA")).body;
+  CHECK(count(some, "<strong>Anna</strong>") == 2);
+  CHECK(count(some, "<strong>bob</strong>") == 0);
+  CHECK(some.find("<strong>Anna</strong>") < some.find("<strong>anna"));
+  const std::string one = world.Send(world.Get("/sessions?person=bob")).body;
+  CHECK(count(one, "<strong>bob</strong>") == 2);
+  CHECK(count(one, "look for a name") == 0);
+  const std::string none = world.Send(world.Get("/sessions?person=%3Cscript%3E")).body;
+  CHECK(none.find("Nobody with such a name") != std::string::npos);
+  CHECK(none.find("value=\"<script>") == std::string::npos);
+  CHECK(world.Send(world.Get("/sessions?person=" + std::string(129, 'x'))).status == 404);
+  // Who sees nobody else looks for nobody.
+  Request agent = world.Get("/sessions");
+  agent.headers["cookie"] = std::string(kSessionCookie) + "=" + World::kHelpDeskToken;
+  CHECK(world.Send(std::move(agent)).body.find("role=\"search\"") == std::string::npos);
+}
+
 TEST_CASE("a QR code has its three finder patterns and one size a text") {
   const auto image = MakeQr(SecureBytes::CopyOf(std::string_view("otpauth://totp/x?secret=A")));
   REQUIRE(image);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <map>
 #include <memory>
@@ -456,7 +457,10 @@ struct FakeReports final : ReportService {
 };
 
 struct FakeWebhooks final : WebhookService {
-  Result<std::vector<WebhookRecord>> List(std::size_t) override { return rows; }
+  Result<std::vector<WebhookRecord>> List(std::size_t limit) override {
+    return std::vector<WebhookRecord>(
+        rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(std::min(rows.size(), limit)));
+  }
   Result<WebhookRecord> Retry(const Actor& actor, const WebhookId& id) override;
   void Tick(const std::function<bool()>&) override {}
   std::vector<WebhookRecord> rows;

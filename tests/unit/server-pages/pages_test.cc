@@ -427,7 +427,8 @@ TEST_CASE("an enrolment is cleared from the employee's page, with a reason") {
 
   // Who may reset a second factor as well finds the way to that of the same person, if there is
   // one.
-  const std::string factor = "href=\"/sessions#factor-" + world.keys.enrolment.account.Hex() + "\"";
+  const std::string factor =
+      "href=\"/sessions?person=somebody#factor-" + world.keys.enrolment.account.Hex() + "\"";
   world.factors.factors.clear();
   CHECK_FALSE(Contains(world.Send(world.Get(link)).body, "#factor-"));
   world.factors.factors = {{world.keys.enrolment.account, "somebody", 1, 10, true, 0}};

@@ -373,3 +373,94 @@ TEST_CASE("rights and scopes speak one language") {
   CHECK_FALSE(Roles::FromBits(-1, &roles));
   CHECK_FALSE(Roles::FromBits(128, &roles));
 }
+
+TEST_CASE("no page is over 100 kB, however much there is") {
+  const auto matrix = Matrix();
+  Floor world;
+  const auto fill = [](auto& list, std::size_t count, auto change) {
+    const auto one = list.at(0);
+    for (std::size_t i = 0; i < count; ++i) {
+      list.push_back(one);
+      change(list.back(), i);
+    }
+  };
+  const auto id_of = [](auto& id, std::size_t i) {
+    id.bytes[0] = static_cast<std::uint8_t>(0x40 + i / 256);
+    id.bytes[1] = static_cast<std::uint8_t>(i);
+  };
+  const std::string long_text(200, 'w');
+  for (std::size_t i = 0; i < 1000; ++i) {
+    Session other;
+    id_of(other.id, i);
+    other.actor.id = world.directory.people[1].person.id;
+    other.actor.login = "somebody.with.a.long.name" + std::to_string(i);
+    other.browser = long_text;
+    other.address = "2001:db8:1234:5678:9abc:def0:1234:5678";
+    world.sessions.sessions["other" + std::to_string(i)] = other;
+    other.actor.id = MakeId<AccountId>(0xAC);
+    id_of(other.id, 2000 + i);
+    world.sessions.sessions["mine" + std::to_string(i)] = other;
+    world.factors.factors.push_back(
+        {world.directory.people[1].person.id, other.actor.login, 1'700'000'000'000, 8, true, 2});
+  }
+  fill(world.fido.keys, 9, [&](FidoKeyView& key, std::size_t i) {
+    id_of(key.id, i);
+    key.name = std::string(42, 'k');
+    key.suspect = 1'700'000'000'000;
+  });
+  fill(world.tokens.tokens, 500, [&](TokenView& token, std::size_t i) {
+    id_of(token.id, i);
+    token.name = std::string(40, 't');
+    for (const TokenScope& scope : kTokenScopes) token.scopes.emplace_back(scope.name);
+  });
+  fill(world.four_eyes.approvals, 199, [&](Approval& row, std::size_t i) {
+    id_of(row.id, i);
+    row.asker_login = row.display_name = std::string(64, 'a');
+  });
+  fill(world.rotation.policies, 200, [&](RotationPolicy& policy, std::size_t i) {
+    id_of(policy.id, i);
+    policy.name = std::string(64, 'p');
+    policy.group_dn = long_text;
+    policy.last_result = "200 begun, 200 refused, 200 skipped.";
+  });
+  fill(world.workstations.workstations, 400, [&](WorkstationView& workstation, std::size_t i) {
+    id_of(workstation.id, i);
+    workstation.state = WorkstationState::kPending;
+    workstation.name = std::string(63, 'n');
+    workstation.computer = i % 2 == 0 ? std::string(15, 'C') : std::string();
+  });
+  fill(world.audit.rows, 500, [&](AuditView& row, std::size_t i) {
+    row.number = 10'000 + i;
+    row.detail = std::string(1000, 'd');
+  });
+  fill(world.webhooks.rows, 1000, [&](WebhookRecord& row, std::size_t i) {
+    id_of(row.id, i);
+    row.last_error = long_text;
+  });
+  RotationCandidate candidate;
+  candidate.account = world.directory.people[1].person.id;
+  candidate.login = candidate.display_name = std::string(64, 'm');
+  candidate.reason = long_text;
+  candidate.verdict = RotationCandidate::Verdict::kSkipped;
+  world.rotation.preview.members.assign(500, candidate);
+
+  const auto measure = [&](const Route& route, const Expected& expected) {
+    INFO(NameOf(route));
+    const Response answer = world.AnswerTo(Role::kAdministrator, route, expected, true);
+    CHECK(answer.body.size() < 100 * 1000);
+  };
+  std::size_t pages = 0;
+  for (const Route& route : world.browser->routes()) {
+    const auto found = matrix.find(NameOf(route));
+    if (found == matrix.end() || IsOfApi(route) || route.pattern.rfind("/events/", 0) == 0) {
+      continue;
+    }
+    if (route.method == Method::kGet) measure(route, found->second);
+    pages += route.method == Method::kGet ? 1 : 0;
+    if (NameOf(route) != "POST /policies") continue;
+    Expected preview = found->second;
+    preview.body.replace(preview.body.find("do=save"), 7, "do=preview");
+    measure(route, preview);
+  }
+  CHECK(pages > 40);
+}
