@@ -1,6 +1,8 @@
 // keyferryd itself at a key of the guest's kernel: two of them at one key, and a key that is put in
 // and pulled a hundred times. Behind tests/vm/roads:
 //   vm_daemons -r lines
+#include <sys/prctl.h>
+
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <csignal>
@@ -164,6 +166,9 @@ TEST_CASE("a hundred plugs and pulls leave keyferryd as it was, and the key that
   // Freed memory goes back at once, or it would look like a leak.
   setenv("ASAN_OPTIONS", "detect_leaks=1:quarantine_size_mb=0:thread_local_quarantine_size_kb=0",
          1);
+  // So would pages that the kernel joins to huge ones, some time after they were touched: ten MiB
+  // after a minute in which nothing happened. keyferryd inherits this.
+  REQUIRE(prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) == 0);
   test::TestServer server;
   const auto at_server = [&](const std::string& words, const std::function<bool()>& done) {
     const test::Waiting step(words);

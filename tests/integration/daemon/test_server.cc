@@ -8,6 +8,7 @@
 
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
+#include <chrono>
 #include <csignal>
 #include <stdexcept>
 
@@ -23,6 +24,9 @@ using daemon::Hex;
 using daemon::Id;
 
 namespace {
+
+constexpr std::chrono::seconds kPingEvery{15};
+constexpr unsigned char kSessions[] = "keyferry test server";
 
 std::string ReadRequest(SSL* ssl) {
   std::string text;
@@ -59,6 +63,8 @@ TestServer::TestServer(std::string name) : name_(std::move(name)) {
   SSL_CTX_use_PrivateKey(context_, key.get());
   X509_STORE_add_cert(SSL_CTX_get_cert_store(context_), pki.ca());
   SSL_CTX_set_verify(context_, SSL_VERIFY_PEER, nullptr);
+  // Without it OpenSSL refuses a client with a certificate that resumes its session.
+  SSL_CTX_set_session_id_context(context_, kSessions, sizeof kSessions);
   Start();
 }
 
@@ -203,7 +209,8 @@ void TestServer::Stream(SSL* ssl) {
   while (good && !stopping_ && generation_ == mine) {
     if (events_.empty()) {
       changed_.notify_all();
-      changed_.wait(lock);
+      // As the server does, or keyferryd would take a stream without news for a dead one.
+      if (changed_.wait_for(lock, kPingEvery) == std::cv_status::timeout) Send("ping", "{}");
       continue;
     }
     const std::string text = std::move(events_.front());
