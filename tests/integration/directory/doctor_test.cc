@@ -2,6 +2,7 @@
 // command that it prints gives it back.
 #include <algorithm>
 #include <boost/json.hpp>
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -24,6 +25,11 @@ std::int64_t Now() {
 void Write(const fs::path& file, const std::string& text) {
   std::ofstream(file) << text;
   fs::permissions(file, fs::perms::owner_read | fs::perms::owner_write);
+}
+
+std::string ReadAll(const fs::path& file) {
+  std::ifstream in(file);
+  return {std::istreambuf_iterator<char>(in), {}};
 }
 
 // A server's folder with its configuration.
@@ -203,8 +209,7 @@ TEST_CASE("the doctor sees clocks, certificates, privileges and protected accoun
 TEST_CASE("the doctor sees a gateway for SMS that cannot be used, and never shows its address") {
   TestDomain& domain = TestDomain::Shared();
   const Installed server(domain, domain.people_dn);
-  std::ifstream in(server.folder / "server.toml");
-  const std::string before((std::istreambuf_iterator<char>(in)), {});
+  const std::string before = ReadAll(server.folder / "server.toml");
   const std::string gateway =
       "[sms]\nurl = \"https://sms.example/send?token=t0p\"\nheader = \"Authorization\"\n"
       "secret_file = \"sms\"\n";
@@ -243,6 +248,17 @@ TEST_CASE("the doctor's exit status tells a script about files too") {
   CHECK(server.Json(0).at("status").as_string() == "warning");  // root key, protected account
   fs::remove(server.folder / "state" / "root.key");
   CHECK_FALSE(Found(server.Json(0), "ok", "root key: not on this machine").empty());
+  // Key material that has aged, and a log where there is no room.
+  const fs::path issuer = server.folder / "state" / "issuer.key";
+  CHECK_FALSE(Found(server.Json(0), "ok", "issuer key: 0 days old").empty());
+  fs::last_write_time(issuer, fs::file_time_type::clock::now() - std::chrono::hours(24 * 4 * 365));
+  CHECK_THAT(Found(server.Json(0), "warning", "issuer key"),
+             Catch::Matchers::Contains("It is 1460 days old."));
+  const std::string text = ReadAll(server.folder / "server.toml");
+  Write(server.folder / "server.toml", text + "[log]\nfile = \"/proc/keyferry.log\"\n");
+  CHECK_THAT(Found(server.Json(1), "problem", "disk of the log"),
+             Catch::Matchers::Contains("nearly full: 0 MiB free"));
+  Write(server.folder / "server.toml", text);
   const fs::path database = server.folder / "state" / "keyferry.db";
   fs::permissions(database, fs::perms::others_read, fs::perm_options::add);
   CHECK_THAT(Found(server.Json(1), "problem", "database"), Catch::Matchers::Contains("chmod 600"));

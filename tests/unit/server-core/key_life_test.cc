@@ -1,6 +1,8 @@
 // The life of a key after its enrolment: suspended, resumed, out of use, wiped.
 
+#include <array>
 #include <catch2/catch.hpp>
+#include <optional>
 
 #include "office.h"
 
@@ -117,6 +119,73 @@ TEST_CASE("a key that another replaced is wiped when it is seen again") {
   REQUIRE(d.Return(*d.desk, d.key, d.key.Put(d.NewestJob(*d.desk))));
   CHECK(d.key.wiped);
   CHECK(d.View().wiped != 0);
+}
+
+// Where a step leads from each state; nothing: it is refused, and nothing was done.
+TEST_CASE("every step from every state") {
+  static constexpr std::array kSteps{KeyStep::kSuspend, KeyStep::kResume, KeyStep::kCompromise,
+                                     KeyStep::kDeactivate};
+  static constexpr std::array kActions{"key.suspend", "key.resume", "key.compromise",
+                                       "key.deactivate"};
+  using To = std::optional<KeyState>;
+  struct Row {
+    KeyState from;
+    std::array<To, kSteps.size()> to;
+  };
+  static const std::array<Row, 5> kTable{{
+      {KeyState::kActive,
+       {KeyState::kSuspended, std::nullopt, KeyState::kCompromised, KeyState::kDeactivated}},
+      {KeyState::kSuspended,
+       {std::nullopt, KeyState::kActive, KeyState::kCompromised, KeyState::kDeactivated}},
+      {KeyState::kCompromised, {}},
+      {KeyState::kDeactivated, {}},
+      {KeyState::kRevoked, {}},
+  }};
+  const std::size_t row = GENERATE(range(std::size_t{0}, kTable.size()));
+  const std::size_t step = GENERATE(range(std::size_t{0}, kSteps.size()));
+  const auto& [from, to] = kTable[row];
+  INFO(Name(from) << ", " << kActions[step]);
+
+  Drawer d;
+  TestKey other(d.maker);
+  if (from == KeyState::kSuspended) REQUIRE(d.Step(KeyStep::kSuspend));
+  if (from == KeyState::kCompromised) REQUIRE(d.Step(KeyStep::kCompromise));
+  if (from == KeyState::kDeactivated) REQUIRE(d.Step(KeyStep::kDeactivate));
+  if (from == KeyState::kRevoked) d.Enrol(other, d.alice, *d.desk, &d.key);
+  REQUIRE(d.View().state == from);
+  d.Unplug();
+  const auto before = d.store->AuditHead();
+  REQUIRE(before);
+
+  const auto view = d.keys->Step(d.admin, DeviceId{d.key.device_id}, kSteps[step], "because");
+  CHECK(d.View().state == to[step].value_or(from));
+  const auto rows = d.store->AuditAfter(before->number, 10);
+  REQUIRE(rows);
+  if (to[step]) {
+    REQUIRE(view);
+    CHECK(view->state == *to[step]);
+    REQUIRE(rows->size() == 1);
+    CHECK(rows->front().entry.action == kActions[step]);
+    CHECK(rows->front().entry.actor == d.admin.login);
+    CHECK(rows->front().entry.detail.ends_with("because"));
+  } else {
+    CHECK(view.error().code == ErrorCode::kConflict);
+    CHECK(rows->empty());
+  }
+}
+
+// Before its proof a key is in no state that a step could lead from.
+TEST_CASE("a key whose enrolment has only begun cannot be stepped") {
+  Drawer d;
+  const AccountId bob = d.directory.Add("bob");
+  TestKey fresh(d.maker);
+  REQUIRE(d.Sees(*d.desk, {&fresh}, 0));
+  const DeviceId device{fresh.device_id};
+  REQUIRE(d.keys->BeginEnrolment(d.admin, bob, device, d.desk->id, std::nullopt));
+  for (const KeyStep step :
+       {KeyStep::kSuspend, KeyStep::kResume, KeyStep::kCompromise, KeyStep::kDeactivate}) {
+    CHECK(d.keys->Step(d.admin, device, step, "because").error().code == ErrorCode::kNotFound);
+  }
 }
 
 TEST_CASE("who may step, and with what words") {

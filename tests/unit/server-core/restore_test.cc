@@ -139,6 +139,42 @@ TEST_CASE("what waited in the backup is given up, and no key gets it") {
   CHECK(v.key.password == v.AdPassword());
 }
 
+TEST_CASE("a copy that is a day old pushes nothing, and what comes afterwards is the newest") {
+  if (TestDatabase::IsPostgres()) return;
+  Vault v;
+  v.Out();
+  REQUIRE(v.Change(v.alice, "0123456789"));  // on offer in the copy
+  v.Save();
+  v.Plug();
+  REQUIRE(v.Bring().kind == ReceiptVerdict::kStored);
+  for (const char* request : {"1123456789", "2123456789", "3123456789"}) {
+    v.clock.Advance(std::chrono::hours(8));
+    v.directory.time = v.clock.UnixMillis() / 1000;
+    REQUIRE(v.Change(v.alice, request));
+    REQUIRE(v.Bring().kind == ReceiptVerdict::kStored);
+  }
+  const std::string present = v.key.password;
+  const std::uint64_t seq = v.key.last_seq;
+  REQUIRE(present == v.AdPassword());
+  v.Out();
+  v.PutBack();
+  v.Ask();
+  for (int i = 0; i < 3; ++i) {
+    v.changes->Reconcile();
+    v.Out();
+    v.Plug();
+  }
+  CHECK(v.desk->Named("job").empty());
+  CHECK(v.key.password == present);
+  CHECK(v.key.last_seq == seq);
+  CHECK(v.AdPassword() == present);
+
+  REQUIRE(v.Change(v.alice, "4123456789"));
+  CHECK(v.Bring().kind == ReceiptVerdict::kStored);
+  CHECK(v.key.password != present);
+  CHECK(v.key.password == v.AdPassword());
+}
+
 TEST_CASE("a person whose newest password did not reach the key is named") {
   Vault v;
   v.Out();
