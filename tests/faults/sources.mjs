@@ -171,6 +171,16 @@ async function goesAway(company) {
   return source.error.slice(0, 60);
 }
 
+/** What must hold at the end, whatever happened before. */
+async function whole(company, test, name) {
+  await test(`${name}: no released password in any file`, async () => {
+    const { files, hits } = scan(['server', 'daemon', 'agent', 'logs', 'lab'].map((folder) => company.path(folder)), [...company.released]);
+    if (hits.length) throw new Error(`${hits[0].encoding} in ${path.basename(hits[0].file)} and ${hits.length - 1} more`);
+    return `${company.released.size} passwords, ${files} files`;
+  });
+  await test(`${name}: the audit trail is whole`, () => company.checkAudit());
+}
+
 export async function severalSources(withCompany, test) {
   await withCompany(async (company) => {
     await company.check();
@@ -185,11 +195,6 @@ export async function severalSources(withCompany, test) {
       return killAtSource(company, 'server.source.refused', 'not_set', { typed: had });
     });
     await test('sources: slapd goes away between the two writes', () => goesAway(company));
-    for (const kind of Object.keys(KINDS)) {
-      await test(`sources: network before slapd: ${kind}`, async () => {
-        return atEachRequest((n) => faultyChange(company, kind, n));
-      });
-    }
     await test('sources: the checker sees a password that another tool has set in slapd', async () => {
       await company.lab.setPassword(company.employee.login, 'Set-by-another-tool-1');
       const broken = await company.check().then(() => null, (error) => error.message);
@@ -199,11 +204,18 @@ export async function severalSources(withCompany, test) {
       await company.check();
       return broken.slice(0, 60);
     });
-    await test('sources: no released password in any file', async () => {
-      const { files, hits } = scan(['server', 'daemon', 'agent', 'logs', 'lab'].map((name) => company.path(name)), [...company.released]);
-      if (hits.length) throw new Error(`${hits[0].encoding} in ${path.basename(hits[0].file)} and ${hits.length - 1} more`);
-      return `${company.released.size} passwords, ${files} files`;
-    });
-    await test('sources: the audit trail is whole', () => company.checkAudit());
+    await whole(company, test, 'sources');
+  }, LinkedCompany);
+}
+
+/** The same organisation with each piece that goes to slapd met by each fault. */
+export async function networkBeforeSource(withCompany, test) {
+  await withCompany(async (company) => {
+    for (const kind of Object.keys(KINDS)) {
+      await test(`sources: network before slapd: ${kind}`, async () => {
+        return atEachRequest((n) => faultyChange(company, kind, n));
+      });
+    }
+    await whole(company, test, 'sources: network before slapd');
   }, LinkedCompany);
 }
