@@ -2,7 +2,7 @@
 import path from 'node:path';
 import { asStranger } from '../../scripts/lib/demo/browser.mjs';
 import { must, run } from '../../scripts/lib/demo/processes.mjs';
-import { ROOT } from '../../scripts/lib/demo/stack.mjs';
+import { ROOT, UIDS } from '../../scripts/lib/demo/stack.mjs';
 
 function assert(condition, message) { if (!condition) throw new Error(message); }
 
@@ -40,6 +40,13 @@ export function pageTests({ stack, test, signIn, axe, picture, admin, send }) {
       await page.getByRole('row', { name: /^(?!.*password source).*service account signs in/ }).waitFor();
       await page.getByRole('row', { name: /password source "Lab", .*service account signs in/ }).waitFor();
       assert(await page.getByText(/^(Problems: \d+, warnings: \d+|Everything is in order)\./).count() === 1, 'no summary');
+      // The same as the command says, but for what is counted meanwhile.
+      const { stdout } = await run(stack.program('keyferry-server'), ['doctor', '--json', '--config', stack.path('server', 'keyferry-server.toml')], { uid: UIDS.server, env: stack.env, timeout: 60000 });
+      const plain = (text) => text.replace(/\d+/g, '#').replace(/\s+/g, ' ');
+      const rows = (await page.locator('tbody tr').allInnerTexts()).map(plain);
+      const { findings } = JSON.parse(stdout);
+      assert(findings.length > 10 && rows.length === findings.length, `${rows.length} rows on the page, ${findings.length} findings of the command`);
+      for (const { what, cause, fix } of findings) assert(rows.some((row) => [what, cause, fix].every((text) => row.includes(plain(text)))), `not on the page: ${what}`);
     }),
 
     () => test('every page is clean under axe, light and dark, phone and desk', async (page) => {
