@@ -1,4 +1,8 @@
 // Writing: passwords, unlock, must-change, and every refusal in words.
+#include <ldap.h>
+
+#include "server/directory/connection.h"
+#include "server/directory/text.h"
 #include "tests/integration/directory/directories.h"
 
 namespace keyferry::testing {
@@ -336,6 +340,27 @@ TEST_CASE("a right that the service account lacks is named") {
                 "Write pwdLastSet");
   domain.Apply("dn: CN=Stray," + ou + "\nchangetype: delete\n\ndn: " + ou +
                "\nchangetype: delete\n");
+}
+
+// Samba does not know policy hints; as the control is critical it refuses a write with it whole, so
+// that no reset goes past the history without anybody's knowing (RFC 4511 section 4.1.11).
+TEST_CASE("policy hints go along as a critical control") {
+  TestDomain& domain = TestDomain::Shared();
+  const SamplePerson& person = domain.Person("employee_with_key");
+  const LdapConfig config = ConfigFor(domain);
+  const auto connection =
+      LdapConnection::Open({domain.ldaps_uri, config.ca_file}, std::chrono::seconds(10));
+  REQUIRE_OK(connection);
+  const Deadline deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  REQUIRE((*connection)->Bind(config.bind_name, config.bind_password, deadline).ok());
+  const std::vector<LdapReplace> unlock{{"lockoutTime", "0"}};
+  const std::string dn = GuidDn(IdOf(person));
+  for (const char* hints : {"1.2.840.113556.1.4.2066", "1.2.840.113556.1.4.2239"}) {
+    const LdapAnswer answer = (*connection)->Modify(dn, unlock, deadline, hints);
+    CHECK(answer.delivery == LdapAnswer::Delivery::kAnswered);
+    CHECK(answer.rc == LDAP_UNAVAILABLE_CRITICAL_EXTENSION);
+  }
+  CHECK((*connection)->Modify(dn, unlock, deadline, "").ok());
 }
 
 }  // namespace keyferry::testing
