@@ -8,7 +8,7 @@ namespace keyferry::server {
 namespace {
 
 constexpr std::size_t kTotpDigits = 6;
-constexpr std::uint32_t kCodes = 1'000'000;
+constexpr std::uint32_t kTotpCodes = 1'000'000;
 constexpr char kBase32[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
 }  // namespace
@@ -37,7 +37,7 @@ std::optional<std::uint32_t> TotpCode(std::span<const std::uint8_t> secret, std:
   std::uint32_t value = 0;
   for (std::size_t i = 0; i < 4; ++i) value = value << 8 | mac[at + i];
   Wipe(mac.data(), mac.size());
-  return (value & 0x7FFF'FFFF) % kCodes;
+  return (value & 0x7FFF'FFFF) % kTotpCodes;
 }
 
 std::optional<std::int64_t> FindTotpStep(std::span<const std::uint8_t> secret, std::uint32_t code,
