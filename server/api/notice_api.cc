@@ -39,6 +39,7 @@ boost::json::object ToJson(const NoticeRecord& notice) {
           {"created", notice.created},
           {"mail", Name(notice.person)},
           {"manager_mail", Name(notice.manager)},
+          {"sms", Name(notice.sms)},
           {"mailed", notice.mailed},
           {"error", notice.last_error},
           {"objected", notice.objected},

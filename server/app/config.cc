@@ -123,6 +123,7 @@ const std::vector<std::string>& FirstKeys() {
       "four_eyes.mail",
       "notice.enabled",
       "notice.managers",
+      "notice.sms",
       "notice.link_hours",
       "log.level",
       "log.file",

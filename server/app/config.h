@@ -178,7 +178,7 @@ struct ServerConfig {
     std::int64_t timeout_seconds = 10;
     SmsMessage message;
     PhoneRules phone;
-    std::string text;
+    std::string text, notice_text;
     std::int64_t per_person_day = 5;
     std::int64_t per_hour = 100;
   } sms;
@@ -193,6 +193,7 @@ struct ServerConfig {
   struct {
     bool enabled = true;
     bool managers = true;
+    bool sms = true;  // where [sms] has a gateway
     std::int64_t link_hours = 72;
   } notice;
 

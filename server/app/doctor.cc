@@ -285,10 +285,13 @@ class Examination {
         return Problem("codes by SMS", text.error(), kFix);
       }
     }
-    if (config_.help_desk.points[static_cast<std::size_t>(HelpDeskMethod::kSmsCode)] == 0) {
-      return Add(Status::kWarning, "codes by SMS",
-                 "a gateway is configured, but no code goes by it: help_desk.points_sms_code is 0.",
-                 "Give the method points, or remove [sms].");
+    if (config_.help_desk.points[static_cast<std::size_t>(HelpDeskMethod::kSmsCode)] == 0 &&
+        !(config_.notice.enabled && config_.notice.sms)) {
+      return Add(
+          Status::kWarning, "codes by SMS",
+          "a gateway is configured, but nothing goes by it: help_desk.points_sms_code is 0, and "
+          "notice.sms is off.",
+          "Give the method points, switch notices on, or remove [sms].");
     }
     if (config_.sms.phone.country_code.empty()) {
       return Add(Status::kWarning, "codes by SMS",

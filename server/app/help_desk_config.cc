@@ -59,6 +59,7 @@ void ReadHelpDesk(ConfigReader& reader, ServerConfig& config) {
   auto& notice = config.notice;
   notice.enabled = reader.Flag("notice.enabled", notice.enabled);
   notice.managers = reader.Flag("notice.managers", notice.managers);
+  notice.sms = reader.Flag("notice.sms", notice.sms);
   notice.link_hours = reader.Number("notice.link_hours", notice.link_hours, 1, 168);
 }
 

@@ -21,6 +21,8 @@ constexpr const char* kFormBody = "to=%number%&text=%text%";
 constexpr const char* kSmsText =
     "{{code}} is your code for {{agent}} of the help desk, for {{minutes}} minutes. If you did not "
     "call, tell it to nobody.";
+constexpr const char* kSmsNoticeText =
+    "{{login}}: {{what}} ({{by}}, {{when}}) Was this not you? {{link}}";
 
 fs::path PathOf(ConfigReader& reader, const fs::path& directory, const char* key) {
   const std::string text = reader.Text(key, false);
@@ -99,6 +101,8 @@ void ReadSms(ConfigReader& reader, const fs::path& directory, ServerConfig& conf
   sms.message.from = reader.Text("sms.from", false);
   sms.text = reader.Text("sms.text", false);
   if (sms.text.empty()) sms.text = kSmsText;
+  sms.notice_text = reader.Text("sms.notice_text", false);
+  if (sms.notice_text.empty()) sms.notice_text = kSmsNoticeText;
   sms.phone.country_code = reader.Text("sms.country_code", false);
   sms.phone.trunk_prefix = reader.OneOf("sms.trunk_prefix", "0", {"0", "1", "8", "06", "none"});
   if (sms.phone.trunk_prefix == "none") sms.phone.trunk_prefix.clear();
@@ -133,6 +137,14 @@ void ReadSms(ConfigReader& reader, const fs::path& directory, ServerConfig& conf
                     "must be one line of at most 300 bytes with {{code}}, and nothing else in "
                     "braces but {{agent}}, {{login}} and {{minutes}}.");
   }
+  if (const auto text = MailTemplate::Parse("Subject: SMS\n\n" + sms.notice_text,
+                                            {"what", "login", "by", "when", "link"});
+      !text || !IsPrintableUtf8(sms.notice_text) || sms.notice_text.size() > kMostSmsText ||
+      sms.notice_text.find("{{what}}") == std::string::npos) {
+    reader.Complain("sms.notice_text",
+                    "must be one line of at most 300 bytes with {{what}}, and nothing else in "
+                    "braces but {{login}}, {{by}}, {{when}} and {{link}}.");
+  }
   if (!IsDigits(sms.phone.country_code, 3) || sms.phone.country_code.substr(0, 1) == "0") {
     reader.Complain("sms.country_code", "must be a country code of 1 to 3 digits, like \"380\".");
   }
@@ -157,6 +169,7 @@ const std::vector<std::string>& OutboundKeys() {
                                                 "sms.body",
                                                 "sms.from",
                                                 "sms.text",
+                                                "sms.notice_text",
                                                 "sms.attribute",
                                                 "sms.country_code",
                                                 "sms.trunk_prefix",

@@ -13,6 +13,7 @@
 #include "server/app/files.h"
 #include "server/app/open.h"
 #include "server/app/settings.h"
+#include "server/app/sms.h"
 #include "server/app/web_folder.h"
 #include "server/core/approval_mail.h"
 #include "server/core/encoding.h"
@@ -33,6 +34,10 @@ NoticeConfig NoticesOf(const ServerConfig& config) {
   out.on = config.notice.enabled;
   out.managers = config.notice.managers;
   out.link_hours = config.notice.link_hours;
+  out.sms_text = config.sms.notice_text;
+  out.phone = config.sms.phone;
+  out.sms_per_person_day = config.sms.per_person_day;
+  out.sms_per_hour = config.sms.per_hour;
   out.administrator_groups = config.directory.administrator_groups;
   out.administrators = config.mail.administrators;
   return out;
@@ -47,7 +52,7 @@ class DefaultUpkeep final : public Upkeep {
  public:
   DefaultUpkeep(const ServerConfig& config, const CorePorts& ports, ChangeService& changes,
                 Log& log, std::unique_ptr<Mailer> mailer, std::unique_ptr<GroupReader> groups,
-                MailTemplates templates)
+                MailTemplates templates, std::unique_ptr<SmsGateway> sms)
       : store_(ports.store),
         shared_(config.postgres.has_value()),
         holder_(RandomName()),
@@ -57,7 +62,9 @@ class DefaultUpkeep final : public Upkeep {
         outbox_(ports.store, mailer_.get(), ports.clock,
                 [&log](std::string_view line) { log.Warning(line); }),
         activation_(MakeActivationMail(ports, outbox_, templates_)),
-        notices_(MakeNoticeService({ports, *groups_, outbox_, templates_}, NoticesOf(config))),
+        sms_(std::move(sms)),
+        notices_(MakeNoticeService({ports, *groups_, outbox_, templates_, sms_.get()},
+                                   NoticesOf(config))),
         rotation_(MakeRotationService({ports, changes, *groups_, outbox_, templates_})) {
     if (!config.four_eyes.mail || ports.four_eyes == nullptr) return;
     const PeopleConfig people = PeopleOf(config);
@@ -120,6 +127,7 @@ class DefaultUpkeep final : public Upkeep {
   const MailTemplates templates_;
   MailOutbox outbox_;
   const std::unique_ptr<ActivationMail> activation_;
+  const std::unique_ptr<SmsGateway> sms_;
   const std::unique_ptr<NoticeService> notices_;
   const std::unique_ptr<RotationService> rotation_;
   std::optional<ApprovalMail> approvals_;  // where approvers are told
@@ -169,11 +177,14 @@ Result<std::unique_ptr<Upkeep>> Upkeep::Make(const ServerConfig& config, const C
   ldap->connections = 1;
   auto groups = MakeGroupReader(std::move(*ldap));
   if (!groups) return tl::unexpected(groups.error());
+  auto sms = config.notice.sms ? OpenSmsGateway(config) : std::unique_ptr<SmsGateway>();
+  if (!sms) return tl::unexpected(sms.error());
   auto texts = LoadMailTexts(config);
   if (!texts) return tl::unexpected(texts.error());
   if (texts->problem) log.Problem("Mails say what is shipped: " + texts->problem->message);
   return std::make_unique<DefaultUpkeep>(config, ports, changes, log, *std::move(mailer),
-                                         *std::move(groups), std::move(texts->templates));
+                                         *std::move(groups), std::move(texts->templates),
+                                         *std::move(sms));
 }
 
 }  // namespace keyferry::server

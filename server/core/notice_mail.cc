@@ -9,6 +9,7 @@
 #include "server/core/dispatch.h"
 #include "server/core/dn.h"
 #include "server/core/encoding.h"
+#include "server/core/help_desk.h"
 #include "server/core/notice_link.h"
 
 namespace keyferry::server {
@@ -36,6 +37,10 @@ struct Act {
   std::string login, what, when, by, address, key, reason;
 };
 
+void GiveUp(NoticeRecord::Mail& waiting, NoticeRecord::Mail as) {
+  if (waiting == NoticeRecord::Mail::kWaiting) waiting = as;
+}
+
 }  // namespace
 
 std::string NoticeMails::ActOf(NoticeKind kind) const {
@@ -50,21 +55,26 @@ void NoticeMails::SendDue(const std::string& url) {
   if (!due) return Log(core, "notices", due.error());
   for (NoticeRecord notice : *due) {
     std::vector<AuditEntry> audits;
-    bool done = true;
+    bool mailed = true, texted = true;
     if (config_.on && notice.attempts == 0) ShowAtWorkstations(notice);
+    ++notice.attempts;
     if (!config_.on || !ports_.outbox.on()) {
-      for (auto* mail : {&notice.person, &notice.manager}) {
-        if (*mail == NoticeRecord::Mail::kWaiting) *mail = NoticeRecord::Mail::kNone;
-      }
+      GiveUp(notice.person, NoticeRecord::Mail::kNone);
+      GiveUp(notice.manager, NoticeRecord::Mail::kNone);
       notice.last_error = config_.on ? "No mail server is configured." : "Notices are off.";
     } else {
-      ++notice.attempts;
-      done = Send(notice, url, audits);
+      mailed = Send(notice, url, audits);
+    }
+    if (!config_.on || ports_.sms == nullptr) {
+      GiveUp(notice.sms, NoticeRecord::Mail::kNone);
+    } else {
+      texted = SendSms(notice, url, audits);
     }
     const std::int64_t now = core.clock.UnixMillis();
+    const bool done = mailed && texted;
     if (!done && now - notice.created >= config_.give_up_after) {
-      for (auto* mail : {&notice.person, &notice.manager}) {
-        if (*mail == NoticeRecord::Mail::kWaiting) *mail = NoticeRecord::Mail::kFailed;
+      for (auto* one : {&notice.person, &notice.manager, &notice.sms}) {
+        GiveUp(*one, NoticeRecord::Mail::kFailed);
       }
       audits.push_back(AuditBySystem(core.clock, "notice.mail", notice.login, "failed",
                                      "Given up: " + notice.last_error));
@@ -76,7 +86,7 @@ void NoticeMails::SendDue(const std::string& url) {
     if (auto marked = core.store.MarkNotice(notice, audits); !marked) {
       return Log(core, "notices", marked.error());
     }
-    if (!done) return;  // the others would fail as well
+    if (!mailed) return;  // the others would fail as well
   }
 }
 
@@ -177,6 +187,66 @@ bool NoticeMails::Send(NoticeRecord& notice, const std::string& url,
                               manager_error, audits);
   if (!manager_error.empty()) notice.last_error = manager_error;
   return settled;
+}
+
+Result<bool> NoticeMails::HadEnoughSms(const NoticeRecord& notice) {
+  const std::int64_t since = ports_.core.clock.UnixMillis() - 86'400'000;
+  const auto latest = ports_.core.store.NoticesOf(notice.account, 1000);
+  if (!latest) return tl::unexpected(latest.error());
+  return std::count_if(latest->begin(), latest->end(), [&](const NoticeRecord& one) {
+           return one.sms == NoticeRecord::Mail::kSent && one.created >= since;
+         }) >= config_.sms_per_person_day;
+}
+
+bool NoticeMails::SendSms(NoticeRecord& notice, const std::string& url,
+                          std::vector<AuditEntry>& audits) {
+  if (notice.sms != NoticeRecord::Mail::kWaiting) return true;
+  const CorePorts& core = ports_.core;
+  const auto later = [&](const std::string& why) {
+    notice.last_error = why;
+    return false;
+  };
+  const auto none = [&](const std::string& why) {
+    notice.sms = NoticeRecord::Mail::kNone;
+    audits.push_back(AuditBySystem(core.clock, "notice.sms", notice.login, "not_found", why));
+    return true;
+  };
+  const std::int64_t now = core.clock.UnixMillis();
+  const auto enough = HadEnoughSms(notice);
+  if (!enough) return later(enough.error().message);
+  if (*enough) return none("This person has had the SMS of a day.");
+  const auto place = SmsPlaceOf(core.directory, notice.account, config_.phone);
+  if (!place && place.error().code == ErrorCode::kNotFound) {
+    return none("The person is not in the directory any more.");
+  }
+  if (!place) return later(place.error().message);
+  if (!place->problem.empty()) {
+    notice.sms = NoticeRecord::Mail::kNone;  // most people's case in many directories: no news
+    return true;
+  }
+  while (!texted_.empty() && texted_.front() <= now - 3'600'000) texted_.pop_front();
+  if (static_cast<std::int64_t>(texted_.size()) >= config_.sms_per_hour) {
+    return later("The SMS of an hour are used up; this one waits.");
+  }
+  const auto token = NoticeToken(core.issuer, notice);
+  if (!token) return later(token.error().message);
+  const std::string link = url + "/not-me?t=" + *token, login = Presentable(notice.login, 128),
+                    what = ActOf(notice.kind), when = UtcOf(notice.created),
+                    by = OrNothing(notice.by, 128);
+  const SecureBytes text =
+      FillBody({{}, config_.sms_text},
+               {{"what", what}, {"login", login}, {"by", by}, {"when", when}, {"link", link}});
+  if (const auto sent = ports_.sms->Send(place->number, text); !sent) {
+    return later(sent.error().message);
+  }
+  texted_.push_back(now);
+  notice.sms = NoticeRecord::Mail::kSent;
+  // What kept it from going out before; a mail that did not go out stays.
+  if (notice.person == NoticeRecord::Mail::kSent) notice.last_error.clear();
+  audits.push_back(AuditBySystem(
+      core.clock, "notice.sms", notice.login, "ok",
+      std::string(Name(notice.kind)) + ", to the person: " + MaskedPhone(place->number)));
+  return true;
 }
 
 Result<void> NoticeMails::TellAdministrators(const NoticeRecord& notice, const std::string& url) {

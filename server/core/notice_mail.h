@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <deque>
 #include <string>
 
 #include "server/core/notices.h"
@@ -7,7 +9,8 @@
 namespace keyferry::server {
 
 // The mails of notices: to the person, with the link, and to their manager; to the administrators
-// when somebody objects. The former are sent and never stored, for they hold the link. One thread.
+// when somebody objects. And the person's SMS. The former are sent and never stored, for they hold
+// the link. One thread.
 class NoticeMails {
  public:
   NoticeMails(const NoticePorts& ports, const NoticeConfig& config)
@@ -23,6 +26,9 @@ class NoticeMails {
   void ShowAtWorkstations(const NoticeRecord& notice);
   // Sends what waits of one; false when it has to be tried again.
   bool Send(NoticeRecord& notice, const std::string& url, std::vector<AuditEntry>& audits);
+  // The same for the SMS.
+  bool SendSms(NoticeRecord& notice, const std::string& url, std::vector<AuditEntry>& audits);
+  Result<bool> HadEnoughSms(const NoticeRecord& notice);
   bool Settle(const NoticeRecord& notice, const char* whom, const std::string& address,
               NoticeRecord::Mail& state, const Result<void>& sent, std::string& last_error,
               std::vector<AuditEntry>& audits);
@@ -30,6 +36,7 @@ class NoticeMails {
 
   const NoticePorts& ports_;
   const NoticeConfig& config_;
+  std::deque<std::int64_t> texted_;  // when an SMS went out, of the last hour
 };
 
 }  // namespace keyferry::server

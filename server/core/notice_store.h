@@ -26,6 +26,7 @@ struct NoticeRecord {
   std::string reason;
   std::int64_t created = 0;
   Mail person = Mail::kWaiting, manager = Mail::kWaiting;
+  Mail sms = Mail::kWaiting;  // to the person's mobile number in the directory
   std::uint32_t attempts = 0;
   std::int64_t next_try = 0;
   std::int64_t mailed = 0;  // to the person
@@ -52,9 +53,9 @@ inline constexpr const char* kFrozenAccount =
 class NoticeStore {
  public:
   virtual ~NoticeStore() = default;
-  // Those with a mail that waits and is due, oldest first.
+  // Those with a mail or SMS that waits and is due, oldest first.
   virtual Result<std::vector<NoticeRecord>> NoticesDue(std::int64_t now, std::size_t limit) = 0;
-  // person, manager, attempts, next_try, mailed and last_error.
+  // person, manager, sms, attempts, next_try, mailed and last_error.
   virtual Result<void> MarkNotice(const NoticeRecord& notice,
                                   const std::vector<AuditEntry>& audits) = 0;
   virtual Result<std::optional<NoticeRecord>> FindNotice(std::uint64_t number) = 0;

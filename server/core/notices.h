@@ -13,6 +13,7 @@
 #include "server/core/mail_template.h"
 #include "server/core/notice_store.h"
 #include "server/core/services.h"
+#include "server/core/sms.h"
 
 namespace keyferry::server {
 
@@ -30,6 +31,12 @@ namespace keyferry::server {
 struct NoticeConfig {
   bool on = true;        // false: nobody is told; what was done is kept all the same
   bool managers = true;  // the person's manager as well, where the directory names one
+  // By SMS too, to the directory's one mobile number of the person: {{what}}, {{login}}, {{by}},
+  // {{when}}, {{link}}. Needs NoticePorts::sms.
+  std::string sms_text;
+  PhoneRules phone;
+  std::int64_t sms_per_person_day = 5;  // more are not sent; mails are
+  std::int64_t sms_per_hour = 100;      // of one server to all; more wait
   std::int64_t link_hours = 72;
   std::vector<std::string> administrator_groups;  // DNs
   std::vector<std::string> administrators;        // mail addresses
@@ -47,6 +54,7 @@ struct NoticePorts {
   GroupReader& groups;
   MailOutbox& outbox;
   const MailTemplates& templates;
+  SmsGateway* sms = nullptr;  // null: no SMS
 };
 
 // Thread-safe; blocks on database and directory.

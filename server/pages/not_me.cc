@@ -92,6 +92,14 @@ Result<void> PutObjections(const PageContext& context, const Request& request, D
   return {};
 }
 
+// `names`: of the texts of the states.
+static Data ToldBadge(const Catalog& catalog, const char* names, NoticeRecord::Mail state) {
+  const std::string text = catalog.Text(names + std::string(Name(state)));
+  if (state == NoticeRecord::Mail::kFailed) return Badge("bad", "alert", text);
+  if (state == NoticeRecord::Mail::kSent) return Badge("ok", "check", text);
+  return Badge("info", "clock", text);
+}
+
 Result<void> PutNotices(const PageContext& context, const AccountId& id, Data& data) {
   PutFlag(data, "frozen", false);
   PutFlag(data, "told_any", false);
@@ -106,17 +114,11 @@ Result<void> PutNotices(const PageContext& context, const AccountId& id, Data& d
     for (const NoticeRecord& notice : *notices) {
       Data row;
       PutNoticeFacts(catalog, notice, row);
-      const bool failed = notice.person == NoticeRecord::Mail::kFailed;
-      const bool sent = notice.person == NoticeRecord::Mail::kSent;
-      row["badge"] = notice.stands()
-                         ? Badge("bad", "alert", catalog.Text("notice_mail.objected"))
-                         : Badge(failed ? "bad"
-                                 : sent ? "ok"
-                                        : "info",
-                                 failed ? "alert"
-                                 : sent ? "check"
-                                        : "clock",
-                                 catalog.Text(std::string("notice_mail.") + Name(notice.person)));
+      row["badge"] = notice.stands() ? Badge("bad", "alert", catalog.Text("notice_mail.objected"))
+                                     : ToldBadge(catalog, "notice_mail.", notice.person);
+      row["sms"] = notice.sms == NoticeRecord::Mail::kNone
+                       ? Data(false)
+                       : ToldBadge(catalog, "notice_sms.", notice.sms);
       list << row;
     }
     PutFlag(data, "told_any", !notices->empty());

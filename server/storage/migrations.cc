@@ -389,6 +389,10 @@ const std::vector<Migration>& Migrations() {
   account_id TEXT NOT NULL, question TEXT NOT NULL, salt TEXT NOT NULL, sealed TEXT NOT NULL,
   created BIGINT NOT NULL, PRIMARY KEY (account_id, question)))",
        }},
+      {"notices by SMS",
+       {
+           "ALTER TABLE notices ADD COLUMN sms TEXT NOT NULL DEFAULT 'none'",
+       }},
   };
   return migrations;
 }

@@ -12,10 +12,10 @@ constexpr const char* kStands = "objected > 0 AND lifted = 0";
 struct NoticeColumns {
   static constexpr const char* kList =
       "number, kind, account_id, login, actor_id, done_by, address, device_id, reason, created, "
-      "person, manager, attempts, next_try, mailed, last_error, objected, objected_from, lifted, "
-      "lifted_by";
-  std::string kind, account, login, actor, by, address, device, reason, person, manager, last_error,
-      objected_from, lifted_by;
+      "person, manager, sms, attempts, next_try, mailed, last_error, objected, objected_from, "
+      "lifted, lifted_by";
+  std::string kind, account, login, actor, by, address, device, reason, person, manager, sms,
+      last_error, objected_from, lifted_by;
   long long number = 0, created = 0, attempts = 0, next_try = 0, mailed = 0, objected = 0,
             lifted = 0;
 
@@ -24,8 +24,9 @@ struct NoticeColumns {
     p, soci::into(number), soci::into(kind), soci::into(account), soci::into(login),
         soci::into(actor), soci::into(by), soci::into(address), soci::into(device),
         soci::into(reason), soci::into(created), soci::into(person), soci::into(manager),
-        soci::into(attempts), soci::into(next_try), soci::into(mailed), soci::into(last_error),
-        soci::into(objected), soci::into(objected_from), soci::into(lifted), soci::into(lifted_by);
+        soci::into(sms), soci::into(attempts), soci::into(next_try), soci::into(mailed),
+        soci::into(last_error), soci::into(objected), soci::into(objected_from), soci::into(lifted),
+        soci::into(lifted_by);
   }
   NoticeRecord Read() const {
     NoticeRecord out;
@@ -41,6 +42,7 @@ struct NoticeColumns {
     out.created = created;
     out.person = ReadState(person, NoticeRecord::Mail::kFailed);
     out.manager = ReadState(manager, NoticeRecord::Mail::kFailed);
+    out.sms = ReadState(sms, NoticeRecord::Mail::kFailed);
     out.attempts = static_cast<std::uint32_t>(attempts);
     out.next_try = next_try;
     out.mailed = mailed;
@@ -70,16 +72,17 @@ void PutNotice(soci::session& sql, long long number, const AuditEntry& entry) {
   const NoticeDraft& draft = *entry.notice;
   const std::string kind = Name(draft.kind);
   const long long created = entry.time;
-  Execute(sql,
-          "INSERT INTO notices (number, kind, account_id, login, actor_id, done_by, address, "
-          "device_id, reason, created, person, manager, attempts, next_try, mailed, last_error, "
-          "objected, objected_from, lifted, lifted_by) VALUES (:number, :kind, :account, :login, "
-          ":actor, :by, :address, :device, :reason, :created, 'waiting', 'waiting', 0, :next, 0, "
-          "'', 0, '', 0, '')",
-          number, kind, draft.account.Hex(), draft.login, WriteOptionalId(draft.actor),
-          draft.by.empty() ? entry.actor : draft.by,
-          draft.address.empty() ? entry.address : draft.address, WriteOptionalId(draft.device),
-          draft.reason, created, created);
+  Execute(
+      sql,
+      "INSERT INTO notices (number, kind, account_id, login, actor_id, done_by, address, "
+      "device_id, reason, created, person, manager, sms, attempts, next_try, mailed, last_error, "
+      "objected, objected_from, lifted, lifted_by) VALUES (:number, :kind, :account, :login, "
+      ":actor, :by, :address, :device, :reason, :created, 'waiting', 'waiting', 'waiting', 0, "
+      ":next, 0, '', 0, '', 0, '')",
+      number, kind, draft.account.Hex(), draft.login, WriteOptionalId(draft.actor),
+      draft.by.empty() ? entry.actor : draft.by,
+      draft.address.empty() ? entry.address : draft.address, WriteOptionalId(draft.device),
+      draft.reason, created, created);
   KEYFERRY_FAILPOINT("server.notice.put");
 }
 
@@ -88,8 +91,8 @@ Result<std::vector<NoticeRecord>> SqlStore::NoticesDue(std::int64_t now, std::si
     const long long moment = now, count = Signed(limit);
     return Select<NoticeColumns>(
         sql,
-        SelectNotices("WHERE (person = 'waiting' OR manager = 'waiting') AND next_try <= :now "
-                      "ORDER BY number LIMIT :count"),
+        SelectNotices("WHERE (person = 'waiting' OR manager = 'waiting' OR sms = 'waiting') AND "
+                      "next_try <= :now ORDER BY number LIMIT :count"),
         moment, count);
   });
 }
@@ -97,13 +100,15 @@ Result<std::vector<NoticeRecord>> SqlStore::NoticesDue(std::int64_t now, std::si
 Result<void> SqlStore::MarkNotice(const NoticeRecord& notice,
                                   const std::vector<AuditEntry>& audits) {
   return database_.Write([&](Transaction& t) -> Result<void> {
-    const std::string person = Name(notice.person), manager = Name(notice.manager);
+    const std::string person = Name(notice.person), manager = Name(notice.manager),
+                      sms = Name(notice.sms);
     const long long number = Signed(notice.number), attempts = notice.attempts,
                     next_try = notice.next_try, mailed = notice.mailed;
     Execute(t.sql,
-            "UPDATE notices SET person = :person, manager = :manager, attempts = :attempts, "
+            "UPDATE notices SET person = :person, manager = :manager, sms = :sms, attempts = "
+            ":attempts, "
             "next_try = :next, mailed = :mailed, last_error = :error WHERE number = :number",
-            person, manager, attempts, next_try, mailed, notice.last_error, number);
+            person, manager, sms, attempts, next_try, mailed, notice.last_error, number);
     for (const AuditEntry& audit : audits) AppendChained(t.sql, audit);
     return {};
   });

@@ -236,7 +236,7 @@ TEST_CASE("the doctor sees a gateway for SMS that cannot be used, and never show
   CHECK_THAT(found(0, "warning"), Catch::Matchers::Contains("sms.country_code"));
   with("country_code = \"380\"\nca_file = \"no-such.pem\"\n");
   CHECK_THAT(found(1, "problem"), Catch::Matchers::Contains("no-such.pem"));
-  with("country_code = \"380\"\n[help_desk]\npoints_sms_code = 0\n");
+  with("country_code = \"380\"\n[help_desk]\npoints_sms_code = 0\n[notice]\nsms = false\n");
   CHECK_THAT(found(0, "warning"), Catch::Matchers::Contains("points_sms_code is 0"));
   with("country_code = \"380\"\n");
   CHECK_THAT(found(0, "ok"), Catch::Matchers::Contains("https://sms.example"));

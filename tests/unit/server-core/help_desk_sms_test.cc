@@ -1,8 +1,8 @@
 // Codes by SMS: to which number, how many, and what nobody sees of them.
-#include <regex>
 #include <thread>
 
 #include "help_desk_rig.h"
+#include "telephone.h"
 
 using namespace keyferry;
 using namespace keyferry::server;
@@ -11,24 +11,6 @@ using namespace keyferry::server::testing;
 using State = HelpDeskState;
 
 namespace {
-
-struct Telephone final : SmsGateway {
-  Result<void> Send(const std::string& number, const SecureBytes& text) override {
-    if (down) return Fail(ErrorCode::kUnavailable, "The SMS gateway does not answer.");
-    const std::lock_guard lock(mutex);
-    numbers.push_back(number);
-    texts.emplace_back(text.view());
-    return {};
-  }
-  std::string Code() {
-    std::smatch match;
-    REQUIRE(std::regex_search(texts.back(), match, std::regex("([0-9]{4}) ([0-9]{4})")));
-    return match[1].str() + match[2].str();
-  }
-  bool down = false;
-  std::mutex mutex;
-  std::vector<std::string> numbers, texts;
-};
 
 HelpDeskConfig WithSms() {
   HelpDeskConfig config;

@@ -79,7 +79,7 @@ struct Told : Office {
     service.reset();
     outbox = std::make_unique<MailOutbox>(*store, has_mail ? &post : nullptr, clock,
                                           [](std::string_view) {});
-    service = MakeNoticeService({Ports(), officers, *outbox, templates}, config);
+    service = MakeNoticeService({Ports(), officers, *outbox, templates, gateway}, config);
     service->SetUrl("https://keys.example:8443");
   }
   void StartAgain() {
@@ -138,6 +138,7 @@ struct Told : Office {
   }
 
   NoticeConfig config;
+  SmsGateway* gateway = nullptr;
   bool has_mail = true;
   Post post;
   Officers officers;

@@ -1,6 +1,7 @@
 // Notices: who is told of what, and that no crash loses one.
 
 #include "notice_rig.h"
+#include "telephone.h"
 
 using namespace keyferry;
 using namespace keyferry::server;
@@ -204,6 +205,93 @@ TEST_CASE("notice: who has no address, or where there is no mail server, is not 
   REQUIRE(quiet.Change(quiet.alice, "key-00000001"));
   quiet.service->Tick();
   CHECK(quiet.post.mails.empty());
+}
+
+namespace {
+
+// What is told, with a gateway, and a mobile number of Alice.
+struct Texted : Told {
+  explicit Texted(bool mail = true) : Told(mail) {
+    config.sms_text = "{{login}}: {{what}} by {{by}}, {{when}} {{link}}";
+    config.phone.country_code = "380";
+    config.sms_per_person_day = 2;
+    config.sms_per_hour = 3;
+    directory.mobiles[alice] = {"067 123-45 42"};
+    gateway = &telephone;
+    Start();
+  }
+  Telephone telephone;
+};
+
+}  // namespace
+
+TEST_CASE("notice: who has a mobile number is told by SMS as well, with the same link") {
+  for (const bool mail : {true, false}) {
+    Texted told(mail);
+    REQUIRE(told.Change(told.alice, "key-00000001"));
+    CHECK(told.telephone.texts.empty());  // nothing waits for a gateway
+    told.service->Tick();
+    told.service->Tick();
+    REQUIRE(told.telephone.numbers == std::vector<std::string>{"+380671234542"});
+    const std::string& text = told.telephone.texts.front();
+    const std::string link = "https://keys.example:8443/not-me?t=";
+    REQUIRE(text.find("alice: act password_set by boss, 2027-01-15 08:00 UTC " + link) == 0);
+    CHECK(told.Newest().sms == NoticeRecord::Mail::kSent);
+    CHECK(told.Audited("notice.sms") == std::vector<std::string>{"ok system alice"});
+    const std::string detail =
+        told.database.Text("SELECT detail FROM audit WHERE action = 'notice.sms'");
+    CHECK(detail.find("42") != std::string::npos);
+    CHECK(detail.find("12345") == std::string::npos);
+    CHECK(told.Object(text.substr(text.find("?t=") + 3)));
+    CHECK(told.Newest().stands());
+  }
+}
+
+TEST_CASE("notice: an SMS waits for its gateway, and keeps no mail waiting") {
+  Texted told;
+  told.telephone.down = true;
+  REQUIRE(told.Change(told.alice, "key-00000001"));
+  told.service->Tick();
+  CHECK(told.To("alice@corp.example") == 1);
+  CHECK(told.Newest().person == NoticeRecord::Mail::kSent);
+  CHECK(told.Newest().sms == NoticeRecord::Mail::kWaiting);
+  CHECK(told.Newest().last_error == "The SMS gateway does not answer.");
+  told.telephone.down = false;
+  told.service->Tick();  // not yet
+  CHECK(told.telephone.texts.empty());
+  told.clock.Advance(std::chrono::seconds(10));
+  told.service->Tick();
+  CHECK(told.telephone.texts.size() == 1);
+  CHECK(told.To("alice@corp.example") == 1);
+  CHECK(told.Newest().last_error.empty());
+
+  told.Bring();
+  told.telephone.down = true;
+  REQUIRE(told.Change(told.alice, "key-00000002"));
+  told.clock.Advance(std::chrono::hours(73));
+  told.service->Tick();
+  CHECK(told.Newest().sms == NoticeRecord::Mail::kFailed);
+}
+
+TEST_CASE("notice: no SMS without one good number, and so many a day") {
+  Texted told;
+  int request = 0;
+  const auto change = [&] {
+    told.Changed("key-0000000" + std::to_string(++request));
+    told.Bring();
+  };
+  for (const std::vector<std::string>& numbers :
+       {std::vector<std::string>{}, {"call me"}, {"067 123-45 42", "067 123-45 43"}}) {
+    told.directory.mobiles[told.alice] = numbers;
+    change();
+    CHECK(told.Newest().sms == NoticeRecord::Mail::kNone);
+  }
+  CHECK(told.telephone.texts.empty());
+  told.directory.mobiles[told.alice] = {"067 123-45 42"};
+  for (int i = 0; i < 3; ++i) change();
+  CHECK(told.telephone.texts.size() == 2);
+  CHECK(told.Newest().sms == NoticeRecord::Mail::kNone);
+  CHECK(told.Newest().person == NoticeRecord::Mail::kSent);
 }
 
 TEST_CASE("notice: the link is in no row of the database") {
