@@ -114,6 +114,7 @@ const std::vector<std::string>& FirstKeys() {
       "help_desk.points_totp",
       "help_desk.points_questions",
       "help_desk.personal_data",
+      "help_desk.personal_data_mode",
       "help_desk.privileged_groups",
       "help_desk.resets_per_agent_hour",
       "help_desk.read_out",

@@ -158,6 +158,7 @@ struct ServerConfig {
     // Points of each method, 0 = not allowed; in the order of HelpDeskMethod.
     std::array<std::int64_t, 9> points{3, 2, 1, 1, 3, 1, 0, 2, 1};
     std::vector<std::string> personal_data{"employee_id"};
+    std::string personal_data_mode = "enter";
     std::vector<std::string> privileged_groups;
     std::int64_t resets_per_agent_hour = 20;  // 0 = any number
     bool read_out = false;

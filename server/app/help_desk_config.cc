@@ -46,6 +46,16 @@ void ReadHelpDesk(ConfigReader& reader, ServerConfig& config) {
         "help_desk.personal_data",
         "holds \"" + field + "\"; it may hold employee_id, mail, title and department.");
   }
+  desk.personal_data_mode =
+      reader.OneOf("help_desk.personal_data_mode", desk.personal_data_mode, {"enter", "confirm"});
+  if (desk.personal_data_mode == "confirm" && desk.verification_methods == 1 &&
+      desk.points[static_cast<std::size_t>(HelpDeskMethod::kPersonalData)] >=
+          desk.verification_points) {
+    reader.Complain("help_desk.personal_data_mode",
+                    "cannot be \"confirm\" where personal data alone suffice: the agent reads what "
+                    "the caller should know. Lower help_desk.points_personal_data, or raise "
+                    "help_desk.verification_points or help_desk.verification_methods.");
+  }
   desk.privileged_groups = reader.Texts("help_desk.privileged_groups", false);
   desk.resets_per_agent_hour =
       reader.Number("help_desk.resets_per_agent_hour", desk.resets_per_agent_hour, 0, 10000);

@@ -65,6 +65,7 @@ HelpDeskConfig HelpDeskOf(const ServerConfig& config) {
       out.personal_data.push_back(field);
     }
   }
+  out.confirm_personal_data = desk.personal_data_mode == "confirm";
   out.read_out = desk.read_out;
   out.sms = {config.sms.phone, config.sms.text,
              static_cast<std::uint32_t>(config.sms.per_person_day),

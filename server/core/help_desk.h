@@ -24,6 +24,7 @@ namespace keyferry::server {
 enum class PersonalField { kEmployeeId, kMail, kTitle, kDepartment };
 inline constexpr PersonalField kLastPersonalField = PersonalField::kDepartment;
 const char* Name(PersonalField field);
+const std::string& ValueOf(const Person& person, PersonalField field);
 
 // What an agent saw of a person who stands before them.
 enum class SeenDocument { kBadge, kIdentityCard, kPassport };
@@ -40,6 +41,9 @@ struct HelpDeskConfig {
   std::array<std::uint32_t, static_cast<std::size_t>(kLastHelpDeskMethod) + 1> points{3, 2, 1, 1, 3,
                                                                                       1, 0, 2, 1};
   std::vector<PersonalField> personal_data{PersonalField::kEmployeeId};
+  // Whether the agent sees what the directory has and says whether it is what the caller said;
+  // else the agent types what the caller says, and the server compares.
+  bool confirm_personal_data = false;
   QuestionsConfig questions;
   struct Sms {
     PhoneRules phone;
@@ -76,6 +80,8 @@ struct HelpDeskAnswer {
   bool reached = false;              // call-back: the person answered
   SecureBytes code;                  // by mail, SMS or app; blanks in it do not count
   std::vector<std::pair<PersonalField, std::string>> personal;  // as the caller said it
+  // Personal data that was shown: whether all of it is what the caller said, by the agent's word.
+  std::optional<bool> matches;
   std::vector<SecureBytes> answers;      // to the questions of the offer, in their order
   std::optional<KeyTouchAnswer> touch;   // never by the agent
   std::optional<ManagerAnswer> manager;  // … nor this
@@ -96,9 +102,16 @@ struct HelpDeskOffer {
   std::int64_t sent_until = 0;  // … and until when it is good
   std::uint32_t sends_left = 0;
   std::vector<PersonalField> fields;        // personal data: what to ask for
+  bool confirms = false;                    // … by ShowPersonalData
   std::vector<SecurityQuestion> questions;  // … and which, the same for the request's life
   std::string read_out;  // touch, manager: the number for the caller, while it waits
   bool denied = false;   // touch: the last answer was "this is not me"
+};
+
+// What the directory has of a caller, for the agent's eyes.
+struct ShownPersonalData {
+  std::vector<std::pair<PersonalField, std::string>> values;
+  std::uint64_t version = 0;  // for the step that follows
 };
 
 struct KeyTouchVerdict {
@@ -168,6 +181,11 @@ class HelpDeskService {
   // what was asked before: who asks and why, the number that the agent reads out, PIN and touch.
   virtual Result<void> AskForTouch(const Actor& actor, const HelpDeskId& id,
                                    std::uint64_t version) = 0;
+  // With HelpDeskConfig::confirm_personal_data: what the directory has of the caller, for one
+  // answer. That the agent sees it is in the audit log before this returns. kPermissionDenied: it
+  // is not shown here; kRateLimited: it was shown as often as a verification may fail.
+  virtual Result<ShownPersonalData> ShowPersonalData(const Actor& actor, const HelpDeskId& id,
+                                                     std::uint64_t version) = 0;
   // What came of it at the workstation `from`, which has proven to be it: the key's assertion, or
   // nothing, by which the person says that it is not them. Either uses the question up; what does
   // not hold is a failed attempt. kInvalidArgument: no assertion at all. kConflict: nothing is

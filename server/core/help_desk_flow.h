@@ -29,6 +29,8 @@ class HelpDeskFlow final : public HelpDeskService {
   Result<void> SendSms(const Actor& actor, const HelpDeskId& id, std::uint64_t version) override;
   Result<void> AskForTouch(const Actor& actor, const HelpDeskId& id,
                            std::uint64_t version) override;
+  Result<ShownPersonalData> ShowPersonalData(const Actor& actor, const HelpDeskId& id,
+                                             std::uint64_t version) override;
   Result<KeyTouchVerdict> AnswerTouch(
       const WorkstationId& from, const HelpDeskId& id,
       const std::optional<std::vector<std::uint8_t>>& assertion) override;

@@ -34,7 +34,7 @@ Result<std::string> CodeHash(const SecureBytes& digits, const std::string& salt)
   return ToHex(out);
 }
 
-// The attempt whose code is out and good.
+// The attempt whose code is out and good, or for which something was shown.
 const HelpDeskAttempt* CodeOut(const HelpDeskCase& about, HelpDeskMethod method) {
   for (const HelpDeskAttempt& attempt : about.attempts) {
     if (attempt.method == method && attempt.state == HelpDeskAttemptState::kWaiting &&
@@ -43,20 +43,6 @@ const HelpDeskAttempt* CodeOut(const HelpDeskCase& about, HelpDeskMethod method)
     }
   }
   return nullptr;
-}
-
-const std::string& ValueOf(const Person& person, PersonalField field) {
-  switch (field) {
-    case PersonalField::kMail:
-      return person.mail;
-    case PersonalField::kTitle:
-      return person.title;
-    case PersonalField::kDepartment:
-      return person.department;
-    case PersonalField::kEmployeeId:
-      break;
-  }
-  return person.employee_id;
 }
 
 // Capitals (of ASCII), blanks at the ends and runs of blanks do not count.
@@ -232,6 +218,35 @@ class PersonalData final : public HelpDeskVerification {
   const std::vector<PersonalField> fields_;
 };
 
+// The agent sees what the directory has, and compares: it rests on their word.
+class PersonalDataByWord final : public HelpDeskVerification {
+ public:
+  explicit PersonalDataByWord(std::vector<PersonalField> fields) : asked_(std::move(fields)) {}
+  void Describe(const HelpDeskCase& about, HelpDeskOffer& offer) const override {
+    asked_.Describe(about, offer);
+    offer.confirms = true;
+  }
+  // One answer for each time that it was shown.
+  Result<bool> Check(const HelpDeskCase& about, const HelpDeskAnswer& answer) const override {
+    if (CodeOut(about, HelpDeskMethod::kPersonalData) == nullptr) {
+      return Fail(
+          ErrorCode::kInvalidArgument,
+          "Have it shown what the directory has, and compare it with what the caller says.");
+    }
+    if (!answer.matches) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  "Say whether what the caller said is what the directory has.");
+    }
+    return *answer.matches;
+  }
+  std::string Words(const HelpDeskCase& about, const HelpDeskAnswer& answer) const override {
+    return asked_.Words(about, answer) + ", compared by the agent";
+  }
+
+ private:
+  const PersonalData asked_;
+};
+
 }  // namespace
 
 std::unique_ptr<HelpDeskVerification> MakeVerification(HelpDeskMethod method,
@@ -257,7 +272,24 @@ std::unique_ptr<HelpDeskVerification> MakeVerification(HelpDeskMethod method,
     case HelpDeskMethod::kPersonalData:
       break;
   }
+  if (config.confirm_personal_data) {
+    return std::make_unique<PersonalDataByWord>(config.personal_data);
+  }
   return std::make_unique<PersonalData>(config.personal_data);
+}
+
+const std::string& ValueOf(const Person& person, PersonalField field) {
+  switch (field) {
+    case PersonalField::kMail:
+      return person.mail;
+    case PersonalField::kTitle:
+      return person.title;
+    case PersonalField::kDepartment:
+      return person.department;
+    case PersonalField::kEmployeeId:
+      break;
+  }
+  return person.employee_id;
 }
 
 Result<SmsPlace> SmsPlaceOf(Directory& directory, const AccountId& account,

@@ -23,6 +23,9 @@ const char* NoneLeft(HelpDeskMethod method) {
   switch (method) {
     case HelpDeskMethod::kKeyTouch:
       return "The caller is not asked again for this request; verify the caller in another way.";
+    case HelpDeskMethod::kPersonalData:
+      return "What the directory has is not shown again for this request; verify the caller in "
+             "another way.";
     case HelpDeskMethod::kManager:
       return "The manager is not asked again for this request; verify the caller in another way.";
     default:
@@ -173,6 +176,34 @@ Result<void> HelpDeskFlow::AskForTouch(const Actor& actor, const HelpDeskId& id,
   return {};
 }
 
+Result<ShownPersonalData> HelpDeskFlow::ShowPersonalData(const Actor& actor, const HelpDeskId& id,
+                                                         std::uint64_t version) {
+  constexpr auto kMethod = HelpDeskMethod::kPersonalData;
+  if (!config_.confirm_personal_data) {
+    return Fail(ErrorCode::kPermissionDenied,
+                "What the directory has is not shown here; type what the caller says.");
+  }
+  const auto begun = BeginSending(actor, id, version, kMethod);
+  if (!begun) return tl::unexpected(begun.error());
+  const auto& [row, prepared] = *begun;
+  ShownPersonalData out;
+  std::string names;
+  for (const PersonalField field : config_.personal_data) {
+    out.values.emplace_back(field, ValueOf(prepared.person.person, field));
+    names += std::string(" ") + Name(field);
+  }
+  HelpDeskStore::Step step = StepOf(row, State::kVerifying);
+  step.decided = Waiting(prepared.attempts, kMethod);
+  step.add.emplace();
+  step.add->method = kMethod;
+  step.add->created = prepared.now;
+  step.add->expires = row.expires;
+  step.audits = {Entry(actor, row, "help_desk.shown", "ok", "Personal data:" + names + ".")};
+  if (auto taken = Take(step); !taken) return tl::unexpected(std::move(taken.error()));
+  out.version = row.version + 1;
+  return out;
+}
+
 Result<KeyTouchVerdict> HelpDeskFlow::AnswerTouch(
     const WorkstationId& from, const HelpDeskId& id,
     const std::optional<std::vector<std::uint8_t>>& assertion) {
@@ -278,8 +309,10 @@ HelpDeskStore::Step HelpDeskFlow::StepOfAnswer(const HelpDeskRequest& row, const
   step.add->state = right ? HelpDeskAttemptState::kPassed : HelpDeskAttemptState::kWrong;
   step.add->denied = denied || (answer.touch && !answer.touch->assertion);
   step.add->created = prepared.now;
-  // A code may be tried again; a touch, or a manager's word, was for this one question.
-  if (right || answer.touch || answer.manager) step.decided = Waiting(attempts, answer.method);
+  // A code may be tried again; a touch, a manager's word, or a look at what the directory has was
+  // for this one answer.
+  if (right || answer.touch || answer.manager || answer.method == HelpDeskMethod::kPersonalData)
+    step.decided = Waiting(attempts, answer.method);
   step.audits = {
       entry("help_desk.verify", right ? "ok" : "wrong", words.empty() ? "" : "By " + words + ".")};
   if (to == State::kVerified) {

@@ -75,7 +75,10 @@ Data MethodData(const Catalog& catalog, const HelpDeskOffer& offer, const StepPr
   Data row;
   Put(row, "method", name);
   Put(row, "title", catalog.Text("help_desk_method." + name));
-  Put(row, "hint", catalog.Text("help_desk_method." + name + "_hint"));
+  Put(row, "hint",
+      catalog.Text(offer.confirms ? std::string("help_desk.compare_hint")
+                                  : "help_desk_method." + name + "_hint"));
+  PutFlag(row, "confirms", offer.confirms);
   Put(row, "worth",
       catalog.Text(offer.points == 1 ? "help_desk.point" : "help_desk.points",
                    {std::to_string(offer.points)}));
@@ -319,6 +322,9 @@ Response VerifyCaller(const PageContext& context, Request& request, const HelpDe
   if (*method == HelpDeskMethod::kCallBack && !answer.reached && form.Text("reached") != "no") {
     return Damaged(context, request);
   }
+  if (form.Text("compared") == "yes" || form.Text("compared") == "no") {
+    answer.matches = form.Text("compared") == "yes";
+  }
   answer.code = form.TakeSecret("code");
   for (std::size_t i = 1; i <= kMostQuestionsAsked && form.Has(AnswerField(i)); ++i) {
     answer.answers.push_back(form.TakeSecret(AnswerField(i)));
@@ -353,6 +359,31 @@ Response CarryItOut(const PageContext& context, Request& request, const HelpDesk
   if (!acted) return After(context, request, id, tl::unexpected(acted.error()));
   return acted->empty() ? Response::SeeOther(Address(id))
                         : ShowReadOut(context, request, id, *acted);
+}
+
+// What the directory has, on this one page: it has no address, and nothing renews it.
+Response ShowPersonalData(const PageContext& context, Request& request, const HelpDeskId& id) {
+  const auto version = VersionOf(request);
+  if (!version) return Damaged(context, request);
+  const auto shown =
+      context.services.help_desk->ShowPersonalData(request.session->actor, id, *version);
+  if (!shown) {
+    return After(context, request, id, tl::unexpected(shown.error()),
+                 HelpDeskMethod::kPersonalData);
+  }
+  const Catalog& catalog = context.catalog;
+  Data data = Frame(context, request, catalog.Text("help_desk.compare_title"), "help_desk");
+  Put(data, "id", id.Hex());
+  Put(data, "version_now", std::to_string(shown->version));
+  Data fields = List();
+  for (const auto& [field, value] : shown->values) {
+    Data one;
+    Put(one, "label", catalog.Text(Key("help_desk_field", Name(field))));
+    Put(one, "value", value);
+    fields << one;
+  }
+  data["fields"] = std::move(fields);
+  return Show(context, request, "help_desk_compare", data);
 }
 
 using PlainStep = Result<void> (HelpDeskService::*)(const Actor&, const HelpDeskId&, std::uint64_t);
@@ -410,8 +441,12 @@ void AddHelpDeskRequestPages(Router& router, const PageContext& context) {
   add("sms", StepHandler(context, &HelpDeskService::SendSms, HelpDeskMethod::kSmsCode));
   add("touch", StepHandler(context, &HelpDeskService::AskForTouch, HelpDeskMethod::kKeyTouch));
   add("manager", StepHandler(context, &HelpDeskService::AskManager, HelpDeskMethod::kManager));
-  std::vector<FormField> proof = {
-      {"method", 16, false, true}, {"seen", 16}, {"reached", 8}, {"code", 32, true}};
+  add("personal", PageWithId<HelpDeskId>(context, ShowPersonalData));
+  std::vector<FormField> proof = {{"method", 16, false, true},
+                                  {"seen", 16},
+                                  {"reached", 8},
+                                  {"compared", 8},
+                                  {"code", 32, true}};
   for (int i = 0; i <= static_cast<int>(kLastPersonalField); ++i) {
     proof.push_back({Name(static_cast<PersonalField>(i)), kMostSaid});
   }

@@ -195,5 +195,52 @@ export function methodTests({ stack, test, signIn, axe, picture, admin }) {
       }
       await setMobile(null);
     })),
+
+    () => test('help desk methods: with "confirm" the agent sees what the directory has for one answer, without script, and nothing else has it', async () => {
+      const config = stack.path('server', 'keyferry-server.toml'), before = fs.readFileSync(config, 'utf8');
+      const use = async (text) => {
+        await stack.services.server.stop();
+        stack.secret(config, text, UIDS.server);
+        await stack.services.server.start();
+      };
+      let address = '';
+      const value = caller().employee_id, byWord = (page) => method(page, 'personal_data');
+      const show = async (page) => {
+        await byWord(page).getByRole('button', { name: 'Show what the directory has' }).click();
+        await page.getByRole('heading', { name: 'Is this what the caller said?' }).waitFor();
+        assert((await page.locator('main dl').innerText()).includes(value), 'it is not shown');
+      };
+      await use(before.replace('[help_desk]\n', '[help_desk]\npersonal_data_mode = "confirm"\n'));
+      try {
+        await asAgent(async (page) => {
+          await begin(page, 'E2E-23');
+          await choose(page, 'Unlock the account');
+          assert(!(await page.content()).includes(value), 'it is shown before it is asked for');
+          await look(page, 'personal data to confirm', 'compare-offer');
+          await show(page);
+          assert(!page.url().includes(value), 'the address has it');
+          await look(page, 'personal data shown', 'compare');
+          await page.getByRole('button', { name: 'It does not match' }).click();
+          await byWord(page).getByText('2 attempts left').waitFor();
+          assert(!(await page.content()).includes(value), 'the next page has it');
+          address = page.url().replace(/\/verify$/, '');
+        });
+        await asAgent(async (page) => {
+          await page.goto(address);
+          await show(page);
+          await page.getByRole('button', { name: 'All of it matches' }).click();
+          await byWord(page).getByText('Passed').waitFor();
+          await page.getByText('1 of 2 points').waitFor();  // never alone
+          await cancel(page);
+        }, { javaScriptEnabled: false });
+        const rows = (await audited('E2E-23')).reverse();
+        const words = rows.map(({ action, outcome }) => `${action.slice(10)} ${outcome}`).join(', ');
+        assert(words === 'open ok, process ok, shown ok, verify wrong, shown ok, verify ok, cancel ok', words);
+        assert(rows.every(({ actor }) => actor === agent().login) && !JSON.stringify(rows).includes(value), JSON.stringify(rows));
+        assert(!fs.readFileSync(path.join(stack.path('logs'), 'server.log'), 'utf8').includes(value), 'the log has it');
+      } finally {
+        await use(before);
+      }
+    }),
   ];
 }

@@ -89,6 +89,88 @@ TEST_CASE("where the directory lacks what a method needs, it cannot be used") {
   CHECK(desk.box.recipients.empty());
 }
 
+TEST_CASE("what the agent compares is shown once for each answer, audited without the value") {
+  HelpDeskConfig config;
+  config.confirm_personal_data = true;
+  config.personal_data = {PersonalField::kEmployeeId, PersonalField::kDepartment};
+  config.needed_points = 1;
+  Desk desk(config);
+  const HelpDeskId id = desk.In(State::kVerifying);
+  const std::uint64_t before = desk.AuditHead();
+  const auto show = [&] { return desk.service->ShowPersonalData(desk.agent, id, desk.At(id)); };
+  CHECK(desk.OfferOf(id, HelpDeskMethod::kPersonalData).confirms);
+  // Neither before it was shown, nor by typing.
+  CHECK(desk.Verify(id, Desk::Compared(true)).error().code == ErrorCode::kInvalidArgument);
+  CHECK(desk.Verify(id, Desk::Told("E 4711")).error().code == ErrorCode::kInvalidArgument);
+  const std::uint64_t at = desk.At(id);
+  const auto shown = show();
+  REQUIRE(shown);
+  CHECK(shown->values ==
+        std::vector<std::pair<PersonalField, std::string>>{
+            {PersonalField::kEmployeeId, "E 4711"}, {PersonalField::kDepartment, "Purchase"}});
+  CHECK(shown->version == desk.At(id));
+  CHECK(IsMoved(desk.service->ShowPersonalData(desk.agent, id, at).error()));  // a second click
+  CHECK(desk.Verify(id, Desk::Compared({})).error().code == ErrorCode::kInvalidArgument);
+  CHECK(desk.Verify(id, Desk::Told("E 4711")).error().code == ErrorCode::kInvalidArgument);
+  CHECK_FALSE(desk.Verify(id, Desk::Compared(false)).value());
+  // One answer for each look.
+  CHECK(desk.Verify(id, Desk::Compared(true)).error().code == ErrorCode::kInvalidArgument);
+  CHECK(desk.OfferOf(id, HelpDeskMethod::kPersonalData).left == 2);
+  REQUIRE(show());
+  REQUIRE(show());
+  CHECK(show().error().code == ErrorCode::kRateLimited);
+  desk.StartAgain();
+  REQUIRE(desk.Verify(id, Desk::Compared(true)).value());
+  CHECK(desk.Row(id).state == State::kVerified);
+  CHECK(IsMoved(show().error()));
+  CHECK(desk.Audited(before) == std::vector<std::string>{"shown ok", "verify wrong", "shown ok",
+                                                         "shown ok", "verify ok", "verified ok"});
+  const auto rows = desk.store->AuditAfter(before, 100);
+  REQUIRE(rows);
+  CHECK(rows->front().entry.actor == "agent");
+  CHECK_THAT(rows->front().entry.detail,
+             Catch::Matchers::StartsWith("Personal data: employee_id department."));
+  CHECK_THAT(rows->at(4).entry.detail,
+             Catch::Matchers::StartsWith(
+                 "By personal data: employee_id department, compared by the agent."));
+  for (const auto& row : *rows) {
+    for (const char* value : {"4711", "Purchase"}) {
+      CHECK(row.entry.detail.find(value) == std::string::npos);
+    }
+  }
+}
+
+TEST_CASE("what the agent compares never suffices for privileged people, and others never see it") {
+  HelpDeskConfig config;
+  config.confirm_personal_data = true;
+  config.points[static_cast<std::size_t>(HelpDeskMethod::kPersonalData)] = 5;
+  config.privileged_groups = {"CN=Bosses,DC=corp,DC=example"};
+  Desk desk(config);
+  desk.directory.At(desk.alice).groups = {"cn=bosses, dc=corp,dc=example"};
+  const HelpDeskId id = desk.In(State::kVerifying);
+  REQUIRE(desk.Row(id).privileged);
+  const Actor other = desk.Agent("other");
+  CHECK(desk.service->ShowPersonalData(other, id, desk.At(id)).error().code ==
+        ErrorCode::kPermissionDenied);
+  REQUIRE(desk.service->ShowPersonalData(desk.agent, id, desk.At(id)));
+  REQUIRE(desk.Verify(id, Desk::Compared(true)).value());
+  CHECK(desk.Row(id).state == State::kVerifying);
+  CHECK(desk.service->Get(desk.agent, id)->needs_strong);
+}
+
+TEST_CASE(
+    "where the agent types what the caller says, nothing is shown and their word is nothing") {
+  Desk desk;
+  const HelpDeskId id = desk.In(State::kVerifying);
+  CHECK_FALSE(desk.OfferOf(id, HelpDeskMethod::kPersonalData).confirms);
+  CHECK(desk.service->ShowPersonalData(desk.agent, id, desk.At(id)).error().code ==
+        ErrorCode::kPermissionDenied);
+  CHECK(desk.Verify(id, Desk::Compared(true)).error().code == ErrorCode::kInvalidArgument);
+  HelpDeskAnswer both = Desk::Told("E 4712");
+  both.matches = true;
+  CHECK_FALSE(desk.Verify(id, std::move(both)).value());
+}
+
 TEST_CASE("what the policy does not allow does not exist") {
   HelpDeskConfig config;
   config.points = {0, 2, 0, 1};

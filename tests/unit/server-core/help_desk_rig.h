@@ -142,6 +142,12 @@ struct Desk : Office {
     answer.personal = {{PersonalField::kEmployeeId, std::move(employee_id)}};
     return answer;
   }
+  static HelpDeskAnswer Compared(std::optional<bool> matches) {
+    HelpDeskAnswer answer;
+    answer.method = HelpDeskMethod::kPersonalData;
+    answer.matches = matches;
+    return answer;
+  }
   Result<void> Choose(const HelpDeskId& id, HelpDeskProcess process = HelpDeskProcess::kReset) {
     return service->Choose(agent, id, At(id), process);
   }

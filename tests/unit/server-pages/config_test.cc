@@ -33,6 +33,11 @@ TEST_CASE("a good configuration, its defaults and relative paths") {
   REQUIRE(desk);
   CHECK(desk->help_desk.points == std::array<std::int64_t, 9>{0, 2, 1, 1, 3, 1, 0, 2, 0});
   CHECK(desk->help_desk.personal_data.size() == 2);
+  CHECK(desk->help_desk.personal_data_mode == "enter");
+  const auto compared =
+      Parse(std::string(kGood) + "[help_desk]\npersonal_data_mode = \"confirm\"\n");
+  REQUIRE(compared);
+  CHECK(compared->help_desk.personal_data_mode == "confirm");
 }
 
 TEST_CASE("where the database is") {
@@ -274,6 +279,10 @@ TEST_CASE("a bad configuration is refused with file, line and remedy") {
        15, "cannot be reached"},
       {std::string(kGood) + "[help_desk]\npersonal_data = [\"phone\"]\n", 16,
        "may hold employee_id, mail, title and department"},
+      {std::string(kGood) + "[help_desk]\npersonal_data_mode = \"show\"\n", 16, "confirm"},
+      {std::string(kGood) +
+           "[help_desk]\npoints_personal_data = 2\npersonal_data_mode = \"confirm\"\n",
+       17, "where personal data alone suffice"},
       {"", 1, "server.state_dir is missing"},
       {With("[server]", "[server]\nstate_dir = \"twice\""), 3, "not valid TOML"},
       {With("\"state\"", "\"st\\xate\""), 2, "not valid TOML"},

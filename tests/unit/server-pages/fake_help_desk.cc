@@ -42,6 +42,7 @@ Result<bool> FakeHelpDesk::Verify(const Actor& actor, const HelpDeskId& id, std:
   std::string what = std::string("verify ") + Name(answer.method);
   if (answer.seen) what += std::string(" seen ") + Name(*answer.seen);
   if (answer.reached) what += " reached";
+  if (answer.matches) what += *answer.matches ? " matches" : " differs";
   if (!answer.code.empty()) what += " code " + std::string(answer.code.view());
   for (const auto& [field, said] : answer.personal) {
     what += std::string(" ") + Name(field) + "=" + said;

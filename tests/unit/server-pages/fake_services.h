@@ -306,6 +306,13 @@ struct FakeHelpDesk final : HelpDeskService {
                           std::uint64_t version) override {
     return Step("manager", actor, id, version);
   }
+  Result<ShownPersonalData> ShowPersonalData(const Actor& actor, const HelpDeskId& id,
+                                             std::uint64_t version) override {
+    if (auto done = Step("show", actor, id, version); !done) {
+      return tl::unexpected(std::move(done.error()));
+    }
+    return ShownPersonalData{{{PersonalField::kEmployeeId, "E <4711>"}}, version + 1};
+  }
   Result<ManagerQuestion> LookAtManager(std::string_view token) override {
     if (error) return tl::unexpected(*error);
     if (token != kToken || link_used) {

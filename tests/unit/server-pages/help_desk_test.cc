@@ -260,6 +260,54 @@ TEST_CASE("a password that is read out is on the answer to the click, and on no 
   CHECK(counter.Send(std::move(again)).status == 405);
 }
 
+TEST_CASE("what the agent compares is on the answer to the click, and on no other page") {
+  Counter counter;
+  HelpDeskOffer& offer = counter.help_desk.view.offers.at(3);
+  REQUIRE(offer.method == HelpDeskMethod::kPersonalData);
+  CHECK_FALSE(Contains(counter.Page(), "/personal\""));
+  CHECK(Contains(counter.Page(), "id=\"said-employee_id\""));
+  offer.confirms = true;
+  offer.sends_left = 3;
+  Response page = counter.Page();
+  CHECK(Contains(page, "/personal\""));
+
+  CHECK(Contains(page, "Then have it shown what the directory has"));
+  CHECK_FALSE(Contains(page, "id=\"said-employee_id\""));
+  CHECK_FALSE(Contains(page, "4711"));
+  const Response shown = counter.Step("personal", "");
+  CHECK(shown.status == 200);
+  CHECK(Contains(shown, "<dt>Employee number</dt><dd>E &lt;4711&gt;</dd>"));
+  CHECK(Contains(shown, "name=\"version\" value=\"4\""));
+  CHECK(Contains(shown, "name=\"compared\" value=\"yes\""));
+  CHECK(Contains(shown, "name=\"compared\" value=\"no\""));
+  // Nothing renews that page, no cache keeps it, and nothing that leads on has a trace of it.
+  CHECK_FALSE(Contains(shown, "data-stream"));
+  CHECK_FALSE(Contains(shown, "data-refresh"));
+  CHECK_FALSE(shown.cacheable);
+  for (const auto& [name, value] : shown.headers) {
+    CHECK(value.find("4711") == std::string::npos);
+  }
+  Request again = counter.Get(counter.At() + "/personal");
+  CHECK(counter.Send(std::move(again)).status == 405);
+  for (const char* form :
+       {"&method=personal_data&compared=yes", "&method=personal_data&compared=no",
+        "&method=personal_data&compared=maybe"}) {
+    CHECK(counter.Step("verify", form).status == 303);
+  }
+  CHECK(counter.help_desk.calls ==
+        std::vector<std::string>{"show alice.admin 3", "verify personal_data matches alice.admin 3",
+                                 "verify personal_data differs alice.admin 3",
+                                 "verify personal_data alice.admin 3"});
+  // As often as it may be shown; a refusal stands beside its method and shows nothing.
+  offer.sends_left = 0;
+  CHECK_FALSE(Contains(counter.Page(), "/personal\""));
+  counter.help_desk.error = Error{ErrorCode::kRateLimited, "Not shown again.", {}, 0};
+  const Response refused = counter.Step("personal", "");
+  CHECK(refused.status == 429);
+  CHECK(Contains(refused, "id=\"problem-personal_data\""));
+  CHECK_FALSE(Contains(refused, "4711"));
+}
+
 TEST_CASE("what to do is mailed by a button, once") {
   Counter counter;
   counter.request().state = State::kActed;
