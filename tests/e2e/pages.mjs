@@ -1,8 +1,10 @@
 // All pages: what every one of them keeps to, the sign-in, the check-up, and what they say when there is no directory. And what the programs say beside them.
+import fs from 'node:fs';
 import path from 'node:path';
 import { asStranger } from '../../scripts/lib/demo/browser.mjs';
+import { ldapBind } from '../../scripts/lib/demo/login.mjs';
 import { must, run } from '../../scripts/lib/demo/processes.mjs';
-import { ROOT, UIDS } from '../../scripts/lib/demo/stack.mjs';
+import { ROOT, UIDS, until } from '../../scripts/lib/demo/stack.mjs';
 
 function assert(condition, message) { if (!condition) throw new Error(message); }
 
@@ -127,6 +129,20 @@ export function pageTests({ stack, test, signIn, axe, picture, admin, send }) {
       const { rows } = await stack.api.must('GET', `/api/v1/audit?action=account.*&target=${locked.login}`);
       const told = rows.map(({ action, outcome }) => `${action} ${outcome}`).reverse().join(', ');
       assert(told === 'account.unlock begun, account.unlock ok, account.must_change begun, account.must_change ok, account.unlock conflict', told);
+
+      // The same by the API, of an account that is locked anew and need not change its password any more.
+      const secret = stack.path('locked-admin'), dn = Buffer.from(`<GUID=${locked.id}>`).toString('base64');
+      fs.writeFileSync(secret, stack.dc.domain_admin_password, { mode: 0o600 });
+      await must('ldapmodify', ['-x', '-H', stack.dc.ldaps_uri, '-D', stack.dc.domain_admin_upn, '-y', secret],
+        { env: { LDAPTLS_CACERT: stack.dc.ca_file }, input: `dn:: ${dn}\nchangetype: modify\nreplace: pwdLastSet\npwdLastSet: -1\n` });
+      fs.rmSync(secret);
+      await until('the account is locked', async () => {
+        await ldapBind(stack.dc, locked.upn, 'certainly wrong');
+        return (await state()).locked;
+      });
+      for (const step of ['unlock', 'must-change']) await stack.api.must('POST', `/api/v1/employees/${locked.id}/${step}`, { json: { reason: 'e2e: by the API' } });
+      const { locked: still, must_change: must_it } = await state();
+      assert(!still && must_it, `locked: ${still}, must change: ${must_it}`);
     }),
 
     () => test('a state-changing request without the token, or from elsewhere, is refused', async (page) => {
