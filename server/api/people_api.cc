@@ -175,7 +175,7 @@ void AddAccountStep(Router& router, Services& services, AccountStep step, const 
       Once(services, WithId<AccountId>(
                          services, [step](Services& all, Request& request, const AccountId& id) {
                            JsonReader in(request.body.span());
-                           const std::string reason = in.Text("reason", 1, 200);
+                           const std::string reason = in.Text("reason", 1, kMostStepReason);
                            if (const auto bad = in.Finish(); !bad)
                              return Problem(request, bad.error());
                            const Actor& actor = request.session->actor;

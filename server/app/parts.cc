@@ -219,7 +219,10 @@ class OpenParts : public Parts {
     account_steps_ = MakeAccountSteps(ports);
     alarm_ = MakeAlarmService(ports);
     check_up_ = MakeCheckUp(config);
-    auto upkeep = Upkeep::Make(config, ports, *changes_, log_);
+    auto sms = OpenSmsGateway(config);
+    if (!sms) return tl::unexpected(sms.error());
+    sms_ = *std::move(sms);
+    auto upkeep = Upkeep::Make(config, ports, *changes_, sms_.get(), log_);
     if (!upkeep) return tl::unexpected(upkeep.error());
     upkeep_ = std::move(*upkeep);
     auto webhooks = Webhooks::Make(config, *store_, clock_, log_);
@@ -237,9 +240,6 @@ class OpenParts : public Parts {
     if (config.help_desk.required) bound_changes_ = MakeDeskBoundChanges(ports, *changes_);
     HelpDeskConfig desk = HelpDeskOf(config);
     desk.questions = questions;
-    auto sms = OpenSmsGateway(config);
-    if (!sms) return tl::unexpected(sms.error());
-    sms_ = *std::move(sms);
     help_desk_ = MakeHelpDeskService(
         {ports, *changes_, upkeep_->outbox(), upkeep_->templates(),
          MakeDeniedAlarm(tell, administrators, config.mail.administrators), sms_.get()},
@@ -284,9 +284,9 @@ class OpenParts : public Parts {
   std::unique_ptr<AccountSteps> account_steps_;
   std::unique_ptr<AlarmService> alarm_;
   std::unique_ptr<CheckUp> check_up_;
+  std::unique_ptr<SmsGateway> sms_;  // null: none is configured
   std::unique_ptr<Upkeep> upkeep_;
   std::unique_ptr<Webhooks> webhooks_;
-  std::unique_ptr<SmsGateway> sms_;  // null: none is configured
   std::unique_ptr<HelpDeskService> help_desk_;
   std::unique_ptr<WarningService> warnings_;
   std::unique_ptr<ChangeService>

@@ -13,7 +13,6 @@
 #include "server/app/files.h"
 #include "server/app/open.h"
 #include "server/app/settings.h"
-#include "server/app/sms.h"
 #include "server/app/web_folder.h"
 #include "server/core/approval_mail.h"
 #include "server/core/encoding.h"
@@ -52,7 +51,7 @@ class DefaultUpkeep final : public Upkeep {
  public:
   DefaultUpkeep(const ServerConfig& config, const CorePorts& ports, ChangeService& changes,
                 Log& log, std::unique_ptr<Mailer> mailer, std::unique_ptr<GroupReader> groups,
-                MailTemplates templates, std::unique_ptr<SmsGateway> sms)
+                MailTemplates templates, SmsGateway* sms)
       : store_(ports.store),
         shared_(config.postgres.has_value()),
         holder_(RandomName()),
@@ -62,9 +61,7 @@ class DefaultUpkeep final : public Upkeep {
         outbox_(ports.store, mailer_.get(), ports.clock,
                 [&log](std::string_view line) { log.Warning(line); }),
         activation_(MakeActivationMail(ports, outbox_, templates_)),
-        sms_(std::move(sms)),
-        notices_(MakeNoticeService({ports, *groups_, outbox_, templates_, sms_.get()},
-                                   NoticesOf(config))),
+        notices_(MakeNoticeService({ports, *groups_, outbox_, templates_, sms}, NoticesOf(config))),
         rotation_(MakeRotationService({ports, changes, *groups_, outbox_, templates_})) {
     if (!config.four_eyes.mail || ports.four_eyes == nullptr) return;
     const PeopleConfig people = PeopleOf(config);
@@ -127,7 +124,6 @@ class DefaultUpkeep final : public Upkeep {
   const MailTemplates templates_;
   MailOutbox outbox_;
   const std::unique_ptr<ActivationMail> activation_;
-  const std::unique_ptr<SmsGateway> sms_;
   const std::unique_ptr<NoticeService> notices_;
   const std::unique_ptr<RotationService> rotation_;
   std::optional<ApprovalMail> approvals_;  // where approvers are told
@@ -169,7 +165,7 @@ Result<MailTexts> LoadMailTexts(const ServerConfig& config) {
 }
 
 Result<std::unique_ptr<Upkeep>> Upkeep::Make(const ServerConfig& config, const CorePorts& ports,
-                                             ChangeService& changes, Log& log) {
+                                             ChangeService& changes, SmsGateway* sms, Log& log) {
   auto mailer = OpenMailer(config);
   if (!mailer) return tl::unexpected(mailer.error());
   auto ldap = LdapConfigOf(config.directory, kFirstSection);
@@ -177,14 +173,12 @@ Result<std::unique_ptr<Upkeep>> Upkeep::Make(const ServerConfig& config, const C
   ldap->connections = 1;
   auto groups = MakeGroupReader(std::move(*ldap));
   if (!groups) return tl::unexpected(groups.error());
-  auto sms = config.notice.sms ? OpenSmsGateway(config) : std::unique_ptr<SmsGateway>();
-  if (!sms) return tl::unexpected(sms.error());
   auto texts = LoadMailTexts(config);
   if (!texts) return tl::unexpected(texts.error());
   if (texts->problem) log.Problem("Mails say what is shipped: " + texts->problem->message);
   return std::make_unique<DefaultUpkeep>(config, ports, changes, log, *std::move(mailer),
                                          *std::move(groups), std::move(texts->templates),
-                                         *std::move(sms));
+                                         config.notice.sms ? sms : nullptr);
 }
 
 }  // namespace keyferry::server

@@ -16,10 +16,11 @@ namespace keyferry::server {
 // servers on one database one of them does it; another takes over when it dies.
 class Upkeep {
  public:
-  // Everything outlives it. kInvalidArgument names what is wrong with a
-  // shipped mail's text; with one of the organisation's own the log does.
+  // Everything outlives it. kInvalidArgument names what is wrong with a shipped
+  // mail's text; with one of the organisation's own the log does.
+  // `sms`: null where there is no gateway.
   static Result<std::unique_ptr<Upkeep>> Make(const ServerConfig& config, const CorePorts& ports,
-                                              ChangeService& changes, Log& log);
+                                              ChangeService& changes, SmsGateway* sms, Log& log);
   virtual ~Upkeep() = default;  // ends its threads
   virtual RotationService& rotation() = 0;
   virtual ActivationMail* activation_mail() = 0;  // null without a mail server

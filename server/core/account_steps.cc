@@ -12,8 +12,6 @@
 namespace keyferry::server {
 namespace {
 
-constexpr std::size_t kMostStepReason = 200;
-
 struct StepRule {
   const char* action;  // of the audit log
   GuardedAction guarded;
@@ -97,9 +95,14 @@ class DefaultAccountSteps final : public AccountSteps {
       ended.notice = NoticeDraft{rule.notice, account,       login, actor.id,
                                  actor.login, actor.address, {},    std::string(reason)};
     }
-    if (auto audited = ports_.store.AppendAudit(ended); !audited) return audited;
+    const auto audited = ports_.store.AppendAudit(ended);
     AnnounceAccount(ports_, account);
-    return done;
+    if (!done || audited) return done;
+    Log(ports_, rule.action, audited.error());
+    return Fail(ErrorCode::kOutcomeUnknown,
+                "The directory did it, but the server could not write down that it did, and the "
+                "person was not told; look at the database.",
+                audited.error().detail);
   }
 
  private:

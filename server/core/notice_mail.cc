@@ -53,6 +53,7 @@ void NoticeMails::SendDue(const std::string& url) {
   const CorePorts& core = ports_.core;
   const auto due = core.store.NoticesDue(core.clock.UnixMillis(), kNoticesAtOnce);
   if (!due) return Log(core, "notices", due.error());
+  bool gateway = true;  // false: it had no time for one of these; mails do not wait for it again
   for (NoticeRecord notice : *due) {
     std::vector<AuditEntry> audits;
     bool mailed = true, texted = true;
@@ -68,7 +69,9 @@ void NoticeMails::SendDue(const std::string& url) {
     if (!config_.on || ports_.sms == nullptr) {
       GiveUp(notice.sms, NoticeRecord::Mail::kNone);
     } else {
-      texted = SendSms(notice, url, audits);
+      texted = gateway && SendSms(notice, url, audits);
+      if (!gateway) notice.last_error = "The SMS waits; others could not be sent.";
+      gateway = gateway && texted;
     }
     const std::int64_t now = core.clock.UnixMillis();
     const bool done = mailed && texted;
@@ -76,8 +79,8 @@ void NoticeMails::SendDue(const std::string& url) {
       for (auto* one : {&notice.person, &notice.manager, &notice.sms}) {
         GiveUp(*one, NoticeRecord::Mail::kFailed);
       }
-      audits.push_back(AuditBySystem(core.clock, "notice.mail", notice.login, "failed",
-                                     "Given up: " + notice.last_error));
+      audits.push_back(AuditBySystem(core.clock, mailed ? "notice.sms" : "notice.mail",
+                                     notice.login, "failed", "Given up: " + notice.last_error));
     } else if (!done) {
       const std::uint32_t doublings = std::min<std::uint32_t>(notice.attempts - 1, 16);
       notice.next_try = now + std::min(config_.first_pause << doublings, config_.longest_pause);
@@ -121,6 +124,10 @@ bool NoticeMails::Settle(const NoticeRecord& notice, const char* whom, const std
 
 bool NoticeMails::Send(NoticeRecord& notice, const std::string& url,
                        std::vector<AuditEntry>& audits) {
+  if (notice.person != NoticeRecord::Mail::kWaiting &&
+      notice.manager != NoticeRecord::Mail::kWaiting) {
+    return true;
+  }
   const CorePorts& core = ports_.core;
   const auto later = [&](const Error& error) {
     notice.last_error = error.message;

@@ -171,7 +171,6 @@ class DefaultSecondFactor final : public SecondFactor {
     return {factor.account,       factor.login,    factor.confirmed,
             factor.recovery_left, factor.app != 0, factor.fido_keys};
   }
-  // The entry, and the person is told of it.
   Result<FactorConfirmed> TryConfirm(std::string_view token, const Session& session,
                                      const SecureBytes& first, const SecureBytes& second) {
     const AccountId& account = session.actor.id;

@@ -9,8 +9,6 @@
 namespace keyferry::server {
 namespace {
 
-constexpr std::size_t kStepReasonBytes = 200;
-
 const char* PathOf(AccountStep step) {
   return step == AccountStep::kUnlock ? "unlock" : "must-change";
 }
@@ -59,7 +57,7 @@ Response ShowStep(const PageContext& context, const Request& request, const Acco
 Response DoStep(const PageContext& context, Request& request, const AccountId& id,
                 AccountStep step) {
   const std::string reason(request.form->Text("reason"));
-  if (reason.empty() || reason.size() > kStepReasonBytes) {
+  if (reason.empty() || reason.size() > kMostStepReason) {
     return ShowStep(context, request, id, step, reason, "",
                     context.catalog.Text("key.reason_missing"), 422);
   }

@@ -70,6 +70,14 @@ Response LiftFromPage(const PageContext& context, Request& request) {
   return Response::SeeOther("/reports");
 }
 
+// `names`: of the texts of the states.
+Data ToldBadge(const Catalog& catalog, const char* names, NoticeRecord::Mail state) {
+  const std::string text = catalog.Text(names + std::string(Name(state)));
+  if (state == NoticeRecord::Mail::kFailed) return Badge("bad", "alert", text);
+  if (state == NoticeRecord::Mail::kSent) return Badge("ok", "check", text);
+  return Badge("info", "clock", text);
+}
+
 }  // namespace
 
 Result<void> PutObjections(const PageContext& context, const Request& request, Data& data) {
@@ -90,14 +98,6 @@ Result<void> PutObjections(const PageContext& context, const Request& request, D
   }
   data["objections"] = std::move(list);
   return {};
-}
-
-// `names`: of the texts of the states.
-static Data ToldBadge(const Catalog& catalog, const char* names, NoticeRecord::Mail state) {
-  const std::string text = catalog.Text(names + std::string(Name(state)));
-  if (state == NoticeRecord::Mail::kFailed) return Badge("bad", "alert", text);
-  if (state == NoticeRecord::Mail::kSent) return Badge("ok", "check", text);
-  return Badge("info", "clock", text);
 }
 
 Result<void> PutNotices(const PageContext& context, const AccountId& id, Data& data) {

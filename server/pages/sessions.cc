@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "server/api/problem.h"
+#include "server/core/dn.h"
 #include "server/core/four_eyes.h"
 #include "server/pages/fido.h"
 #include "server/pages/frame.h"
@@ -52,14 +53,6 @@ Result<std::vector<AccountId>> Theirs(const PageContext& context, const Actor& a
   return theirs;
 }
 
-std::string Lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return out;
-}
-
 Data FactorRow(const Catalog& catalog, const FactorView& factor) {
   Data row;
   Put(row, "account", factor.account.Hex());
@@ -75,14 +68,14 @@ Data FactorRow(const Catalog& catalog, const FactorView& factor) {
 // Those whose sign-in name has the text in it, the name itself first.
 class Wanted {
  public:
-  explicit Wanted(std::string_view text) : text_(Lower(text)) {}
+  explicit Wanted(std::string_view text) : text_(LowerCase(text)) {}
   bool Fits(const std::string& login) const {
-    return Lower(login).find(text_) != std::string::npos;
+    return LowerCase(login).find(text_) != std::string::npos;
   }
   template <typename Row, typename LoginOf>
   void Order(std::vector<const Row*>& rows, LoginOf login) const {
     std::stable_partition(rows.begin(), rows.end(),
-                          [&](const Row* row) { return Lower(login(*row)) == text_; });
+                          [&](const Row* row) { return LowerCase(login(*row)) == text_; });
   }
 
  private:

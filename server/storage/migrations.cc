@@ -392,6 +392,9 @@ const std::vector<Migration>& Migrations() {
       {"notices by SMS",
        {
            "ALTER TABLE notices ADD COLUMN sms TEXT NOT NULL DEFAULT 'none'",
+           "DROP INDEX notices_due",
+           R"(CREATE INDEX notices_due ON notices (next_try)
+  WHERE person = 'waiting' OR manager = 'waiting' OR sms = 'waiting')",
        }},
   };
   return migrations;

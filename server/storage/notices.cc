@@ -104,11 +104,11 @@ Result<void> SqlStore::MarkNotice(const NoticeRecord& notice,
                       sms = Name(notice.sms);
     const long long number = Signed(notice.number), attempts = notice.attempts,
                     next_try = notice.next_try, mailed = notice.mailed;
-    Execute(t.sql,
-            "UPDATE notices SET person = :person, manager = :manager, sms = :sms, attempts = "
-            ":attempts, "
-            "next_try = :next, mailed = :mailed, last_error = :error WHERE number = :number",
-            person, manager, sms, attempts, next_try, mailed, notice.last_error, number);
+    Execute(
+        t.sql,
+        "UPDATE notices SET person = :person, manager = :manager, sms = :sms, attempts = "
+        ":attempts, next_try = :next, mailed = :mailed, last_error = :error WHERE number = :number",
+        person, manager, sms, attempts, next_try, mailed, notice.last_error, number);
     for (const AuditEntry& audit : audits) AppendChained(t.sql, audit);
     return {};
   });

@@ -265,12 +265,22 @@ TEST_CASE("notice: an SMS waits for its gateway, and keeps no mail waiting") {
   CHECK(told.To("alice@corp.example") == 1);
   CHECK(told.Newest().last_error.empty());
 
+  // It is tried for one of many: a gateway that takes its time takes none of the mails'.
   told.Bring();
   told.telephone.down = true;
   REQUIRE(told.Change(told.alice, "key-00000002"));
+  told.Bring();
+  REQUIRE(told.Change(told.alice, "key-00000003"));
+  told.post.mails.clear();
+  told.telephone.tries = 0;
+  told.service->Tick();
+  CHECK(told.To("alice@corp.example") == 2);
+  CHECK(told.telephone.tries == 1);
   told.clock.Advance(std::chrono::hours(73));
   told.service->Tick();
   CHECK(told.Newest().sms == NoticeRecord::Mail::kFailed);
+  CHECK(told.Newest().person == NoticeRecord::Mail::kSent);
+  CHECK(told.Audited("notice.sms").front() == "failed system alice");
 }
 
 TEST_CASE("notice: no SMS without one good number, and so many a day") {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <mutex>
 #include <regex>
@@ -12,6 +13,7 @@ namespace keyferry::server::testing {
 
 struct Telephone final : SmsGateway {
   Result<void> Send(const std::string& number, const SecureBytes& text) override {
+    ++tries;
     if (down) return Fail(ErrorCode::kUnavailable, "The SMS gateway does not answer.");
     const std::lock_guard lock(mutex);
     numbers.push_back(number);
@@ -24,6 +26,7 @@ struct Telephone final : SmsGateway {
     return match[1].str() + match[2].str();
   }
   bool down = false;
+  std::atomic<int> tries{0};
   std::mutex mutex;
   std::vector<std::string> numbers, texts;
 };
