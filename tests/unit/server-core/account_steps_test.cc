@@ -77,6 +77,17 @@ TEST_CASE("a step that the directory refuses is told to nobody; one of unknown o
   CHECK(page.store->NoticesOf(page.alice, 10)->size() == notices + 1);
 }
 
+TEST_CASE("a step that was done and could not be written down is no failure, and no success") {
+  Page page;
+  page.directory.on_step = [&] { page.database.Run("ALTER TABLE audit RENAME TO away"); };
+  const auto done = page.Do(AccountStep::kUnlock);
+  REQUIRE_FALSE(done);
+  CHECK(done.error().code == ErrorCode::kOutcomeUnknown);
+  CHECK(done.error().message.find("The directory did it") == 0);
+  CHECK(page.Done() == 1);
+  page.database.Run("ALTER TABLE away RENAME TO audit");
+}
+
 TEST_CASE("only administrators do steps on accounts, with a reason, and not on what is refused") {
   Page page;
   Actor actor = page.admin;
