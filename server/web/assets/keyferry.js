@@ -3,14 +3,18 @@
 const here = () => document.body.dataset.refresh ?? location.href;
 
 /** What is pressed must still be there when it is let go, or the click is lost: nothing is replaced meanwhile. */
-let pressed = false, missed = false;
-const press = () => { pressed = true; };
-const letGo = () => setTimeout(() => {
-  pressed = false;
-  if (missed) refresh();
-}, 0);
+let pressed = false, missed = false, letting = 0;
+const press = () => { clearTimeout(letting); pressed = true; };
+const letGo = () => {
+  clearTimeout(letting);
+  letting = setTimeout(() => { // after the click
+    pressed = false;
+    if (missed) refresh();
+  }, 0);
+};
 for (const type of ['pointerdown', 'keydown']) addEventListener(type, press, true);
-for (const type of ['pointerup', 'pointercancel', 'keyup', 'blur']) addEventListener(type, letGo, true);
+for (const type of ['pointerup', 'pointercancel', 'keyup']) addEventListener(type, letGo, true);
+addEventListener('blur', letGo); // the window's own: what loses the focus to the press has let go of nothing
 
 const focusable = (part) => [...part.querySelectorAll('a[href], button, input, select, textarea, summary')];
 
