@@ -60,7 +60,7 @@ vm_modules() {
 vm_initramfs() {
   local dir=$1 tree=$1/initramfs
   depmod -b "$dir/kernel" "$(ls "$dir/kernel/lib/modules")"
-  mkdir -p "$tree"/{bin,proc,sys,dev,new,low,rw}
+  mkdir -p "$tree"/{bin,proc,sys,dev,new,low,run,rw}
   cp /bin/busybox "$tree/bin/busybox"
   vm_modules "$dir" "$tree" $VM_BOOT_MODULES
   vm_modules "$dir" "$dir/all" $VM_MODULES
