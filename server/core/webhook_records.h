@@ -66,7 +66,8 @@ class WebhookStore {
   virtual Result<std::vector<WebhookRecord>> WebhooksDue(std::string_view mark, std::int64_t now,
                                                          std::size_t limit) = 0;
   // State, attempts, next_try, sent and last_error of a queued one; audited when `audit` is given.
-  // False, and nothing written, when it is not queued any more.
+  // False, and nothing written, when it is not queued any more, or was queued again since it was
+  // read and is not sent now: that try is over, the one that was asked for meanwhile is due.
   virtual Result<bool> MarkWebhook(const WebhookRecord& webhook, const AuditEntry* audit) = 0;
   // A queued or failed one is due at `now`, and given up anew only after its whole time. False, and
   // nothing written, when it was sent; kNotFound.

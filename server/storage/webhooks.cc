@@ -91,11 +91,13 @@ Result<bool> SqlStore::MarkWebhook(const WebhookRecord& webhook, const AuditEntr
   return database_.Write([&](Transaction& t) -> Result<bool> {
     const std::string state = Name(webhook.state);
     const long long attempts = webhook.attempts, next_try = webhook.next_try, sent = webhook.sent;
+    const long long since = webhook.since, over = webhook.state == WebhookState::kSent ? 1 : 0;
     t.commit = Execute(t.sql,
                        "UPDATE webhooks SET state = :state, attempts = :attempts, next_try = "
                        ":next, sent = :sent, last_error = :error WHERE webhook_id = :id AND state "
-                       "= 'queued'",
-                       state, attempts, next_try, sent, webhook.last_error, webhook.id.Hex()) == 1;
+                       "= 'queued' AND (since = :since OR :over = 1)",
+                       state, attempts, next_try, sent, webhook.last_error, webhook.id.Hex(), since,
+                       over) == 1;
     if (t.commit && audit != nullptr) AppendChained(t.sql, *audit);
     return t.commit;
   });

@@ -2,6 +2,7 @@
 #include "server/core/webhook.h"
 
 #include <boost/json.hpp>
+#include <functional>
 #include <set>
 #include <thread>
 
@@ -23,6 +24,7 @@ constexpr char kSiem[] = "https://siem.corp.example:8443/keyferry";
 struct Receivers final : HttpPoster {
   Result<int> Post(const HttpPost& post) override {
     posts.push_back({post.url, post.content_type, post.headers, post.body.Clone()});
+    if (meanwhile) meanwhile();
     if (away.count(post.url) != 0) {
       return Fail(ErrorCode::kUnavailable, "The receiver does not answer.");
     }
@@ -37,6 +39,7 @@ struct Receivers final : HttpPoster {
   std::set<std::string> away;  // URLs
   int status = 204;
   std::vector<HttpPost> posts;
+  std::function<void()> meanwhile;  // while the receiver has not answered yet
 };
 
 HelpDeskConfig Telling(const std::vector<std::string>& urls) {
@@ -320,6 +323,37 @@ TEST_CASE("only an answer of success counts; after three days it is given up, an
   CHECK(desk.hooks->Retry(desk.admin, id).error().code == ErrorCode::kConflict);
   CHECK(desk.hooks->Retry(desk.admin, WebhookId{}).error().code == ErrorCode::kNotFound);
   CHECK(desk.audit->Verify());
+}
+
+TEST_CASE("what is sent by hand while a try is under way is not put off by that try's failure") {
+  Hooked desk({kItsm});
+  desk.In(State::kCancelled);
+  const WebhookId id = desk.Rows()[0].id;
+  desk.receivers.status = 503;
+  desk.receivers.meanwhile = [&] {
+    desk.clock.Advance(std::chrono::seconds(2));
+    REQUIRE(desk.hooks->Retry(desk.admin, id));
+  };
+  desk.Tick();
+  desk.receivers.meanwhile = nullptr;
+  CHECK(desk.Rows()[0].state == WebhookState::kQueued);
+  CHECK(desk.Rows()[0].next_try <= desk.clock.UnixMillis());
+  desk.receivers.status = 204;
+  desk.Tick();
+  CHECK(desk.Rows()[0].state == WebhookState::kSent);
+  CHECK(desk.receivers.posts.size() == 2);
+  // Taken by the try that was under way: it is not sent once more.
+  desk.In(State::kCancelled);
+  const WebhookId second = desk.Rows()[0].id;
+  desk.receivers.meanwhile = [&] {
+    desk.clock.Advance(std::chrono::seconds(2));
+    REQUIRE(desk.hooks->Retry(desk.admin, second));
+  };
+  desk.Tick();
+  desk.receivers.meanwhile = nullptr;
+  desk.Tick();
+  CHECK(desk.Rows()[0].state == WebhookState::kSent);
+  CHECK(desk.receivers.posts.size() == 3);
 }
 
 TEST_CASE("an address that is not configured any more is told nothing") {
