@@ -44,7 +44,7 @@ constexpr std::array<Right, 4> kRights{{
 class Doctor : private DiagnosisReport {
  public:
   Doctor(const LdapConfig& config, std::int64_t now)
-      : DiagnosisReport(config), now_(now), accounts_(config) {}
+      : DiagnosisReport(config, now), accounts_(config) {}
 
   Diagnosis Run() {
     bool domain_done = false;
@@ -82,8 +82,7 @@ class Doctor : private DiagnosisReport {
     const auto root = Entries(session, search);
     const std::int64_t theirs =
         root && !root->empty() ? ReadGeneralizedTime(root->front().Get("currenttime")) : 0;
-    Clock(what, theirs, now_, "It does not tell its time (currentTime).",
-          "Compare the clocks by hand.");
+    Clock(what, theirs, "It does not tell its time (currentTime).", "Compare the clocks by hand.");
     if (!facts) {
       Warn(what + ": what it offers", facts.error().message, "See the server's log.");
     } else if (facts->policy_hints.empty()) {
@@ -301,7 +300,6 @@ class Doctor : private DiagnosisReport {
     if (whole) Ok("rights on " + Shown(unit) + ": reset password, unlock, must change");
   }
 
-  const std::int64_t now_;
   AccountReader accounts_;
   std::set<std::string, std::less<>> token_;
   std::string sid_ = "SID";

@@ -64,9 +64,12 @@ std::unique_ptr<LdapConnection> DiagnosisReport::OpenAndBind(const LdapEndpoint&
   return *std::move(connection);
 }
 
-void DiagnosisReport::Clock(const std::string& server, std::int64_t theirs, std::int64_t ours,
-                            std::string cause, std::string fix) {
+void DiagnosisReport::Clock(const std::string& server, std::int64_t theirs, std::string cause,
+                            std::string fix) {
   if (theirs == 0) return Warn(server + ": clock", std::move(cause), std::move(fix));
+  // A server before this one may have kept us waiting longer than two clocks may differ.
+  const auto passed = std::chrono::steady_clock::now() - began_;
+  const std::int64_t ours = now_ + std::chrono::duration_cast<std::chrono::seconds>(passed).count();
   const std::int64_t skew = std::llabs(theirs - ours);
   const bool openldap = config_.kind == DirectoryKind::kOpenLdap;
   if (skew <= (openldap ? kOpenLdapSkew : kSkewWarning - 1)) {

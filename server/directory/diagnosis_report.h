@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -20,7 +21,9 @@ std::string Plural(std::size_t count, const char* one, const char* many);
 // What every kind of directory is looked at for. The configuration outlives it.
 class DiagnosisReport {
  protected:
-  explicit DiagnosisReport(const LdapConfig& config) : config_(config) {}
+  // `now`: Unix seconds.
+  DiagnosisReport(const LdapConfig& config, std::int64_t now)
+      : config_(config), now_(now), began_(std::chrono::steady_clock::now()) {}
 
   void Add(Finding::Status status, std::string what, std::string cause, std::string fix);
   void Ok(std::string what) { Add(Finding::Status::kOk, std::move(what), {}, {}); }
@@ -35,10 +38,11 @@ class DiagnosisReport {
   // Connection, certificate and service account of one server; null when one of them is wrong.
   std::unique_ptr<LdapConnection> OpenAndBind(const LdapEndpoint& endpoint);
   // `theirs`: the server's time, 0 = not told, which is a warning with `cause` and `fix`.
-  void Clock(const std::string& server, std::int64_t theirs, std::int64_t ours, std::string cause,
-             std::string fix);
+  void Clock(const std::string& server, std::int64_t theirs, std::string cause, std::string fix);
 
   const LdapConfig& config_;
+  const std::int64_t now_;  // when it was begun
+  const std::chrono::steady_clock::time_point began_;
   Diagnosis out_;
 };
 

@@ -29,7 +29,7 @@ bool Lists(const LdapEntry& entry, const char* attribute, const char* value) {
 class OpenLdapDoctor : private DiagnosisReport {
  public:
   OpenLdapDoctor(const LdapConfig& config, std::int64_t now)
-      : DiagnosisReport(config), now_(now), accounts_(config) {}
+      : DiagnosisReport(config, now), accounts_(config) {}
 
   Diagnosis Run() {
     bool done = false;
@@ -56,7 +56,7 @@ class OpenLdapDoctor : private DiagnosisReport {
     Clock(
         what,
         clock && !clock->empty() ? ReadGeneralizedTime(clock->front().Get("monitortimestamp")) : 0,
-        now_, "It does not tell its time (cn=Current,cn=Time,cn=Monitor).",
+        "It does not tell its time (cn=Current,cn=Time,cn=Monitor).",
         "Compare the clocks by hand, or let the service account read the monitor database: the "
         "evidence of a change needs them within 3 seconds.");
     search.base.clear();
@@ -227,7 +227,6 @@ class OpenLdapDoctor : private DiagnosisReport {
     return true;
   }
 
-  const std::int64_t now_;
   OpenLdapReader accounts_;
 };
 

@@ -488,6 +488,25 @@ TEST_CASE("a silent, a stopped and a restarted slapd") {
   REQUIRE_OK(Set(*directory, id, "bob-after-restart"));
 }
 
+TEST_CASE("a server that keeps the doctor waiting puts no blame on the clock of the next") {
+  TestSlapd slapd;
+  TcpProxy silent("127.0.0.1", slapd.port, "127.0.0.1");
+  silent.HoldAll();
+  LdapConfig config = ConfigFor(slapd);
+  config.uris.insert(config.uris.begin(), "ldaps://127.0.0.1:" + std::to_string(silent.port()));
+  config.connect_timeout = milliseconds(4500);  // longer than the clocks may differ
+  const auto diagnosis = Diagnose(config, std::time(nullptr));
+  REQUIRE(diagnosis.findings.size() > 1);
+  CHECK(diagnosis.findings.front().status == Finding::Status::kProblem);
+  std::size_t clocks = 0;
+  for (const Finding& each : diagnosis.findings) {
+    if (each.what.find("clock") == std::string::npos) continue;
+    ++clocks;
+    CHECK(each.status == Finding::Status::kOk);
+  }
+  CHECK(clocks == 1);
+}
+
 TEST_CASE("the doctor tries rights in OpenLDAP without changing anything") {
   TestSlapd slapd;
   const LdapConfig config = ConfigFor(slapd);
