@@ -86,7 +86,7 @@ export function languageTests({ stack, test, signIn, axe, picture, admin }) {
         const log = stack.path('server', 'keyferry-server.log'), before = fs.statSync(log).size;
         fs.writeFileSync(stack.ownTexts('ar-XB'), text);
         process.kill(stack.services.server.pid, 'SIGHUP');
-        await until(`the server says "${said}"`, () => fs.readFileSync(log, 'utf8').slice(before).includes(said));
+        await until(`the server says "${said}"`, () => fs.readFileSync(log).subarray(before).includes(said));
       };
       try {
         await reload(pseudo(), 'read the pages anew');
