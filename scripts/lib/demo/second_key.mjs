@@ -24,17 +24,18 @@ export const withSecondPort = (Base) => class extends Base {
     return until('the workstation sees the second key', async () => (await this.api.must('GET', '/api/v1/keys/unassigned')).keys[0]);
   }
 
-  /** Waits until the daemon has noticed that so many keys are plugged in. */
+  /** Waits until the daemon knows so many keys that are plugged in: what has not said yet which key it is opens no login. */
   daemonSees(count) {
     return until(`the daemon sees ${count} keys`, async () => {
       const { code, stdout } = await run(this.program('keyferry'), ['status', '--json', '--socket', this.daemonSocket]);
-      return code === 0 && JSON.parse(stdout).keys.length === count;
+      return code === 0 && JSON.parse(stdout).keys.filter(({ standing }) => standing && standing !== 'undecided').length === count;
     });
   }
 
   /** While the first key is unplugged: there `pin set` knows which one is meant. */
   async setSecondPin(code) {
     await this.keyControl('unplug');
+    await this.daemonSees(1);
     let why = '';
     await until('the second key has a PIN', async () => {
       const done = await run(this.program('keyferry'), ['pin', 'set', '--user', this.employee.login, '--stdin', '--socket', this.agentSocket],
