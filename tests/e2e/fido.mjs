@@ -1,5 +1,5 @@
 // FIDO2 keys as second factor: Chromium with virtual authenticators (CDP), and a key in this process that lies.
-import { openBrowser } from '../../scripts/lib/demo/browser.mjs';
+import { clickThrough, openBrowser } from '../../scripts/lib/demo/browser.mjs';
 import { Api } from '../../scripts/lib/demo/api.mjs';
 import { ageProofs } from './factor.mjs';
 import { byTwo } from './second_administrator.mjs';
@@ -20,7 +20,7 @@ export function fidoTests({ stack, test, signIn, axe, picture, admin }) {
     await at.getByRole('button', { name: 'Sign in' }).click();
   };
   const isIn = () => page.getByRole('heading', { name: 'Employees' }).waitFor();
-  const signOut = () => page.getByRole('button', { name: 'Sign out' }).click();
+  const signOut = () => clickThrough(page, page.getByRole('button', { name: 'Sign out' }));
   const keys = () => page.getByRole('region', { name: 'Your security keys (FIDO2)' });
   const listed = (name) => keys().locator('strong').filter({ hasText: name });
   const narrow = async (what) => {
@@ -119,8 +119,7 @@ export function fidoTests({ stack, test, signIn, axe, picture, admin }) {
       await listed('drawer').waitFor();
       await open('Remove drawer');
       await axe(page, 'removing a security key');
-      await page.getByRole('button', { name: 'Remove now drawer' }).click();
-      await page.waitForURL(/sessions$/);
+      await clickThrough(page, page.getByRole('button', { name: 'Remove now drawer' }));
       await listed('green <two>').waitFor();
       assert(await listed('drawer').count() === 0, 'the key is still there');
       await open('Remove green');

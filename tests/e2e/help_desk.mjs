@@ -2,7 +2,7 @@
 // directory goes away.
 import fs from 'node:fs';
 import path from 'node:path';
-import { openBrowser } from '../../scripts/lib/demo/browser.mjs';
+import { clickThrough, openBrowser } from '../../scripts/lib/demo/browser.mjs';
 import { Api } from '../../scripts/lib/demo/api.mjs';
 import { must, run } from '../../scripts/lib/demo/processes.mjs';
 import { PIN, ROOT, UIDS, until } from '../../scripts/lib/demo/stack.mjs';
@@ -166,7 +166,7 @@ export function helpDeskTests({ stack, test, signIn, axe, picture }) {
       await choose(page, 'New password to the key');
       for (let i = 0; i < 3; i += 1) {
         await page.getByLabel('Employee number').fill(`E${i}`);
-        await method(page, 'personal_data').getByRole('button', { name: 'Check' }).click();
+        await clickThrough(page, method(page, 'personal_data').getByRole('button', { name: 'Check' }));
         await page.getByText('That was not right').or(page.getByRole('heading', { name: 'This request is blocked' })).first().waitFor();
       }
       await page.getByRole('heading', { name: 'This request is blocked' }).waitFor();

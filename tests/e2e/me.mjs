@@ -1,6 +1,6 @@
 // Employees themselves, in a real browser: the page of their own, and what they prove with when they call the help desk.
 import fs from 'node:fs';
-import { openBrowser } from '../../scripts/lib/demo/browser.mjs';
+import { clickThrough, openBrowser } from '../../scripts/lib/demo/browser.mjs';
 import { Api } from '../../scripts/lib/demo/api.mjs';
 import { until } from '../../scripts/lib/demo/stack.mjs';
 
@@ -112,7 +112,7 @@ export function ownPageTests({ stack, test, signIn, axe, picture, admin }) {
         await page.locator('[data-step="ad"][data-done="true"]').first().waitFor();
         assert(!(await page.content()).includes(admin.login) && !(await page.content()).includes('not for employees'), 'the page says who set the password, or why');
         await look(page, 'the own page of somebody with a key', 'key');
-        await page.getByRole('button', { name: 'End all others' }).click();
+        await clickThrough(page, page.getByRole('button', { name: 'End all others' }));
         await page.getByText('(this one)').waitFor();
         assert(await page.getByRole('button', { name: 'End all others' }).count() === 0, 'others are left');
         await second.goto(`${stack.pageUrl}me`);

@@ -1,7 +1,7 @@
 // The webhook: a real receiver that is busy first, what it gets, and the page that shows it.
 import crypto from 'node:crypto';
 import http from 'node:http';
-import { openBrowser } from '../../scripts/lib/demo/browser.mjs';
+import { clickThrough, openBrowser } from '../../scripts/lib/demo/browser.mjs';
 import { UIDS, until } from '../../scripts/lib/demo/stack.mjs';
 
 function assert(condition, message) { if (!condition) throw new Error(message); }
@@ -35,9 +35,6 @@ class Receiver {
     return wanted.length === got.length && crypto.timingSafeEqual(wanted, got) && Math.abs(Date.now() / 1000 - Number(stamp)) <= 300;
   }
 }
-
-/** Clicks what leads to another document, and waits for that: a reload in the middle of its arrival fails. */
-const clickThrough = (page, target) => Promise.all([page.waitForEvent('load'), target.click()]);
 
 /** A stack whose server tells `this.receiver`. */
 export const withWebhook = (Base) => class extends Base {
@@ -81,7 +78,7 @@ export function webhookTests({ stack, test, signIn, axe, picture }) {
       await until('the busy receiver was asked', async () => told('E2E-HOOK')[0]);
       await signIn(page, stack.account('administrator'));
       await page.goto(`${stack.pageUrl}check-up`);
-      await clickThrough(page, page.getByRole('link', { name: 'Webhooks' }));
+      await clickThrough(page, page.getByRole('link', { name: 'Webhooks' }));  // a reload in the middle of its arrival fails
       const row = page.getByRole('row').filter({ hasText: 'E2E-HOOK' });
       await until('the page shows the failure', async () => { await page.reload(); return await row.getByText('Is tried again').count() === 1; });
       await row.getByText('The receiver answered with status 503.').waitFor();

@@ -27,6 +27,12 @@ export async function signInOnPage(page, stack, account) {
   await page.getByRole('button', { name: 'Continue' }).click();
 }
 
+/**
+ * Clicks what leads to another document, and waits until that is there. Needed where what the next step looks for stands on the page before, too:
+ * a click alone may come back while that page still stands.
+ */
+export const clickThrough = (page, target) => Promise.all([page.waitForEvent('load'), target.click()]);
+
 /** A private home folder whose certificate store holds the demo's CA. */
 async function makeHome(stack) {
   const home = fs.mkdtempSync(path.join(os.tmpdir(), 'keyferry-browser-'));
