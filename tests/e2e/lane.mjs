@@ -29,7 +29,7 @@ const stack = new PatientStack({ preset: options.preset });
 let passed = 0, failed = 0, browser = null;
 
 async function test(name, body) {
-  if (!name.includes(options.only)) return;
+  if (ending || !name.includes(options.only)) return;
   const page = await browser.newPage();
   const start = Date.now();
   try {
@@ -78,14 +78,20 @@ async function send(method, url, { form, headers } = {}) {
   return api.request(method, url, { form, headers });
 }
 
-// However this ends, and whoever started it, nothing is left running.
-for (const signal of ['SIGINT', 'SIGTERM', 'disconnect']) process.once(signal, () => Promise.allSettled([browser?.close(), stack.stop()]).then(() => process.exit(130)));
+// However this ends, and whoever started it, nothing is left running: without a browser the test under way fails, no other begins, and
+// what was started is stopped below, by whoever has started it.
+let ending = false;
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'disconnect']) process.on(signal, () => {
+  ending = true;
+  browser?.close().catch(() => {});
+});
+process.stdout.on('error', () => {});  // whoever read it may be gone
 
 const began = Date.now();
 try {
   await stack.start();
   stack.authenticators.hurry = true;
-  browser = await openBrowser(stack);
+  if (!ending) browser = await openBrowser(stack);
   const admin = stack.account('administrator');
   for (const group of LANES[lane]) {
     for (const run of group({ stack, test, signIn, axe, picture, admin, send })) await run();
@@ -94,9 +100,10 @@ try {
   failed += 1;
   console.log(`✗ the browser tests of the lane '${lane}' could not run: ${error.stack}`);
 } finally {
-  await browser?.close();
+  await browser?.close().catch(() => {});
   await stack.stop();
 }
+if (ending) process.exit(130);
 console.log(`  ${lane} took ${Math.round((Date.now() - began) / 1000)} s`);
 await new Promise((resolve) => { if (process.send) process.send({ answered: answered() }, resolve); else resolve(); });
 console.log(`${passed} passed, ${failed} failed`);

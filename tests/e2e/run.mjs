@@ -20,15 +20,23 @@ if (lanes.length === 0) {
 if (options.screenshots) fs.mkdirSync(options.screenshots, { recursive: true });
 
 let passed = 0, failed = 0;
-const answered = [];
+const answered = [], running = new Set();
+// Each lane stops what it has started, and says so by its end.
+let ended = false;
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => {
+  ended = true;
+  for (const child of running) child.kill('SIGTERM');
+});
 
 async function run(lane) {
   const settings = Object.entries(options).flatMap(([name, value]) => [`--${name}`, value]);
   const child = fork(path.join(ROOT, 'tests/e2e/lane.mjs'), [lane, ...settings], { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
+  running.add(child);
   child.on('message', (message) => { if (message.answered) answered.push(message.answered); });
   const gone = once(child, 'disconnect');  // after its last message
   const { code, summary } = await follow(child, (line) => console.log(line));
   await gone;
+  running.delete(child);
   passed += summary?.passed ?? 0;
   failed += summary?.failed ?? 0;
   if (!summary || (code !== 0 && summary.failed === 0)) {
@@ -38,6 +46,7 @@ async function run(lane) {
 }
 
 await Promise.all(lanes.map(run));
+if (ended) process.exit(130);
 if (!options.only) {
   const name = 'API: every route has answered, and every answer is as openapi.json says';
   try {

@@ -43,7 +43,9 @@ async function makeHome(stack) {
   return home;
 }
 
+// Signals are for the program that the browser belongs to: Playwright would end that at once, and leave running what it has started besides.
 const settingsOf = (home, args = [], env = {}) => ({
+  handleSIGINT: false, handleSIGTERM: false, handleSIGHUP: false,
   executablePath: '/usr/bin/chromium', headless: true, env: { ...process.env, HOME: home, ...env },
   args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', ...args],
 });

@@ -9,6 +9,7 @@ export class MailServer {
 
   async start() {
     this.child = spawn('/usr/bin/python3', [path.join(ROOT, 'tests/support/smtp/smtp_server.py'), '--port', String(this.port)], { stdio: ['pipe', 'pipe', 'inherit'] });
+    this.gone = new Promise((resolve) => { this.child.on('exit', resolve); });  // from now on: it may have ended before anybody stops it
     const lines = readline.createInterface({ input: this.child.stdout });
     await new Promise((resolve, reject) => {
       this.child.on('exit', () => reject(new Error('the mail server ended')));
@@ -20,10 +21,9 @@ export class MailServer {
   }
 
   async stop() {
-    if (!this.child || this.child.exitCode !== null) return;
-    const gone = new Promise((resolve) => { this.child.on('exit', resolve); });
+    if (!this.child) return;
     this.child.stdin.end();
-    await gone;
+    await this.gone;
   }
 }
 
