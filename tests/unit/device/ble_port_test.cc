@@ -21,6 +21,7 @@ using std::chrono::milliseconds;
 
 namespace {
 
+// For answers that do not come; those that do are waited for, however busy the machine is.
 constexpr Patience kShort{milliseconds(200), milliseconds(600), milliseconds(2000)};
 constexpr Patience kLong{milliseconds(60000), milliseconds(60000), milliseconds(60000)};
 constexpr Patience kNoTurn{milliseconds(200), milliseconds(600), milliseconds(0)};
@@ -45,7 +46,7 @@ struct Rig {
         std::move(made), [this](const Error& why) { gone.set_value(why); }, holding);
   }
   std::unique_ptr<device::KeyClient> Client() {
-    auto link = port->OpenLink(kShort);
+    auto link = port->OpenLink(kLong);
     REQUIRE(link);
     return std::make_unique<device::KeyClient>(*std::move(link));
   }
@@ -75,7 +76,7 @@ struct SocketRig {
 TEST_CASE("messages pass at every size of fragment", "[ble]") {
   for (const std::size_t fragment : {20u, 21u, 97u, 244u, 500u}) {
     SocketRig rig(fragment);
-    device::KeyClient client(*rig.port->OpenLink(kShort));
+    device::KeyClient client(*rig.port->OpenLink(kLong));
     const test::Organisation organisation;
     REQUIRE(client.Handshake(organisation.Host(1), rig.key.noise_public));
     CHECK(client.GetAttestation());  // 300 bytes
@@ -85,10 +86,10 @@ TEST_CASE("messages pass at every size of fragment", "[ble]") {
 
 TEST_CASE("the port never writes more than a fragment", "[ble]") {
   SocketRig rig(20);
-  auto link = rig.port->OpenLink(kShort);
+  auto link = rig.port->OpenLink(kLong);
   const std::vector<std::uint8_t> ping(1024, 0x55);
   const int before = rig.pump.face.fragments;
-  CHECK((*link)->Transact(Code(FrameCommand::kPing), ping, kShort, {}));
+  CHECK((*link)->Transact(Code(FrameCommand::kPing), ping, kLong, {}));
   // 17 bytes in the first, 19 in each that follows.
   CHECK(rig.pump.face.fragments - before == 1 + (1024 - 17 + 18) / 19);
 }
@@ -98,9 +99,9 @@ TEST_CASE("a link keeps the channel between handshake, PIN and release", "[ble]"
   const test::Organisation organisation;
   auto first = rig.Client();
   REQUIRE(first->Handshake(organisation.Host(2), rig.key.noise_public));
-  auto second = rig.port->OpenLink(kShort);
+  auto second = rig.port->OpenLink(kLong);
   // INFO goes in between and breaks nothing; a handshake has to wait.
-  CHECK((*second)->Transact(kInfo, {}, kShort, {}));
+  CHECK((*second)->Transact(kInfo, {}, kLong, {}));
   const std::vector<std::uint8_t> hs1(protocol::kHs1Size, 9);
   const auto waited = (*second)->Transact(Code(FrameCommand::kHs1), hs1, kNoTurn, {});
   REQUIRE_FALSE(waited);
@@ -150,14 +151,14 @@ TEST_CASE("an idle owner loses the channel and is told as the key would tell it"
 TEST_CASE("a link without the channel hears NO_SESSION and HANDSHAKE, and nothing is sent",
           "[ble]") {
   Rig rig;
-  auto link = rig.port->OpenLink(kShort);
+  auto link = rig.port->OpenLink(kLong);
   const int before = rig.face->fragments;
   const std::vector<std::uint8_t> message(40);
-  CHECK(IsError((*link)->Transact(Code(FrameCommand::kMsg), message, kShort, {}),
+  CHECK(IsError((*link)->Transact(Code(FrameCommand::kMsg), message, kLong, {}),
                 FrameError::kNoSession));
   const std::vector<std::uint8_t> hs3(protocol::kHs3Size);
-  CHECK(IsError((*link)->Transact(Code(FrameCommand::kHs3), hs3, kShort, {}),
-                FrameError::kHandshake));
+  CHECK(
+      IsError((*link)->Transact(Code(FrameCommand::kHs3), hs3, kLong, {}), FrameError::kHandshake));
   CHECK(rig.face->fragments == before);
 }
 
@@ -203,13 +204,13 @@ TEST_CASE("a busy owner must let another in after a while", "[ble]") {
 
 TEST_CASE("a command without an answer ends in time; its late answer is not mistaken", "[ble]") {
   Rig rig;
-  auto link = rig.port->OpenLink(kShort);
+  auto link = rig.port->OpenLink(kLong);
   rig.key.faults.never_answer_times = 1;
   const auto lost = (*link)->Transact(kInfo, {}, kShort, {});
   REQUIRE_FALSE(lost);
   CHECK(lost.error().code == ErrorCode::kDeadline);
   const int inits = rig.face->inits;
-  const auto answer = (*link)->Transact(kInfo, {}, kShort, {});
+  const auto answer = (*link)->Transact(kInfo, {}, kLong, {});
   REQUIRE(answer);
   CHECK(answer->command == kInfo);
   CHECK(rig.face->inits == inits + 1);
@@ -217,14 +218,14 @@ TEST_CASE("a command without an answer ends in time; its late answer is not mist
 
 TEST_CASE("an answer that comes after its time is dropped by the next command", "[ble]") {
   SocketRig rig;
-  auto link = rig.port->OpenLink(kShort);
+  auto link = rig.port->OpenLink(kLong);
   rig.key.faults.never_answer_times = 1;
   REQUIRE_FALSE((*link)->Transact(kInfo, {}, kShort, {}));
   const std::uint8_t late[] = {0x80 | 0x01, 0, 2, 0xAA, 0xBB};  // PING's
   rig.pump.Spill(late);
   const std::vector<std::uint8_t> ping{1, 2, 3};
   rig.key.faults.raw.reset();
-  const auto answer = (*link)->Transact(kInfo, {}, kShort, {});
+  const auto answer = (*link)->Transact(kInfo, {}, kLong, {});
   REQUIRE(answer);
   CHECK(answer->command == kInfo);
 }
@@ -252,7 +253,7 @@ TEST_CASE("an answer that comes twice spoils one request at most", "[ble]") {
 
 TEST_CASE("KEEPALIVE without end does not stretch the wait on BLE", "[ble]") {
   Rig rig;
-  auto link = rig.port->OpenLink(kShort);
+  auto link = rig.port->OpenLink(kLong);
   rig.key.faults.keepalive_for_ever = true;
   int seen = 0;
   const auto lost = (*link)->Transact(kInfo, {}, kShort, [&](device::Keepalive) { ++seen; });
@@ -263,8 +264,8 @@ TEST_CASE("KEEPALIVE without end does not stretch the wait on BLE", "[ble]") {
 
 TEST_CASE("CANCEL reaches the key only while the link's own command runs", "[ble]") {
   Rig rig;
-  auto running = rig.port->OpenLink(kShort);
-  auto other = rig.port->OpenLink(kShort);
+  auto running = rig.port->OpenLink(kLong);
+  auto other = rig.port->OpenLink(kLong);
   CHECK((*running)->Post(Code(FrameCommand::kCancel), {}));
   CHECK(rig.key.cancels == 0);
   rig.key.faults.keepalive_for_ever = true;
@@ -284,7 +285,7 @@ TEST_CASE("losing the connection ends a waiting command at once and is told once
   const auto how = GENERATE(0, 1, 2);
   CAPTURE(how);
   SocketRig rig;
-  auto link = rig.port->OpenLink(kShort);
+  auto link = rig.port->OpenLink(kLong);
   rig.key.faults.never_answer = true;
   auto waiting =
       std::async(std::launch::async, [&] { return (*link)->Transact(kInfo, {}, kLong, {}); });
@@ -296,13 +297,13 @@ TEST_CASE("losing the connection ends a waiting command at once and is told once
   REQUIRE_FALSE(answer);
   CHECK(answer.error().code == ErrorCode::kUnavailable);
   CHECK(rig.gone.get_future().get().code == ErrorCode::kUnavailable);
-  CHECK((*link)->Transact(kInfo, {}, kShort, {}).error().code == ErrorCode::kUnavailable);
-  CHECK(rig.port->OpenLink(kShort).error().code == ErrorCode::kUnavailable);
+  CHECK((*link)->Transact(kInfo, {}, kLong, {}).error().code == ErrorCode::kUnavailable);
+  CHECK(rig.port->OpenLink(kLong).error().code == ErrorCode::kUnavailable);
 }
 
 TEST_CASE("a connection lost in mid-message is no answer", "[ble]") {
   SocketRig rig;
-  auto link = rig.port->OpenLink(kShort);
+  auto link = rig.port->OpenLink(kLong);
   rig.key.faults.never_answer = true;
   auto waiting =
       std::async(std::launch::async, [&] { return (*link)->Transact(kInfo, {}, kLong, {}); });
@@ -324,7 +325,7 @@ TEST_CASE("garbage is refused and the link is good afterwards", "[ble]") {
   };
   for (const auto& bytes : garbage) {
     SocketRig rig;
-    auto link = rig.port->OpenLink(kShort);
+    auto link = rig.port->OpenLink(kLong);
     rig.key.faults.never_answer_times = 1;
     auto waiting =
         std::async(std::launch::async, [&] { return (*link)->Transact(kInfo, {}, kLong, {}); });
@@ -333,13 +334,13 @@ TEST_CASE("garbage is refused and the link is good afterwards", "[ble]") {
     const auto answer = waiting.get();
     REQUIRE_FALSE(answer);
     CHECK(answer.error().code == ErrorCode::kProtocol);
-    CHECK((*link)->Transact(kInfo, {}, kShort, {}));
+    CHECK((*link)->Transact(kInfo, {}, kLong, {}));
   }
 }
 
 TEST_CASE("empty and lonely fragments are dropped", "[ble]") {
   SocketRig rig;
-  auto link = rig.port->OpenLink(kShort);
+  auto link = rig.port->OpenLink(kLong);
   rig.key.faults.never_answer_times = 1;
   auto waiting =
       std::async(std::launch::async, [&] { return (*link)->Transact(kInfo, {}, kLong, {}); });
@@ -356,7 +357,7 @@ TEST_CASE("empty and lonely fragments are dropped", "[ble]") {
 
 TEST_CASE("a key that floods on BLE is given up", "[ble]") {
   SocketRig rig;
-  REQUIRE(rig.port->OpenLink(kShort));
+  REQUIRE(rig.port->OpenLink(kLong));
   const std::uint8_t noise[] = {0xEE, 1, 2, 3};
   for (std::size_t i = 0; i < BlePort::kMaxStray; ++i) rig.pump.Spill(noise);
   CHECK(rig.gone.get_future().get().code == ErrorCode::kProtocol);
@@ -364,11 +365,11 @@ TEST_CASE("a key that floods on BLE is given up", "[ble]") {
 
 TEST_CASE("what cannot be sent over BLE is not sent", "[ble]") {
   Rig rig;
-  auto link = rig.port->OpenLink(kShort);
+  auto link = rig.port->OpenLink(kLong);
   const std::vector<std::uint8_t> huge(1025);
   const std::vector<std::uint8_t> nonce(8);
-  CHECK((*link)->Transact(0x24, huge, kShort, {}).error().code == ErrorCode::kInvalidArgument);
-  CHECK((*link)->Transact(Code(FrameCommand::kInit), nonce, kShort, {}).error().code ==
+  CHECK((*link)->Transact(0x24, huge, kLong, {}).error().code == ErrorCode::kInvalidArgument);
+  CHECK((*link)->Transact(Code(FrameCommand::kInit), nonce, kLong, {}).error().code ==
         ErrorCode::kInvalidArgument);
 }
 
@@ -394,7 +395,7 @@ TEST_CASE("no descriptor is left of a hundred connections", "[ble]") {
   const auto before = count();
   for (int i = 0; i < 100; ++i) {
     SocketRig rig;
-    auto link = rig.port->OpenLink(kShort);
+    auto link = rig.port->OpenLink(kLong);
     REQUIRE(link);
     if (i % 2 == 0) rig.pump.HangUp();
   }
