@@ -154,6 +154,11 @@ Post WorkstationRig::NextPost(Post::Kind kind) {
   }
 }
 
+void WorkstationRig::NextKeys(const std::function<bool(const std::vector<SeenKey>&)>& good) {
+  while (!good(NextPost(Post::kKeys).keys)) {
+  }
+}
+
 bool WorkstationRig::Until(const std::string& path,
                            const std::function<bool(const KeyReport&)>& good) {
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);

@@ -77,6 +77,9 @@ struct WorkstationRig {
   daemon::JobEvent Job(const FakeKey& key, std::uint64_t seq);
   // Takes posts until one of this kind comes, and answers it.
   daemon::Post NextPost(daemon::Post::Kind kind);
+  // Takes posts until the keys that one of them lists are `good`. How many lists come is chance:
+  // each change makes one, and takes the place of one that still waits.
+  void NextKeys(const std::function<bool(const std::vector<daemon::SeenKey>&)>& good);
   // Asks until the report of the key at `path` satisfies `good`; false after 20 s.
   bool Until(const std::string& path, const std::function<bool(const daemon::KeyReport&)>& good);
 

@@ -29,7 +29,7 @@ TEST_CASE("a key is reported, gets its job once, and its receipt goes to the ser
   CHECK(rig.spool->Counts().jobs == 0);
   CHECK(rig.spool->Counts().receipts == 0);
   rig.Remove(kA);
-  CHECK(rig.NextPost(Post::kKeys).keys.empty());
+  rig.NextKeys([](const auto& keys) { return keys.empty(); });
 }
 
 TEST_CASE("a job that comes before the key's proof waits for it") {
@@ -196,7 +196,7 @@ TEST_CASE("a key that is pulled out in mid-delivery gets its job when it is back
   while (key.messages < 2) std::this_thread::yield();
   key.Unplug();
   rig.Remove(kA);
-  CHECK(rig.NextPost(Post::kKeys).keys.empty());
+  rig.NextKeys([](const auto& keys) { return keys.empty(); });
   key.Trouble([](auto& faults) { faults.never_answer = false; });
   key.PlugIn();
   rig.Attach(kA, key);
@@ -276,7 +276,7 @@ TEST_CASE("enrolment: statement, grant, receipt number 1") {
   const Post receipt = rig.NextPost(Post::kEnrolmentReceipt);
   CHECK(receipt.id == Id{0xE0});
   CHECK(protocol::Receipt::Parse(receipt.bytes)->receipt_ctr == 1);
-  CHECK(rig.NextPost(Post::kKeys).keys.at(0).state == 1);
+  rig.NextKeys([](const auto& keys) { return keys.at(0).state == 1; });
   CHECK(rig.granter.asked == 1);
 }
 
@@ -287,8 +287,8 @@ TEST_CASE("enrolment whose receipt was lost is finished from the key's journal")
   rig.Attach(kA, key);
   rig.workstation->OnEnrol(EnrolmentOf(rig, key));
   const Post first = rig.NextPost(Post::kEnrolmentReceipt);
-  CHECK(rig.NextPost(Post::kKeys).keys.at(0).state == 1);  // it is over
-  rig.workstation->OnEnrol(EnrolmentOf(rig, key));         // the server asks again
+  rig.NextKeys([](const auto& keys) { return keys.at(0).state == 1; });  // it is over
+  rig.workstation->OnEnrol(EnrolmentOf(rig, key));                       // the server asks again
   CHECK(rig.NextPost(Post::kEnrolmentReceipt).bytes == first.bytes);
   CHECK(rig.granter.asked == 1);
 }
