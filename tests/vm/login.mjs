@@ -1,8 +1,10 @@
-// In the guest: the whole of Keyferry (Samba domain controller, server, keyferryd, keyferry-agent, pam_keyferry), and the key on one transport of the
-// operating system after the other: a new password is set at the server, comes to the key, and opens a login through PAM.
+// In the guest: the whole of Keyferry (server, keyferryd, keyferry-agent, pam_keyferry) with the domain controller that login_guest.mjs has started
+// outside, and the key on one transport of the operating system after the other: a new password is set at the server, comes to the key, and opens a
+// login through PAM.
 //   login.mjs PRESET SERVER_PRESET [ROAD…]
 import fs from 'node:fs';
 import path from 'node:path';
+import { lookup } from 'node:dns/promises';
 import { ldapBind, login, Sink } from '../../scripts/lib/demo/login.mjs';
 import { must, run, Service } from '../../scripts/lib/demo/processes.mjs';
 import { PIN, ROOT, Stack, UIDS, until } from '../../scripts/lib/demo/stack.mjs';
@@ -39,6 +41,16 @@ class GuestStack extends Stack {
     this.road = road;
   }
 
+  async startDirectory() {
+    this.dc = JSON.parse(fs.readFileSync('/mnt/out/directory.json', 'utf8'));
+    const { address } = await lookup('host');
+    fs.appendFileSync('/etc/hosts', `${address} ${this.dc.host}\n`);
+    this.env = { KRB5_CONFIG: this.dc.krb5_config };
+  }
+
+  /** It ends with login_guest.mjs. */
+  async stopDirectory() {}
+
   // What is here is about keys; ten hashes of recovery codes take an emulated processor half a minute.
   serverConfig() { return super.serverConfig().replace('[passwords]\n', '[sign_in]\nsecond_factor = "off"\n\n[passwords]\n'); }
 
@@ -50,6 +62,12 @@ class GuestStack extends Stack {
       { log: this.path('logs', 'key.log'), ready: /ready/ });
     await this.services.key.start();
     await this.road.introduce?.(this);
+  }
+
+  /** Agent, daemon and key get the most that can be configured: their processor is emulated. */
+  writePamFile(sink) {
+    super.writePamFile(sink);
+    fs.writeFileSync(this.pamFile, fs.readFileSync(this.pamFile, 'utf8').replace(/ socket=\S+/, '$& timeout=10'));
   }
 
   keyControl(command) { return must(this.program('keyferry-sim'), ['ctl', '--control', this.control, command]); }
@@ -105,7 +123,7 @@ const sink = new Sink();
 // A program without sanitizers that loads our module needs their library first; what it leaks itself is not ours.
 const asan = (await run('gcc', ['-print-file-name=libasan.so'])).stdout.trim();
 try {
-  const up = await scenario(`login: domain controller, server and workstation start, key enrolled over ${roads[0].words}`, () => stack.start());
+  const up = await scenario(`login: server and workstation start, key enrolled over ${roads[0].words}`, () => stack.start());
   if (up) {
     const environment = { ...stack.env, ...(preset === 'asan' ? { LD_PRELOAD: asan, ASAN_OPTIONS: 'detect_leaks=0' } : {}) };
     stack.writePamFile(sink.program);
@@ -133,7 +151,7 @@ try {
       const file = stack.path('logs', `${name}.log`);
       if (fs.existsSync(file)) console.log(`${name}: ${fs.readFileSync(file, 'utf8').slice(-2500)}`);
     }
-    for (const file of ['daemon/keyferryd.log', 'agent/keyferry-agent.log']) {
+    for (const file of ['server/keyferry-server.log', 'daemon/keyferryd.log', 'agent/keyferry-agent.log']) {
       if (fs.existsSync(stack.path(file))) console.log(`${path.basename(file)}: ${fs.readFileSync(stack.path(file), 'utf8').slice(-2500)}`);
     }
   }

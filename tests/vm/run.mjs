@@ -22,10 +22,10 @@ const guest = (settings, ...command) => [path.join(ROOT, 'scripts/vm'), 'run', .
 // The longest first. Each prints '✓ name (seconds)' or '✗ name: reason' and ends with 'N passed, N failed'.
 const RUNS = {
   'power-cut': [tests('vm_power_cut'), '-r', 'lines'],
-  'login': guest(['--mem', '2048', '--timeout', '400'], 'tests/vm/roads', 'with-ble', 'node', 'tests/vm/login.mjs', options.preset, options['server-preset']),
-  'uhid': guest(['--timeout', '420'], 'tests/vm/roads', tests('vm_roads'), '-r', 'lines', '[uhid]'),
-  'usb-hidraw': guest(['--timeout', '420'], 'tests/vm/roads', tests('vm_roads'), '-r', 'lines', '[usb-hidraw]'),
+  'login': [process.execPath, path.join(ROOT, 'tests/vm/login_guest.mjs'), options.preset, options['server-preset']],
   'usb-libusb': guest(['--timeout', '420'], 'tests/vm/roads', tests('vm_roads'), '-r', 'lines', '[usb-libusb]'),
+  'usb-hidraw': guest(['--timeout', '420'], 'tests/vm/roads', tests('vm_roads'), '-r', 'lines', '[usb-hidraw]'),
+  'uhid': guest(['--timeout', '420'], 'tests/vm/roads', tests('vm_roads'), '-r', 'lines', '[uhid]'),
   'hid': guest([], 'tests/integration/hid/in-guest', options.preset, '-r', 'lines'),
   'daemons': guest([], 'tests/vm/roads', tests('vm_daemons'), '-r', 'lines'),
   'gadget': guest([], 'tests/vm/roads', 'with-gadget', tests('vm_roads'), '-r', 'lines', '[gadget]'),
@@ -71,11 +71,11 @@ if (unknown) {
   console.error(`tests/vm: there is no run '${unknown}'; there are: ${Object.keys(RUNS).join(' ')}`);
   process.exit(2);
 }
-// Two guests that compute and one with Bluetooth, which mostly waits, keep two processors busy.
+// Two guests that compute and one with Bluetooth, which mostly waits, keep two processors busy. When Bluetooth is done with, a third helps the others.
 const radio = names.filter((name) => name.startsWith('ble'));
 const others = names.filter((name) => !name.startsWith('ble'));
 const work = async (queue) => { while (queue.length) await run(queue.shift()); };
-await Promise.all([work(radio), work(others), work(others)]);
+await Promise.all([work(radio).then(() => work(others)), work(others), work(others)]);
 fs.rmSync(logs, { recursive: true, force: true });
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed ? 1 : 0);

@@ -82,6 +82,8 @@ export class Stack {
     this.env = { KRB5_CONFIG: this.dc.krb5_config };
   }
 
+  stopDirectory() { return run(path.join(ROOT, 'scripts/dc'), ['stop', this.path('dc')]); }
+
   // ---- the server
   async startServer() {
     const config = this.path('server', 'keyferry-server.toml');
@@ -296,7 +298,7 @@ Events follow; Ctrl-C ends everything.
 
   async stop() {
     for (const name of ['agent', 'daemon', 'key', 'server']) await this.services[name]?.stop().catch(() => {});
-    await run(path.join(ROOT, 'scripts/dc'), ['stop', this.path('dc')]).catch(() => {});
+    await this.stopDirectory().catch(() => {});
     if (this.pamFile) fs.rmSync(this.pamFile, { force: true });
     fs.rmSync(this.path('demo.pid'), { force: true });
     if (this.ownState) fs.rmSync(this.state, { recursive: true, force: true });
