@@ -26,9 +26,9 @@ const RUNS = {
   'usb-libusb': guest(['--timeout', '420'], 'tests/vm/roads', tests('vm_roads'), '-r', 'lines', '[usb-libusb]'),
   'usb-hidraw': guest(['--timeout', '420'], 'tests/vm/roads', tests('vm_roads'), '-r', 'lines', '[usb-hidraw]'),
   'uhid': guest(['--timeout', '420'], 'tests/vm/roads', tests('vm_roads'), '-r', 'lines', '[uhid]'),
-  'hid': guest([], 'tests/integration/hid/in-guest', options.preset, '-r', 'lines'),
-  'daemons': guest([], 'tests/vm/roads', tests('vm_daemons'), '-r', 'lines'),
-  'gadget': guest([], 'tests/vm/roads', 'with-gadget', tests('vm_roads'), '-r', 'lines', '[gadget]'),
+  'hid': guest(['--timeout', '420'], 'tests/integration/hid/in-guest', options.preset, '-r', 'lines'),
+  'daemons': guest(['--timeout', '420'], 'tests/vm/roads', tests('vm_daemons'), '-r', 'lines'),
+  'gadget': guest(['--timeout', '420'], 'tests/vm/roads', 'with-gadget', tests('vm_roads'), '-r', 'lines', '[gadget]'),
   // Not under the sanitizers: bluetoothd, the adapters and an emulated processor leave no time for them.
   'ble': guest(['--timeout', '420'], 'with-ble', plain('vm_roads'), '-r', 'lines',
     'ble: enrol*,ble: a key*,ble: pulled*,ble: an ATT*,ble: any*'),
