@@ -9,11 +9,13 @@
 namespace keyferry::server {
 
 // A thread that does `work` at once, then every `period` and whenever it is nudged, until it is
-// destroyed. Nudges that come while it works make it work once more.
+// destroyed. Nudges that come while it works make it work once more. After a nudge it waits for
+// `settle`, for more of them: what a request has to do comes first.
 class Background {
  public:
-  Background(std::chrono::milliseconds period, std::function<void()> work)
-      : period_(period), work_(std::move(work)), thread_([this] { Run(); }) {}
+  Background(std::chrono::milliseconds period, std::function<void()> work,
+             std::chrono::milliseconds settle = {})
+      : period_(period), settle_(settle), work_(std::move(work)), thread_([this] { Run(); }) {}
   ~Background() {
     {
       const std::lock_guard lock(mutex_);
@@ -41,11 +43,13 @@ class Background {
       lock.unlock();
       work_();
       lock.lock();
-      wake_.wait_for(lock, period_, [this] { return ending_ || nudged_; });
+      if (wake_.wait_for(lock, period_, [this] { return ending_ || nudged_; })) {
+        wake_.wait_for(lock, settle_, [this] { return ending_; });
+      }
     }
   }
 
-  const std::chrono::milliseconds period_;
+  const std::chrono::milliseconds period_, settle_;
   const std::function<void()> work_;
   std::mutex mutex_;
   std::condition_variable wake_;

@@ -1,12 +1,18 @@
 #include "server/app/change_driver.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "protocol/crypto.h"
 #include "server/api/json_reader.h"
 
 namespace keyferry::server {
+namespace {
+
+constexpr std::chrono::milliseconds kSettle{5};
+
+}  // namespace
 
 ChangeDriver::ChangeDriver(EventBus& bus, std::size_t threads,
                            std::function<void(const AccountId&)> proceed)
@@ -26,6 +32,7 @@ ChangeDriver::~ChangeDriver() {
     ending_ = true;
   }
   wake_.notify_all();
+  calm_.notify_all();
   for (std::thread& thread : threads_) thread.join();
 }
 
@@ -50,6 +57,10 @@ void ChangeDriver::Run() {
     const AccountId account = *next;
     waiting_.erase(next);
     working_.insert(account);
+    // Whoever has moved something has more to do, which somebody waits for, and says more.
+    calm_.wait_for(lock, kSettle, [this] { return ending_; });
+    if (ending_) return;
+    waiting_.erase(account);
     lock.unlock();
     proceed_(account);
     lock.lock();

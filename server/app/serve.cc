@@ -31,6 +31,7 @@ constexpr std::chrono::minutes kReconcileEvery{1};
 constexpr std::size_t kDrivers = 4;
 constexpr std::chrono::hours kRenewEvery{1};
 constexpr std::chrono::seconds kReadAuditEvery{1};
+constexpr std::chrono::milliseconds kSettle{20};
 constexpr std::chrono::seconds kDeliverWebhooksEvery{5};
 constexpr std::chrono::seconds kWatchAlarmEvery{2};  // where another server raised it
 
@@ -174,7 +175,8 @@ Result<void> Serve(const ServerConfig& config) {
 
   {
     AuditReader reader((*parts)->store(), log);
-    Background events(kReadAuditEvery, [&reader] { reader.Read(); });
+    Background events(
+        kReadAuditEvery, [&reader] { reader.Read(); }, kSettle);
     Background alarm(kWatchAlarmEvery, [&parts] { (*parts)->alarm().Watch(); });
     std::vector<std::unique_ptr<EventBus::Subscription>> nudges;
     for (const char* topic : {"jobs", "keys", "workstations"}) {

@@ -256,6 +256,8 @@ class Directory {
     bool must_change = false;
     bool unlock = false;
     AccountId actor{};
+    // Runs on this thread, at most once, when the request has left and the directory is at work.
+    std::function<void()> sent = {};
   };
   virtual Result<void> SetPassword(const ChangeTarget& target, const AccountId& id,
                                    const SecureBytes& password, SetOptions options) = 0;

@@ -46,14 +46,19 @@ AuditEntry Saga::Audit(const ChangeRecord& change, std::string_view action,
 Result<ChangeView> Saga::Attempt(const ChangeRow& row, SecureBytes password, std::uint64_t tenure) {
   const ChangeRecord& change = row.change;
   NoteSeen(change.id);
-  AnnounceAccount(ports_, change.account);
+  bool announced = false;
+  const auto announce = [&] {
+    if (!std::exchange(announced, true)) AnnounceAccount(ports_, change.account);
+  };
   ChangeTarget target = TargetOf(change);
   target.tenure = tenure;
   Directory::SetOptions options;
   options.must_change = change.must_change;
   options.unlock = change.unlock;
   options.actor = AskerOf(change.actor, change.account);
+  options.sent = announce;  // nobody need wait for those who watch
   const auto set = ports_.directory.SetPassword(target, change.account, password, options);
+  announce();
   if (!set && SurelyUnchanged(set.error().code)) password.Clear();
 
   if (set) {

@@ -482,7 +482,8 @@ LdapAnswer LdapConnection::Search(const LdapSearch& search, Deadline deadline,
 
 LdapAnswer LdapConnection::SendModify(const std::string& dn,
                                       const std::vector<LdapReplace>& replacements,
-                                      Deadline deadline, struct ldapcontrol* control) {
+                                      Deadline deadline, struct ldapcontrol* control,
+                                      const std::function<void()>& sent) {
   struct Item {
     berval value;
     berval* values[2];
@@ -510,6 +511,11 @@ LdapAnswer LdapConnection::SendModify(const std::string& dn,
   KEYFERRY_FAILPOINT("server.directory.sent");
   ScrubStack();
   if (rc != LDAP_SUCCESS) return SendFailure(rc);
+  try {
+    if (sent) sent();
+  } catch (const std::exception&) {
+    // It has left: what the caller does meanwhile must not make it look as if it had not.
+  }
   LdapAnswer answer = Await(id, deadline, nullptr, nullptr);
   KEYFERRY_FAILPOINT("server.directory.answered");
   return answer;
@@ -517,18 +523,19 @@ LdapAnswer LdapConnection::SendModify(const std::string& dn,
 
 LdapAnswer LdapConnection::Modify(const std::string& dn,
                                   const std::vector<LdapReplace>& replacements, Deadline deadline,
-                                  const std::string& policy_hints) {
+                                  const std::string& policy_hints,
+                                  const std::function<void()>& sent) {
   // PolicyHintsRequestValue ::= SEQUENCE { Flags INTEGER (1) } ([MS-ADTS] 3.1.1.3.4.1.27)
   char flags[] = {0x30, 0x03, 0x02, 0x01, 0x01};
   LDAPControl hints{const_cast<char*>(policy_hints.c_str()), {sizeof flags, flags}, 1};
-  return SendModify(dn, replacements, deadline, policy_hints.empty() ? nullptr : &hints);
+  return SendModify(dn, replacements, deadline, policy_hints.empty() ? nullptr : &hints, sent);
 }
 
 LdapAnswer LdapConnection::TryModify(const std::string& dn,
                                      const std::vector<LdapReplace>& replacements,
                                      Deadline deadline) {
   LDAPControl nothing{const_cast<char*>(LDAP_CONTROL_NOOP), {0, nullptr}, 1};
-  return SendModify(dn, replacements, deadline, &nothing);
+  return SendModify(dn, replacements, deadline, &nothing, {});
 }
 
 }  // namespace keyferry::server

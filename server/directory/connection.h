@@ -83,9 +83,10 @@ class LdapConnection {
   std::vector<Found> SearchTogether(const std::vector<LdapSearch>& searches, Deadline deadline,
                                     const std::function<void()>& meanwhile = {});
   // `policy_hints`: OID of the control that holds a password reset to the history, or empty. It is
-  // sent as critical: a server that does not know it refuses.
+  // sent as critical: a server that does not know it refuses. `sent` runs while the server works.
   LdapAnswer Modify(const std::string& dn, const std::vector<LdapReplace>& replacements,
-                    Deadline deadline, const std::string& policy_hints = {});
+                    Deadline deadline, const std::string& policy_hints = {},
+                    const std::function<void()>& sent = {});
   // What Modify would be answered, without doing it (the No-Op control of OpenLDAP, critical):
   // kNoOperation for "yes".
   LdapAnswer TryModify(const std::string& dn, const std::vector<LdapReplace>& replacements,
@@ -113,7 +114,8 @@ class LdapConnection {
   // Sends one page's worth of a search; a libldap result code, and the message's number.
   int SendSearch(const LdapSearch& search, struct ldapcontrol* page, int* message_id);
   LdapAnswer SendModify(const std::string& dn, const std::vector<LdapReplace>& replacements,
-                        Deadline deadline, struct ldapcontrol* control);
+                        Deadline deadline, struct ldapcontrol* control,
+                        const std::function<void()>& sent);
   // Waits for the final answer to one request, passing entries on.
   LdapAnswer Await(int message_id, Deadline deadline, std::string* cookie,
                    const std::function<void(struct ldap*, void*)>& entry);

@@ -112,8 +112,8 @@ sockets = [${sockets.map((socket) => `"${socket}"`).join(', ')}]
   }
 
   /**
-   * The domain controller is another machine everywhere but here: it gets half of the processors, for the bare loop as for the server, and all else the other half.
-   * Otherwise the scheduler wakes it where the server is at work, and what they do at the same time is done in turns.
+   * The domain controller and the workstations are other machines everywhere but here: they get half of the processors, for the bare loop as for the server, which
+   * has the other half. Otherwise the scheduler wakes them where the server is at work, and what they do at the same time is done in turns.
    */
   apart() {
     const half = Math.floor(os.cpus().length / 2);
@@ -125,8 +125,9 @@ sockets = [${sockets.map((socket) => `"${socket}"`).join(', ')}]
         if (sessionOf(pid) === this.dcSession) put(pid, `0-${half - 1}`);
       } catch { /* it has ended */ }
     }
-    for (const pid of [process.pid, ...Object.values(this.services).map((service) => service.pid)]) put(pid, `${half}-${os.cpus().length - 1}`);
-    return `the domain controller has ${half} for itself`;
+    for (const pid of [process.pid, this.services.server.pid]) put(pid, `${half}-${os.cpus().length - 1}`);
+    for (const [name, { pid }] of Object.entries(this.services)) if (name !== 'server') put(pid, `0-${half - 1}`);
+    return `the domain controller and the workstations have ${half} for themselves`;
   }
 
   agent() { return new https.Agent({ ca: fs.readFileSync(this.publicCa), keepAlive: true, maxSockets: 2 * KEYS }); }
@@ -263,20 +264,18 @@ async function crowd(firm) {
   const rates = { alone: [], together: [] };
   // What the pages took while changes ran, and while the bare loop ran.
   const ours = {}, besideBare = {};
-  let pages = null, over = false, refused = 0;
+  let pages = null, refused = 0;
   const visitor = Object.assign(Object.create(Object.getPrototypeOf(firm.api)), firm.api, { agent: firm.agent() });
-  const reader = (async () => {
-    for (const page of ['/', '/employees', '/keys', '/workstations', '/audit']) await visitor.request('GET', page);
-    while (!over) {
-      for (const page of ['/employees?query=anna', '/keys', '/workstations', '/audit']) {
-        const began = performance.now();
-        const into = pages;
-        const { status } = await visitor.request('GET', page, { headers: { Accept: 'text/html' } });
-        if (into) (into[page] ??= []).push(performance.now() - began);
-        if (into === ours && status !== 200) refused += 1;
-      }
-    }
-  })();
+  for (const page of ['/', '/employees', '/keys', '/workstations', '/audit']) await visitor.request('GET', page);
+  // One after the other at fixed times, however long those before took: else the slower side would be asked for fewer.
+  const looks = ['/employees?query=anna', '/keys', '/workstations', '/audit'], visits = [];
+  const look = async (page, into) => {
+    const began = performance.now();
+    const { status } = await visitor.request('GET', page, { headers: { Accept: 'text/html' } });
+    if (into) (into[page] ??= []).push(performance.now() - began);
+    if (into === ours && status !== 200) refused += 1;
+  };
+  const visiting = setInterval(() => { visits.push(look(looks[visits.length % looks.length], pages)); }, 50);
   const round = async (into) => {
     await firm.connect();
     pages = ours;
@@ -304,8 +303,8 @@ async function crowd(firm) {
     pages = null;
     bareSpent += firm.spent().directory - idle.directory;
   }
-  over = true;
-  await reader;
+  clearInterval(visiting);
+  await Promise.all(visits);
   const each = (seconds) => ms(seconds * 1000 / (3 * KEYS)), all = Object.values(ours).flat();
   const worst = (took) => Object.entries(took).map(([page, times]) => `${page} ${ms(high(times, 0.99))}`).join(', ');
   console.log(`64 at once            ${median(rates.alone).toFixed(1)} changes a second (${median(rates.together).toFixed(1)} with the workstations and keys on the same machine); the bare loop with ${CONNECTIONS} connections ${median(bare).toFixed(1)}`);

@@ -53,7 +53,14 @@ TEST_CASE("a set password is the only one that the directory takes") {
     const auto target = directory->Pin(id, {});
     REQUIRE_OK(target);
     CHECK(target->server == domain.ldaps_uri);
-    REQUIRE_OK(directory->SetPassword(*target, id, Secret(password), {}));
+    Directory::SetOptions options;
+    int sent = 0;
+    options.sent = [&] {
+      ++sent;
+      throw std::bad_alloc();  // it has left all the same
+    };
+    REQUIRE_OK(directory->SetPassword(*target, id, Secret(password), options));
+    CHECK(sent == 1);
     const auto moved = directory->Stamp(*target, id);
     REQUIRE_OK(moved);
     CHECK(moved->last_set > target->before.last_set);

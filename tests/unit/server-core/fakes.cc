@@ -148,6 +148,7 @@ Result<ChangeTarget> FakeDirectory::Pin(const AccountId& id, const AccountId& ac
 
 Result<void> FakeDirectory::SetPassword(const ChangeTarget&, const AccountId& id,
                                         const SecureBytes& password, SetOptions options) {
+  if (tells_sent && options.sent) options.sent();
   if (on_write) on_write();
   const std::lock_guard lock(mutex_);
   if (id == options.actor) return Fail(ErrorCode::kPermissionDenied, "This account is your own.");

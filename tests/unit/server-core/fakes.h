@@ -100,6 +100,7 @@ class FakeDirectory final : public Directory {
   std::deque<Write> script;
   std::atomic<int> writes{0};
   bool down = false;               // every read fails
+  bool tells_sent = true;          // SetOptions::sent is called
   std::function<void()> on_write;  // inside SetPassword, before it answers
   // Applies what kLostAndAppliedLate held back.
   void ApplyLate();

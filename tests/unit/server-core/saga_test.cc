@@ -3,6 +3,7 @@
 #include <thread>
 
 #include "office.h"
+#include "server/core/dispatch.h"
 
 using namespace keyferry;
 using namespace keyferry::server;
@@ -38,6 +39,20 @@ TEST_CASE("a change goes from the page to the key in two transactions") {
 
   REQUIRE(office.keys->Used(office.desk->id, DeviceId{office.key.device_id}, done.seq));
   CHECK(office.Newest(office.alice).job_state == JobState::kUsed);
+}
+
+TEST_CASE(
+    "whoever watches hears of a change while the directory works on it, or at the latest then") {
+  Office office;
+  const bool tells = GENERATE(true, false);
+  office.directory.tells_sent = tells;
+  int heard = 0, meanwhile = -1;
+  const auto watching =
+      office.bus->Subscribe(AccountTopic(office.alice), [&heard](const BusEvent&) { ++heard; });
+  office.directory.on_write = [&] { meanwhile = heard; };
+  REQUIRE(office.Change(office.alice, "request-0001"));
+  CHECK(meanwhile == (tells ? 1 : 0));
+  CHECK(heard == 2);  // under way, and confirmed
 }
 
 TEST_CASE("a generated password has every class and no look-alikes, a typed one travels as typed") {
