@@ -10,7 +10,7 @@
 namespace keyferry::server {
 namespace {
 
-constexpr std::chrono::milliseconds kSettle{5};
+constexpr std::chrono::milliseconds kGatherEvents{5};
 
 }  // namespace
 
@@ -58,7 +58,7 @@ void ChangeDriver::Run() {
     waiting_.erase(next);
     working_.insert(account);
     // Whoever has moved something has more to do, which somebody waits for, and says more.
-    calm_.wait_for(lock, kSettle, [this] { return ending_; });
+    calm_.wait_for(lock, kGatherEvents, [this] { return ending_; });
     if (ending_) return;
     waiting_.erase(account);
     lock.unlock();

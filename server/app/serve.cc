@@ -31,7 +31,7 @@ constexpr std::chrono::minutes kReconcileEvery{1};
 constexpr std::size_t kDrivers = 4;
 constexpr std::chrono::hours kRenewEvery{1};
 constexpr std::chrono::seconds kReadAuditEvery{1};
-constexpr std::chrono::milliseconds kSettle{20};
+constexpr std::chrono::milliseconds kGatherAudit{20};
 constexpr std::chrono::seconds kDeliverWebhooksEvery{5};
 constexpr std::chrono::seconds kWatchAlarmEvery{2};  // where another server raised it
 
@@ -176,7 +176,7 @@ Result<void> Serve(const ServerConfig& config) {
   {
     AuditReader reader((*parts)->store(), log);
     Background events(
-        kReadAuditEvery, [&reader] { reader.Read(); }, kSettle);
+        kReadAuditEvery, [&reader] { reader.Read(); }, kGatherAudit);
     Background alarm(kWatchAlarmEvery, [&parts] { (*parts)->alarm().Watch(); });
     std::vector<std::unique_ptr<EventBus::Subscription>> nudges;
     for (const char* topic : {"jobs", "keys", "workstations"}) {

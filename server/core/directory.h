@@ -256,7 +256,8 @@ class Directory {
     bool must_change = false;
     bool unlock = false;
     AccountId actor{};
-    // Runs on this thread, at most once, when the request has left and the directory is at work.
+    // Runs on this thread, when the request has left and the directory is at work; not at all with
+    // some directories, or when nothing leaves. What it throws is lost.
     std::function<void()> sent = {};
   };
   virtual Result<void> SetPassword(const ChangeTarget& target, const AccountId& id,

@@ -136,19 +136,11 @@ Result<ChangeView> Saga::Run(const Actor& actor, ChangeRequest request) {
     return tl::unexpected(std::move(checked.error()));
   }
   const Hash32 request_hash = HashOf(request);
-  // Looked up once, at the latest before anything comes of the request.
-  std::optional<Result<std::optional<ChangeRow>>> repeated;
-  const auto is_new = [&] {
-    if (!repeated) repeated = ports_.store.FindRepeated(actor.id, request.idempotency_key);
-    return *repeated && !**repeated;
-  };
-  const auto answer_repeated = [&]() -> Result<ChangeView> {
-    if (!*repeated) return tl::unexpected(std::move(repeated->error()));
-    return Answer(***std::move(repeated), request_hash);
-  };
+  auto repeated = ports_.store.FindRepeated(actor.id, request.idempotency_key);
+  if (!repeated) return tl::unexpected(std::move(repeated.error()));
+  if (*repeated) return Answer(**std::move(repeated), request_hash);
 
   if (const auto may = Authorise(actor, request.account); !may) {
-    if (!is_new()) return answer_repeated();
     const auto person = ports_.directory.Get(request.account);
     auto audited =
         AuditRefusal(actor, person ? person->person.login : request.account.Hex(), may.error());
@@ -157,12 +149,10 @@ Result<ChangeView> Saga::Run(const Actor& actor, ChangeRequest request) {
   auto draft = Draft(actor, request, request_hash);
   if (!draft) return tl::unexpected(std::move(draft.error()));
   std::optional<Sealed> sealed;
-  auto clearance = Clear(ports_, actor, request.account, config_.respect_min_age,
-                         request.mode == ChangeMode::kNow ? Purpose::kChange : Purpose::kLook,
-                         [&](const std::vector<KeyRecord>& keys) {
-                           if (is_new()) sealed = SealAhead(*draft, request, keys);
-                         });
-  if (!is_new()) return answer_repeated();
+  auto clearance =
+      Clear(ports_, actor, request.account, config_.respect_min_age,
+            request.mode == ChangeMode::kNow ? Purpose::kChange : Purpose::kLook,
+            [&](const std::vector<KeyRecord>& keys) { sealed = SealAhead(*draft, request, keys); });
   if (!clearance) return tl::unexpected(std::move(clearance.error()));
   if (!clearance->refusal.empty()) {
     const Error refusal{clearance->code, clearance->refusal, {}, 0};
