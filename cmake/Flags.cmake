@@ -7,8 +7,6 @@ set(CMAKE_CXX_VISIBILITY_PRESET hidden)
 set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
 option(KEYFERRY_HARDEN "Compile and link with the hardening flags of docs/security.md" OFF)
 
-option(KEYFERRY_FAILPOINTS "Compile in the places at which scripts/test faults ends a program" OFF)
-
 find_program(CCACHE_PROGRAM ccache)
 if(CCACHE_PROGRAM)
   set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
@@ -23,7 +21,7 @@ target_compile_options(keyferry_flags INTERFACE
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   target_compile_options(keyferry_flags INTERFACE -Wtrampolines)
 endif()
-target_compile_definitions(keyferry_flags INTERFACE _GLIBCXX_ASSERTIONS $<$<BOOL:${KEYFERRY_FAILPOINTS}>:KEYFERRY_FAILPOINTS>)
+target_compile_definitions(keyferry_flags INTERFACE _GLIBCXX_ASSERTIONS)
 target_include_directories(keyferry_flags INTERFACE ${PROJECT_SOURCE_DIR})
 target_link_options(keyferry_flags INTERFACE -Wl,--as-needed)
 if(WIN32)

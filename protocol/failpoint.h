@@ -2,7 +2,7 @@
 
 // Named places at which a test ends the process as a power cut would: KEYFERRY_FAILPOINT=NAME or
 // NAME:N in the environment kills the program (SIGKILL) when it comes to that place for the first,
-// or the N-th, time. Only builds with the CMake option KEYFERRY_FAILPOINTS know them; from others
+// or the N-th, time. Only the programs of the CMake target failpoints know them; from what ships
 // the names and the code are gone. `scripts/test faults` dies at every one of them.
 #ifdef KEYFERRY_FAILPOINTS
 #include <signal.h>

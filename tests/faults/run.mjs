@@ -1,5 +1,5 @@
 // `scripts/test faults`: programs killed at every failpoint, and a bad network before the directory.
-//   node tests/faults/run.mjs [--preset faults] [--only TEXT]
+//   node tests/faults/run.mjs [--preset NAME] [--only TEXT]
 import { AsyncLocalStorage } from 'node:async_hooks';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -17,7 +17,11 @@ import { backupAndRestore } from './restore.mjs';
 import { rotationAndMail } from './rotation.mjs';
 import { networkBeforeSource, severalSources } from './sources.mjs';
 
-const { values: options } = parseArgs({ options: { preset: { type: 'string', default: 'faults' }, only: { type: 'string', default: '' }, keep: { type: 'boolean', default: false } } });
+const { values: options } = parseArgs({ options: { preset: { type: 'string', default: 'release' }, only: { type: 'string', default: '' }, keep: { type: 'boolean', default: false } } });
+if (!fs.existsSync(path.join(ROOT, 'build', options.preset, 'failpoints/bin/keyferry-server'))) {
+  console.error(`No programs with failpoints: run 'cmake --build --preset ${options.preset} --target failpoints' first.`);
+  process.exit(2);
+}
 let passed = 0, failed = 0;
 const inCompany = new AsyncLocalStorage();  // which of those side by side a test is about
 
@@ -40,7 +44,7 @@ const running = new Set();
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => Promise.all([...running].map((company) => company.stop())).then(() => process.exit(130)));
 
 async function withCompany(work, Kind = Company) {
-  const company = new Kind({ preset: options.preset });
+  const company = new Kind({ preset: `${options.preset}/failpoints` });
   running.add(company);
   try {
     await company.start();
