@@ -6,7 +6,6 @@
 // the names and the code are gone. `scripts/test faults` dies at every one of them.
 #ifdef KEYFERRY_FAILPOINTS
 #include <signal.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <cstdlib>
@@ -23,8 +22,9 @@ inline void Failpoint(const char* name) {
   if (std::strlen(name) != length || std::strncmp(name, wanted, length) != 0) return;
   const unsigned long at = colon ? std::strtoul(colon + 1, nullptr, 10) : 1;
   if (++passed != at) return;
-  // KEYFERRY_FAILPOINT_STOP: it only stands still there, until it gets SIGCONT.
-  kill(getpid(), std::getenv("KEYFERRY_FAILPOINT_STOP") == nullptr ? SIGKILL : SIGSTOP);
+  // KEYFERRY_FAILPOINT_STOP: it only stands still there, until it gets SIGCONT. To this very
+  // thread: another one would take the signal a moment later, when this one has gone on.
+  raise(std::getenv("KEYFERRY_FAILPOINT_STOP") == nullptr ? SIGKILL : SIGSTOP);
 }
 
 }  // namespace keyferry

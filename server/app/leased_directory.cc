@@ -45,8 +45,15 @@ class LeasedDirectory final : public Directory {
   }
   Result<void> SetPassword(const ChangeTarget& target, const AccountId& id,
                            const SecureBytes& password, SetOptions options) override {
-    if (target.tenure == 0 || target.tenure != tenure_()) return NotHeld();
-    return directory_->SetPassword(target, id, password, options);
+    bool held = true;
+    options.may_send = [&] {
+      held = target.tenure != 0 && target.tenure == tenure_();
+      return held;
+    };
+    if (!options.may_send()) return NotHeld();
+    auto set = directory_->SetPassword(target, id, password, options);
+    if (!held) return NotHeld();
+    return set;
   }
   Result<void> MayWrite(const ChangeTarget& target, const AccountId& id,
                         const SetOptions& options) override {

@@ -26,7 +26,7 @@ namespace keyferry::server {
 namespace {
 
 constexpr std::chrono::seconds kGrace{8};
-constexpr std::chrono::minutes kReconcileEvery{1};
+constexpr std::chrono::seconds kReconcileEvery{60};
 // Threads for changes at delivery; each waits for the directory.
 constexpr std::size_t kDrivers = 4;
 constexpr std::chrono::hours kRenewEvery{1};
@@ -195,7 +195,9 @@ Result<void> Serve(const ServerConfig& config) {
     auto keeping = AuditKeeping::Start(config, (*parts)->store(), (*parts)->clock(), log);
     if (!keeping) return failed(keeping.error());
     Background renewals(kRenewEvery, [&parts] { (*parts)->workstations().RenewDue(); });
-    Background reconciler(kReconcileEvery, [&parts] {
+    // What may be settled after a shorter time is looked at as soon.
+    const std::chrono::seconds settle(config.directory.settle_seconds);
+    Background reconciler(std::min(kReconcileEvery, settle), [&parts] {
       (*parts)->changes().Reconcile();
       (*parts)->help_desk().CloseOverdue();
       (*parts)->warnings().Tick();

@@ -256,6 +256,9 @@ class Directory {
     bool must_change = false;
     bool unlock = false;
     AccountId actor{};
+    // Asked on this thread as the last thing before the request leaves, for each time that it
+    // would; false: it does not, and SetPassword is kUnavailable. Does not throw.
+    std::function<bool()> may_send = {};
     // Runs on this thread, when the request has left and the directory is at work; not at all with
     // some directories, or when nothing leaves. What it throws is lost.
     std::function<void()> sent = {};

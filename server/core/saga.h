@@ -19,6 +19,12 @@ namespace keyferry::server {
 inline constexpr const char* kForeignReason =
     "Another tool set this person's password at the same time, so the directory does not have the "
     "one that was made here; set a new one.";
+inline constexpr const char* kLateReason =
+    "The directory took this password when the change had already been given up, so no key has it; "
+    "set a new one.";
+inline constexpr const char* kPerhapsLateReason =
+    "The directory may have taken this password when the change had already been given up, and no "
+    "key has it; set a new one.";
 inline constexpr const char* kUnknownReason =
     "The directory did not answer in time, so it is not known whether it took the password; the "
     "server goes on asking.";
@@ -159,6 +165,12 @@ class Saga final : public ChangeService {
   AuditEntry Audit(const ChangeRecord& change, std::string_view action, std::string_view outcome,
                    std::string_view detail) const;
   Result<ChangeView> Attempt(const ChangeRow& row, SecureBytes password, std::uint64_t tenure);
+  // The directory has the password; `how` that is known goes into the audit log.
+  Result<ChangeView> Took(const ChangeRow& row, SecureBytes password, std::string_view how);
+  // What is said of a change whose request has left, but that another server has settled: this one
+  // stood still for longer than its lease between its last look and the send. `taken`: it is known
+  // that the directory has the password; else it may have it.
+  Result<ChangeView> SettledMeanwhile(const ChangeRow& row, bool taken);
   // The first directory has the password: the linked sources get it, and it is forgotten.
   ChangeView Applied(const ChangeRow& row, SecureBytes password);
   // One look at the directory for an attempt that nobody drives any more. `superseding`: a new
@@ -171,7 +183,8 @@ class Saga final : public ChangeService {
   Result<ChangeRow> Close(const ChangeRow& row, ChangeState final, const Error& reason,
                           const AuditEntry& audit,
                           ChangeStore::From from = ChangeStore::From::kAny);
-  void MarkUnknown(const ChangeRow& row, const PasswordStamp& since, const AuditEntry& audit);
+  // False: another server has settled it meanwhile.
+  bool MarkUnknown(const ChangeRow& row, const PasswordStamp& since, const AuditEntry& audit);
   // After a lost answer: the directory's record and, where somebody wrote, one bind.
   Evidence Look(Directory& directory, const ChangeRecord& change, const ChangeTarget& target,
                 const SecureBytes& password, PasswordStamp* stamp);

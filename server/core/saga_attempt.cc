@@ -63,15 +63,7 @@ Result<ChangeView> Saga::Attempt(const ChangeRow& row, SecureBytes password, std
 
   if (set) {
     KEYFERRY_FAILPOINT("server.change.set");
-    auto confirmed = Confirm(row, Audit(change, "password.set", "ok", change.reason));
-    if (!confirmed) {
-      Log(ports_, "password.set " + change.id.Hex(), confirmed.error());
-      return Fail(ErrorCode::kOutcomeUnknown,
-                  "The directory took the new password, but the server could not record it; it "
-                  "will deliver it to the key as soon as it can.",
-                  confirmed.error().detail);
-    }
-    return Applied(*confirmed, std::move(password));
+    return Took(row, std::move(password), change.reason);
   }
   if (SurelyUnchanged(set.error().code)) {
     KEYFERRY_FAILPOINT("server.change.refused");
@@ -87,16 +79,46 @@ Result<ChangeView> Saga::Attempt(const ChangeRow& row, SecureBytes password, std
   PasswordStamp since = target.before;
   const Evidence evidence = Look(ports_.directory, change, target, password, &since);
   if (evidence == Evidence::kApplied) {
-    auto confirmed = Confirm(row, Audit(change, "password.set", "ok",
-                                        "The answer was lost; the directory's record shows it."));
-    if (confirmed) return Applied(*confirmed, std::move(password));
-    Log(ports_, "password.set " + change.id.Hex(), confirmed.error());
-  } else {
-    MarkUnknown(
-        row, since,
-        Audit(change, "password.set", OutcomeName(ErrorCode::kOutcomeUnknown), kUnknownReason));
+    return Took(row, std::move(password), "The answer was lost; the directory's record shows it.");
   }
+  const bool open = MarkUnknown(
+      row, since,
+      Audit(change, "password.set", OutcomeName(ErrorCode::kOutcomeUnknown), kUnknownReason));
+  if (!open) return SettledMeanwhile(row, false);
   return Fail(ErrorCode::kOutcomeUnknown, kUnknownReason, set.error().detail);
+}
+
+Result<ChangeView> Saga::Took(const ChangeRow& row, SecureBytes password, std::string_view how) {
+  auto confirmed = Confirm(row, Audit(row.change, "password.set", "ok", how));
+  if (confirmed) return Applied(*confirmed, std::move(password));
+  Log(ports_, "password.set " + row.change.id.Hex(), confirmed.error());
+  if (confirmed.error().code == ErrorCode::kConflict) return SettledMeanwhile(row, true);
+  return Fail(ErrorCode::kOutcomeUnknown,
+              "The directory took the new password, but the server could not record it; it will "
+              "deliver it to the key as soon as it can.",
+              confirmed.error().detail);
+}
+
+Result<ChangeView> Saga::SettledMeanwhile(const ChangeRow& row, bool taken) {
+  const auto now = ports_.store.FindChange(row.change.id);
+  if (!now || !*now) return Fail(ErrorCode::kOutcomeUnknown, kUnknownReason);
+  switch ((*now)->change.state) {
+    case ChangeState::kConfirmed:
+    case ChangeState::kDone:
+      return ViewOf(**now);
+    case ChangeState::kFailed:
+    case ChangeState::kSuperseded:
+      break;
+    default:
+      return Fail(ErrorCode::kOutcomeUnknown, kUnknownReason);
+  }
+  const char* const late = taken ? kLateReason : kPerhapsLateReason;
+  AuditEntry audit = Audit(row.change, "password.set", OutcomeName(ErrorCode::kConflict), late);
+  if (taken) audit.notice = NoticeOf(row.change, NoticeKind::kPasswordSet);
+  const auto marked = ports_.store.MarkDoubt(row.change.id, late, audit);
+  if (!marked) Log(ports_, "password.set " + row.change.id.Hex(), marked.error());
+  AnnounceAccount(ports_, row.change.account);
+  return Fail(ErrorCode::kConflict, late);
 }
 
 ChangeView Saga::Applied(const ChangeRow& row, SecureBytes password) {
@@ -197,11 +219,12 @@ Result<ChangeRow> Saga::Close(const ChangeRow& row, ChangeState final, const Err
   return closed;
 }
 
-void Saga::MarkUnknown(const ChangeRow& row, const PasswordStamp& since, const AuditEntry& audit) {
-  if (row.change.state != ChangeState::kAttempt) return;
+bool Saga::MarkUnknown(const ChangeRow& row, const PasswordStamp& since, const AuditEntry& audit) {
+  if (row.change.state != ChangeState::kAttempt) return true;
   const auto marked = ports_.store.MarkUnknown(row.change.id, kUnknownReason, since, audit);
   if (!marked) Log(ports_, "change " + row.change.id.Hex(), marked.error());
   AnnounceAccount(ports_, row.change.account);
+  return marked || marked.error().code != ErrorCode::kConflict;
 }
 
 void Saga::NoteSeen(const ChangeId& id) {

@@ -119,6 +119,10 @@ class ChangeStore {
   // above.
   virtual Result<ChangeRow> MarkUnknown(const ChangeId& id, std::string_view error,
                                         const PasswordStamp& since, const AuditEntry& audit) = 0;
+  // kFailed, kSuperseded: the directory has taken its password after all, and no key gets it.
+  // `error` takes the place of the reason, and the change is in doubt. kConflict in another state.
+  virtual Result<ChangeRow> MarkDoubt(const ChangeId& id, std::string_view error,
+                                      const AuditEntry& audit) = 0;
 
   // Rows of the following have their `keys`, but for OpenChanges and TypedHistory.
   virtual Result<std::optional<ChangeRow>> FindChange(const ChangeId& id) = 0;

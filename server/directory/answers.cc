@@ -228,6 +228,11 @@ Error ExplainRead(const LdapAnswer& answer, const LdapEndpoint& endpoint) {
 Error ExplainWrite(const LdapAnswer& answer, WriteKind kind, std::string_view uri,
                    std::string_view missing_right) {
   if (answer.delivery == LdapAnswer::Delivery::kNotSent) {
+    if (answer.rc == LDAP_USER_CANCELLED) {
+      return Make(ErrorCode::kUnavailable,
+                  "The change was withdrawn before it was sent. Nothing was changed; try again.",
+                  answer, uri);
+    }
     return Make(ErrorCode::kUnavailable,
                 "The connection to the domain controller broke before the change was sent. Nothing "
                 "was changed; try again.",

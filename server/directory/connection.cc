@@ -285,6 +285,14 @@ LdapAnswer LdapConnection::SendFailure(int rc) {
   return answer;
 }
 
+LdapAnswer LdapConnection::Withdrawn() {
+  LdapAnswer answer;
+  answer.delivery = LdapAnswer::Delivery::kNotSent;
+  answer.rc = LDAP_USER_CANCELLED;
+  answer.diagnostic = "withdrawn before it was sent";
+  return answer;
+}
+
 LdapAnswer LdapConnection::Await(int message_id, Deadline deadline, std::string* cookie,
                                  const std::function<void(struct ldap*, void*)>& entry) {
   LdapAnswer answer;
@@ -378,18 +386,32 @@ LdapAnswer LdapConnection::BindWithPolicy(const std::string& name, const SecureB
   return SendBind(name, password, deadline, true);
 }
 
+namespace {
+
+void Told(const AroundSend& around) {
+  try {
+    if (around.sent) around.sent();
+  } catch (const std::exception&) {
+    // It has left: what the caller does meanwhile must not make it look as if it had not.
+  }
+}
+
+}  // namespace
+
 LdapAnswer LdapConnection::SetPassword(const std::string& dn, const SecureBytes& password,
-                                       Deadline deadline) {
+                                       Deadline deadline, const AroundSend& around) {
   berval user = View(dn);
   berval secret = View(password.view());
   LDAPControl* controls[] = {&PolicyRequest(), nullptr};
   io_.Set(deadline);
   int id = 0;
+  if (around.may && !around.may()) return Withdrawn();
   KEYFERRY_FAILPOINT("server.directory.before_send");
   const int rc = ldap_passwd(handle_, &user, nullptr, &secret, controls, nullptr, &id);
   KEYFERRY_FAILPOINT("server.directory.sent");
   ScrubStack();
   if (rc != LDAP_SUCCESS) return SendFailure(rc);
+  Told(around);
   LdapAnswer answer = Await(id, deadline, nullptr, nullptr);
   KEYFERRY_FAILPOINT("server.directory.answered");
   return answer;
@@ -483,7 +505,7 @@ LdapAnswer LdapConnection::Search(const LdapSearch& search, Deadline deadline,
 LdapAnswer LdapConnection::SendModify(const std::string& dn,
                                       const std::vector<LdapReplace>& replacements,
                                       Deadline deadline, struct ldapcontrol* control,
-                                      const std::function<void()>& sent) {
+                                      const AroundSend& around) {
   struct Item {
     berval value;
     berval* values[2];
@@ -506,16 +528,13 @@ LdapAnswer LdapConnection::SendModify(const std::string& dn,
   io_.Set(deadline);
   int id = 0;
   LDAPControl* controls[] = {control, nullptr};
+  if (around.may && !around.may()) return Withdrawn();
   KEYFERRY_FAILPOINT("server.directory.before_send");
   const int rc = ldap_modify_ext(handle_, dn.c_str(), mods.data(), controls, nullptr, &id);
   KEYFERRY_FAILPOINT("server.directory.sent");
   ScrubStack();
   if (rc != LDAP_SUCCESS) return SendFailure(rc);
-  try {
-    if (sent) sent();
-  } catch (const std::exception&) {
-    // It has left: what the caller does meanwhile must not make it look as if it had not.
-  }
+  Told(around);
   LdapAnswer answer = Await(id, deadline, nullptr, nullptr);
   KEYFERRY_FAILPOINT("server.directory.answered");
   return answer;
@@ -523,12 +542,11 @@ LdapAnswer LdapConnection::SendModify(const std::string& dn,
 
 LdapAnswer LdapConnection::Modify(const std::string& dn,
                                   const std::vector<LdapReplace>& replacements, Deadline deadline,
-                                  const std::string& policy_hints,
-                                  const std::function<void()>& sent) {
+                                  const std::string& policy_hints, const AroundSend& around) {
   // PolicyHintsRequestValue ::= SEQUENCE { Flags INTEGER (1) } ([MS-ADTS] 3.1.1.3.4.1.27)
   char flags[] = {0x30, 0x03, 0x02, 0x01, 0x01};
   LDAPControl hints{const_cast<char*>(policy_hints.c_str()), {sizeof flags, flags}, 1};
-  return SendModify(dn, replacements, deadline, policy_hints.empty() ? nullptr : &hints, sent);
+  return SendModify(dn, replacements, deadline, policy_hints.empty() ? nullptr : &hints, around);
 }
 
 LdapAnswer LdapConnection::TryModify(const std::string& dn,

@@ -50,6 +50,15 @@ struct LdapReplace {
   bool remove = false;
 };
 
+// What its caller does on this thread around the moment in which a request leaves.
+struct AroundSend {
+  // As the last thing before; false: nothing is sent, kNotSent with LDAP_USER_CANCELLED. Does not
+  // throw.
+  std::function<bool()> may;
+  // While the server works on it. What it throws is lost.
+  std::function<void()> sent;
+};
+
 // One LDAPS connection with verified certificate (TLS 1.2 or newer, no referrals). Not thread-safe.
 // Every call takes a deadline; when it passes while an answer is awaited, the connection is reset
 // (RST, so that nothing of it is delivered later) and broken() becomes true. A broken connection is
@@ -83,10 +92,10 @@ class LdapConnection {
   std::vector<Found> SearchTogether(const std::vector<LdapSearch>& searches, Deadline deadline,
                                     const std::function<void()>& meanwhile = {});
   // `policy_hints`: OID of the control that holds a password reset to the history, or empty. It is
-  // sent as critical: a server that does not know it refuses. `sent` runs while the server works.
+  // sent as critical: a server that does not know it refuses.
   LdapAnswer Modify(const std::string& dn, const std::vector<LdapReplace>& replacements,
                     Deadline deadline, const std::string& policy_hints = {},
-                    const std::function<void()>& sent = {});
+                    const AroundSend& around = {});
   // What Modify would be answered, without doing it (the No-Op control of OpenLDAP, critical):
   // kNoOperation for "yes".
   LdapAnswer TryModify(const std::string& dn, const std::vector<LdapReplace>& replacements,
@@ -94,7 +103,8 @@ class LdapConnection {
   static constexpr int kNoOperation = 0x410E;
   // The Password Modify extended operation (RFC 3062), which leaves hashing to the server.
   // `password` is UTF-8. Asks for the password policy's answer.
-  LdapAnswer SetPassword(const std::string& dn, const SecureBytes& password, Deadline deadline);
+  LdapAnswer SetPassword(const std::string& dn, const SecureBytes& password, Deadline deadline,
+                         const AroundSend& around = {});
 
   // The certificate that the controller proved itself with, DER; empty when libldap has none.
   std::string PeerCertificate() const;
@@ -114,8 +124,8 @@ class LdapConnection {
   // Sends one page's worth of a search; a libldap result code, and the message's number.
   int SendSearch(const LdapSearch& search, struct ldapcontrol* page, int* message_id);
   LdapAnswer SendModify(const std::string& dn, const std::vector<LdapReplace>& replacements,
-                        Deadline deadline, struct ldapcontrol* control,
-                        const std::function<void()>& sent);
+                        Deadline deadline, struct ldapcontrol* control, const AroundSend& around);
+  static LdapAnswer Withdrawn();
   // Waits for the final answer to one request, passing entries on.
   LdapAnswer Await(int message_id, Deadline deadline, std::string* cookie,
                    const std::function<void(struct ldap*, void*)>& entry);

@@ -132,8 +132,7 @@ class LdapDirectory final : public Directory {
   Result<void> Check(const Session& session, const AccountId& id, const AccountId& actor,
                      WriteKind kind);
   Result<void> Write(ServerPool& pool, const AccountId& id, const AccountId& actor, WriteKind kind,
-                     const std::vector<LdapReplace>& replacements,
-                     const std::function<void()>& sent = {});
+                     const std::vector<LdapReplace>& replacements, const AroundSend& around = {});
   Result<void> WriteAnywhere(const AccountId& id, const AccountId& actor, WriteKind kind,
                              const std::vector<LdapReplace>& replacements);
   std::string MissingRight(const Session& session, const AccountId& id, WriteKind kind,
@@ -383,7 +382,7 @@ Result<void> LdapDirectory::Check(const Session& session, const AccountId& id,
 
 Result<void> LdapDirectory::Write(ServerPool& pool, const AccountId& id, const AccountId& actor,
                                   WriteKind kind, const std::vector<LdapReplace>& replacements,
-                                  const std::function<void()>& sent) {
+                                  const AroundSend& around) {
   return servers_.RunOn(
       pool, servers_.NewDeadline(), Turn::kWrite, [&](const Session& session) -> Result<void> {
         if (auto fit = Check(session, id, actor, kind); !fit) return fit;
@@ -392,7 +391,7 @@ Result<void> LdapDirectory::Write(ServerPool& pool, const AccountId& id, const A
         if (config_.on_write) config_.on_write(id);
         const LdapAnswer answer = session.connection.Modify(
             GuidDn(id), replacements, session.deadline,
-            kind == WriteKind::kSetPassword ? facts->policy_hints : std::string(), sent);
+            kind == WriteKind::kSetPassword ? facts->policy_hints : std::string(), around);
         if (answer.ok()) return {};
         const bool rights = answer.delivery == LdapAnswer::Delivery::kAnswered &&
                             answer.rc == LDAP_INSUFFICIENT_ACCESS;
@@ -411,7 +410,8 @@ Result<void> LdapDirectory::SetPassword(const ChangeTarget& target, const Accoun
     std::vector<LdapReplace> replacements{{"unicodePwd", quoted->view()}};
     if (options.must_change) replacements.push_back({"pwdLastSet", "0"});
     if (options.unlock) replacements.push_back({"lockoutTime", "0"});
-    return Write(**pool, id, options.actor, WriteKind::kSetPassword, replacements, options.sent);
+    return Write(**pool, id, options.actor, WriteKind::kSetPassword, replacements,
+                 {options.may_send, options.sent});
   } catch (const std::bad_alloc&) {
     return Fail(ErrorCode::kUnavailable,
                 "The server has no locked memory left for the password. Nothing was changed; raise "

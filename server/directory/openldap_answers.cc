@@ -80,6 +80,10 @@ Error ExplainOpenLdapWrite(const LdapAnswer& answer, WriteKind kind, const LdapE
     return Error{code, std::move(message), AnswerDetail(answer, endpoint.uri), 0};
   };
   if (answer.delivery == LdapAnswer::Delivery::kNotSent) {
+    if (answer.rc == LDAP_USER_CANCELLED) {
+      return make(ErrorCode::kUnavailable,
+                  "The change was withdrawn before it was sent. Nothing was changed; try again.");
+    }
     return make(ErrorCode::kUnavailable,
                 "The connection to the directory server broke before the change was sent. Nothing "
                 "was changed; try again.");

@@ -252,7 +252,8 @@ Result<void> OpenLdapDirectory::SetOn(const Session& session, const AccountId& i
   if (config_.on_write) config_.on_write(id);
   LdapAnswer answer;
   for (int i = 0; i < kTriesOnCollision; ++i) {
-    answer = session.connection.SetPassword(dn, password, session.deadline);
+    answer = session.connection.SetPassword(dn, password, session.deadline,
+                                            {options.may_send, options.sent});
     // slapd replaces the old value by name; where another change was quicker, nothing has happened.
     if (answer.delivery != LdapAnswer::Delivery::kAnswered || answer.rc != LDAP_NO_SUCH_ATTRIBUTE)
       break;

@@ -405,6 +405,22 @@ Result<ChangeRow> SqlStore::MarkUnknown(const ChangeId& id, std::string_view err
   });
 }
 
+Result<ChangeRow> SqlStore::MarkDoubt(const ChangeId& id, std::string_view error,
+                                      const AuditEntry& audit) {
+  return database_.Write([&](Transaction& t) -> Result<ChangeRow> {
+    if (Execute(t.sql,
+                "UPDATE changes SET error = :text, doubt = 1 WHERE change_id = :id AND state IN "
+                "('failed', 'superseded')",
+                std::string(error), id.Hex()) == 0) {
+      return AlreadySettled();
+    }
+    AppendChained(t.sql, audit);
+    auto row = ChangeById(t.sql, id);
+    if (!row) return NoRow();
+    return *std::move(row);
+  });
+}
+
 Result<std::optional<ChangeRow>> SqlStore::FindChange(const ChangeId& id) {
   return database_.Read(
       [&](soci::session& sql) -> Result<std::optional<ChangeRow>> { return ChangeById(sql, id); });

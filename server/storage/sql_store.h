@@ -70,6 +70,8 @@ class SqlStore final : public Store {
                                 const Error& reason, const AuditEntry& audit) override;
   Result<ChangeRow> MarkUnknown(const ChangeId& id, std::string_view error,
                                 const PasswordStamp& since, const AuditEntry& audit) override;
+  Result<ChangeRow> MarkDoubt(const ChangeId& id, std::string_view error,
+                              const AuditEntry& audit) override;
   Result<std::optional<ChangeRow>> FindChange(const ChangeId& id) override;
   Result<std::optional<ChangeRow>> NewestConfirmed(const AccountId& account) override;
   Result<std::optional<ChangeRow>> FindRepeated(const AccountId& actor,

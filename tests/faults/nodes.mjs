@@ -78,45 +78,72 @@ class TwoServers extends Company {
   }
 }
 
-/** A dies at `failpoint` (or only stands still there) in the middle of a change; B settles it. */
-async function takeOver(company, failpoint, { still = false } = {}) {
-  const { server } = company.services;
+const NOT_SETTLED = ['intent', 'held', 'attempt', 'unknown'];
+
+/** A comes to `failpoint` in the middle of a change; B settles it: {asked, settled, seconds}. */
+async function settledByB(company, failpoint) {
   const before = new Set((await company.changes()).map((c) => c.id));
-  company.env = { ...company.env, ...(still ? { KEYFERRY_FAILPOINT_STOP: '1' } : {}) };
   await company.rearm('server', failpoint);
-  delete company.env.KEYFERRY_FAILPOINT_STOP;
   const asked = company.post();
   const fresh = async () => (await company.changes().catch(() => [])).find((c) => !before.has(c.id));
   const began = Date.now();
   const settled = await company.atB(() => poll(async () => {
     const change = await fresh();
-    return change && !['intent', 'held', 'attempt', 'unknown'].includes(change.state) && change;
+    return change && !NOT_SETTLED.includes(change.state) && change;
   }, 150000, 200));
   if (!settled) throw new Error(`B did not settle it: ${JSON.stringify(await company.atB(fresh))}`);
-  const seconds = ((Date.now() - began) / 1000).toFixed(1);
-  const written = await company.directoryWrites();
-  if (still) process.kill(server.pid, 'SIGCONT');
-  const answer = await asked;
-  if (still && await company.directoryWrites() !== written) {
-    throw new Error(`A wrote after B had settled the change (${settled.state}); A answered ${answer.status}: ${answer.body?.detail ?? ''}`);
-  }
-  if (!still && !company.died('server')) throw new Error('never reached');
+  return { asked, settled, seconds: ((Date.now() - began) / 1000).toFixed(1) };
+}
+
+/** Asked at B, with the same key, of a change that it has settled: no second one, and no other claim. */
+async function askAgain(company, answer, settled) {
+  const again = await company.post({ key: answer.key });
+  company.requests -= 1;
+  if (again.status === 0) throw new Error(`no answer from B: ${again.body.detail}`);
+  if ((again.status === 201) !== ['confirmed', 'done'].includes(settled.state)) throw new Error(`B says ${again.status} of a change that is ${settled.state}`);
+}
+
+/** After it, everything is as it should be, with one change more where that one came to nothing. */
+async function wholeAgain(company, settled) {
   await company.atB(async () => {
-    if (answer.status === 0) {
-      // Whoever got no answer asks B with the same key, and must not get a second change for it.
-      const again = await company.post({ key: answer.key });
-      company.requests -= 1;
-      if (again.status === 0) throw new Error(`no answer from B: ${again.body.detail}`);
-      if ((again.status === 201) !== ['confirmed', 'done'].includes(settled.state)) throw new Error(`B says ${again.status} of a change that is ${settled.state}`);
-    } else if (answer.status === 201 && settled.state === 'failed') {
-      throw new Error('A said done of what B had closed');
-    }
     if (settled.state === 'failed') await company.change();
     await company.quiet();
     await company.check();
   });
-  await company.rearm('server');
+}
+
+/** A dies at `failpoint` in the middle of a change; B settles it. */
+async function takeOver(company, failpoint) {
+  const { asked, settled, seconds } = await settledByB(company, failpoint);
+  const answer = await asked;
+  if (!company.died('server')) throw new Error('never reached');
+  if (answer.status === 0) await company.atB(() => askAgain(company, answer, settled));
+  else if (answer.status === 201 && settled.state === 'failed') throw new Error('A said done of what B had closed');
+  await wholeAgain(company, settled);
   return `${settled.state} after ${seconds} s`;
+}
+
+/** A only stands still there, for longer than its lease, and goes on when B has settled the change. */
+async function standStill(company, failpoint, afterwards) {
+  const { server } = company.services;
+  company.env = { ...company.env, KEYFERRY_FAILPOINT_STOP: '1' };
+  try {
+    const { asked, settled, seconds } = await settledByB(company, failpoint);
+    if (settled.state !== 'failed') throw new Error(`B found that the directory had it (${settled.state})`);
+    const written = await company.directoryWrites();
+    // Whoever asked has long since gone.
+    const answer = await asked;
+    if (answer.status !== 0) throw new Error(`A answered ${answer.status} while it stood still`);
+    const log = () => fs.readFileSync(company.path('server', 'keyferry-server.log'), 'utf8');
+    const known = log().length;
+    process.kill(server.pid, 'SIGCONT');
+    await afterwards({ settled, written, logs: (text) => poll(() => log().slice(known).includes(text), 10000) });
+    await company.atB(() => askAgain(company, answer, settled));
+    await wholeAgain(company, settled);
+    return `given up after ${seconds} s`;
+  } finally {
+    delete company.env.KEYFERRY_FAILPOINT_STOP;
+  }
 }
 
 export async function twoServers(withCompany, test) {
@@ -148,9 +175,28 @@ export async function twoServers(withCompany, test) {
         if (status !== 429) throw new Error(`after ten wrong passwords a server answers ${status}`);
       }
     });
-    for (const failpoint of DEATHS) await test(`two servers: A killed at ${failpoint}, B takes over`, () => takeOver(company, failpoint));
-    await test('two servers: A stands still before the directory is asked, B takes over, A sends nothing any more', async () => {
-      return takeOver(company, 'server.change.begun', { still: true });
+    // A failed test leaves A as the next one wants it: running, with nothing armed.
+    const testOfA = async (name, work) => {
+      if (!await test(name, work)) await company.atB(() => company.quiet()).catch(() => {});
+      await company.rearm('server');
+    };
+    for (const failpoint of DEATHS) await testOfA(`two servers: A killed at ${failpoint}, B takes over`, () => takeOver(company, failpoint));
+    await testOfA('two servers: A stands still before the directory is asked, B takes over, A sends nothing any more', () => {
+      return standStill(company, 'server.change.begun', async ({ written, logs }) => {
+        if (!await logs('the lease has ended')) throw new Error('A does not say that its lease has ended');
+        if (await company.directoryWrites() !== written) throw new Error('A wrote after B had settled the change');
+      });
+    });
+    await testOfA('two servers: A stands still after its last look at the lease: what it writes late is told, and mended by the next change', () => {
+      return standStill(company, 'server.directory.before_send', async ({ settled, written }) => {
+        const told = await company.atB(() => poll(async () => {
+          const change = (await company.changes()).find(({ id }) => id === settled.id);
+          return change.incident && change;
+        }, 10000));
+        if (!told) throw new Error('nobody is told');
+        if (!told.error.includes('already been given up')) throw new Error(`the page says: ${told.error}`);
+        if (await company.directoryWrites() > written + 1) throw new Error('it wrote twice');
+      });
     });
     await atDeliveryOnTwo(company, test);
     await test('two servers: B, with the workstation, is killed; what A queued meanwhile comes when it is back', async () => {

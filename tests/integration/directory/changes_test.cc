@@ -72,6 +72,33 @@ TEST_CASE("a set password is the only one that the directory takes") {
   REQUIRE_OK(Change(*directory, id, person.password));
 }
 
+TEST_CASE("a change that is withdrawn in the last moment does not leave") {
+  TestDomain& domain = TestDomain::Shared();
+  const auto directory = Open(ConfigFor(domain));
+  const SamplePerson& person = domain.Person("employee_with_key");
+  const AccountId id = IdOf(person);
+  const auto target = directory->Pin(id, {});
+  REQUIRE_OK(target);
+  Directory::SetOptions options;
+  int asked = 0, sent = 0;
+  options.may_send = [&] { return ++asked > 1; };
+  options.sent = [&] { ++sent; };
+  const auto withdrawn = directory->SetPassword(*target, id, Secret("Withdrawn-Word-1"), options);
+  REQUIRE_FALSE(withdrawn);
+  CHECK(withdrawn.error().code == ErrorCode::kUnavailable);
+  CHECK(withdrawn.error().message ==
+        "The change was withdrawn before it was sent. Nothing was changed; try again.");
+  CHECK(asked == 1);
+  CHECK(sent == 0);
+  const auto stamp = directory->Stamp(*target, id);
+  REQUIRE_OK(stamp);
+  CHECK(stamp->version == target->before.version);
+  // The connection is as good as before, and a permission lets it leave.
+  REQUIRE_OK(directory->SetPassword(*target, id, Secret(person.password), options));
+  CHECK(asked == 2);
+  CHECK(sent == 1);
+}
+
 TEST_CASE("refusals of the password policy are explained and change nothing") {
   TestDomain& domain = TestDomain::Shared();
   const auto directory = Open(ConfigFor(domain));

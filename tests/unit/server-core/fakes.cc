@@ -148,6 +148,10 @@ Result<ChangeTarget> FakeDirectory::Pin(const AccountId& id, const AccountId& ac
 
 Result<void> FakeDirectory::SetPassword(const ChangeTarget&, const AccountId& id,
                                         const SecureBytes& password, SetOptions options) {
+  if (before_send) before_send();
+  if (options.may_send && !options.may_send()) {
+    return Fail(ErrorCode::kUnavailable, "The change was withdrawn before it was sent.");
+  }
   if (tells_sent && options.sent) options.sent();
   if (on_write) on_write();
   const std::lock_guard lock(mutex_);

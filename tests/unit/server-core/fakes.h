@@ -99,9 +99,10 @@ class FakeDirectory final : public Directory {
   // Taken one a write; kApply when empty.
   std::deque<Write> script;
   std::atomic<int> writes{0};
-  bool down = false;               // every read fails
-  bool tells_sent = true;          // SetOptions::sent is called
-  std::function<void()> on_write;  // inside SetPassword, before it answers
+  bool down = false;                  // every read fails
+  bool tells_sent = true;             // SetOptions::sent is called
+  std::function<void()> before_send;  // inside SetPassword, before it asks whether it may
+  std::function<void()> on_write;     // inside SetPassword, before it answers
   // Applies what kLostAndAppliedLate held back.
   void ApplyLate();
 

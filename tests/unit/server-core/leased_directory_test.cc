@@ -43,6 +43,24 @@ TEST_CASE("a password is written only under the lease under which its change was
   CHECK(l.fake->writes == 1);
 }
 
+TEST_CASE("a lease that ends while a connection is sought lets nothing leave") {
+  Leased l;
+  const auto target = l.directory->Pin(l.alice, {});
+  REQUIRE(target);
+  SECTION("it has ended") {
+    l.fake->before_send = [&] { l.tenure = 0; };
+  }
+  SECTION("it has ended and was had again") {
+    l.fake->before_send = [&] { l.tenure = 2; };
+  }
+  const auto set =
+      l.directory->SetPassword(*target, l.alice, SecureBytes::CopyOf("New-1-word"), {});
+  REQUIRE_FALSE(set);
+  CHECK(set.error().code == ErrorCode::kUnavailable);
+  CHECK(set.error().detail == "the lease has ended");
+  CHECK(l.fake->writes == 0);
+}
+
 TEST_CASE("without a lease no change begins, and one that was never pinned is not written") {
   Leased l;
   CHECK(l.Set(ChangeTarget{}) == ErrorCode::kUnavailable);

@@ -2,6 +2,8 @@
 #include <catch2/catch.hpp>
 
 #include "office.h"
+#include "server/core/audit_entry.h"
+#include "server/core/saga.h"
 
 using namespace keyferry;
 using namespace keyferry::server;
@@ -59,6 +61,59 @@ TEST_CASE("an outcome that nobody knows is not claimed, and settles after the so
     CHECK(office.AdPassword() == before);
   }
   CHECK(office.Change(office.alice, "request-0003"));
+}
+
+TEST_CASE(
+    "what the directory takes of a change that another server has settled meanwhile is told as it "
+    "is") {
+  Office office;
+  SECTION("it had given the change up: no key has the password, until the next one") {
+    const ChangeState closed = GENERATE(ChangeState::kFailed, ChangeState::kSuperseded);
+    const Write written =
+        GENERATE(Write::kApply, Write::kLostThenApplied, Write::kLostAndAppliedLate);
+    office.directory.script = {written};
+    const std::string late =
+        written == Write::kLostAndAppliedLate ? kPerhapsLateReason : kLateReason;
+    office.directory.on_write = [&] {
+      REQUIRE(office.store->CloseChange(office.Newest(office.alice).id, ChangeStore::From::kAny,
+                                        closed, {ErrorCode::kUnavailable, "Given up.", {}, 0}, {}));
+    };
+    const auto view = office.Change(office.alice, "request-0001");
+    office.directory.on_write = nullptr;
+    REQUIRE_FALSE(view);
+    CHECK(view.error().code == ErrorCode::kConflict);
+    CHECK(view.error().message == late);
+    if (written == Write::kLostAndAppliedLate) office.directory.ApplyLate();
+    const ChangeView told = office.Newest(office.alice);
+    CHECK(told.state == closed);
+    CHECK(told.error == late);
+    CHECK(told.incident);
+    CHECK(told.job_state == JobState::kCancelled);
+    CHECK(office.desk->Named("job").empty());
+    const auto entry = office.audit->List(0, 1).value().front();
+    CHECK(entry.action == "password.set");
+    CHECK(entry.outcome == OutcomeName(ErrorCode::kConflict));
+    // Asked again, it is still no success.
+    const auto again = office.Change(office.alice, "request-0001");
+    CHECK((!again || (again->state == ChangeState::kSuperseded && again->incident)));
+    CHECK(office.directory.writes == 1);
+
+    REQUIRE(office.Change(office.alice, "request-0002"));
+    CHECK_FALSE(office.Newest(office.alice).incident);
+    REQUIRE(office.Deliver(*office.desk, office.key));
+    CHECK(office.key.password == office.AdPassword());
+  }
+  SECTION("it had found the directory's record: the change is as good as any") {
+    office.directory.on_write = [&] {
+      REQUIRE(office.store->ConfirmChange(office.Newest(office.alice).id, office.alice, nullptr,
+                                          office.clock.UnixMillis(),
+                                          [](const DeviceId&) { return false; }, {}));
+    };
+    const auto view = office.Change(office.alice, "request-0001");
+    REQUIRE(view);
+    CHECK(view->state == ChangeState::kConfirmed);
+    CHECK_FALSE(view->incident);
+  }
 }
 
 TEST_CASE("an unknown outcome stays unknown while the directory is down") {

@@ -238,6 +238,7 @@ TEST_CASE("two changes can never be open for one account, whoever inserts") {
   CHECK(c.store->Transactions() == before + 1);
 
   const ChangeId id = first.row.change.id;
+  CHECK(c.store->MarkDoubt(id, "?", {}).error().code == ErrorCode::kConflict);  // it is open
   REQUIRE(c.store->MarkUnknown(id, "?", {}, {}));
   CHECK(c.store->MarkUnknown(id, "?", {}, {}).error().code == ErrorCode::kConflict);
   const auto confirm = [&](const AccountId& account) {
@@ -250,5 +251,16 @@ TEST_CASE("two changes can never be open for one account, whoever inserts") {
   CHECK(c.store->CloseChange(id, ChangeStore::From::kAny, ChangeState::kFailed, {}, {})
             .error()
             .code == ErrorCode::kConflict);
-  CHECK(begin("request-0003", row.next_seq + 1).claim == Claim::kBegun);
+  CHECK(c.store->MarkDoubt(id, "?", {}).error().code == ErrorCode::kConflict);
+  const auto third = begin("request-0003", row.next_seq + 1);
+  REQUIRE(third.claim == Claim::kBegun);
+  CHECK_FALSE(third.row.change.doubt);
+  const ChangeId last = third.row.change.id;
+  REQUIRE(c.store->CloseChange(last, ChangeStore::From::kAny, ChangeState::kFailed, {}, {}));
+  const auto doubted = c.store->MarkDoubt(last, "Taken after all.", {});
+  REQUIRE(doubted);
+  CHECK(doubted->change.state == ChangeState::kFailed);
+  CHECK(doubted->change.error == "Taken after all.");
+  CHECK(doubted->change.doubt);
+  CHECK(begin("request-0004", row.next_seq + 2).row.change.doubt);
 }
