@@ -11,11 +11,16 @@
 //   it
 //     each HTTP/1.1 request over one kept TLS connection, as lean as the bare loop is. Prints a
 //     line for each as soon as it is answered: "<ms from its first byte to the answer's last>
-//     <status>".
+//     <status> <Unix ms of its first byte>".
+//   bench_saga crowd HOST PORT CA_FILE <"COUNT", then as many requests as with send; and again
+//     COUNT kept TLS connections: prints "ready" when all are open. Then one request on each, all
+//     at once: prints "<ms from the first one's first byte to the last one's last> <how many were
+//     refused>".
 //   bench_saga sync DIRECTORY ROUNDS
 //     one 4 KiB append and its fdatasync. Prints the median in ms.
-//   bench_saga queue DIRECTORY JOBS
-//     a database of JOBS waiting jobs, one a key; prints the median µs to pick and hand out one.
+//   bench_saga queue DIRECTORY JOBS…
+//     a database for each number of waiting jobs, one a key, all open at once; jobs are picked and
+//     handed out of each in turns. Prints the median µs for one, a line for each database.
 #include <fcntl.h>
 #include <ldap.h>
 #include <openssl/ssl.h>
@@ -231,27 +236,51 @@ void Fill(const std::filesystem::path& file, long jobs) {
   sqlite3_close(db);
 }
 
-void Queue(const std::filesystem::path& directory, long jobs) {
-  const std::filesystem::path file = directory / ("queue-" + std::to_string(jobs) + ".db");
-  if (!keyferry::server::OpenSqliteStore(file)) Give("cannot make a database");
-  Fill(file, jobs);
-  {
-    auto store = keyferry::server::OpenSqliteStore(file);
+struct Waiting {
+  std::filesystem::path file;
+  long jobs = 0;
+  std::unique_ptr<keyferry::server::Store> store;
+  std::vector<double> took;  // µs
+};
+
+// In turns: whatever else the machine does meanwhile meets all of them.
+void Queue(const std::filesystem::path& directory, const std::vector<long>& sizes) {
+  constexpr long kRounds = 9, kPicks = 100;  // the first round opens what a server has open
+  std::vector<Waiting> all;
+  for (const long jobs : sizes) {
+    if (jobs < kRounds * kPicks) Give("too few jobs");
+    Waiting one;
+    one.jobs = jobs;
+    one.file = directory / ("queue-" + std::to_string(jobs) + ".db");
+    if (!keyferry::server::OpenSqliteStore(one.file)) Give("cannot make a database");
+    Fill(one.file, jobs);
+    auto store = keyferry::server::OpenSqliteStore(one.file);
     if (!store) Give(store.error().message);
-    std::vector<double> took;
-    for (long i = 1; i <= 300; ++i) {
-      char hex[33];
-      // Spread over the whole queue; each key once.
-      std::snprintf(hex, sizeof hex, "%032lx", 1 + (i * (jobs / 300)) % jobs);
-      const auto device = DeviceId::Parse(hex);
-      const auto began = Clock::now();
-      const auto job = (*store)->TakeReady(*device, 1);
-      took.push_back(MsSince(began) * 1000);
-      if (!job || !*job) Give("no job was handed out");
-    }
-    std::printf("%.1f\n", Median(took));
+    one.store = *std::move(store);
+    all.push_back(std::move(one));
   }
-  for (const char* suffix : {"", "-wal", "-shm"}) std::filesystem::remove(file.string() + suffix);
+  for (long round = 0; round < kRounds; ++round) {
+    for (Waiting& one : all) {
+      for (long i = 0; i < kPicks; ++i) {
+        char hex[33];
+        // Spread over the whole queue; each key once.
+        const long number = 1 + (i * kRounds + round) * (one.jobs / (kRounds * kPicks));
+        std::snprintf(hex, sizeof hex, "%032lx", number);
+        const auto device = DeviceId::Parse(hex);
+        const auto began = Clock::now();
+        const auto job = one.store->TakeReady(*device, 1);
+        if (round != 0) one.took.push_back(MsSince(began) * 1000);
+        if (!job || !*job) Give("no job was handed out");
+      }
+    }
+  }
+  for (Waiting& one : all) {
+    std::printf("%.1f\n", Median(one.took));
+    one.store.reset();
+    for (const char* suffix : {"", "-wal", "-shm"}) {
+      std::filesystem::remove(one.file.string() + suffix);
+    }
+  }
 }
 
 // The status of one whole answer with a Content-Length; the connection stays.
@@ -273,31 +302,88 @@ int ReadAnswer(SSL* tls) {
   return std::atoi(text.c_str() + sizeof "HTTP/1.1 " - 1);
 }
 
-void Send(char** argv) {
+SSL_CTX* TrustOnly(const char* ca) {
   SSL_CTX* context = SSL_CTX_new(TLS_client_method());
-  if (SSL_CTX_load_verify_locations(context, argv[2], nullptr) != 1) Give("no CA");
+  if (SSL_CTX_load_verify_locations(context, ca, nullptr) != 1) Give("no CA");
   SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
-  BIO* bio = BIO_new_ssl_connect(context);
-  SSL* tls = nullptr;
-  BIO_get_ssl(bio, &tls);
-  SSL_set_mode(tls, SSL_MODE_AUTO_RETRY);
-  SSL_set1_host(tls, argv[0]);
-  SSL_set_tlsext_host_name(tls, argv[0]);
-  const std::string where = std::string(argv[0]) + ":" + argv[1];
-  BIO_set_conn_hostname(bio, where.c_str());
-  if (BIO_do_connect(bio) != 1 || BIO_do_handshake(bio) != 1) Give("no connection to " + where);
+  return context;
+}
+
+// One kept connection.
+class Line {
+ public:
+  Line(SSL_CTX* context, const char* host, const char* port) : bio_(BIO_new_ssl_connect(context)) {
+    BIO_get_ssl(bio_, &tls_);
+    SSL_set_mode(tls_, SSL_MODE_AUTO_RETRY);
+    SSL_set1_host(tls_, host);
+    SSL_set_tlsext_host_name(tls_, host);
+    const std::string where = std::string(host) + ":" + port;
+    BIO_set_conn_hostname(bio_, where.c_str());
+    if (BIO_do_connect(bio_) != 1 || BIO_do_handshake(bio_) != 1) Give("no connection to " + where);
+  }
+  ~Line() { BIO_free_all(bio_); }
+  Line(const Line&) = delete;
+  Line& operator=(const Line&) = delete;
+
+  // The answer's status.
+  int Ask(const std::string& request) {
+    if (SSL_write(tls_, request.data(), static_cast<int>(request.size())) <= 0) Give("not sent");
+    return ReadAnswer(tls_);
+  }
+
+ private:
+  BIO* bio_;
+  SSL* tls_ = nullptr;
+};
+
+std::string ReadRequest(const std::string& size) {
+  std::string request(std::strtoul(size.c_str(), nullptr, 10), '\0');
+  if (!std::cin.read(request.data(), static_cast<std::streamsize>(request.size()))) {
+    Give("a request broke off");
+  }
+  return request;
+}
+
+void Send(char** argv) {
+  SSL_CTX* context = TrustOnly(argv[2]);
+  Line server(context, argv[0], argv[1]);
   for (std::string line; std::getline(std::cin, line);) {
-    std::string request(std::strtoul(line.c_str(), nullptr, 10), '\0');
-    if (!std::cin.read(request.data(), static_cast<std::streamsize>(request.size()))) {
-      Give("a request broke off");
-    }
+    const std::string request = ReadRequest(line);
+    const std::chrono::duration<double, std::milli> at =
+        std::chrono::system_clock::now().time_since_epoch();
     const auto began = Clock::now();
-    if (SSL_write(tls, request.data(), static_cast<int>(request.size())) <= 0) Give("not sent");
-    const int status = ReadAnswer(tls);
-    std::printf("%.3f %d\n", MsSince(began), status);
+    const int status = server.Ask(request);
+    std::printf("%.3f %d %.3f\n", MsSince(began), status, at.count());
     std::fflush(stdout);
   }
-  BIO_free_all(bio);
+  SSL_CTX_free(context);
+}
+
+void Crowd(char** argv) {
+  SSL_CTX* context = TrustOnly(argv[2]);
+  for (std::string count; std::getline(std::cin, count);) {
+    std::vector<std::unique_ptr<Line>> lines;
+    for (long i = std::atol(count.c_str()); i > 0; --i) {
+      lines.push_back(std::make_unique<Line>(context, argv[0], argv[1]));
+    }
+    std::printf("ready\n");
+    std::fflush(stdout);
+    std::vector<std::string> requests;
+    for (std::string size; requests.size() < lines.size() && std::getline(std::cin, size);) {
+      requests.push_back(ReadRequest(size));
+    }
+    std::atomic<int> refused{0};
+    std::vector<std::thread> threads;
+    const auto began = Clock::now();
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+      threads.emplace_back([&, i] {
+        if (lines[i]->Ask(requests[i]) >= 300) ++refused;
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    std::printf("%.3f %d\n", MsSince(began), refused.load());
+    std::fflush(stdout);
+  }
   SSL_CTX_free(context);
 }
 
@@ -311,10 +397,14 @@ int main(int argc, char** argv) {
     Alone(argv + 2);
   } else if (what == "send" && argc == 5) {
     Send(argv + 2);
+  } else if (what == "crowd" && argc == 5) {
+    Crowd(argv + 2);
   } else if (what == "sync" && argc == 4) {
     Sync(argv[2], std::atoi(argv[3]));
-  } else if (what == "queue" && argc == 4) {
-    Queue(argv[2], std::atol(argv[3]));
+  } else if (what == "queue" && argc >= 4) {
+    std::vector<long> sizes;
+    for (int i = 3; i < argc; ++i) sizes.push_back(std::atol(argv[i]));
+    Queue(argv[2], sizes);
   } else {
     Give("usage: see the head of tests/bench/saga.cc");
   }
