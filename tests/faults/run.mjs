@@ -4,7 +4,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import fs from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { scan } from '../../scripts/lib/demo/canary.mjs';
+import { scanBeside } from '../../scripts/lib/demo/canary.mjs';
 import { must } from '../../scripts/lib/demo/processes.mjs';
 import { ROOT } from '../../scripts/lib/demo/stack.mjs';
 import { Company } from './company.mjs';
@@ -99,7 +99,7 @@ async function kills() {
       });
       await test('I6: no released password in any file', async () => {
         const roots = ['server', 'daemon', 'agent', 'logs'].map((name) => company.path(name));
-        const { files, hits } = scan(roots, [...company.released]);
+        const { files, hits } = await scanBeside(roots, [...company.released]);
         if (hits.length) throw new Error(`${hits[0].encoding} in ${path.basename(hits[0].file)} and ${hits.length - 1} more`);
         return `${company.released.size} passwords, ${files} files`;
       });

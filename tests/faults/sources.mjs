@@ -1,7 +1,7 @@
 // Several password sources: the server killed around each write, a slapd that goes away, a bad network before it. Looks at both directories.
 import fs from 'node:fs';
 import path from 'node:path';
-import { scan } from '../../scripts/lib/demo/canary.mjs';
+import { scanBeside } from '../../scripts/lib/demo/canary.mjs';
 import { ldapBind } from '../../scripts/lib/demo/login.mjs';
 import { FIRST_PASSWORD, linked } from '../../scripts/lib/demo/slapd.mjs';
 import { Company, poll } from './company.mjs';
@@ -174,7 +174,7 @@ async function goesAway(company) {
 /** What must hold at the end, whatever happened before. */
 async function whole(company, test, name) {
   await test(`${name}: no released password in any file`, async () => {
-    const { files, hits } = scan(['server', 'daemon', 'agent', 'logs', 'lab'].map((folder) => company.path(folder)), [...company.released]);
+    const { files, hits } = await scanBeside(['server', 'daemon', 'agent', 'logs', 'lab'].map((folder) => company.path(folder)), [...company.released]);
     if (hits.length) throw new Error(`${hits[0].encoding} in ${path.basename(hits[0].file)} and ${hits.length - 1} more`);
     return `${company.released.size} passwords, ${files} files`;
   });
