@@ -62,7 +62,7 @@ export class Company extends withSecondPort(Stack) {
 
   /** From here on the employee has two keys. */
   async becomeTwoKeys() {
-    await this.addSecondKey();
+    this.secondDevice = await this.addSecondKey();
     await this.change();
     await this.quiet();
     await this.check();

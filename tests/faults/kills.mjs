@@ -42,19 +42,55 @@ export function rounds() {
     ...later.map((failpoint) => ({ name: `${failpoint}, at delivery`, failpoint, mode: 'at_delivery', refused: REFUSED_AT_DELIVERY.test(failpoint) }))];
 }
 
+// A life ends at the program's death, or with an error that says what did not come: none of these is waited for in vain in a round that passes.
+const COMES = 60000;
+
+/** Waits until the program is dead, or `look` finds a change that is not of before this round. */
+async function deadOr(company, dead, look, what) {
+  const came = await poll(async () => dead() || (await company.changes().catch(() => [])).some((c) => !company.before.has(c.id) && look(c)), COMES);
+  if (!came) throw new Error(`never reached, and not ${what} either: ${JSON.stringify((await company.changes())[0])}`);
+}
+
+/** The life is over: what is still on its way brings the program to its failpoint, sooner or later. */
+async function untilDead(dead) {
+  if (!await poll(dead, COMES)) throw new Error('never reached');
+}
+
+/**
+ * Posts until a change is begun or the program is dead: while an earlier one's outcome is open there is no new one. What has no
+ * answer, or one that leaves the outcome open, goes to `open`.
+ */
+async function begin(company, dead, open, request = {}) {
+  const begun = await poll(async () => {
+    if (dead()) return true;
+    const answer = await company.post(request);
+    if (answer.status === 0 || answer.status === 504) open.push(answer);
+    if (answer.status === 0) await poll(dead, 1000);  // its end is told a moment later than its connections break
+    return answer.status === 201;
+  }, COMES, 300);
+  if (!begun) throw new Error('never reached, and no change was possible');
+}
+
+/** Only the first key is there, and server and daemon know. */
+async function firstKeyAlone(company, dead) {
+  await company.secondControl('unplug');
+  const seen = async () => (await company.api.must('GET', '/api/v1/keys')).keys.filter((key) => key.seen_at).map(({ device }) => device);
+  const alone = ([first, ...more]) => first && first !== company.secondDevice && !more.length;
+  if (!await poll(async () => dead() || alone(await seen()), COMES)) throw new Error(`the server sees ${await seen()} and not the first key alone`);
+}
+
 /** One life of a password that a key is prepared with first: with both plugged in the second one, `alone` the first. */
 async function lifeAtDelivery(company, dead, alone) {
   const open = [];
-  if (alone) await company.secondControl('unplug');
-  const answer = await company.post({ mode: 'at_delivery' });
-  if (answer.status === 0 || answer.status === 504) open.push(answer);
-  if (alone) {
-    await poll(async () => dead() || (await company.changes().catch(() => [])).some((c) => !company.before.has(c.id) && jobs(c).includes('delivered')), 8000);
-    await company.secondControl('plug');
+  try {
+    if (alone) await firstKeyAlone(company, dead);
+    await begin(company, dead, open, { mode: 'at_delivery' });
+    if (alone) await deadOr(company, dead, (c) => jobs(c).includes('delivered'), 'delivered to the first key');
+  } finally {
+    if (alone) await company.secondControl('plug');
   }
-  await poll(async () => dead() || (await company.changes().catch(() => [])).some((c) => !company.before.has(c.id)
-    && (c.state === 'failed' || reached(c))), 8000);
-  if (!dead()) await poll(async () => dead(), 1000);  // what comes after: the DROP of a refused one
+  await deadOr(company, dead, (c) => c.state === 'failed' || reached(c), 'at its end');
+  await untilDead(dead);  // what comes after: the DROP of a refused one
   return open;
 }
 
@@ -64,40 +100,42 @@ async function lifeAtDelivery(company, dead, alone) {
  */
 async function life(company, dead) {
   const open = [];
-  const note = (answer) => { if (answer.status === 0 || answer.status === 504) open.push(answer); };
-  note(await company.post({ typed: REFUSED }));
+  const refused = await company.post({ typed: REFUSED });
+  if (refused.status === 0 || refused.status === 504) open.push(refused);
+  if (refused.status === 0) await poll(dead, 1000);
   if (dead()) return open;
   const key = company.services.key;
   key.child?.kill('SIGSTOP');
   try {
-    note(await company.post());
-    if (!dead()) await poll(async () => dead() || (await company.changes().catch(() => [])).slice(0, 1).some((c) => jobs(c).includes('spooled')), 2500);
-    if (!dead()) note(await company.post());
+    await begin(company, dead, open);
+    // The second key, which is not busy, may have its own already.
+    const waits = (c) => jobs(c).includes('spooled') && jobs(c).every((state) => ['spooled', 'delivered'].includes(state));
+    await deadOr(company, dead, waits, 'spooled for the key that is busy');
+    await begin(company, dead, open);
   } finally {
     key.child?.kill('SIGCONT');
   }
-  await poll(async () => dead() || (await company.changes().catch(() => [])).some((c) => reached(c) && !company.before.has(c.id)), 6000);
+  await deadOr(company, dead, reached, 'delivered');
   if (dead()) return open;
-  await company.login();
-  await poll(async () => dead() || (await company.changes().catch(() => [])).some((c) => jobs(c).includes('used') && !company.before.has(c.id)), 3000);
-  if (!dead()) await poll(async () => dead(), 300);  // what comes after the last answer
+  const { ok, output } = await company.login();
+  if (!ok && !await poll(dead, 5000)) throw new Error(`never reached, and no login: ${output.trim().split('\n').pop()}`);
+  await deadOr(company, dead, (c) => jobs(c).includes('used'), 'used');
+  await untilDead(dead);  // what comes after the last answer
   return open;
 }
 
-const goesOn = (company) => poll(async () => !['intent', 'held'].includes((await company.changes())[0].state), 15000);
+const goesOn = (company) => poll(async () => !['intent', 'held'].includes((await company.changes())[0].state), COMES);
 
 export async function killAt(company, { failpoint, mode, refused }) {
   const program = { server: 'server', daemon: 'daemon', key: 'key' }[failpoint.split('.')[0]];
   company.before = new Set((await company.changes()).map((c) => c.id));
   await company.rearm(program, failpoint);
   const dead = () => company.died(program);
-  let open, reached;
-  if (refused) await company.strictPolicy(true);
+  let open;
   try {
+    if (refused) await company.strictPolicy(true);
     open = await (mode === 'now' ? life : lifeAtDelivery)(company, dead, program === 'key');
-    reached = dead();
     await company.rearm(program);
-    if (!reached) throw new Error('never reached');
     // One at delivery goes on by itself, whoever died. (While the directory still refuses it.)
     if (mode !== 'now' && !open.length) await goesOn(company);
   } finally {
