@@ -90,6 +90,27 @@ export class Company extends withSecondPort(Stack) {
     if (!failpoint) this.restarts.push(Date.now() - began);
   }
 
+  /**
+   * After a test that failed the next one begins from a state that is whole again: every program runs with no failpoint armed,
+   * keys are plugged in, the directory takes passwords, the network is sound, the newest change is on every key.
+   */
+  async whole() {
+    delete this.env.KEYFERRY_FAILPOINT_STOP;
+    if (this.proxy) this.proxy.armed = null;
+    if (this.strict) await this.strictPolicy(false);
+    for (const [name, service] of Object.entries(this.services)) {
+      if (service.running) service.child.kill('SIGCONT');
+      if (!service.running || service.env?.KEYFERRY_FAILPOINT) await this.rearm(name);
+    }
+    await this.keyControl('plug');
+    if (this.services.second) await this.secondControl('plug');
+    await this.change().then(() => this.quiet()).catch((cause) => console.log(`    ${cause.message}`));
+    this.writes = await this.directoryWrites();
+    await this.newAttempts();
+    this.requests = 0;
+    this.acknowledged = [];
+  }
+
   died(name) { return !this.services[name].running; }
 
   /** POSTs a change. Returns {key, status, body}; status 0 when the connection broke. */
@@ -113,9 +134,11 @@ export class Company extends withSecondPort(Stack) {
     const database = ['-H', path.join(this.path('dc'), 'private', 'sam.ldb')];
     if (on) {
       await must('samba-tool', ['domain', 'passwordsettings', 'pso', 'create', 'strict', '1', '--min-pwd-length=200', ...database]);
+      this.strict = true;
       await must('samba-tool', ['domain', 'passwordsettings', 'pso', 'apply', 'strict', this.employee.login, ...database]);
-    } else {
+    } else if (this.strict) {
       await must('samba-tool', ['domain', 'passwordsettings', 'pso', 'delete', 'strict', ...database]);
+      this.strict = false;
     }
   }
 
@@ -127,7 +150,7 @@ export class Company extends withSecondPort(Stack) {
     const done = await poll(async () => {
       last = await this.post();
       return last.status === 201 && last;
-    }, 30000, 300);
+    }, 60000, 300);
     if (!done) throw new Error(`no new change was possible: ${last.status} ${last.body?.detail}`);
     return done;
   }
@@ -137,7 +160,7 @@ export class Company extends withSecondPort(Stack) {
     const settled = await poll(async () => {
       const [newest] = await this.changes();
       return reached(newest) && newest;
-    }, 20000);
+    }, 60000);
     if (!settled) {
       const [newest] = await this.changes();
       throw new Error(`the newest change stays ${newest.state}, its jobs ${jobs(newest)}: ${newest.error || newest.last_error}`);

@@ -52,6 +52,12 @@ class LinkedCompany extends linked(Company, { preset: true }) {
     this.proxy?.close();
   }
 
+  async whole() {
+    if (!this.lab.child) await this.lab.start();
+    await super.whole();
+    this.labPassword = await current(this);
+  }
+
   passwords() { return this.lab.passwords(this.employee.login); }
   labTakes(password) { return this.lab.binds(this.employee.login, password); }
 
