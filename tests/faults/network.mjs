@@ -1,7 +1,7 @@
 // A bad network before the directory: a proxy of ours that drops, delays, resets, answers late and half-closes at the n-th request of
 // a change. No fault may make the server claim what is not so.
 import net from 'node:net';
-import { Company } from './company.mjs';
+import { Company, poll } from './company.mjs';
 
 export const KINDS = {
   'request lost, silence': { forward: false, then: 'silence' },
@@ -93,7 +93,7 @@ class FarCompany extends Company {
   }
 }
 
-/** One change while the n-th request to the directory meets a fault. Returns what was claimed, or null when there was no n-th. */
+/** One change while the n-th request to the directory meets a fault. Returns what was claimed, null when there was no n-th, undefined when the change came to nothing before it. */
 export async function faultyChange(company, kind, n) {
   const before = await company.directoryWrites();
   const armed = company.proxy.arm(kind, n);
@@ -108,16 +108,18 @@ export async function faultyChange(company, kind, n) {
   if (answer.status !== 201) await company.change();
   await company.quiet();
   await company.check();
-  return met ? claimed : null;
+  if (met) return claimed;
+  return answer.status === 201 ? null : undefined;
 }
 
 /** A fault at the first request of a change, at the second … until one has no more; `change(n)` gives null then, else what is claimed. */
 export async function atEachRequest(change) {
   const claims = [];
   for (let n = 1; n <= 12; ++n) {
-    const claimed = await change(n);
-    if (claimed === null) break;
-    claims.push(claimed);
+    const claimed = await poll(() => change(n).then((said) => (said === undefined ? null : { said })), 60000);
+    if (!claimed) throw new Error(`no change comes as far as request ${n}`);
+    if (claimed.said === null) break;
+    claims.push(claimed.said);
   }
   if (claims.length < 2) throw new Error('the proxy saw no change');
   return `at each of ${claims.length} requests: ${[...new Set(claims)].map((c) => `${claims.filter((x) => x === c).length} ${c}`).join(', ')}`;

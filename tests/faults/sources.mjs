@@ -96,12 +96,13 @@ async function killAtSource(company, failpoint, expected, { mode = 'now', typed 
   const known = new Set((await company.changes()).map(({ id }) => id));
   await company.rearm('server', failpoint);
   const request = await company.post({ mode, typed });
-  if (!await poll(async () => company.died('server'), 8000)) throw new Error('never reached');
+  if (!await poll(() => company.died('server'), 60000)) throw new Error(`never reached: ${request.status} ${request.body?.detail ?? ''}`);
   await company.rearm('server');
   // Whoever got no answer asks again, and gets no second change.
   if (request.status !== 201) {
-    await company.post(request);
+    const again = await company.post(request);
     company.requests -= 1;
+    if (again.status === 0) throw new Error(`no answer after the restart: ${again.body.detail}`);
   }
   const ours = async () => (await company.changes()).find(({ id }) => !known.has(id));
   const over = ({ state }) => ['done', 'failed'].includes(state);
@@ -109,6 +110,7 @@ async function killAtSource(company, failpoint, expected, { mode = 'now', typed 
     const found = await ours();
     return found && over(found) && OVER.includes(found.sources[0].state) && found;
   }, 6000) ?? await ours();
+  if (!change) throw new Error('asked again, it is not begun');
   if (over(change) && OVER.includes(change.sources[0].state)) await company.checkLab(change, await current(company));
   // What is not known yet is decided when the next change wants to begin, and then everything agrees.
   const { id } = change;
@@ -124,21 +126,20 @@ async function killAtSource(company, failpoint, expected, { mode = 'now', typed 
   return source.state;
 }
 
-/** One change while the n-th piece that goes to slapd meets a fault. Returns what was claimed, null when there was no n-th. */
+/** One change while the n-th piece that goes to slapd meets a fault. Returns what was claimed; null and undefined as in network.mjs. */
 async function faultyChange(company, kind, n) {
   const before = await company.passwords();
   const armed = company.proxy.arm(kind, n);
   const answer = await company.post();
-  const { met } = armed;
   company.proxy.armed = null;
   const written = await company.passwords() - before;
   if (answer.status !== 201) {
     if (written !== 0) throw new Error(`request ${n}: refused with ${answer.body?.detail}, and slapd took ${written}`);
-    if (!/"Lab"/.test(answer.body?.detail)) throw new Error(`request ${n}: ${answer.body?.detail}`);
+    if (armed.met && !/"Lab"/.test(answer.body?.detail)) throw new Error(`request ${n}: ${answer.body?.detail}`);
     await company.change();
     await company.quiet();
     await company.check();
-    return met ? 'refused' : null;
+    return armed.met ? 'refused' : undefined;
   }
   const [source] = answer.body.sources;
   if (source.state === 'confirmed' && written !== 1) throw new Error(`request ${n}: said to be set, slapd took ${written}`);
@@ -150,7 +151,8 @@ async function faultyChange(company, kind, n) {
   }
   await company.quiet();
   await company.check();
-  return met ? source.state : null;
+  if (armed.met) return source.state;
+  return source.state === 'confirmed' ? null : undefined;
 }
 
 /** The server stands still once the first has the password; slapd goes away; the server goes on. */
@@ -160,7 +162,8 @@ async function goesAway(company) {
   delete company.env.KEYFERRY_FAILPOINT_STOP;
   const asked = company.post();
   const { pid } = company.services.server;
-  await poll(async () => /^State:\s+T/m.test(fs.readFileSync(`/proc/${pid}/status`, 'utf8')), 8000);
+  const stands = await poll(() => /^State:\s+T/m.test(fs.readFileSync(`/proc/${pid}/status`, 'utf8')), 60000);
+  if (!stands) throw new Error('never reached');
   await company.lab.stop();
   process.kill(pid, 'SIGCONT');
   const answer = await asked;
