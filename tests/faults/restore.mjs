@@ -25,9 +25,7 @@ export async function backupAndRestore(withCompany, test) {
     await test('restore: a backup is made and verified while changes run', async () => {
       let running = true;
       const load = (async () => { while (running) await company.change(); })();
-      const backup = await tool('backup', file);
-      running = false;
-      await load;
+      const [backup] = await Promise.all([tool('backup', file).finally(() => { running = false; }), load]);
       assert(backup.code === 0, backup.text);
       assert(/verified/.test(backup.text) && /issuer\.key/.test(backup.text), `it says: ${backup.text}`);
       assert((fs.statSync(file).mode & 0o777) === 0o600, 'others may read the backup');
