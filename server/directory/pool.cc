@@ -25,7 +25,7 @@ void ServerPool::Leave(Turn turn) {
 }
 
 bool ServerPool::MayTake(Turn turn) const {
-  const std::size_t for_changes = std::max<std::size_t>(config_.connections, 2) - 1;
+  const std::size_t for_changes = std::max<std::size_t>(config_.connections / 2, 1);
   if (turn != Turn::kPage && changing_ >= for_changes) return false;
   if (turn == Turn::kChange && waiting_writes_ != 0) return false;
   return !idle_.empty() || open_ < config_.connections;

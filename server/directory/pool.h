@@ -14,9 +14,10 @@
 
 namespace keyferry::server {
 
-// What a connection is wanted for. Changes leave one connection to the pages, so that however many
-// of them run, nobody who looks something up waits for a write; and a change that has been checked
-// goes before one that has not.
+// What a connection is wanted for. Changes leave half of the connections, one at least, to the
+// pages: however many of them run, nobody who looks something up waits for one, and the controller,
+// which makes its writes one after the other, has few of them at a time to share itself between. A
+// change that has been checked goes before one that has not.
 enum class Turn {
   kPage,    // somebody looks something up, or signs in
   kChange,  // a change's reads

@@ -253,40 +253,45 @@ TEST_CASE("a wrong service password is tried once, not until the account is lock
   REQUIRE_OK(Open(ConfigFor(domain))->Ping());
 }
 
-TEST_CASE("changes leave a connection to whoever looks something up") {
+TEST_CASE("changes leave half of the connections to whoever looks something up") {
   TestDomain& domain = TestDomain::Shared();
   LdapConfig config = ConfigFor(domain);
-  config.connections = 2;
+  const std::size_t writers = GENERATE(as<std::size_t>{}, 1, 2);
+  config.connections = 2 * writers;
   config.timeout = std::chrono::seconds(60);
   std::promise<void> writing, go_on;
+  std::atomic<std::size_t> at_work{0};
   config.on_write = [&, waited = go_on.get_future().share()](const AccountId&) {
-    writing.set_value();
+    if (++at_work == writers) writing.set_value();
     waited.wait();
   };
   const auto directory = Open(std::move(config));
-  const SamplePerson& person = domain.people()[14];
   const AccountId other = IdOf(domain.people()[15]);
-  const auto target = directory->Pin(IdOf(person), {});
-  REQUIRE_OK(target);
-  Result<void> set;
-  std::thread writer(
-      [&] { set = directory->SetPassword(*target, IdOf(person), Secret(person.password), {}); });
+  std::vector<Result<void>> set(writers);
+  std::vector<std::thread> threads;
+  for (std::size_t i = 0; i < writers; ++i) {
+    threads.emplace_back([&, i] {
+      const SamplePerson& person = domain.people()[13 + i];
+      const auto target = directory->Pin(IdOf(person), {});
+      set[i] = target ? directory->SetPassword(*target, IdOf(person), Secret(person.password), {})
+                      : tl::unexpected(target.error());
+    });
+  }
   writing.get_future().wait();
   std::atomic<bool> pinned{false};
-  Result<ChangeTarget> second;
-  std::thread next([&] {
-    second = directory->Pin(other, {});
+  Result<ChangeTarget> next;
+  threads.emplace_back([&] {
+    next = directory->Pin(other, {});
     pinned = true;
   });
-  // Both of them would have taken all there is.
+  // All of them would have taken all there is.
   for (int i = 0; i < 20; ++i) CHECK(directory->Get(other).has_value());
   CHECK(directory->Search("sean", 10, "").has_value());
   CHECK_FALSE(pinned);
   go_on.set_value();
-  writer.join();
-  next.join();
-  REQUIRE_OK(set);
-  REQUIRE_OK(second);
+  for (std::thread& thread : threads) thread.join();
+  for (const Result<void>& one : set) REQUIRE_OK(one);
+  REQUIRE_OK(next);
 }
 
 TEST_CASE("eight threads share four connections") {
