@@ -1,7 +1,8 @@
 // The peers of scripts/bench saga, and the queue.
 //   bench_saga ldap URI CA_FILE BIND_NAME PASSWORD_FILE CONNECTIONS ROUNDS <DN lines
 //     bare libldap: ROUNDS password replacements (unicodePwd) of each DN of standard input over
-//     CONNECTIONS kept LDAPS connections. Prints "<changes a second> <median ms of one>".
+//     CONNECTIONS kept LDAPS connections. Prints "<changes a second> <median ms of one>". A line
+//     "ask ACCOUNT DN" is asked first, as with alone.
 //   bench_saga alone URI CA_FILE BIND_NAME PASSWORD_FILE <lines, each answered at once
 //     bare libldap on one kept connection. "write DN": one replacement; prints its ms. "ask ACCOUNT
 //     DN" (objectGUID, 32 hex digits): what a change must ask before it may write (the account's
@@ -36,6 +37,8 @@
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -47,6 +50,7 @@
 namespace {
 
 using Clock = std::chrono::steady_clock;
+using keyferry::server::AccountId;
 using keyferry::server::DeviceId;
 
 [[noreturn]] void Give(const std::string& what) {
@@ -102,34 +106,6 @@ void Replace(LDAP* ldap, const std::string& dn, unsigned number) {
   if (set != LDAP_SUCCESS) Give(dn + ": " + ldap_err2string(set));
 }
 
-void Ldap(char** argv) {
-  std::vector<std::string> names;
-  for (std::string line; std::getline(std::cin, line);) names.push_back(line);
-  const auto connections = static_cast<std::size_t>(std::max(1, std::atoi(argv[4])));
-  const auto all = names.size() * static_cast<std::size_t>(std::max(1, std::atoi(argv[5])));
-  std::vector<LDAP*> pool;
-  for (std::size_t i = 0; i < connections; ++i) pool.push_back(Connect(argv));
-  std::atomic<std::size_t> next{0};
-  std::vector<std::vector<double>> took(connections);
-  std::vector<std::thread> workers;
-  const unsigned salt = static_cast<unsigned>(::getpid());
-  const auto start = Clock::now();
-  for (std::size_t i = 0; i < connections; ++i) {
-    workers.emplace_back([&, i] {
-      for (std::size_t at; (at = next.fetch_add(1)) < all;) {
-        const auto began = Clock::now();
-        Replace(pool[i], names[at % names.size()], salt * 1000 + static_cast<unsigned>(at));
-        took[i].push_back(MsSince(began));
-      }
-    });
-  }
-  for (auto& worker : workers) worker.join();
-  const double seconds = MsSince(start) / 1000;
-  std::vector<double> each;
-  for (const auto& some : took) each.insert(each.end(), some.begin(), some.end());
-  std::printf("%.2f %.3f\n", static_cast<double>(all) / seconds, Median(each));
-}
-
 int Ask(LDAP* ldap, const std::string& base, int scope, const std::string& filter,
         const std::vector<std::string>& attributes) {
   std::vector<char*> names;
@@ -153,30 +129,80 @@ void Read(LDAP* ldap, int id) {
   if (rc != LDAP_SUCCESS) Give(std::string("search: ") + ldap_err2string(rc));
 }
 
-void Alone(char** argv) {
-  using keyferry::server::AccountId;
-  LDAP* ldap = Connect(argv);
-  std::vector<std::string> state = keyferry::server::ChangeAttributes();
-  state.insert(state.end(), {"objectClass", "replPropertyMetaData", "msDS-KeyVersionNumber"});
+// "ask ACCOUNT DN" of standard input.
+struct Order {
+  std::optional<AccountId> account;
+  std::string dn;
+};
+
+Order ReadOrder(const std::string& line) {
+  constexpr std::size_t kDn = 4 + 32 + 1;
+  if (line.rfind("ask ", 0) != 0) return {std::nullopt, line};
+  const auto account = line.size() > kDn ? AccountId::Parse(line.substr(4, 32)) : std::nullopt;
+  if (!account) Give("no such order: " + line);
+  return {account, line.substr(kDn)};
+}
+
+// What a change must know before it may write.
+void AskFirst(LDAP* ldap, const AccountId& account) {
+  static const std::vector<std::string> state = [] {
+    std::vector<std::string> names = keyferry::server::ChangeAttributes();
+    names.insert(names.end(), {"objectClass", "replPropertyMetaData", "msDS-KeyVersionNumber"});
+    return names;
+  }();
   const std::string any = "(objectClass=*)";
+  const std::array<int, 2> asked{
+      Ask(ldap, keyferry::server::GuidDn(account), LDAP_SCOPE_BASE, any, state),
+      Ask(ldap, "", LDAP_SCOPE_BASE, any, {"currentTime"})};
+  for (const int each : asked) Read(ldap, each);
+}
+
+void Ldap(char** argv) {
+  std::vector<Order> orders;
+  for (std::string line; std::getline(std::cin, line);) orders.push_back(ReadOrder(line));
+  const auto connections = static_cast<std::size_t>(std::max(1, std::atoi(argv[4])));
+  const auto all = orders.size() * static_cast<std::size_t>(std::max(1, std::atoi(argv[5])));
+  std::vector<LDAP*> pool;
+  for (std::size_t i = 0; i < connections; ++i) pool.push_back(Connect(argv));
+  std::atomic<std::size_t> next{0};
+  std::vector<std::vector<double>> took(connections);
+  std::vector<std::thread> workers;
+  const unsigned salt = static_cast<unsigned>(::getpid());
+  const auto start = Clock::now();
+  for (std::size_t i = 0; i < connections; ++i) {
+    workers.emplace_back([&, i] {
+      for (std::size_t at; (at = next.fetch_add(1)) < all;) {
+        const auto began = Clock::now();
+        const Order& order = orders[at % orders.size()];
+        if (order.account) AskFirst(pool[i], *order.account);
+        Replace(pool[i], order.dn, salt * 1000 + static_cast<unsigned>(at));
+        took[i].push_back(MsSince(began));
+      }
+    });
+  }
+  for (auto& worker : workers) worker.join();
+  const double seconds = MsSince(start) / 1000;
+  std::vector<double> each;
+  for (const auto& some : took) each.insert(each.end(), some.begin(), some.end());
+  std::printf("%.2f %.3f\n", static_cast<double>(all) / seconds, Median(each));
+}
+
+void Alone(char** argv) {
+  LDAP* ldap = Connect(argv);
   unsigned number = static_cast<unsigned>(::getpid()) * 1000;
   for (std::string line; std::getline(std::cin, line);) {
-    if (line.rfind("write ", 0) == 0) {
-      const auto began = Clock::now();
-      Replace(ldap, line.substr(6), ++number);
-      std::printf("%.3f\n", MsSince(began));
-    } else {
-      const auto id = line.size() > 37 ? AccountId::Parse(line.substr(4, 32)) : std::nullopt;
-      if (line.rfind("ask ", 0) != 0 || !id) Give("no such order: " + line);
-      const auto began = Clock::now();
-      const std::array<int, 2> asked{
-          Ask(ldap, keyferry::server::GuidDn(*id), LDAP_SCOPE_BASE, any, state),
-          Ask(ldap, "", LDAP_SCOPE_BASE, any, {"currentTime"})};
-      for (const int each : asked) Read(ldap, each);
-      const double questions = MsSince(began);
-      Replace(ldap, line.substr(37), ++number);
-      std::printf("%.3f %.3f\n", questions, MsSince(began));
+    const bool write = line.rfind("write ", 0) == 0;
+    const Order order = ReadOrder(write ? line.substr(6) : line);
+    if (!write && !order.account) Give("no such order: " + line);
+    const auto began = Clock::now();
+    double questions = 0;
+    if (order.account) {
+      AskFirst(ldap, *order.account);
+      questions = MsSince(began);
     }
+    Replace(ldap, order.dn, ++number);
+    if (order.account) std::printf("%.3f ", questions);
+    std::printf("%.3f\n", MsSince(began));
     std::fflush(stdout);
   }
 }
