@@ -21,9 +21,6 @@ export async function poll(look, timeout, pause = 40) {
   }
 }
 
-/** Milliseconds for which the program's main thread was ready to run while other programs had the processors, as the kernel counts them. */
-const waitedForProcessor = (pid) => Number(fs.readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[1]) / 1e6;
-
 /** States of a change's jobs, one for each key of the employee. */
 export const jobs = (change) => (change.keys.length ? change.keys : [change]).map((key) => key.job_state);
 /** Every key that is still in use has it. */
@@ -90,7 +87,7 @@ export class Company extends withSecondPort(Stack) {
     } catch (error) {
       if (!failpoint) throw error;  // with a failpoint it may well die before it is ready
     }
-    if (!failpoint) this.restarts.push(Math.round(Date.now() - began - waitedForProcessor(service.pid)));
+    if (!failpoint) this.restarts.push(Date.now() - began);
   }
 
   /**
