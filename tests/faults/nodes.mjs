@@ -6,12 +6,16 @@ import { scanBeside } from '../../scripts/lib/demo/canary.mjs';
 import { freePort, must, run, Service } from '../../scripts/lib/demo/processes.mjs';
 import { ROOT, UIDS } from '../../scripts/lib/demo/stack.mjs';
 import { Company, poll } from './company.mjs';
+import { Witness } from './holders.mjs';
 import { atDeliveryOnTwo } from './nodes_at_delivery.mjs';
 import { restoreOfDump } from './nodes_restore.mjs';
 
 const SHARED = ['root.pub', 'issuer.key', 'issuer.cert', 'ca.pem', 'ca.key', 'audit.key', 'audit.pub'];
 // Where A dies in the middle of a change.
 const DEATHS = ['server.change.begun', 'server.change.set', 'server.confirm.before_commit', 'server.change.confirmed', 'server.events.before', 'server.events.told'];
+
+// What the database calls the two servers.
+const ROLES = ['keyferry', 'server_b'];
 
 class TwoServers extends Company {
   /** And the last that the database says. */
@@ -24,6 +28,9 @@ class TwoServers extends Company {
     this.database = this.path('pg');
     this.url = (await must(path.join(ROOT, 'scripts/pg'), ['start', this.database])).trim();
     await super.startServer();
+    this.witness = new Witness(this.database);
+    await this.witness.install();
+    await this.witness.sql('CREATE ROLE server_b LOGIN IN ROLE keyferry;');
     this.portB = await freePort();
     this.workstationPortB = await freePort();
     this.configB = this.path('server', 'b.toml');
@@ -44,7 +51,7 @@ class TwoServers extends Company {
     const text = fs.readFileSync(this.path('server', 'keyferry-server.toml'), 'utf8')
       .replace(this.path('server', 'state'), this.path('server', state))
       .replace(`:${this.port}"`, `:${this.portB}"`).replace(`:${this.workstationPort}"`, `:${this.workstationPortB}"`)
-      .replace('keyferry-server.log', `${state}.log`);
+      .replace('keyferry-server.log', `${state}.log`).replace('postgresql://keyferry@', 'postgresql://server_b@');
     this.secret(file, change(text), UIDS.server);
   }
 
@@ -76,6 +83,17 @@ class TwoServers extends Company {
     await super.whole();
   }
 
+  /** And I8. */
+  async check() {
+    await super.check();
+    await this.checkHolders();
+  }
+
+  async checkHolders() {
+    const problems = await this.witness.problems();
+    if (problems.length) throw new Error(`I8: ${problems.join('; ')}`);
+  }
+
   /** Does `work` with B in the place of A. */
   async atB(work) {
     this.api = this.apiB;
@@ -85,13 +103,14 @@ class TwoServers extends Company {
 
 const NOT_SETTLED = ['intent', 'held', 'attempt', 'unknown'];
 
-/** A comes to `failpoint` in the middle of a change; B settles it: {asked, settled, seconds}. */
-async function settledByB(company, failpoint) {
+/** A comes to `failpoint` in the middle of a change; B settles it: {asked, settled, seconds}. `meanwhile` is done first. */
+async function settledByB(company, failpoint, meanwhile = () => {}) {
   const before = new Set((await company.changes()).map((c) => c.id));
   await company.rearm('server', failpoint);
   const asked = company.post();
   const fresh = async () => (await company.changes().catch(() => [])).find((c) => !before.has(c.id));
   const began = Date.now();
+  await meanwhile();
   const settled = await company.atB(() => poll(async () => {
     const change = await fresh();
     return change && !NOT_SETTLED.includes(change.state) && change;
@@ -128,12 +147,24 @@ async function takeOver(company, failpoint) {
   return `${settled.state} after ${seconds} s`;
 }
 
+/** A stands still in the middle of a change and has its lease for some seconds more: B leaves the change alone. */
+async function leftAlone(company) {
+  const still = () => /^State:\s*T/m.test(fs.readFileSync(`/proc/${company.services.server.pid}/status`, 'utf8'));
+  if (!await poll(still, 30000)) throw new Error('A does not stand still');
+  const answer = await company.atB(() => company.post());
+  await company.checkHolders();
+  if (answer.status !== 409 || !/another change/i.test(answer.body.detail)) throw new Error(`while A has the change B answers ${answer.status}: ${answer.body.detail}`);
+}
+
 /** A only stands still there, for longer than its lease, and goes on when B has settled the change. */
 async function standStill(company, failpoint, afterwards) {
   const { server } = company.services;
   company.env = { ...company.env, KEYFERRY_FAILPOINT_STOP: '1' };
   try {
-    const { asked, settled, seconds } = await settledByB(company, failpoint);
+    const { takenOver } = await company.witness.summary();
+    const { asked, settled, seconds } = await settledByB(company, failpoint, () => leftAlone(company));
+    await company.checkHolders();
+    if ((await company.witness.summary()).takenOver === takenOver) throw new Error('B settled it, but the record does not show that it took it over');
     if (settled.state !== 'failed') throw new Error(`B found that the directory had it (${settled.state})`);
     const written = await company.directoryWrites();
     // Whoever asked has long since gone.
@@ -244,6 +275,12 @@ export async function twoServers(withCompany, test) {
       for (const name of SHARED) fs.copyFileSync(company.path('server', 'state-d', name), company.path('server', 'state-c', name));
       await refused(file, 'init', 'another Keyferry');
       await company.services.b.start();
+    });
+    await test('two servers: I8: no change was driven by two, no lease had by two; the checker sees each who would', async () => {
+      await company.checkHolders();
+      const { settled, takenOver } = await company.witness.summary();
+      const seen = await company.witness.seesForgeries(ROLES);
+      return `${ROLES.map((who, i) => `${settled[who] ?? 0} settled by ${'AB'[i]}`).join(', ')}, ${takenOver} steps after a lease had ended; ${seen}`;
     });
     await restoreOfDump(company, test);
     await test('two servers: I6: no released password in any file', async () => {

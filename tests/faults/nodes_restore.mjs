@@ -28,6 +28,7 @@ export async function restoreOfDump(company, test) {
     await company.change();  // the directory has it, the key does not: the restore loses it
     const writes = await company.directoryWrites();
     await stop();
+    await company.checkHolders();  // the restore takes the record back as well
     await must(path.join(ROOT, 'scripts/pg'), ['restore', company.database, dump]);
     const refused = await tool('run');
     assert(refused.code === 1 && /restore --in-place/.test(refused.text), `it says: ${refused.text}`);
