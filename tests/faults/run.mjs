@@ -2,10 +2,11 @@
 //   node tests/faults/run.mjs [--preset NAME] [--only TEXT]
 import { AsyncLocalStorage } from 'node:async_hooks';
 import fs from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { scanBeside } from '../../scripts/lib/demo/canary.mjs';
-import { must } from '../../scripts/lib/demo/processes.mjs';
+import { must, NotStarted, Service } from '../../scripts/lib/demo/processes.mjs';
 import { ROOT } from '../../scripts/lib/demo/stack.mjs';
 import { Company } from './company.mjs';
 import { atDelivery } from './at_delivery.mjs';
@@ -102,7 +103,32 @@ async function kills() {
   }
 }
 
+/** What cannot be started is no program that died at its failpoint. */
+async function notStarted() {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'keyferry-start-'));
+  const file = (name, mode) => { fs.copyFileSync('/bin/true', path.join(folder, name)); fs.chmodSync(path.join(folder, name), mode); return path.join(folder, name); };
+  const busy = file('busy', 0o755);
+  const writer = fs.openSync(busy, 'r+');
+  try {
+    const none = [['ENOENT', path.join(folder, 'nothing')], ['EACCES', file('plain', 0o644)], ['ETXTBSY', busy]];
+    for (const [cause, program] of none) {
+      const service = new Service('a program', '/bin/true', [], { log: path.join(folder, 'log'), ready: /^ready/m });
+      await service.start().catch(() => {});  // it has had a life before
+      service.program = program;
+      const rearmed = Company.prototype.rearm.call({ services: { service }, env: {}, restarts: [] }, 'service', 'some.failpoint');
+      const error = await rearmed.then(() => null, (thrown) => thrown);
+      if (!(error instanceof NotStarted) || !error.message.includes(cause)) throw new Error(`${cause}: it says: ${error?.message}`);
+      if (service.running) throw new Error(`${cause}: it is said to run`);
+    }
+    return none.map(([cause]) => cause).join(', ');
+  } finally {
+    fs.closeSync(writer);
+    fs.rmSync(folder, { recursive: true });
+  }
+}
+
 async function others() {
+  await test('a program that cannot be started is told at once, and has not died at a failpoint', notStarted);
   const release = path.join(ROOT, 'build/release/bin');
   if (fs.existsSync(path.join(release, 'keyferry-server'))) await test('release binaries contain no failpoint', () => releaseHasNone(release));
   if ('two servers on one database'.includes(options.only) || options.only.startsWith('two servers')) await twoServers(withCompany, test);

@@ -29,6 +29,9 @@ export async function must(program, args, options) {
   return stdout;
 }
 
+/** The system did not start a program at all: it is not there, may not be run, or is being written. */
+export class NotStarted extends Error {}
+
 /** A long-running program: started with start(), ended with stop() or kill(). Its output goes to a log file. */
 export class Service {
   constructor(name, program, args, { uid, gid = uid, env, log, ready }) {
@@ -36,18 +39,27 @@ export class Service {
     this.child = null;
   }
 
-  /** Starts it and waits until a line of its output (or of the log file) matches `ready`. */
+  /** Starts it and waits until a line of its output (or of the log file) matches `ready`. NotStarted where it cannot be started; then none runs. */
   async start(timeout = process.env.KEYFERRY_IN_GUEST ? 90000 : 20000) {
     const out = fs.openSync(this.log, 'a', 0o600);
-    const child = spawn(this.program, this.args, {
-      env: { ...process.env, ...this.env }, stdio: ['ignore', 'pipe', out], ...(this.uid ? { uid: this.uid, gid: this.gid } : {}),
-    });
+    this.child = null;
+    let child;
+    try {
+      child = spawn(this.program, this.args, {
+        env: { ...process.env, ...this.env }, stdio: ['ignore', 'pipe', out], ...(this.uid ? { uid: this.uid, gid: this.gid } : {}),
+      });
+      // Some causes are thrown, others told by an event.
+      await new Promise((resolve, reject) => { child.once('spawn', resolve).once('error', reject); });
+    } catch (error) {
+      fs.closeSync(out);
+      throw new NotStarted(`${this.name} could not be started: ${this.program}: ${error.message}`);
+    }
     this.child = child;
     this.exited = new Promise((resolve) => child.on('close', (code, signal) => { fs.closeSync(out); resolve({ code, signal }); }));
     await new Promise((resolve, reject) => {
       let text = '';
       const timer = setTimeout(() => reject(new Error(`${this.name} was not ready in ${timeout} ms; see ${this.log}`)), timeout);
-      child.on('error', (error) => { clearTimeout(timer); reject(error); });
+      child.on('error', (error) => { clearTimeout(timer); reject(error); });  // a signal that could not be sent
       this.exited.then(({ code, signal }) => {
         clearTimeout(timer);
         reject(new Error(`${this.name} ended at once (${signal ?? `exit ${code}`}); see ${this.log}: ${tail(this.log)}${text.slice(-500)}`));
