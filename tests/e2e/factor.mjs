@@ -1,6 +1,6 @@
 // Second factor, sessions and step-up in a real browser.
 import path from 'node:path';
-import { scan } from '../../scripts/lib/demo/canary.mjs';
+import { scanBeside } from '../../scripts/lib/demo/canary.mjs';
 import { clickThrough, openBrowser } from '../../scripts/lib/demo/browser.mjs';
 import { must } from '../../scripts/lib/demo/processes.mjs';
 import { byTwo } from './second_administrator.mjs';
@@ -193,7 +193,7 @@ export function factorTests({ stack, test, signIn, axe, picture, admin }) {
         await theirs.getByRole('heading', { name: 'Set up your second factor' }).waitFor();
       });
       const secrets = [secret, ...recovery, stack.authenticators.secrets[admin.login]];
-      const { files, hits } = scan(['server', 'daemon', 'agent', 'key', 'logs'].map((name) => stack.path(name)), secrets);
+      const { files, hits } = await scanBeside(['server', 'daemon', 'agent', 'key', 'logs'].map((name) => stack.path(name)), secrets);
       assert(files > 5 && hits.length === 0, hits.map((hit) => `${hit.index} as ${hit.encoding} in ${path.relative(stack.state, hit.file)}`).join('; '));
     }),
   ];
