@@ -154,8 +154,11 @@ PasswordStamp ReadOpenLdapStamp(const LdapEntry& entry, std::string_view own_dn)
   if (seconds == 0) return stamp;
   stamp.last_set = (seconds + kEpoch) * kTicks;
   stamp.written = seconds;
-  // Any other write since (a failed bind counts as one) hides who set the password.
-  if (ReadGeneralizedTime(entry.Get("modifytimestamp")) == seconds &&
+  // slapd takes one time when its overlay looks at a password and another one when it makes the
+  // write, so a second may begin in between. Any other write since (a failed bind counts as one)
+  // hides who set the password.
+  const std::int64_t made = ReadGeneralizedTime(entry.Get("modifytimestamp"));
+  if ((made == seconds || made == seconds + 1) &&
       ComparableDn(entry.Get("modifiersname")) == ComparableDn(own_dn)) {
     stamp.writer = PasswordStamp::Writer::kHere;
   }
