@@ -8,7 +8,9 @@
 namespace keyferry::server {
 
 ServerPool::ServerPool(std::string uri, const LdapConfig& config)
-    : endpoint_{std::move(uri), config.ca_file, config.kind, config.section}, config_(config) {}
+    : endpoint_{std::move(uri), config.ca_file, config.kind, config.section},
+      config_(config),
+      turns_(config.connections) {}
 
 ServerPool::Lease::Lease(ServerPool* pool, std::unique_ptr<LdapConnection> connection, bool kept,
                          Turn turn)
@@ -19,35 +21,17 @@ ServerPool::Lease::~Lease() {
   pool_->GiveBack(std::move(connection_), turn_);
 }
 
-void ServerPool::Leave(Turn turn) {
-  if (turn != Turn::kPage) --changing_;
-  freed_.notify_all();
-}
-
-bool ServerPool::MayTake(Turn turn) const {
-  const std::size_t for_changes = std::max<std::size_t>(config_.connections / 2, 1);
-  if (turn != Turn::kPage && changing_ >= for_changes) return false;
-  if (turn == Turn::kChange && waiting_writes_ != 0) return false;
-  return !idle_.empty() || open_ < config_.connections;
-}
-
 void ServerPool::GiveBack(std::unique_ptr<LdapConnection> connection, Turn turn) {
   if (connection != nullptr && connection->broken()) connection.reset();
   const std::lock_guard lock(mutex_);
-  if (connection != nullptr) {
-    idle_.push_back(std::move(connection));
-  } else {
-    --open_;
-  }
-  Leave(turn);
+  if (connection != nullptr) idle_.push_back(std::move(connection));
+  turns_.Leave(turn);
 }
 
 void ServerPool::DropIdle() {
   std::vector<std::unique_ptr<LdapConnection>> dropped;
   const std::lock_guard lock(mutex_);
   dropped.swap(idle_);
-  open_ -= dropped.size();
-  freed_.notify_all();
 }
 
 void ServerPool::Pause(const Error& error, std::chrono::milliseconds span) {
@@ -67,30 +51,27 @@ bool ServerPool::Paused() {
 }
 
 Result<ServerPool::Lease> ServerPool::Take(Deadline deadline, Turn turn) {
+  Turns::Place place(turn);
   std::unique_lock lock(mutex_);
-  if (turn == Turn::kWrite) ++waiting_writes_;
-  const bool free = freed_.wait_until(lock, deadline, [&] { return MayTake(turn); });
-  if (turn == Turn::kWrite && --waiting_writes_ == 0) freed_.notify_all();
-  if (!free) {
+  turns_.Join(&place);
+  if (!place.changed.wait_until(lock, deadline, [&] { return place.called; })) {
+    turns_.GiveUp(&place);
     return Fail(ErrorCode::kDeadline,
                 "The directory is busy: all connections to the " +
                     std::string(ServerNoun(endpoint_.kind)) +
                     " are in use. "
                     "Nothing was changed; try again in a moment.",
-                endpoint_.uri + ": " + std::to_string(open_) + " connections on loan");
+                endpoint_.uri + ": " + std::to_string(turns_.borrowed()) + " connections on loan");
   }
-  if (turn != Turn::kPage) ++changing_;
   while (!idle_.empty()) {
     std::unique_ptr<LdapConnection> connection = std::move(idle_.back());
     idle_.pop_back();
     if (connection->LooksAlive()) return Lease(this, std::move(connection), true, turn);
-    --open_;
   }
   if (std::chrono::steady_clock::now() < paused_until_) {
-    Leave(turn);
+    turns_.Leave(turn);
     return tl::unexpected<Error>(*pause_reason_);
   }
-  ++open_;
   lock.unlock();
   auto opened = OpenBound(deadline);
   lock.lock();
@@ -99,8 +80,7 @@ Result<ServerPool::Lease> ServerPool::Take(Deadline deadline, Turn turn) {
     paused_until_ = {};
     return Lease(this, std::move(*opened), false, turn);
   }
-  --open_;
-  Leave(turn);
+  turns_.Leave(turn);
   return tl::unexpected<Error>(opened.error());
 }
 

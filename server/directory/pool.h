@@ -1,7 +1,5 @@
 #pragma once
 
-#include <condition_variable>
-#include <cstddef>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -11,21 +9,12 @@
 #include "protocol/result.h"
 #include "server/directory/connection.h"
 #include "server/directory/ldap_config.h"
+#include "server/directory/turns.h"
 
 namespace keyferry::server {
 
-// What a connection is wanted for. Changes leave half of the connections, one at least, to the
-// pages: however many of them run, nobody who looks something up waits for one, and the controller,
-// which makes its writes one after the other, has few of them at a time to share itself between. A
-// change that has been checked goes before one that has not.
-enum class Turn {
-  kPage,    // somebody looks something up, or signs in
-  kChange,  // a change's reads
-  kWrite,   // its write
-};
-
 // The kept service binds of one domain controller. Thread-safe. At most `connections` are open at a
-// time; a caller waits for a free one until its deadline. The configuration outlives the pool.
+// time; a caller waits for its turn until its deadline. The configuration outlives the pool.
 class ServerPool {
  public:
   ServerPool(std::string uri, const LdapConfig& config);
@@ -64,19 +53,12 @@ class ServerPool {
   Result<std::unique_ptr<LdapConnection>> OpenBound(Deadline deadline);
   void Pause(const Error& error, std::chrono::milliseconds span);
   void GiveBack(std::unique_ptr<LdapConnection> connection, Turn turn);
-  // Whether it is this one's turn; holds mutex_.
-  bool MayTake(Turn turn) const;
-  // Of changes that gave up or gave back; holds mutex_.
-  void Leave(Turn turn);
 
   const LdapEndpoint endpoint_;
   const LdapConfig& config_;
   std::mutex mutex_;
-  std::condition_variable freed_;
+  Turns turns_;
   std::vector<std::unique_ptr<LdapConnection>> idle_;
-  std::size_t open_ = 0;      // idle and on loan
-  std::size_t changing_ = 0;  // on loan to changes
-  std::size_t waiting_writes_ = 0;
   Deadline paused_until_{};
   std::optional<Error> pause_reason_;
 };
