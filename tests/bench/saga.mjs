@@ -13,6 +13,7 @@ const KEYS = 64;
 const DAEMONS = 4;
 const TURNS = 100;
 const ROUND = 50;  // people who take turns
+const CROWDS = 8;
 const CONNECTIONS = 4;  // the server's default, `directory.connections`
 const bench = path.join(ROOT, 'build/release/bin/bench_saga');
 const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
@@ -232,19 +233,10 @@ sockets = [${sockets.map((socket) => `"${socket}"`).join(', ')}]
     return { messages: messages.length, syncs: syncs.filter((line) => changing.has(threadOf(line))).length, allSyncs: syncs.length };
   }
 
-  /** Seconds of processor time so far: of the server, and of the domain controller's processes. */
+  /** Seconds of processor time that the server took so far. */
   spent() {
-    const ticks = Number(execFileSync('getconf', ['CLK_TCK']));
-    let server = 0, directory = 0;
-    for (const pid of fs.readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
-      try {
-        const fields = fs.readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ');
-        const used = (Number(fields[11]) + Number(fields[12])) / ticks;
-        if (Number(pid) === this.services.server.pid) server += used;
-        if (fields[3] === this.dcSession) directory += used;
-      } catch { /* it has ended */ }
-    }
-    return { server, directory };
+    const fields = fs.readFileSync(`/proc/${this.services.server.pid}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ');
+    return (Number(fields[11]) + Number(fields[12])) / Number(execFileSync('getconf', ['CLK_TCK']));
   }
 }
 
@@ -283,10 +275,19 @@ async function single(firm) {
   console.log(`a change              ${(untilAnswer.messages / COUNT).toFixed(1)} messages to the directory, ${(untilAnswer.syncs / COUNT).toFixed(1)} syncs before the page says done (goal 2), ${(whole.allSyncs / COUNT).toFixed(1)} of all that the server does until the key has it`);
 }
 
+/** Ticks in which the first half of the processors, which the domain controller has (apart()), was idle, and all of them. */
+function idleTicks() {
+  const half = Math.floor(os.cpus().length / 2);
+  const rows = fs.readFileSync('/proc/stat', 'utf8').split('\n').map((line) => line.split(/\s+/)).filter(([name]) => /^cpu\d/.test(name) && Number(name.slice(3)) < half);
+  const sum = (fields) => fields.reduce((total, field) => total + Number(field), 0);
+  return { idle: sum(rows.map((row) => row[4])) + sum(rows.map((row) => row[5])), all: sum(rows.map((row) => sum(row.slice(1, 9)))) };
+}
+
 async function crowd(firm) {
-  const rates = { alone: [], together: [] };
+  const ours = [], together = [], bare = [], asking = [];  // changes a second, in each turn
+  const rest = { ours: [], bare: [] };  // parts of the time in which the domain controller had nothing to do
   // What the pages took while changes ran, and while the bare loop ran.
-  const ours = {}, besideBare = {};
+  const took = { ours: {}, bare: {} };
   let pages = null, refused = 0;
   const visitor = Object.assign(Object.create(Object.getPrototypeOf(firm.api)), firm.api, { agent: firm.agent() });
   for (const page of ['/', '/employees', '/keys', '/workstations', '/audit']) await visitor.request('GET', page);
@@ -296,48 +297,54 @@ async function crowd(firm) {
     const began = performance.now();
     const { status } = await visitor.request('GET', page, { headers: { Accept: 'text/html' } });
     if (into) (into[page] ??= []).push(performance.now() - began);
-    if (into === ours && status !== 200) refused += 1;
+    if (into === took.ours && status !== 200) refused += 1;
   };
   const visiting = setInterval(() => { visits.push(look(looks[visits.length % looks.length], pages)); }, 50);
-  let before;
-  const round = async (into) => {
-    const took = await firm.saveTogether(() => {
-      before = firm.spent();
-      pages = ours;
+  const resting = (before) => { const now = idleTicks(); return (now.idle - before.idle) / (now.all - before.all); };
+  const crowded = async (into) => {
+    let spent, ticks;
+    const time = await firm.saveTogether(() => {
+      [spent, ticks] = [firm.spent(), idleTicks()];
+      pages = took.ours;
     });
     pages = null;
-    into.push(KEYS / (took / 1000));
+    into.push(KEYS / (time / 1000));
+    const now = firm.spent();
+    return { server: now - spent, resting: resting(ticks) };
   };
-  // Once with the workstations' work on the same processors, once without, in turns with the bare loop.
-  const bare = [], asking = [];
-  let spent = { server: 0, directory: 0 }, bareSpent = 0;
-  for (let turn = 0; turn < 3; ++turn) {
+  let spent = 0;
+  const alone = async () => {  // without the workstations' work on the same processors
     firm.workstations('SIGSTOP');
-    await round(rates.alone);
-    const after = firm.spent();
+    const round = await crowded(ours);
     firm.workstations('SIGCONT');
-    spent = { server: spent.server + after.server - before.server, directory: spent.directory + after.directory - before.directory };
+    spent += round.server;
+    rest.ours.push(round.resting);
     await firm.delivered(firm.people);
-    await round(rates.together);
-    await firm.delivered(firm.people);
-    const idle = firm.spent();
-    pages = besideBare;
+  };
+  const without = async () => {
+    pages = took.bare;
+    const ticks = idleTicks();
     bare.push((await firm.bare(firm.people, CONNECTIONS, 1)).rate);
+    rest.bare.push(resting(ticks));
     pages = null;
-    bareSpent += firm.spent().directory - idle.directory;
-    pages = {};
     asking.push((await firm.bare(firm.people, CONNECTIONS, 1, true)).rate);
-    pages = null;
+  };
+  // In turns, each side first as often: the machine is not equally quick all the time.
+  for (let turn = 0; turn < CROWDS; ++turn) {
+    for (const side of turn % 2 ? [alone, without] : [without, alone]) await side();
+    await crowded(together);
+    await firm.delivered(firm.people);
   }
   clearInterval(visiting);
   await Promise.all(visits);
-  const each = (seconds) => ms(seconds * 1000 / (3 * KEYS)), all = Object.values(ours).flat();
-  const worst = (took) => Object.entries(took).map(([page, times]) => `${page} ${ms(high(times, 0.99))}`).join(', ');
-  console.log(`64 at once            ${median(rates.alone).toFixed(1)} changes a second (${median(rates.together).toFixed(1)} with the workstations and keys on the same machine); the bare loop with ${CONNECTIONS} connections ${median(bare).toFixed(1)}`);
-  console.log(`ratio                 ${(median(rates.alone) / median(bare)).toFixed(2)} of the bare loop's rate (goal 0.95), ${(median(rates.alone) / median(asking)).toFixed(2)} of the one that asks first what must be known (${median(asking).toFixed(1)})`);
-  console.log(`processor a change    ${each(spent.directory)} of the domain controller, ${each(spent.server)} of the server with the pages; bare: ${each(bareSpent)} of the domain controller`);
-  console.log(`pages meanwhile       ${ms(median(all))} at the median, ${ms(high(all, 0.99))} at the 99th of 100 (goal 50 ms), ${all.length} of them, ${refused} not answered: ${worst(ours)}`);
-  console.log(`beside the bare loop  ${worst(besideBare)}`);
+  const all = Object.values(took.ours).flat(), percent = (part) => `${(100 * part).toFixed(1)} %`;
+  const worst = (of) => Object.entries(of).map(([page, times]) => `${page} ${ms(high(times, 0.99))}`).join(', ');
+  const ratio = (of) => ours.map((rate, turn) => rate / of[turn]);
+  console.log(`64 at once            ${median(ours).toFixed(1)} changes a second at the median of ${CROWDS} (${median(together).toFixed(1)} with the workstations and keys on the same machine); the bare loop with ${CONNECTIONS} connections ${median(bare).toFixed(1)}`);
+  console.log(`ratio                 ${median(ratio(bare)).toFixed(2)} of the bare loop's rate (goal 0.95; ${Math.min(...ratio(bare)).toFixed(2)} to ${Math.max(...ratio(bare)).toFixed(2)} in single turns), ${median(ratio(asking)).toFixed(2)} of the one that asks first what must be known (${median(asking).toFixed(1)})`);
+  console.log(`domain controller     had nothing to do in ${percent(median(rest.ours))} of the time, in the bare loop in ${percent(median(rest.bare))}; the server with the pages took ${ms(spent * 1000 / (CROWDS * KEYS))} of processor a change`);
+  console.log(`pages meanwhile       ${ms(median(all))} at the median, ${ms(high(all, 0.99))} at the 99th of 100 (goal 50 ms), ${all.length} of them, ${refused} not answered: ${worst(took.ours)}`);
+  console.log(`beside the bare loop  ${worst(took.bare)}`);
 }
 
 async function queue() {
