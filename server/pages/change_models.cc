@@ -178,10 +178,21 @@ std::optional<Data> UnconfirmedBadge(const Catalog& catalog, ChangeState state, 
   return std::nullopt;
 }
 
+namespace {
+
+bool IsGivenUp(const ChangeView& change) {
+  return change.state == ChangeState::kFailed || change.state == ChangeState::kSuperseded;
+}
+
+}  // namespace
+
 Data ChangeBadge(const Catalog& catalog, const ChangeView& change) {
   if (IsWaiting(change) && change.state != ChangeState::kIntent) {
     return Badge("info", "key",
                  catalog.Text(change.prepared != 0 ? "state.prepared" : "state.preparing"));
+  }
+  if (change.incident && IsGivenUp(change)) {
+    return Badge("bad", "alert", catalog.Text("state.password_unknown"));
   }
   if (auto badge = UnconfirmedBadge(catalog, change.state, change.mode)) return *std::move(badge);
   const Count count = CountKeys(change.keys);
@@ -367,8 +378,10 @@ Data Notices(const Catalog& catalog, const ChangeView* newest, const std::vector
   }
   if (newest == nullptr) return notices;
   if (newest->incident) {
+    // Its error says what happened; that nothing did may not be said beside it.
     notices << Notice("bad", "alert", catalog.Text("employee.incident"),
-                      {catalog.Text("employee.incident_what")});
+                      {IsGivenUp(*newest) ? catalog.Say(newest->error) : std::string(),
+                       catalog.Text("employee.incident_what")});
   }
   const Count count = CountKeys(newest->keys);
   bool refused = false;
@@ -389,12 +402,11 @@ Data Notices(const Catalog& catalog, const ChangeView* newest, const std::vector
   } else if (newest->state == ChangeState::kUnknown || newest->state == ChangeState::kAttempt) {
     notices << Notice("warn", "clock", catalog.Text("employee.checking"),
                       {catalog.Text("employee.checking_what")});
-  } else if (newest->state == ChangeState::kFailed) {
+  } else if (newest->state == ChangeState::kFailed && !newest->incident) {
+    const bool both = newest->mode == ChangeMode::kAtDelivery;
     notices << Notice("bad", "alert", catalog.Text("employee.failed"),
-                      {catalog.Say(newest->error), newest->incident ? std::string()
-                                                   : newest->mode == ChangeMode::kAtDelivery
-                                                       ? catalog.Text("employee.failed_both")
-                                                       : catalog.Text("employee.failed_what")});
+                      {catalog.Say(newest->error),
+                       catalog.Text(both ? "employee.failed_both" : "employee.failed_what")});
   } else if (IsAhead(*newest)) {
     notices << AheadNotice(catalog, *newest, keys);
   } else if (newest->ad_set != 0 && count.has == 0 &&

@@ -8,6 +8,7 @@ import { ROOT, UIDS } from '../../scripts/lib/demo/stack.mjs';
 import { Company, poll } from './company.mjs';
 import { Witness } from './holders.mjs';
 import { atDeliveryOnTwo } from './nodes_at_delivery.mjs';
+import { lateWriteIsSeen } from './nodes_notice.mjs';
 import { restoreOfDump } from './nodes_restore.mjs';
 
 const SHARED = ['root.pub', 'issuer.key', 'issuer.cert', 'ca.pem', 'ca.key', 'audit.key', 'audit.pub'];
@@ -231,6 +232,7 @@ export async function twoServers(withCompany, test) {
         if (!told) throw new Error('nobody is told');
         if (!told.error.includes('already been given up')) throw new Error(`the page says: ${told.error}`);
         if (await company.directoryWrites() > written + 1) throw new Error('it wrote twice');
+        await lateWriteIsSeen(company);
       });
     });
     await atDeliveryOnTwo(company, test);

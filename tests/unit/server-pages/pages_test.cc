@@ -236,6 +236,14 @@ TEST_CASE("the employee page tells the road of the newest password") {
     page = show(1);
     CHECK(Contains(page, "Nobody may know this person&apos;s password"));
     CHECK_FALSE(Contains(page, "keep the old password"));
+    // Neither is it said beside it that nothing happened.
+    CHECK(Contains(page, "It is too new."));
+    CHECK(Contains(page, "Password not known"));
+    CHECK_FALSE(Contains(page, "The last change did not happen"));
+    change.state = ChangeState::kSuperseded;
+    page = show(1);
+    CHECK(Contains(page, "Password not known"));
+    CHECK(Contains(page, "It is too new."));
   }
   SECTION("a key alarm is said above everything") {
     CHECK(Contains(show(7), "The key&apos;s counter went back"));
