@@ -24,6 +24,10 @@ class Backend {
   virtual void Begin(soci::session& writer) = 0;
   // Throws unless what the transaction did is durable.
   virtual void Commit(soci::session& writer) = 0;
+  // After a commit: whether its log should be moved into the database, and does so. Who commits
+  // does not wait for that. What fails is tried again with the next one; nothing is lost by it.
+  virtual bool WantsCheckpoint(soci::session&) const { return false; }
+  virtual void Checkpoint(soci::session&) {}
   // Whether `session` is of no use after `error` and another must be opened in its place. What was
   // not committed on it is undone.
   virtual bool Lost(soci::session& session, const std::exception& error) const = 0;

@@ -21,6 +21,11 @@ namespace {
 // Primary result codes of SQLite (they are macros, which its namespaced header does keep).
 constexpr int kPrimaryMask = 0xFF;
 
+// Of the log: with so many a checkpoint is worth its syncs; with so many whoever commits writes it,
+// because nobody else came to do it.
+constexpr int kCheckpointPages = 1000;
+constexpr int kMostPages = 4000;
+
 class SqliteBackend final : public Backend {
  public:
   // Without a lock: only to read, and another process may be writing.
@@ -44,6 +49,7 @@ class SqliteBackend final : public Backend {
     sql << "PRAGMA foreign_keys = ON";
     int overwrite = 0;
     sql << "PRAGMA secure_delete = ON", soci::into(overwrite);
+    CheckpointByHand(sql, kMostPages);
     return session;
   }
 
@@ -58,6 +64,10 @@ class SqliteBackend final : public Backend {
 
   void Begin(soci::session& writer) override { writer << "BEGIN IMMEDIATE"; }
   void Commit(soci::session& writer) override { writer << "COMMIT"; }
+  bool WantsCheckpoint(soci::session& writer) const override {
+    return LogPages(writer) >= kCheckpointPages;
+  }
+  void Checkpoint(soci::session& writer) override { WriteCheckpoint(writer); }
   bool Lost(soci::session&, const std::exception&) const override { return false; }
   std::optional<bool> Stored(soci::session&) override { return std::nullopt; }
   const char* Now() const override {

@@ -1,5 +1,6 @@
 #include "server/storage/database.h"
 
+#include <system_error>
 #include <thread>
 
 #include "server/storage/rows.h"
@@ -92,7 +93,26 @@ Result<void> Database::Commit() {
     if (auto known = AskFate(std::move(failure.value())); !known) return known;
   }
   ++transactions_;
+  WakeKeeper();
   return {};
+}
+
+void Database::WakeKeeper() {
+  if (!backend_->WantsCheckpoint(*writer_)) return;
+  wants_checkpoint_ = true;
+  checkpoint_due_.notify_one();
+  if (keeper_.joinable()) return;
+  try {
+    keeper_ = std::jthread([this](const std::stop_token& stop) {
+      std::unique_lock lock(writer_mutex_);
+      while (checkpoint_due_.wait(lock, stop, [this] { return wants_checkpoint_; })) {
+        wants_checkpoint_ = false;
+        if (writer_ != nullptr && !failed_) backend_->Checkpoint(*writer_);
+      }
+    });
+  } catch (const std::system_error&) {
+    // No thread now: tried again after the next commit.
+  }
 }
 
 Result<void> Database::AskFate(Error lost) {

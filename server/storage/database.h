@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -26,7 +27,8 @@ struct Transaction {
 };
 
 // One writing connection behind a mutex, a few reading ones. Exceptions of SOCI end here. A
-// connection that is lost is opened anew by the next call that needs it.
+// connection that is lost is opened anew by the next call that needs it. A thread of its own moves
+// the log of what was committed into the database.
 class Database {
  public:
   explicit Database(std::unique_ptr<Backend> backend) : backend_(std::move(backend)) {}
@@ -120,6 +122,8 @@ class Database {
   Result<void> Begin();
   Result<void> Commit();
   Result<void> AskFate(Error lost);  // of a commit whose answer never came
+  // Has keeper_ write a checkpoint when that is due.
+  void WakeKeeper();
   void Rollback();
 
   std::unique_ptr<Backend> backend_;
@@ -133,6 +137,9 @@ class Database {
   std::mutex reopen_mutex_;
   std::chrono::steady_clock::time_point reopen_after_{};
   Error reopen_error_;
+  std::condition_variable_any checkpoint_due_;  // with writer_mutex_
+  bool wants_checkpoint_ = false;
+  std::jthread keeper_;  // writes checkpoints, from the first one on
 };
 
 }  // namespace keyferry::server

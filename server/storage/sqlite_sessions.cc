@@ -39,6 +39,11 @@ class KeepingSession final : public soci::details::session_backend {
 
   soci::sqlite3_session_backend& session() { return *session_; }
 
+  struct Log {
+    int pages = 0, most = 0;
+  };
+  Log& log() { return log_; }
+
   // nullptr: there is none, or it is in use.
   Compiled* Take(const std::string& sql) {
     const auto found = kept_.find(sql);
@@ -83,6 +88,7 @@ class KeepingSession final : public soci::details::session_backend {
  private:
   std::unique_ptr<soci::sqlite3_session_backend> session_;
   std::unordered_map<std::string, Compiled*> kept_;
+  Log log_;
 };
 
 class KeptStatement final : public soci::details::statement_backend {
@@ -153,6 +159,10 @@ struct Factory final : soci::backend_factory {
   }
 };
 
+KeepingSession& Own(soci::session& session) {
+  return *static_cast<KeepingSession*>(session.get_backend());
+}
+
 }  // namespace
 
 const soci::backend_factory& SqliteSessions() {
@@ -161,8 +171,30 @@ const soci::backend_factory& SqliteSessions() {
 }
 
 void LeaveCheckpoints(soci::session& session) {
-  auto& own = static_cast<KeepingSession*>(session.get_backend())->session();
-  sqlite_api::sqlite3_db_config(own.conn_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  sqlite_api::sqlite3_db_config(Own(session).session().conn_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1,
+                                nullptr);
+}
+
+void CheckpointByHand(soci::session& session, int most) {
+  KeepingSession& own = Own(session);
+  own.log().most = most;
+  const auto committed = [](void* log, sqlite_api::sqlite3* database, const char* name, int pages) {
+    auto& its = *static_cast<KeepingSession::Log*>(log);
+    its.pages = pages;
+    if (pages >= its.most) {
+      sqlite_api::sqlite3_wal_checkpoint_v2(database, name, SQLITE_CHECKPOINT_PASSIVE, nullptr,
+                                            nullptr);
+    }
+    return SQLITE_OK;  // the commit is one, whatever became of the checkpoint
+  };
+  sqlite_api::sqlite3_wal_hook(own.session().conn_, committed, &own.log());
+}
+
+int LogPages(soci::session& session) { return Own(session).log().pages; }
+
+void WriteCheckpoint(soci::session& session) {
+  sqlite_api::sqlite3_wal_checkpoint_v2(Own(session).session().conn_, nullptr,
+                                        SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
 }
 
 }  // namespace keyferry::server

@@ -12,4 +12,13 @@ const soci::backend_factory& SqliteSessions();
 // Of these sessions: one that writes no checkpoint when it closes.
 void LeaveCheckpoints(soci::session& session);
 
+// Of these sessions: one whose commits write a checkpoint by themselves only when the log has
+// `most` pages; who uses it does so earlier.
+void CheckpointByHand(soci::session& session, int most);
+// Pages in the log after the last commit of such a session.
+int LogPages(soci::session& session);
+// Moves what no reader needs any more into the database, and syncs it. Failures are left to the
+// next one.
+void WriteCheckpoint(soci::session& session);
+
 }  // namespace keyferry::server

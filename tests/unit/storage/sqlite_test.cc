@@ -10,9 +10,13 @@
 
 #include <catch2/catch.hpp>
 #include <fstream>
+#include <future>
+#include <thread>
 
 #include "server/core/audit_verify.h"
 #include "server/core/services.h"
+#include "server/storage/backend_sqlite.h"
+#include "server/storage/database.h"
 #include "server/storage/sqlite_store.h"
 #include "test_database.h"
 #include "tests/unit/storage/audit_line.h"
@@ -38,7 +42,83 @@ std::string TextOf(const std::filesystem::path& file, const std::string& sql) {
   return text;
 }
 
+// SQLite, but one can see who writes checkpoints, and forget to ask for them.
+class WatchedBackend final : public Backend {
+ public:
+  WatchedBackend(const std::filesystem::path& file, bool asks)
+      : own_(MakeSqliteBackend(file).value()), asks_(asks) {}
+  std::unique_ptr<soci::session> OpenWriter() override { return own_->OpenWriter(); }
+  std::unique_ptr<soci::session> OpenReader() override { return own_->OpenReader(); }
+  void Begin(soci::session& writer) override { own_->Begin(writer); }
+  void Commit(soci::session& writer) override { own_->Commit(writer); }
+  bool WantsCheckpoint(soci::session& writer) const override {
+    return asks_ && own_->WantsCheckpoint(writer);
+  }
+  void Checkpoint(soci::session& writer) override {
+    own_->Checkpoint(writer);
+    if (!std::exchange(seen_, true)) writer_of_it.set_value(std::this_thread::get_id());
+  }
+  bool Lost(soci::session& session, const std::exception& error) const override {
+    return own_->Lost(session, error);
+  }
+  std::optional<bool> Stored(soci::session& fresh) override { return own_->Stored(fresh); }
+  const char* Now() const override { return own_->Now(); }
+  const char* GrowingId() const override { return own_->GrowingId(); }
+  Error Translate(const std::exception& error, bool& fatal) const override {
+    return own_->Translate(error, fatal);
+  }
+
+  std::promise<std::thread::id> writer_of_it;
+
+ private:
+  std::unique_ptr<Backend> own_;
+  const bool asks_;
+  bool seen_ = false;
+};
+
+// Writes some `pages` of the file in transactions of ten or so.
+void WritePages(Database& database, int pages) {
+  const std::string filling(40'000, 'x');
+  for (int i = 0; i < pages; i += 10) {
+    REQUIRE(database.Write([&](Transaction& t) -> Result<void> {
+      t.sql << "INSERT INTO filled (text) VALUES (:text)", soci::use(filling);
+      return {};
+    }));
+  }
+}
+
+Result<void> OpenFilled(Database& database) {
+  if (auto opened = database.Open([]() -> Result<void> { return {}; }); !opened) return opened;
+  return database.Write([](Transaction& t) -> Result<void> {
+    t.sql << "CREATE TABLE filled (text TEXT)";
+    return {};
+  });
+}
+
 }  // namespace
+
+TEST_CASE("a checkpoint is written by a thread of its own, not by who commits") {
+  TempFolder folder;
+  auto watched = std::make_unique<WatchedBackend>(FileIn(folder), true);
+  auto told = watched->writer_of_it.get_future();
+  Database database(std::move(watched));
+  REQUIRE(OpenFilled(database));
+  WritePages(database, 900);
+  CHECK(std::filesystem::file_size(FileIn(folder)) < 400'000);
+  WritePages(database, 200);
+  CHECK(told.get() != std::this_thread::get_id());
+  CHECK(std::filesystem::file_size(FileIn(folder)) > 3'000'000);
+}
+
+TEST_CASE("a log that nobody moves is moved by who commits before it grows without end") {
+  TempFolder folder;
+  Database database(std::make_unique<WatchedBackend>(FileIn(folder), false));
+  REQUIRE(OpenFilled(database));
+  WritePages(database, 2500);
+  CHECK(std::filesystem::file_size(FileIn(folder)) < 400'000);
+  WritePages(database, 2000);
+  CHECK(std::filesystem::file_size(FileIn(folder)) > 12'000'000);
+}
 
 TEST_CASE("a store is opened again with all that it held") {
   TempFolder folder;
