@@ -21,10 +21,14 @@ struct TempFolder {
 };
 
 // A database of a test's own: a SQLite file or, where KEYFERRY_TEST_POSTGRESQL holds a URL
-// (`scripts/pg run`), a schema over there.
+// (`scripts/pg run`), a database over there.
 class TestDatabase {
  public:
-  TestDatabase();
+  enum class Content {
+    kSchema,  // as a server leaves it that was started once
+    kNone,    // as whoever installs it makes it: the first Open migrates it
+  };
+  explicit TestDatabase(Content content = Content::kSchema);
   ~TestDatabase();
   TestDatabase(const TestDatabase&) = delete;
   TestDatabase& operator=(const TestDatabase&) = delete;
@@ -48,7 +52,7 @@ class TestDatabase {
 
  private:
   TempFolder folder_;
-  std::string schema_, url_;
+  std::string name_, url_;
 };
 
 }  // namespace keyferry::server::testing
