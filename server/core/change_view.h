@@ -45,9 +45,9 @@ inline ChangeView ViewOf(const ChangeRow& row) {
   view.created = change.created;
   view.ad_set = change.confirmed;
   view.server = change.server;
-  const bool over = change.state == ChangeState::kConfirmed || change.state == ChangeState::kDone;
-  view.incident = (change.doubt && !over) || (change.state == ChangeState::kSuperseded &&
-                                              change.error_code == ErrorCode::kOutcomeUnknown);
+  // Confirmed, and in doubt: an older change may have written after it.
+  view.incident = change.doubt || (change.state == ChangeState::kSuperseded &&
+                                   change.error_code == ErrorCode::kOutcomeUnknown);
   view.prepared = change.prepared;
   view.expires = change.expires;
   view.device = change.device;

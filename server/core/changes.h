@@ -90,7 +90,8 @@ struct ChangeView {
   ChangeState state = ChangeState::kIntent;
   std::string error;  // a sentence; set for kFailed and kUnknown
   // The directory may have a password that is on no key and that nobody knows: left by a change of
-  // unknown outcome, and no later one has succeeded. Only a new password mends it.
+  // unknown outcome or one that wrote late, and no later one has succeeded. Only a new password
+  // mends it.
   bool incident = false;
   std::string actor_login;
   std::string reason;

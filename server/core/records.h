@@ -62,7 +62,8 @@ struct ChangeRecord {
   std::int64_t prepared = 0;  // at delivery: receipt of the HOLD
   std::int64_t expires = 0;   // at delivery: given up then if the key was not seen
   // A change before this one may have reached the directory, and its password is lost. Set by the
-  // store when the change begins, taken back when it is confirmed.
+  // store when the change begins, taken back when it is confirmed. Set later, that one may have
+  // written last (ChangeStore::MarkDoubt): only another change takes it away.
   bool doubt = false;
   std::string holder;  // at delivery, kHeld: which process has the password in its memory
   // The key that leads, and its job; the person's other keys have jobs of their own. At delivery it

@@ -120,7 +120,8 @@ class ChangeStore {
   virtual Result<ChangeRow> MarkUnknown(const ChangeId& id, std::string_view error,
                                         const PasswordStamp& since, const AuditEntry& audit) = 0;
   // kFailed, kSuperseded: the directory has taken its password after all, and no key gets it.
-  // `error` takes the place of the reason, and the change is in doubt. kConflict in another state.
+  // `error` takes the place of the reason, and the change is in doubt; so is the account's newest
+  // one, whatever its state, which may have written before. kConflict in another state.
   virtual Result<ChangeRow> MarkDoubt(const ChangeId& id, std::string_view error,
                                       const AuditEntry& audit) = 0;
 

@@ -157,12 +157,13 @@ tl::unexpected<Error> NoRow() {
   return Fail(ErrorCode::kInternal, "The change is gone from the database.");
 }
 
-// Whether the account's newest change may have left a password in the directory that nobody has.
+// Whether the directory may have a password that nobody has, left by the account's newest change or
+// by an older one that wrote after it.
 bool InDoubt(soci::session& sql, const AccountId& account) {
   return SelectNumber(sql,
-                      "SELECT CASE WHEN state IN ('failed', 'superseded') AND (doubt <> 0 OR "
-                      "(state = 'superseded' AND error_code = 'unknown')) THEN 1 ELSE 0 "
-                      "END FROM changes WHERE account_id = :account ORDER BY number DESC LIMIT 1",
+                      "SELECT CASE WHEN doubt <> 0 OR (state = 'superseded' AND error_code = "
+                      "'unknown') THEN 1 ELSE 0 END FROM changes WHERE account_id = :account ORDER "
+                      "BY number DESC LIMIT 1",
                       account.Hex()) != 0;
 }
 
@@ -317,14 +318,14 @@ Result<ChangeStore::Confirmed> SqlStore::ConfirmChange(
   return database_.Write([&](Transaction& t) -> Result<Confirmed> {
     const long long now = time;
     const std::string change = id.Hex();
-    if (Execute(
-            t.sql,
-            std::string(
-                "UPDATE changes SET state = 'confirmed', confirmed = :now, error = '', doubt = 0 "
-                "WHERE change_id = :id AND account_id = :account AND state IN ('attempt', "
-                "'unknown') AND ") +
-                Mine("changes"),
-            now, change, account.Hex(), node_) == 0) {
+    if (Execute(t.sql,
+                std::string(
+                    "UPDATE changes SET state = 'confirmed', confirmed = :now, error = '', doubt = "
+                    "CASE doubt WHEN 1 THEN 0 ELSE doubt END WHERE change_id = :id AND account_id "
+                    "= :account AND state IN ('attempt', "
+                    "'unknown') AND ") +
+                    Mine("changes"),
+                now, change, account.Hex(), node_) == 0) {
       return AlreadySettled();
     }
     Confirmed confirmed;
@@ -414,6 +415,12 @@ Result<ChangeRow> SqlStore::MarkDoubt(const ChangeId& id, std::string_view error
                 std::string(error), id.Hex()) == 0) {
       return AlreadySettled();
     }
+    // A newer change is no remedy where its own write may have come first.
+    Execute(t.sql,
+            "UPDATE changes SET doubt = CASE WHEN state IN ('intent', 'held') THEN 1 ELSE 2 END "
+            "WHERE change_id <> :id AND number = (SELECT MAX(n.number) FROM changes n WHERE "
+            "n.account_id = (SELECT o.account_id FROM changes o WHERE o.change_id = :same))",
+            id.Hex(), id.Hex());
     AppendChained(t.sql, audit);
     auto row = ChangeById(t.sql, id);
     if (!row) return NoRow();

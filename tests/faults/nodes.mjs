@@ -158,7 +158,7 @@ async function leftAlone(company) {
 }
 
 /** A only stands still there, for longer than its lease, and goes on when B has settled the change. */
-async function standStill(company, failpoint, afterwards) {
+async function standStill(company, failpoint, afterwards, newer = () => {}) {
   const { server } = company.services;
   company.env = { ...company.env, KEYFERRY_FAILPOINT_STOP: '1' };
   try {
@@ -167,6 +167,7 @@ async function standStill(company, failpoint, afterwards) {
     await company.checkHolders();
     if ((await company.witness.summary()).takenOver === takenOver) throw new Error('B settled it, but the record does not show that it took it over');
     if (settled.state !== 'failed') throw new Error(`B found that the directory had it (${settled.state})`);
+    await company.atB(newer);
     const written = await company.directoryWrites();
     // Whoever asked has long since gone.
     const answer = await asked;
@@ -234,6 +235,15 @@ export async function twoServers(withCompany, test) {
         if (await company.directoryWrites() > written + 1) throw new Error('it wrote twice');
         await lateWriteIsSeen(company);
       });
+    });
+    await testOfA('two servers: A stands still after its last look at the lease, B settles the change and sets a newer one: what A then writes is told at the top of the page', () => {
+      return standStill(company, 'server.directory.before_send', async () => {
+        const told = await company.atB(() => poll(async () => (await company.changes())[0].incident, 10000));
+        const [newest, older] = await company.atB(() => company.changes());
+        if (!told) throw new Error(`the newest change is ${newest.state} and of no incident; the one before it says: ${older.error}`);
+        await company.change();
+        if ((await company.changes())[0].incident) throw new Error('a change after it does not mend it');
+      }, () => company.change().then(() => company.quiet()));
     });
     await atDeliveryOnTwo(company, test);
     await test('two servers: B, with the workstation, is killed; what A queued meanwhile comes when it is back', async () => {

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "company.h"
+#include "server/core/change_view.h"
 #include "server/core/services.h"
 #include "tests/unit/storage/audit_line.h"
 
@@ -262,5 +263,28 @@ TEST_CASE("two changes can never be open for one account, whoever inserts") {
   CHECK(doubted->change.state == ChangeState::kFailed);
   CHECK(doubted->change.error == "Taken after all.");
   CHECK(doubted->change.doubt);
-  CHECK(begin("request-0004", row.next_seq + 2).row.change.doubt);
+  const auto fourth = begin("request-0004", row.next_seq + 2);
+  REQUIRE(fourth.claim == Claim::kBegun);
+  CHECK(fourth.row.change.doubt);
+  const auto confirmed = [&](const ChangeStore::Begun& of) {
+    const ChangeRecord& change = of.row.change;
+    const auto done = c.store->ConfirmChange(change.id, change.account, nullptr, 5,
+                                             [](const DeviceId&) { return false; }, {});
+    REQUIRE(done);
+    return done->row;
+  };
+  SECTION("a newer change takes the doubt away") {
+    CHECK_FALSE(ViewOf(confirmed(fourth)).incident);
+    // Unless the older one wrote after it.
+    REQUIRE(c.store->MarkDoubt(last, "Taken after all.", {}));
+    CHECK(ViewOf(**c.store->FindChange(fourth.row.change.id)).incident);
+  }
+  SECTION("not one that may have written before the older one did") {
+    REQUIRE(c.store->MarkDoubt(last, "Taken after all.", {}));
+    CHECK(ViewOf(confirmed(fourth)).incident);
+  }
+  const auto fifth = begin("request-0005", row.next_seq + 3);
+  REQUIRE(fifth.claim == Claim::kBegun);
+  CHECK(fifth.row.change.doubt);
+  CHECK_FALSE(ViewOf(confirmed(fifth)).incident);
 }
