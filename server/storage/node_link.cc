@@ -28,6 +28,7 @@ constexpr std::int64_t kBeat = 2'000;
 constexpr std::int64_t kMargin = 2'000;  // the lease is given up here before it ends there
 constexpr std::int64_t kSweep = 5'000;
 constexpr std::int64_t kSweepBack = 120'000;
+constexpr std::size_t kSweepPage = 2'000;  // keys
 constexpr std::int64_t kKeepEvents = 60'000;
 constexpr std::int64_t kRetry = 250;
 constexpr std::size_t kMaxQueue = 10'000;
@@ -429,15 +430,29 @@ class PostgresNodeLink final : public NodeLink, private EventBus {
   }
 
   // `back`: how old the jobs may be, ms; 0 = of any age.
+  // Looks for ready jobs that were queued in the last `back` ms, 0 = all of them: a page now, the
+  // others between beats.
   void Sweep(long long back) {
+    if (sweeping_ && sweep_back_ == 0) back = 0;  // from the beginning, but still all
+    sweeping_ = true;
+    sweep_back_ = back;
+    sweep_after_.clear();
+    SweepPage();
+  }
+
+  void SweepPage() {
     swept_ = BootMillis();
     const auto devices = Select<DeviceColumns>(
         *session_,
         std::string("SELECT DISTINCT device_id FROM jobs WHERE state = 'ready' AND (:back = 0 OR "
                     "queued > ") +
-            backend_->Now() + " - :same) LIMIT 10000",
-        back, back);
-    if (!devices.empty()) calls_.offer(devices);
+            backend_->Now() + " - :same) AND device_id > :after ORDER BY device_id LIMIT " +
+            std::to_string(kSweepPage),
+        sweep_back_, sweep_back_, sweep_after_);
+    sweeping_ = devices.size() == kSweepPage;
+    if (devices.empty()) return;
+    sweep_after_ = devices.back().Hex();
+    calls_.offer(devices);
   }
 
   void Run() {
@@ -462,8 +477,13 @@ class PostgresNodeLink final : public NodeLink, private EventBus {
         if ((notified || now - beat_ >= kBeat) && Beat()) TellAgain();
         Flush();
         Receive();
-        if (now - swept_ >= kSweep) Sweep(kSweepBack);
-        const bool heard = Wait(std::max<std::int64_t>(0, kBeat - (BootMillis() - beat_)));
+        if (sweeping_) {
+          SweepPage();
+        } else if (now - swept_ >= kSweep) {
+          Sweep(kSweepBack);
+        }
+        const std::int64_t rest = sweeping_ ? 0 : kBeat - (BootMillis() - beat_);
+        const bool heard = Wait(std::max<std::int64_t>(0, rest));
         notified = heard && alone_;
       } catch (const std::exception& error) {
         const Error failure = Failure(error).value();
@@ -535,6 +555,10 @@ class PostgresNodeLink final : public NodeLink, private EventBus {
   std::string schema_;
   long long last_ = 0;
   std::int64_t beat_ = 0, received_ = 0, swept_ = 0, pruned_ = 0;
+  // A sweep that is under way: how far it is.
+  bool sweeping_ = false;
+  long long sweep_back_ = 0;
+  std::string sweep_after_;
   std::map<std::string, std::string> others_;  // live servers: id → name
   bool told_ = false;                          // others may know seats of this server
 };

@@ -8,6 +8,9 @@
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <cstdlib>
+#include <functional>
+#include <future>
+#include <set>
 #include <thread>
 
 #include "company.h"
@@ -301,13 +304,15 @@ namespace {
 
 // One server of several, without the rest of it.
 struct Node {
-  Node(const TestDatabase& database, char digit) {
+  using Offer = std::function<void(const std::vector<DeviceId>&)>;
+  Node(
+      const TestDatabase& database, char digit, Offer offer = [](const std::vector<DeviceId>&) {}) {
     auto opened =
         OpenNodeLink(*PostgresUrl::Parse(database.url()),
                      {std::string(32, digit), std::string("node ") + digit, {}}, presence);
     REQUIRE(opened);
     link = *std::move(opened);
-    link->Start({[](const std::vector<DeviceId>&) {}, [] {}, [](std::string_view) {}});
+    link->Start({std::move(offer), [] {}, [](std::string_view) {}});
   }
   // Within the time that a server has to notice anything at all.
   bool Sees(std::size_t keys) const {
@@ -348,4 +353,34 @@ TEST_CASE(
     first.presence.Disconnected(desk);
     CHECK(second.Sees(0));
   }
+}
+
+TEST_CASE("a server that comes looks for the waiting jobs of all keys, however many there are") {
+  TestDatabase database;
+  REQUIRE(database.Open());
+  constexpr std::size_t kKeys = 12'345;
+  const std::string enrolment(32, 'e');
+  const std::string hex = std::to_string(2 * DeviceId{}.bytes.size());
+  database.Run(
+      "INSERT INTO enrolments (enrolment_id, device_id, account_id, login, display_name, "
+      "workstation_id, state, error, actor_login, enrol_cert, begin_body, activation_hash, "
+      "statement, grant_bytes, simulator, created, expires) VALUES ('" +
+      enrolment + "', '', '', '', '', '', 'done', '', '', '', '', '', '', '', 1, 1, 1)");
+  // Two for each, queued long ago.
+  database.Run(
+      "INSERT INTO jobs (job_id, device_id, enrolment_id, account_id, seq, base_seq, epoch, "
+      "sealed, hash, state, last_error, created, queued, handed, spooled, delivered, used, "
+      "workstation_id, receipt_ctr, receipt_hash) SELECT n::text, lpad(to_hex(n % " +
+      std::to_string(kKeys) + "), " + hex + ", '0'), '" + enrolment +
+      "', '', n, 0, 1, '', n::text, 'ready', '', 1, 1, 0, 0, 0, 0, '', 0, '' FROM "
+      "generate_series(1, " +
+      std::to_string(2 * kKeys) + ") n");
+  std::set<DeviceId> offered;
+  std::promise<void> all;
+  const Node node(database, 'a', [&](const std::vector<DeviceId>& devices) {
+    const bool before = offered.size() == kKeys;
+    offered.insert(devices.begin(), devices.end());
+    if (!before && offered.size() == kKeys) all.set_value();
+  });
+  CHECK(all.get_future().wait_for(std::chrono::seconds(60)) == std::future_status::ready);
 }
