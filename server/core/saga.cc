@@ -502,6 +502,12 @@ Result<ChangeView> Saga::Outcome(const ChangeRow& row) {
 
 void Saga::Reconcile() {
   ForgetOldHeld();
+  std::vector<std::pair<ChangeRow, bool>> late;
+  {
+    const std::lock_guard lock(mutex_);
+    late.swap(late_);
+  }
+  for (const auto& [row, taken] : late) static_cast<void>(SettledMeanwhile(row, taken));
   const auto open = ports_.store.OpenChanges();
   if (!open) {
     Log(ports_, "reconcile", open.error());

@@ -169,7 +169,8 @@ class Saga final : public ChangeService {
   Result<ChangeView> Took(const ChangeRow& row, SecureBytes password, std::string_view how);
   // What is said of a change whose request has left, but that another server has settled: this one
   // stood still for longer than its lease between its last look and the send. `taken`: it is known
-  // that the directory has the password; else it may have it.
+  // that the directory has the password; else it may have it. What cannot be stored now is tried
+  // again with the next Reconcile.
   Result<ChangeView> SettledMeanwhile(const ChangeRow& row, bool taken);
   // The first directory has the password: the linked sources get it, and it is forgotten.
   ChangeView Applied(const ChangeRow& row, SecureBytes password);
@@ -241,6 +242,8 @@ class Saga final : public ChangeService {
   std::map<ChangeId, std::chrono::steady_clock::time_point> first_seen_;
   std::map<std::pair<ChangeId, std::string>, std::chrono::steady_clock::time_point> sources_seen_;
   std::map<ChangeId, Held> held_;
+  // Written late, and not told yet; true: taken (SettledMeanwhile).
+  std::vector<std::pair<ChangeRow, bool>> late_;
 };
 
 }  // namespace keyferry::server

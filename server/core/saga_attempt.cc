@@ -100,7 +100,13 @@ Result<ChangeView> Saga::Took(const ChangeRow& row, SecureBytes password, std::s
 }
 
 Result<ChangeView> Saga::SettledMeanwhile(const ChangeRow& row, bool taken) {
+  const auto again = [&](const Error& error) {
+    Log(ports_, "password.set " + row.change.id.Hex(), error);
+    const std::lock_guard lock(mutex_);
+    late_.emplace_back(row, taken);
+  };
   const auto now = ports_.store.FindChange(row.change.id);
+  if (!now) again(now.error());
   if (!now || !*now) return Fail(ErrorCode::kOutcomeUnknown, kUnknownReason);
   switch ((*now)->change.state) {
     case ChangeState::kConfirmed:
@@ -116,7 +122,7 @@ Result<ChangeView> Saga::SettledMeanwhile(const ChangeRow& row, bool taken) {
   AuditEntry audit = Audit(row.change, "password.set", OutcomeName(ErrorCode::kConflict), late);
   if (taken) audit.notice = NoticeOf(row.change, NoticeKind::kPasswordSet);
   const auto marked = ports_.store.MarkDoubt(row.change.id, late, audit);
-  if (!marked) Log(ports_, "password.set " + row.change.id.Hex(), marked.error());
+  if (!marked) again(marked.error());
   AnnounceAccount(ports_, row.change.account);
   return Fail(ErrorCode::kConflict, late);
 }

@@ -429,7 +429,6 @@ class PostgresNodeLink final : public NodeLink, private EventBus {
     received_ = BootMillis();
   }
 
-  // `back`: how old the jobs may be, ms; 0 = of any age.
   // Looks for ready jobs that were queued in the last `back` ms, 0 = all of them: a page now, the
   // others between beats.
   void Sweep(long long back) {

@@ -103,6 +103,27 @@ TEST_CASE(
     REQUIRE(office.Deliver(*office.desk, office.key));
     CHECK(office.key.password == office.AdPassword());
   }
+  SECTION("it had given the change up, and the database fails when that is to be told") {
+    office.directory.on_write = [&] {
+      REQUIRE(office.store->CloseChange(office.Newest(office.alice).id, ChangeStore::From::kAny,
+                                        ChangeState::kFailed,
+                                        {ErrorCode::kUnavailable, "Given up.", {}, 0}, {}));
+      office.database.Run("ALTER TABLE audit RENAME TO audit_away");
+    };
+    const auto view = office.Change(office.alice, "request-0001");
+    office.directory.on_write = nullptr;
+    REQUIRE_FALSE(view);
+    CHECK(view.error().message == kLateReason);
+    office.changes->Reconcile();
+    CHECK_FALSE(office.Newest(office.alice).incident);
+    office.database.Run("ALTER TABLE audit_away RENAME TO audit");
+    office.changes->Reconcile();
+    CHECK(office.Newest(office.alice).incident);
+    CHECK(office.Newest(office.alice).error == kLateReason);
+    const auto entries = office.audit->List(0, 1).value().front().number;
+    office.changes->Reconcile();  // once is enough
+    CHECK(office.audit->List(0, 1).value().front().number == entries);
+  }
   SECTION("it had found the directory's record: the change is as good as any") {
     office.directory.on_write = [&] {
       REQUIRE(office.store->ConfirmChange(office.Newest(office.alice).id, office.alice, nullptr,
