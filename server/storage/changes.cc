@@ -318,14 +318,15 @@ Result<ChangeStore::Confirmed> SqlStore::ConfirmChange(
   return database_.Write([&](Transaction& t) -> Result<Confirmed> {
     const long long now = time;
     const std::string change = id.Hex();
-    if (Execute(t.sql,
-                std::string(
-                    "UPDATE changes SET state = 'confirmed', confirmed = :now, error = '', doubt = "
-                    "CASE doubt WHEN 1 THEN 0 ELSE doubt END WHERE change_id = :id AND account_id "
-                    "= :account AND state IN ('attempt', "
-                    "'unknown') AND ") +
-                    Mine("changes"),
-                now, change, account.Hex(), node_) == 0) {
+    // Doubt of 1 is of what was before this change, and mended by it; 2 is of a write that perhaps
+    // came after its own (MarkDoubt).
+    if (Execute(
+            t.sql,
+            std::string("UPDATE changes SET state = 'confirmed', confirmed = :now, error = '', "
+                        "doubt = CASE doubt WHEN 1 THEN 0 ELSE doubt END WHERE change_id = :id AND "
+                        "account_id = :account AND state IN ('attempt', 'unknown') AND ") +
+                Mine("changes"),
+            now, change, account.Hex(), node_) == 0) {
       return AlreadySettled();
     }
     Confirmed confirmed;

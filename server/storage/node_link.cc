@@ -432,7 +432,6 @@ class PostgresNodeLink final : public NodeLink, private EventBus {
   // Looks for ready jobs that were queued in the last `back` ms, 0 = all of them: a page now, the
   // others between beats.
   void Sweep(long long back) {
-    if (sweeping_ && sweep_back_ == 0) back = 0;  // from the beginning, but still all
     sweeping_ = true;
     sweep_back_ = back;
     sweep_after_.clear();
