@@ -103,9 +103,9 @@ TEST_CASE("a checkpoint is written by a thread of its own, not by who commits") 
   auto told = watched->writer_of_it.get_future();
   Database database(std::move(watched));
   REQUIRE(OpenFilled(database));
-  WritePages(database, 900);
+  WritePages(database, 500);
   CHECK(std::filesystem::file_size(FileIn(folder)) < 400'000);
-  WritePages(database, 200);
+  WritePages(database, 700);
   CHECK(told.get() != std::this_thread::get_id());
   CHECK(std::filesystem::file_size(FileIn(folder)) > 3'000'000);
 }
